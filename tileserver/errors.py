@@ -1,0 +1,59 @@
+"""What can go wrong, as one tree that knows nothing of HTTP.
+
+    TileserverError
+    ├── InvalidRequest            can never succeed as asked
+    │   ├── RequestTooLarge       more bytes, pixels or bands than Earth Engine allows
+    │   └── InvalidName           a name no asset or layer can have
+    ├── NotFound
+    │   ├── AssetNotFound         no such asset, or none the caller may see
+    │   └── TileOutOfRange        z, x or y outside the pyramid
+    ├── UnreadableRaster          the file behind an asset cannot be read
+    ├── DeadlineExceeded          the answer would come too late
+    └── ConfigError               the configuration or the command line is wrong
+
+Messages say what came and what would have been right. They are shown to clients, so they
+name assets, never paths.
+"""
+
+
+class TileserverError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class InvalidRequest(TileserverError):
+    """The request can never succeed as asked."""
+
+
+class RequestTooLarge(InvalidRequest):
+    """The request asks for more bytes, pixels or bands than Earth Engine allows."""
+
+
+class InvalidName(InvalidRequest):
+    """The name is not one an asset or a layer can have."""
+
+
+class NotFound(TileserverError):
+    """What was asked for does not exist."""
+
+
+class AssetNotFound(NotFound):
+    """No such asset, or none the caller may see; the two are not told apart."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Asset {name!r} not found.")
+
+
+class TileOutOfRange(NotFound):
+    """The tile's z, x or y lies outside the pyramid."""
+
+
+class UnreadableRaster(TileserverError):
+    """The file behind an asset cannot be read."""
+
+
+class DeadlineExceeded(TileserverError):
+    """The answer would come too late to be of use."""
+
+
+class ConfigError(TileserverError):
+    """The configuration or the command line is wrong."""
