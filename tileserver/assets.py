@@ -1,0 +1,303 @@
+"""What is known of an image asset: its grid, bands, masks, pyramid and metadata.
+
+Read once from a GeoTIFF and the sidecar beside it, `scene.json` in the form of an Earth
+Engine asset: https://developers.google.com/earth-engine/reference/rest/v1/projects.assets.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import DatasetReader
+
+from tileserver.errors import InvalidRequest, UnreadableRaster
+from tileserver.pixels import AffineTransform, PixelGrid
+from tileserver.projections import code_of
+from tileserver.wire import grid_to_json
+
+_NOT_IN_BAND_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
+_ACCURACY = {"float32": "FLOAT", "float64": "DOUBLE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the pyramid."""
+
+    overview: int | None
+    """GDAL's index of the overview; None is the image itself."""
+    factor: int
+    """Side of a pixel in native pixels, as a whole number."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageAsset:
+    """An image: everything about it but its pixels. Equal only to itself."""
+
+    name: str
+    """Full name, `projects/*/assets/**`."""
+    location: str = field(repr=False)
+    """Absolute path or URL; for `datasets` only, never shown to a client."""
+    version: str
+    """Changes whenever the file or its sidecar does."""
+    grid: PixelGrid
+    """The native grid."""
+    band_ids: tuple[str, ...]
+    band_indexes: tuple[int, ...]
+    """GDAL's index of each band, from 1; an alpha band is none of them."""
+    dtype: np.dtype[Any]
+    """One for all bands, as GeoTIFF has it."""
+    nodata: float | None
+    has_mask: bool
+    """False when every pixel is valid, so that no mask need be read."""
+    shares_mask: bool
+    """True when one mask or alpha band holds for all bands."""
+    levels: tuple[Level, ...]
+    """Finest first; the first is the image itself."""
+    pyramiding_policies: tuple[str, ...] = ()
+    start_time: str | None = None
+    end_time: str | None = None
+    update_time: str | None = None
+    size_bytes: int | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    color_table: tuple[str, ...] = ()
+    """Hex colours of the values 0, 1, 2 … of a one-band image that carries them."""
+
+    def indexes(self, band_ids: Sequence[str]) -> tuple[int, ...]:
+        """Return the places of bands in `band_ids`; all of them when none is named.
+
+        Raises:
+            InvalidRequest: a band is unknown or named twice; says which there are.
+        """
+        if not band_ids:
+            return tuple(range(len(self.band_ids)))
+        for band in band_ids:
+            if band not in self.band_ids:
+                raise InvalidRequest(
+                    f"Image.select: Pattern {band[:80]!r} did not match any bands. "
+                    f"Bands: {_listed(self.band_ids)}."
+                )
+        if len(set(band_ids)) < len(band_ids):
+            raise InvalidRequest(f"Bands must not repeat, got {_listed(band_ids)}.")
+        return tuple(self.band_ids.index(band) for band in band_ids)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the EarthEngineAsset."""
+        members: dict[str, Any] = {
+            "type": "IMAGE",
+            "name": self.name,
+            "id": self.name.removeprefix("projects/earthengine-public/assets/"),
+            "updateTime": self.update_time,
+            "startTime": self.start_time,
+            "endTime": self.end_time,
+            "properties": dict(self.properties) or None,
+            "bands": [self._band_json(i) for i in range(len(self.band_ids))],
+            "sizeBytes": None if self.size_bytes is None else str(self.size_bytes),
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+    def _band_json(self, index: int) -> dict[str, Any]:
+        band: dict[str, Any] = {
+            "id": self.band_ids[index],
+            "dataType": data_type_json(self.dtype),
+            "grid": grid_to_json(self.grid),
+        }
+        if self.pyramiding_policies:
+            band["pyramidingPolicy"] = self.pyramiding_policies[index]
+        if self.nodata is not None and np.isfinite(self.nodata):
+            band["missingData"] = {"values": [self.nodata]}
+        return band
+
+
+def data_type_json(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return Earth Engine's PixelDataType."""
+    if dtype.kind == "f":
+        return {"precision": _ACCURACY[dtype.name]}
+    limits = np.iinfo(dtype)
+    return {"precision": "INT", "range": {"min": int(limits.min), "max": int(limits.max)}}
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    more = f" … ({len(names)} in all)" if len(names) > most else ""
+    return ", ".join(name[:80] for name in names[:most]) + more
+
+
+def describe_asset(
+    dataset: DatasetReader,
+    name: str,
+    location: str,
+    version: str,
+    sidecar: Mapping[str, Any],
+    update_time: str | None = None,
+    size_bytes: int | None = None,
+) -> ImageAsset:
+    """Return the asset that a GeoTIFF and its sidecar describe.
+
+    Raises:
+        UnreadableRaster: it has no CRS or place on Earth, holds complex numbers, or the sidecar
+            does not fit it.
+    """
+    _check_georeference(dataset, name)
+    bands = [i for i in dataset.indexes if dataset.colorinterp[i - 1] != ColorInterp.alpha]
+    if not bands:
+        raise UnreadableRaster(f"{name}: the GeoTIFF has no band beside its alpha band.")
+    flags = [set(dataset.mask_flag_enums[i - 1]) for i in bands]
+    listed = _sidecar_bands(sidecar, len(bands), name)
+    return ImageAsset(
+        name=name,
+        location=location,
+        version=version,
+        grid=_native_grid(dataset),
+        band_ids=_band_ids([dataset.descriptions[i - 1] for i in bands], listed),
+        band_indexes=tuple(bands),
+        dtype=_dtype(dataset, name),
+        nodata=dataset.nodata,
+        has_mask=any(MaskFlags.all_valid not in flag for flag in flags),
+        shares_mask=all(MaskFlags.per_dataset in flag for flag in flags),
+        levels=_levels(dataset),
+        pyramiding_policies=_policies(sidecar, listed),
+        start_time=sidecar.get("startTime"),
+        end_time=sidecar.get("endTime"),
+        update_time=update_time,
+        size_bytes=size_bytes,
+        properties=sidecar.get("properties") or {},
+        color_table=_color_table(dataset, bands),
+    )
+
+
+def read_sidecar(text: str, name: str) -> dict[str, Any]:
+    """Return the members of a sidecar.
+
+    Raises:
+        UnreadableRaster: it is not a JSON object, or a member is of the wrong type.
+    """
+    try:
+        members = json.loads(text)
+    except ValueError as exc:
+        raise UnreadableRaster(f"{name}: its .json sidecar is not JSON: {exc}.") from exc
+    kinds = {"bands": list, "properties": dict, "startTime": str, "endTime": str}
+    if not isinstance(members, dict):
+        raise UnreadableRaster(f"{name}: its .json sidecar must be a JSON object.")
+    for member, kind in kinds.items():
+        if member in members and not isinstance(members[member], kind):
+            raise UnreadableRaster(
+                f"{name}: {member} in its .json sidecar must be a {kind.__name__}."
+            )
+    return members
+
+
+def _check_georeference(dataset: DatasetReader, name: str) -> None:
+    if dataset.crs is None:
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF has no CRS, so its place on Earth is unknown; "
+            "gdal_edit.py -a_srs EPSG:… writes one."
+        )
+    if dataset.transform.is_identity or dataset.transform.determinant == 0:
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF has no geotransform, so its place on Earth is unknown; "
+            "gdal_edit.py -a_ullr … writes one."
+        )
+    if not (dataset.crs.is_geographic or dataset.crs.is_projected):
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF's CRS is neither geographic nor projected; "
+            "gdalwarp -t_srs EPSG:4326 brings it to one that is."
+        )
+
+
+def _dtype(dataset: DatasetReader, name: str) -> np.dtype[Any]:
+    try:
+        dtype: np.dtype[Any] = np.dtype(dataset.dtypes[0])
+    except TypeError:  # complex_int16 is GDAL's alone
+        dtype = np.dtype("complex64")
+    if dtype.kind not in "iuf":
+        raise UnreadableRaster(
+            f"{name}: pixels of type {dataset.dtypes[0]} cannot be drawn; "
+            "expected int8 to int64, uint8 to uint64, float32 or float64."
+        )
+    return dtype
+
+
+def _native_grid(dataset: DatasetReader) -> PixelGrid:
+    a, b, c, d, e, f = tuple(dataset.transform)[:6]
+    return PixelGrid(
+        dataset.width, dataset.height, AffineTransform(a, b, c, d, e, f), code_of(dataset.crs)
+    )
+
+
+def _levels(dataset: DatasetReader) -> tuple[Level, ...]:
+    overviews = [Level(i, factor) for i, factor in enumerate(dataset.overviews(1))]
+    return (Level(None, 1), *sorted(overviews, key=lambda level: level.factor))
+
+
+def _sidecar_bands(sidecar: Mapping[str, Any], count: int, name: str) -> list[Mapping[str, Any]]:
+    bands = sidecar.get("bands", [])
+    if not bands:
+        return []
+    are_named = all(isinstance(b, dict) and isinstance(b.get("id"), str) for b in bands)
+    ids = [band["id"] for band in bands] if are_named else []
+    if len(ids) != count or len(set(ids)) != count:
+        raise UnreadableRaster(
+            f"{name}: bands in its .json sidecar must give the GeoTIFF's {count} bands an id "
+            "each, no two the same."
+        )
+    if wrong := [i for i in ids if not i or _NOT_IN_BAND_IDS.search(i)]:
+        raise UnreadableRaster(
+            f"{name}: band id {wrong[0]!r} in its .json sidecar; "
+            "it may hold letters, digits and _.- only."
+        )
+    return list(bands)
+
+
+def _band_ids(
+    descriptions: Sequence[str | None], listed: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Return the sidecar's ids, else the descriptions if they can serve, else b1, b2 and so on."""
+    if listed:
+        return tuple(band["id"] for band in listed)
+    ids = [_NOT_IN_BAND_IDS.sub("_", text or "").strip("_") for text in descriptions]
+    if all(ids) and len(set(ids)) == len(ids):
+        return tuple(ids)
+    # Earth Engine's own default names.
+    return tuple(f"b{i}" for i in range(1, len(descriptions) + 1))
+
+
+def _policies(sidecar: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    default = sidecar.get("pyramidingPolicy")
+    policies = [band.get("pyramidingPolicy", default) for band in listed]
+    return tuple(map(str, policies)) if policies and all(policies) else ()
+
+
+def _color_table(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str, ...]:
+    if len(bands) != 1 or dataset.colorinterp[bands[0] - 1] != ColorInterp.palette:
+        return ()
+    table = dataset.colormap(bands[0])
+    last = max((value for value, rgba in table.items() if rgba[:3] != (0, 0, 0)), default=0)
+    if not 1 <= last <= 255:
+        return ()
+    return tuple("{:02x}{:02x}{:02x}".format(*table[value][:3]) for value in range(last + 1))
+
+
+def check_asset_name(name: str) -> str:
+    """Return the full name of an asset, from any of the spellings clients use.
+
+    `COPERNICUS/S2/x` is short for `projects/earthengine-public/assets/COPERNICUS/S2/x`, and the
+    official client puts `projects/earthengine-legacy/assets/` before names it does not know.
+
+    Raises:
+        InvalidRequest: no asset can have that name.
+
+    >>> check_asset_name("USGS/SRTMGL1_003")
+    'projects/earthengine-public/assets/USGS/SRTMGL1_003'
+    """
+    name = name.removeprefix("projects/earthengine-legacy/assets/")
+    parts = name.split("/")
+    if len(name) > 1000 or any(part in ("", ".", "..") for part in parts):
+        raise InvalidRequest(f"{name[:80]!r} is not the name of an asset.")
+    if parts[0] in ("projects", "users"):
+        return name
+    return "projects/earthengine-public/assets/" + name

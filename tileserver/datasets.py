@@ -1,0 +1,128 @@
+"""GeoTIFFs opened, with GDAL locked down, and kept open for the next tile.
+
+The only opener of datasets. GDAL may use its GeoTIFF driver and nothing else: VRT and its
+like can name any file or host (reference of the attack: developmentseed/titiler#1180). A
+dataset serves one thread at a time, as GDAL wants it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from tileserver.errors import UnreadableRaster
+
+GDAL_OPTIONS: dict[str, str | int] = {
+    # No look at neighbouring files, so no .aux.xml, .ovr or .msk from outside the catalogue.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.TIF,.TIFF",
+    "GDAL_HTTP_CONNECTTIMEOUT": "5",
+    "GDAL_HTTP_TIMEOUT": "20",
+    "GDAL_HTTP_MAX_RETRY": "2",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_NUM_THREADS": "1",
+    "GDAL_CACHEMAX": 256_000_000,
+}
+"""Configuration of GDAL while anything is opened or read."""
+
+REMOTE_SCHEMES = {
+    "s3://": "/vsis3/",
+    "gs://": "/vsigs/",
+    "https://": "/vsicurl/https://",
+    "http://": "/vsicurl/http://",
+}
+"""How a location's scheme is spelled for GDAL, whose own clients find the credentials."""
+
+
+def is_remote(location: str) -> bool:
+    """Tell whether a location is a URL of a GeoTIFF in object storage."""
+    return location.lower().startswith(tuple(REMOTE_SCHEMES))
+
+
+def gdal_environment() -> rasterio.Env:
+    """Return the context in which GDAL is used; its options hold for one thread."""
+    return rasterio.Env(**GDAL_OPTIONS)
+
+
+def open_raster(location: str, name: str, level: int | None = None) -> DatasetReader:
+    """Open a GeoTIFF for reading.
+
+    Args:
+        location: an absolute path or a URL.
+        name: what to call it in an error.
+        level: index of the overview to open as if it were the image; None is full size.
+
+    Raises:
+        UnreadableRaster: it is not a GeoTIFF, is damaged, or cannot be reached.
+    """
+    options = {} if level is None else {"overview_level": level}
+    try:
+        return rasterio.open(_gdal_path(location), driver="GTiff", sharing=False, **options)
+    except (RasterioError, OSError) as exc:
+        raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
+
+
+def _gdal_path(location: str) -> str:
+    for scheme, prefix in REMOTE_SCHEMES.items():
+        if location.lower().startswith(scheme):
+            return prefix + location[len(scheme) :]
+    return location
+
+
+class DatasetPool:
+    """Datasets kept open between requests, at most `max_idle` of them."""
+
+    def __init__(self, max_idle: int = 64) -> None:
+        self.max_idle = max_idle
+        self._idle: OrderedDict[tuple[str, str, int | None, int], DatasetReader] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def borrow(
+        self, location: str, version: str, name: str, level: int | None
+    ) -> Iterator[DatasetReader]:
+        """Lend a dataset to this thread; it comes back unless an error shows it is broken.
+
+        Raises:
+            UnreadableRaster: it cannot be opened, or GDAL fails while it is lent.
+        """
+        dataset = self._take(location, version, level) or open_raster(location, name, level)
+        try:
+            yield dataset
+        except (RasterioError, OSError) as exc:
+            dataset.close()
+            raise UnreadableRaster(f"{name}: the GeoTIFF is damaged or out of reach.") from exc
+        except BaseException:
+            dataset.close()
+            raise
+        self._give_back(location, version, level, dataset)
+
+    def close(self) -> None:
+        """Close all that is idle."""
+        with self._lock:
+            idle, self._idle = self._idle, OrderedDict()
+        for dataset in idle.values():
+            dataset.close()
+
+    def _take(self, location: str, version: str, level: int | None) -> DatasetReader | None:
+        with self._lock:
+            for key in reversed(self._idle):
+                if key[:3] == (location, version, level):
+                    return self._idle.pop(key)
+        return None
+
+    def _give_back(
+        self, location: str, version: str, level: int | None, dataset: DatasetReader
+    ) -> None:
+        with self._lock:
+            self._idle[location, version, level, id(dataset)] = dataset
+            oldest = self._idle.popitem(last=False)[1] if len(self._idle) > self.max_idle else None
+        if oldest is not None:
+            oldest.close()

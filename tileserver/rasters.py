@@ -1,0 +1,122 @@
+"""Local rasters: Earth Engine's getPixels over GeoTIFFs on disk or in object storage.
+
+A grid is read from the pyramid level whose pixels are the closest in size and not coarser, by
+nearest neighbour at pixel centres; nothing is averaged at read time. The work is plain
+functions in a thread; a dataset stays open for the next tile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+import numpy as np
+
+from tileserver.assets import ImageAsset
+from tileserver.catalogue import Catalogue
+from tileserver.datasets import DatasetPool, gdal_environment
+from tileserver.encoders import encode
+from tileserver.grids import complete
+from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
+from tileserver.render import check_options
+from tileserver.sampling import choose_level, parts, positions
+from tileserver.windows import picks, read_picks, too_late
+
+_DEADLINE_S = 30.0
+_THREADS = 8
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class LocalRasters:
+    """A `PixelSource` and `BandSource` over the GeoTIFFs of a catalogue."""
+
+    def __init__(
+        self, catalogue: Catalogue, threads: int = _THREADS, deadline_s: float = _DEADLINE_S
+    ) -> None:
+        self.catalogue = catalogue
+        self.deadline_s = deadline_s
+        self.datasets = DatasetPool()
+        self._threads = threads
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels, read in a thread.
+
+        Raises:
+            AssetNotFound: there is no such asset.
+            InvalidRequest: the request does not fit the asset.
+            UnreadableRaster: the file is damaged.
+            DeadlineExceeded: reading took too long.
+        """
+        return await self._in_thread(self.pixels, request, request.asset_id)
+
+    async def read_bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid; raises as `get_pixels`."""
+        return await self._in_thread(self.bands, request, request.asset_id)
+
+    async def get_asset(self, name: str) -> ImageAsset:
+        """Return an asset as its file is now.
+
+        Raises:
+            AssetNotFound: there is no such asset.
+            UnreadableRaster: the file is damaged.
+        """
+        known = self.catalogue.known(name)
+        if known is not None:
+            return known
+        return await self._in_thread(self.catalogue.find, name, name)
+
+    def pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels; blocks, and raises as `get_pixels`."""
+        asset = self.catalogue.find(request.asset_id)
+        if request.file_format.is_picture or request.visualization_options is not None:
+            band_count = len(asset.indexes(request.band_ids))
+            check_options(request.visualization_options, band_count)
+        grid = complete(request, asset)
+        bands = self._read(asset, request, grid)
+        return encode(request.file_format, bands, grid, request.visualization_options)
+
+    def bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid; blocks."""
+        asset = self.catalogue.find(request.asset_id)
+        return self._read(asset, request, complete(request, asset))
+
+    def close(self) -> None:
+        """Close the datasets kept open."""
+        self.datasets.close()
+
+    def _read(self, asset: ImageAsset, request: PixelRequest, grid: PixelGrid) -> BandArrays:
+        chosen = asset.indexes(request.band_ids)
+        check_limits(grid.width, grid.height, [asset.dtype.itemsize] * len(chosen))
+        ids = tuple(asset.band_ids[i] for i in chosen)
+        indexes = [asset.band_indexes[i] for i in chosen]
+        shape = (len(ids), grid.height, grid.width)
+        bands = BandArrays(ids, np.zeros(shape, asset.dtype), np.zeros(shape, np.bool_))
+        level = choose_level(asset, grid)
+        deadline = time.monotonic() + self.deadline_s
+        for part in parts(asset, grid):
+            with (
+                gdal_environment(),
+                self.datasets.borrow(
+                    asset.location, asset.version, asset.name, level.overview
+                ) as dataset,
+            ):
+                wanted = picks(positions(part.grid, asset.grid), asset, dataset)
+                values, valid = bands.values[part.place], bands.valid[part.place]
+                read_picks(dataset, asset, indexes, wanted, values, valid, deadline)
+        return bands
+
+    async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self._threads)
+        try:
+            with anyio.fail_after(self.deadline_s):
+                return await anyio.to_thread.run_sync(
+                    function, argument, limiter=self._limiter, abandon_on_cancel=True
+                )
+        except TimeoutError as exc:
+            raise too_late(name) from exc
