@@ -1,0 +1,201 @@
+"""One short function a route: parse, find, ask, answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tileserver import documents, queries
+from tileserver.cache import Cached
+from tileserver.encoders import empty, media_type
+from tileserver.layers import Layer, Layers
+from tileserver.legend import legend_svg
+from tileserver.parameters import (
+    VERSION_PARAMETER,
+    check_host,
+    parse_bbox,
+    parse_format,
+    parse_place,
+    parse_query,
+    parse_side,
+    parse_tile,
+)
+from tileserver.pixels import BandSource, ImageFileFormat, PixelRequest
+from tileserver.responses import IMMUTABLE, bytes_response, json_response
+from tileserver.statistics import summarize
+from tileserver.styles import STYLE_PARAMETERS, parse_bands, parse_style
+from tileserver.tiles import check_tile
+
+
+@dataclass(frozen=True)
+class Services:
+    """What handlers work with."""
+
+    layers: Layers
+    pixels: Cached
+    bands: BandSource
+    public_url: str | None
+    tile_max_age_s: int
+
+
+class State(TypedDict):
+    """State of the application, as Starlette's lifespan yields it."""
+
+    services: Services
+
+
+async def tile(request: Request) -> Response:
+    """Answer GET /tiles/{layer}/{z}/{x}/{y}.{ext}."""
+    services, path = _services(request), request.path_params
+    address, size, file_format = parse_tile(path["z"], path["x"], path["name"])
+    check_tile(address)
+    layer, parameters = await _styled_layer(request)
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    pixels = layer.tile_request(address, size, file_format, bands)
+    if pixels is None:
+        body = empty(file_format, size, size, layer.asset.band_ids, layer.asset.dtype.str)
+        return _image(request, layer, body, file_format, parameters, "hit; detail=outside")
+    return await _pixels(request, services, layer, pixels, parameters)
+
+
+async def preview(request: Request) -> Response:
+    """Answer GET /preview/{layer}.{ext}."""
+    services = _services(request)
+    name, _, suffix = request.path_params["name"].rpartition(".")
+    file_format = parse_format(suffix if name else None)
+    layer, parameters = await _styled_layer(request, name, ("bbox", "width", "height"))
+    bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
+    sides = (parse_side(side, parameters, queries.MAX_PREVIEW_PX) for side in ("width", "height"))
+    grid = queries.preview_grid(layer, bbox, *sides)
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    pixels = layer.request(grid, file_format, bands)
+    return await _pixels(request, services, layer, pixels, parameters)
+
+
+async def layer_list(request: Request) -> Response:
+    """Answer GET /layers."""
+    services = _services(request)
+    parameters = parse_query(request.scope["query_string"], ("after", "limit"))
+    limit = parse_side("limit", parameters, 1000) or 100
+    found, after = await services.layers.page(parameters.get("after"), limit)
+    return json_response(request, documents.layer_page(_base_url(request), found, after, limit))
+
+
+async def tilejson(request: Request) -> Response:
+    """Answer GET /tilejson/{layer}.json."""
+    layer, parameters = await _styled_layer(request)
+    style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
+    return json_response(request, documents.tilejson(_base_url(request), layer, style))
+
+
+async def info(request: Request) -> Response:
+    """Answer GET /info/{layer}."""
+    layer, _ = await _styled_layer(request)
+    return json_response(request, queries.info(layer))
+
+
+async def point(request: Request) -> Response:
+    """Answer GET /point/{layer}?lon=&lat=."""
+    services = _services(request)
+    parameters = parse_query(request.scope["query_string"], ("lon", "lat", "bands"))
+    lon, lat = parse_place(parameters)
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    layer = await services.layers.find(request.path_params["layer"])
+    read = await services.bands.read_bands(queries.point_request(layer, lon, lat, bands))
+    return json_response(request, queries.point(lon, lat, read))
+
+
+async def statistics(request: Request) -> Response:
+    """Answer GET /statistics/{layer}?bands=&bbox=."""
+    services = _services(request)
+    parameters = parse_query(request.scope["query_string"], ("bands", "bbox"))
+    bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    layer = await services.layers.find(request.path_params["layer"])
+    read = await services.bands.read_bands(queries.statistics_request(layer, bbox, bands))
+    return json_response(request, await anyio.to_thread.run_sync(summarize, read))
+
+
+async def legend(request: Request) -> Response:
+    """Answer GET /legend/{layer}.svg."""
+    layer, parameters = await _styled_layer(request)
+    style = layer.style
+    svg = legend_svg(layer.title, style.bands, style.options(), layer.definition.class_names)
+    cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
+    return bytes_response(request, svg.encode(), "image/svg+xml", cache_control)
+
+
+async def healthz(request: Request) -> Response:
+    """Answer GET /healthz: the event loop turns; nothing else is asked."""
+    return json_response(request, {"status": "ok"}, "no-store")
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.state.services
+    return services
+
+
+def _base_url(request: Request) -> str:
+    """Return where the server is reached, as it was told or as the client says."""
+    public_url = _services(request).public_url
+    if public_url is not None:
+        return public_url
+    host = check_host(request.headers.get("host", ""))
+    root_path: str = request.scope.get("root_path", "")
+    return f"{request.scope['scheme']}://{host}{root_path.rstrip('/')}"
+
+
+async def _styled_layer(
+    request: Request, name: str | None = None, more: Sequence[str] = ()
+) -> tuple[Layer, dict[str, str]]:
+    """Return the layer of the path in the style of the query, and the query's parameters."""
+    parameters = parse_query(request.scope["query_string"], (*STYLE_PARAMETERS, *more))
+    style = parse_style(parameters)
+    name = name or request.path_params["layer"]
+    return await _services(request).layers.find(name, style), parameters
+
+
+async def _pixels(
+    request: Request,
+    services: Services,
+    layer: Layer,
+    pixels: PixelRequest,
+    parameters: dict[str, str],
+) -> Response:
+    started = time.perf_counter()
+    is_held = services.pixels.memory.get(pixels) is not None
+    body = await services.pixels.get_pixels(pixels)
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    status = "hit" if is_held else "fwd=miss; stored"
+    return _image(request, layer, body, pixels.file_format, parameters, status, elapsed_ms)
+
+
+def _image(
+    request: Request,
+    layer: Layer,
+    body: bytes,
+    file_format: ImageFileFormat,
+    parameters: dict[str, str],
+    cache_status: str,
+    elapsed_ms: float = 0.0,
+) -> Response:
+    extra = {
+        "cache-status": f"tileserver; {cache_status}",
+        "server-timing": f"pixels;dur={elapsed_ms:.1f}",
+    }
+    cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
+    return bytes_response(request, body, media_type(file_format, body), cache_control, extra)
+
+
+def _cache_control(services: Services, layer: Layer, version: str | None) -> str:
+    # QGIS never revalidates, so freshness is a matter of the URL's version token.
+    if version == layer.version:
+        return IMMUTABLE
+    max_age_s = services.tile_max_age_s
+    return f"public, max-age={max_age_s}, stale-while-revalidate=86400, stale-if-error=604800"

@@ -1,0 +1,281 @@
+"""Layers: an asset and how it is drawn, under a name of their own.
+
+A name in a URL is a layer of the configuration, or any asset the server may read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+import anyio
+
+from tileserver.assets import ImageAsset, check_asset_name
+from tileserver.cache import SingleFlight
+from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
+from tileserver.footprints import Box, lonlat_bounds
+from tileserver.grids import native_lattice
+from tileserver.pixels import (
+    BandArrays,
+    ImageFileFormat,
+    PixelGrid,
+    PixelRequest,
+)
+from tileserver.sampling import parts
+from tileserver.statistics import overview_request, percentiles
+from tileserver.styles import Style
+from tileserver.tiles import WEB_MERCATOR, Tile, native_zoom, tile_grid
+
+log = logging.getLogger(__name__)
+
+MIN_TAIL, MAX_TAIL = 2.0, 98.0
+"""Percentiles that an automatic stretch maps to black and white."""
+
+
+class AssetSource(Protocol):
+    """What layers need of an engine."""
+
+    async def get_asset(self, name: str) -> ImageAsset:
+        """Return an asset, or raise AssetNotFound."""
+        ...
+
+    async def read_bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDefinition:
+    """A layer as it is configured."""
+
+    name: str
+    asset_name: str
+    title: str = ""
+    description: str | None = None
+    attribution: str | None = None
+    style: Style = field(default=Style())
+    minzoom: int | None = None
+    maxzoom: int | None = None
+    is_visible: bool = True
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer whose asset was found and whose style leaves nothing open."""
+
+    definition: LayerDefinition
+    asset: ImageAsset
+    style: Style
+
+    @property
+    def name(self) -> str:
+        """The name in URLs; it may hold slashes."""
+        return self.definition.name
+
+    @property
+    def title(self) -> str:
+        """What a person reads."""
+        return self.definition.title or self.name.rsplit("/", 1)[-1]
+
+    @property
+    def bounds(self) -> Box:
+        """Degrees; west > east when the antimeridian is crossed."""
+        return lonlat_bounds(self.asset)
+
+    @property
+    def minzoom(self) -> int:
+        """The first zoom worth asking for."""
+        return self.definition.minzoom or 0
+
+    @property
+    def maxzoom(self) -> int:
+        """The zoom at which every pixel of the asset shows; deeper ones only enlarge it."""
+        if self.definition.maxzoom is not None:
+            return self.definition.maxzoom
+        return max(_full_zoom(self.asset), self.minzoom)
+
+    @property
+    def version(self) -> str:
+        """A token that changes whenever the pixels or the style do."""
+        text = f"{self.asset.name} {self.asset.version} {self.style}"
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+    def shows(self, grid: PixelGrid) -> bool:
+        """Tell whether any of the asset may lie on a grid."""
+        return bool(parts(self.asset, grid))
+
+    def request(
+        self, grid: PixelGrid, file_format: ImageFileFormat, bands: Sequence[str] = ()
+    ) -> PixelRequest:
+        """Return the request for a grid: a picture in the layer's style, or raw bands.
+
+        Raises:
+            InvalidRequest: the style does not fit the bands.
+        """
+        is_picture = file_format.is_picture
+        return PixelRequest(
+            asset_id=self.asset.name,
+            file_format=file_format,
+            grid=grid,
+            band_ids=self.style.bands if is_picture else tuple(bands),
+            visualization_options=self.style.options() if is_picture else None,
+            asset_version=self.asset.version,
+        )
+
+    def tile_request(
+        self, tile: Tile, size: int, file_format: ImageFileFormat, bands: Sequence[str] = ()
+    ) -> PixelRequest | None:
+        """Return the request for a tile, or None where the asset does not reach.
+
+        Raises:
+            TileOutOfRange: the tile lies outside the pyramid.
+            InvalidRequest: the style does not fit the bands.
+        """
+        request = self.request(tile_grid(tile, size), file_format, bands)
+        return request if self.shows(tile_grid(tile, size)) else None
+
+
+@lru_cache(maxsize=4096)
+def _full_zoom(asset: ImageAsset) -> int:
+    try:
+        return native_zoom(native_lattice(asset, WEB_MERCATOR).scale_x)
+    except InvalidRequest:
+        return 0
+
+
+class Layers:
+    """All layers: those configured, and any asset that may be read, by its name."""
+
+    def __init__(
+        self,
+        definitions: Iterable[LayerDefinition],
+        source: AssetSource,
+        allowed_assets: Sequence[str] | None = None,
+    ) -> None:
+        """`allowed_assets` are patterns, ** crossing slashes; None allows all there are."""
+        self.definitions = {definition.name: definition for definition in definitions}
+        self.source = source
+        self._allowed = None if allowed_assets is None else _pattern(allowed_assets)
+        self._stretches: WeakKeyDictionary[ImageAsset, dict[tuple[str, ...], Style]] = (
+            WeakKeyDictionary()
+        )
+        self._flights: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Style] = SingleFlight()
+
+    async def find(self, name: str, style: Style | None = None) -> Layer:
+        """Return a layer by its name or its asset's, drawn in its own style or in `style`.
+
+        Raises:
+            AssetNotFound: there is no such layer or asset, or it may not be read.
+            InvalidRequest: the style does not fit the asset's bands.
+        """
+        definition = self.definitions.get(name) or self._ad_hoc(name)
+        try:
+            asset = await self.source.get_asset(definition.asset_name)
+        except AssetNotFound as exc:
+            raise AssetNotFound(name) from exc
+        wanted = definition.style if style is None else style.over(definition.style)
+        return Layer(definition, asset, await self._completed(asset, wanted))
+
+    async def page(self, after: str | None, limit: int) -> tuple[list[Layer], str | None]:
+        """Return the configured layers that follow one, and the name to go on after, if any.
+
+        A layer whose asset is missing or broken is left out; the log says why.
+
+        Raises:
+            InvalidRequest: there is no layer named `after`.
+        """
+        names = list(self.definitions)
+        if after is not None and after not in self.definitions:
+            raise InvalidRequest(f"after: there is no layer named {after[:80]!r}")
+        first = 0 if after is None else names.index(after) + 1
+        chosen = names[first : first + limit]
+        found = await asyncio.gather(*map(self.find, chosen), return_exceptions=True)
+        layers = []
+        for name, layer in zip(chosen, found, strict=True):
+            if isinstance(layer, TileserverError):
+                log.warning("layer %s is left out: %s", name, layer)
+            elif isinstance(layer, BaseException):
+                raise layer
+            else:
+                layers.append(layer)
+        return layers, chosen[-1] if first + limit < len(names) else None
+
+    def may_read(self, asset_name: str) -> bool:
+        """Tell whether an asset may be read by its own name."""
+        short = asset_name.removeprefix("projects/earthengine-public/assets/")
+        return self._allowed is None or any(map(self._allowed.fullmatch, (asset_name, short)))
+
+    def _ad_hoc(self, name: str) -> LayerDefinition:
+        try:
+            asset_name = check_asset_name(name)
+        except InvalidRequest as exc:
+            raise AssetNotFound(name) from exc
+        if not self.may_read(asset_name):
+            raise AssetNotFound(name)
+        return LayerDefinition(name, asset_name)
+
+    async def _completed(self, asset: ImageAsset, style: Style) -> Style:
+        """Return a style with bands and a range, from the asset where none are given."""
+        asset.indexes(style.bands)
+        if style.has_range and style.bands:
+            return style
+        if style.bands and len(style.bands) not in (1, 3):
+            return style
+        if not style.bands and asset.color_table and not style.has_range and not style.palette:
+            return style.over(_classes(asset))
+        bands = style.bands or asset.band_ids[: 3 if len(asset.band_ids) >= 3 else 1]
+        if style.has_range:
+            return style.over(Style(bands))
+        return style.over(await self._stretch(asset, bands))
+
+    async def _stretch(self, asset: ImageAsset, bands: tuple[str, ...]) -> Style:
+        """Return the range of bands between two percentiles, measured once an asset."""
+        held = self._stretches.setdefault(asset, {})
+        if bands not in held:
+            held[bands] = await self._flights.join(
+                (asset, bands), lambda: self._measure(asset, bands)
+            )
+        return held[bands]
+
+    async def _measure(self, asset: ImageAsset, bands: tuple[str, ...]) -> Style:
+        arrays = await self.source.read_bands(overview_request(asset, bands))
+        tails = await anyio.to_thread.run_sync(percentiles, arrays, MIN_TAIL, MAX_TAIL)
+        lows, highs = zip(*tails, strict=True)
+        return Style(bands, lows, highs)
+
+
+def automatic_layers(asset_names: Iterable[str], taken: Iterable[str]) -> list[LayerDefinition]:
+    """Return a layer for each asset, named after its file; of two, the second by its path."""
+    used = set(taken)
+    definitions = []
+    for asset_name in asset_names:
+        path = asset_name.partition("/assets/")[2] or asset_name
+        short = path.rsplit("/", 1)[-1]
+        name = next(each for each in (short, path, asset_name) if each not in used)
+        used.add(name)
+        definitions.append(LayerDefinition(name, asset_name))
+    return definitions
+
+
+def _classes(asset: ImageAsset) -> Style:
+    table = asset.color_table
+    return Style(asset.band_ids[:1], (0.0,), (len(table) - 1.0,), table)
+
+
+def _pattern(patterns: Sequence[str]) -> re.Pattern[str]:
+    alternatives = (
+        "".join(
+            {"**": ".*", "*": "[^/]*"}.get(part, re.escape(part))
+            for part in re.split(r"(\*\*|\*)", pattern)
+        )
+        for pattern in patterns
+    )
+    return re.compile("|".join(f"(?:{each})" for each in alternatives) or r"(?!)", re.DOTALL)

@@ -1,0 +1,53 @@
+"""The map page: plain files, served as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from tileserver.errors import ConfigError
+
+_PACKAGE = Path(__file__).parent
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors *",
+    )
+)
+"""Nothing from elsewhere, nothing inline; any dashboard may frame the page."""
+
+
+def page_folder() -> Path:
+    """Return the folder of the page: in the wheel, or beside the package in a checkout.
+
+    Raises:
+        ConfigError: Leaflet is missing, as the package was not built.
+    """
+    for folder in (_PACKAGE / "web", _PACKAGE.parent / "web"):
+        if (folder / "vendor" / "leaflet" / "leaflet.js").is_file():
+            return folder
+    raise ConfigError(
+        "the page's Leaflet is missing; `pip install .` or `pip install -e .` brings it"
+    )
+
+
+class Page(StaticFiles):
+    """The files of the page, under a strict content security policy."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return a file."""
+        response = await super().get_response(path, scope)
+        response.headers["content-security-policy"] = CONTENT_SECURITY_POLICY
+        # OpenStreetMap and others want to be told who shows their maps.
+        response.headers["referrer-policy"] = "strict-origin-when-cross-origin"
+        response.headers["cache-control"] = "no-cache"
+        return response

@@ -1,0 +1,152 @@
+"""Answers over HTTP: what they carry for caches, browsers and QGIS, and what errors look like."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tileserver.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    TileserverError,
+    UnreadableRaster,
+)
+
+log = logging.getLogger(__name__)
+
+STATUS: Mapping[type[TileserverError], int] = {
+    InvalidRequest: 400,
+    NotFound: 404,
+    UnreadableRaster: 502,
+    DeadlineExceeded: 504,
+    TileserverError: 500,
+}
+"""HTTP status of an error, looked up along its class's MRO."""
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""For a URL whose version token is the current one."""
+DOCUMENT = "private, max-age=60"
+"""For what repeats the Host header, so that no shared cache keeps it."""
+_IMAGE_ROUTES = ("/tiles/", "/preview/", "/legend/")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_EVERYWHERE = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": (
+        "ETag, Cache-Status, Server-Timing, Retry-After, X-Request-Id"
+    ),
+    "cross-origin-resource-policy": "cross-origin",
+    "timing-allow-origin": "*",
+    "x-content-type-options": "nosniff",
+}
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, HEAD, OPTIONS",
+    "access-control-allow-headers": "Authorization, X-API-Key, If-None-Match",
+    "access-control-max-age": "86400",
+}
+
+
+def bytes_response(
+    request: Request,
+    body: bytes,
+    media_type: str,
+    cache_control: str,
+    extra: Mapping[str, str] | None = None,
+) -> Response:
+    """Return a body with a strong ETag, or 304 if the client holds it already."""
+    etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {"etag": etag, "cache-control": cache_control, **(extra or {})}
+    if _holds(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def _holds(if_none_match: str, etag: str) -> bool:
+    held = (each.strip().removeprefix("W/") for each in if_none_match.split(","))
+    return any(each in (etag, "*") for each in held)
+
+
+def json_response(request: Request, document: Any, cache_control: str = DOCUMENT) -> Response:
+    """Return a document as JSON."""
+    body = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return bytes_response(request, body.encode(), "application/json", cache_control)
+
+
+def error_response(request: Request, status: int, message: str) -> Response:
+    """Return an error: a line of text on image routes, as QGIS shows it, else JSON."""
+    message = " ".join(message.split())
+    headers = {"cache-control": "no-store"}
+    if status in (429, 503):
+        headers["retry-after"] = "1"
+    if request.scope["path"].startswith(_IMAGE_ROUTES):
+        return PlainTextResponse(message, status, headers)
+    body = json.dumps({"error": {"status": status, "message": message}}, ensure_ascii=False)
+    return Response(body, status, headers, media_type="application/json")
+
+
+async def on_error(request: Request, exc: Exception) -> Response:
+    """Answer an error of ours with its status."""
+    assert isinstance(exc, TileserverError)
+    status = next(STATUS[each] for each in type(exc).__mro__ if each in STATUS)
+    if status >= 500:
+        log.warning("%s: %s", request.scope["path"][:200], exc)
+    return error_response(request, status, str(exc))
+
+
+async def on_http_error(request: Request, exc: Exception) -> Response:
+    """Answer what the router refuses."""
+    status = getattr(exc, "status_code", 500)
+    if status == 405:
+        response = error_response(request, 405, "method not allowed; expected GET or HEAD")
+        response.headers["allow"] = "GET, HEAD, OPTIONS"
+        return response
+    return error_response(request, status, "no such page; / is the map, /layers lists the layers")
+
+
+async def on_crash(request: Request, exc: Exception) -> Response:
+    """Answer a mistake of ours, telling nothing of the inside."""
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    return error_response(request, 500, f"internal error, reported under request id {request_id}")
+
+
+class CommonHeaders:
+    """Put the headers on every answer that every answer carries, and answer OPTIONS."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; answer a preflight at once."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update({**_EVERYWHERE, "x-request-id": request_id})
+            await send(message)
+
+        if scope["method"] == "OPTIONS":
+            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send_with_headers)
+            return
+        await self.app(scope, receive, send_with_headers)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return str(value.decode("latin-1"))
+    return secrets.token_hex(8)

@@ -1,0 +1,64 @@
+"""A listening socket, and uvicorn on it; the only user of uvicorn."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from tileserver.errors import ConfigError
+
+_GRACE_S = 8
+"""Seconds that requests under way get to end; Cloud Run kills after ten."""
+_BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        ConfigError: the port is taken, or the host is none of this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as exc:
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {exc.strerror}; --port 0 takes any free port"
+        ) from exc
+    listening.set_inheritable(True)
+    return listening
+
+
+def page_url(listening: socket.socket) -> str:
+    """Return the address to open in a browser."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{host}:{port}/"
+
+
+def serve_app(app: Callable[[], object], listening: socket.socket, workers: int) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        app: makes the application; called once in each worker, so it must pickle.
+        listening: where.
+        workers: processes.
+    """
+    config = uvicorn.Config(
+        app,
+        factory=True,
+        workers=workers,
+        lifespan="on",
+        access_log=False,
+        log_level=logging.WARNING,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    if workers > 1:
+        Multiprocess(config, sockets=[listening]).run()
+    else:
+        uvicorn.Server(config).run(sockets=[listening])
