@@ -88,6 +88,10 @@ class Cached:
             return held
         return await self._flights.join(request, lambda: self._fetch(request))
 
+    def holds(self, request: PixelRequest) -> bool:
+        """Tell whether a request can be answered from memory."""
+        return self.memory.get(request) is not None
+
     async def _fetch(self, request: PixelRequest) -> bytes:
         body = await self.source.get_pixels(request)
         self.memory.put(request, body)

@@ -30,7 +30,7 @@ from tileserver.pixels import BandSource, ImageFileFormat, PixelRequest
 from tileserver.responses import IMMUTABLE, bytes_response, json_response
 from tileserver.statistics import summarize
 from tileserver.styles import STYLE_PARAMETERS, parse_bands, parse_style
-from tileserver.tiles import check_tile
+from tileserver.tiles import tile_grid
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,15 @@ async def tile(request: Request) -> Response:
     """Answer GET /tiles/{layer}/{z}/{x}/{y}.{ext}."""
     services, path = _services(request), request.path_params
     address, size, file_format = parse_tile(path["z"], path["x"], path["name"])
-    check_tile(address)
+    grid = tile_grid(address, size)
     layer, parameters = await _styled_layer(request)
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
-    pixels = layer.tile_request(address, size, file_format, bands)
-    if pixels is None:
-        body = empty(file_format, size, size, layer.asset.band_ids, layer.asset.dtype.str)
-        return _image(request, layer, body, file_format, parameters, "hit; detail=outside")
-    return await _pixels(request, services, layer, pixels, parameters)
+    pixels = layer.request(grid, file_format, bands)
+    # Raw pixels of nothing differ from layer to layer, and count against the limits like others.
+    if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
+        return await _pixels(request, services, layer, pixels, parameters)
+    body = empty(file_format, size, size, ("empty",), "uint8")
+    return _image(request, layer, body, file_format, parameters, "hit; detail=outside")
 
 
 async def preview(request: Request) -> Response:
@@ -148,7 +149,9 @@ def _base_url(request: Request) -> str:
         return public_url
     host = check_host(request.headers.get("host", ""))
     root_path: str = request.scope.get("root_path", "")
-    return f"{request.scope['scheme']}://{host}{root_path.rstrip('/')}"
+    # A proxy may speak of wss, which no tile is fetched by.
+    scheme = request.scope["scheme"].replace("ws", "http")
+    return f"{scheme}://{host}{root_path.rstrip('/')}"
 
 
 async def _styled_layer(
@@ -169,7 +172,7 @@ async def _pixels(
     parameters: dict[str, str],
 ) -> Response:
     started = time.perf_counter()
-    is_held = services.pixels.memory.get(pixels) is not None
+    is_held = services.pixels.holds(pixels)
     body = await services.pixels.get_pixels(pixels)
     elapsed_ms = (time.perf_counter() - started) * 1000
     status = "hit" if is_held else "fwd=miss; stored"

@@ -31,7 +31,7 @@ from tileserver.pixels import (
 from tileserver.sampling import parts
 from tileserver.statistics import overview_request, percentiles
 from tileserver.styles import Style
-from tileserver.tiles import WEB_MERCATOR, Tile, native_zoom, tile_grid
+from tileserver.tiles import WEB_MERCATOR, native_zoom
 
 log = logging.getLogger(__name__)
 
@@ -129,18 +129,6 @@ class Layer:
             visualization_options=self.style.options() if is_picture else None,
             asset_version=self.asset.version,
         )
-
-    def tile_request(
-        self, tile: Tile, size: int, file_format: ImageFileFormat, bands: Sequence[str] = ()
-    ) -> PixelRequest | None:
-        """Return the request for a tile, or None where the asset does not reach.
-
-        Raises:
-            TileOutOfRange: the tile lies outside the pyramid.
-            InvalidRequest: the style does not fit the bands.
-        """
-        request = self.request(tile_grid(tile, size), file_format, bands)
-        return request if self.shows(tile_grid(tile, size)) else None
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,19 @@
+PYTHON ?= .venv/bin/python
+
+.PHONY: install check fix benchmark
+
+install:
+	python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]'
+
+check:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest
+
+fix:
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+benchmark:
+	$(PYTHON) -m tests.benchmarks

@@ -1,0 +1,1 @@
+"""What tileserver costs beside what it is measured against, in one run."""
