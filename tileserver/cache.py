@@ -6,15 +6,24 @@ The only user of cachetools.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
+from tileserver.errors import TileserverError
 from tileserver.pixels import PixelRequest, PixelSource
 
 _ENTRY_BYTES = 1000
 """About what a key and the cache's own bookkeeping weigh beside the tile."""
+
+_RETRY_STALE_S = 10.0
+"""After a failure a stale tile is served so long before its source is asked again."""
+_MAX_FAILED = 100_000
+
+log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -32,12 +41,16 @@ class SingleFlight(Generic[K, T]):
 
     async def join(self, key: K, call: Callable[[], Awaitable[T]]) -> T:
         """Return what `call` returns, calling it only if no call for the key is under way."""
+        return await asyncio.shield(self.start(key, call))
+
+    def start(self, key: K, call: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        """Return the task that makes the call for a key, a new one if none is under way."""
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.create_task(_run(call))
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._land(key, done))
-        return await asyncio.shield(task)
+        return task
 
     def _land(self, key: K, task: asyncio.Task[T]) -> None:
         del self._tasks[key]
@@ -50,12 +63,18 @@ async def _run(call: Callable[[], Awaitable[T]]) -> T:
 
 
 class MemoryCache:
-    """Encoded pixels by request: the least recently used go first, and all after `ttl_s`."""
+    """Encoded pixels by request: the least recently used go first.
 
-    def __init__(self, max_bytes: int, ttl_s: float) -> None:
+    After `ttl_s` they are stale: kept as long as there is room, but no longer answered by `get`.
+    """
+
+    def __init__(
+        self, max_bytes: int, ttl_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.ttl_s = ttl_s
-        self._entries: TTLCache[PixelRequest, bytes] = TTLCache(
-            max_bytes, ttl_s, getsizeof=lambda body: len(body) + _ENTRY_BYTES
+        self.clock = clock
+        self._entries: LRUCache[PixelRequest, tuple[bytes, float]] = LRUCache(
+            max_bytes, getsizeof=lambda entry: len(entry[0]) + _ENTRY_BYTES
         )
 
     @property
@@ -64,35 +83,61 @@ class MemoryCache:
         return int(self._entries.currsize)
 
     def get(self, request: PixelRequest) -> bytes | None:
-        """Return the pixels held for a request, or None."""
-        return self._entries.get(request)
+        """Return the pixels held for a request, or None if there are none or they are stale."""
+        entry = self._entries.get(request)
+        return entry[0] if entry is not None and self.clock() < entry[1] else None
+
+    def get_stale(self, request: PixelRequest) -> bytes | None:
+        """Return the pixels held for a request, however old, or None."""
+        entry = self._entries.get(request)
+        return None if entry is None else entry[0]
 
     def put(self, request: PixelRequest, body: bytes) -> None:
         """Keep the pixels of a request, unless they alone are more than the cache may hold."""
         if len(body) + _ENTRY_BYTES <= self._entries.maxsize:
-            self._entries[request] = body
+            self._entries[request] = body, self.clock() + self.ttl_s
 
 
 class Cached:
-    """Answer from memory, and ask `source` once for what is not there."""
+    """Answer from memory, and ask `source` once for what is not there.
+
+    What is stale is answered too, while it is fetched again; and if that fails it goes on being
+    answered, and is tried again a little later.
+    """
 
     def __init__(self, memory: MemoryCache, source: PixelSource) -> None:
         self.memory = memory
         self.source = source
         self._flights: SingleFlight[PixelRequest, bytes] = SingleFlight()
+        self._failed: TTLCache[PixelRequest, None] = TTLCache(
+            _MAX_FAILED, _RETRY_STALE_S, timer=memory.clock
+        )
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; raises what `source` raises."""
         held = self.memory.get(request)
         if held is not None:
             return held
-        return await self._flights.join(request, lambda: self._fetch(request))
+        stale = self.memory.get_stale(request)
+        if stale is None:
+            return await self._flights.join(request, lambda: self._fetch(request))
+        if request not in self._failed:
+            self._flights.start(request, lambda: self._fetch_again(request, stale))
+        return stale
 
     def holds(self, request: PixelRequest) -> bool:
-        """Tell whether a request can be answered from memory."""
-        return self.memory.get(request) is not None
+        """Tell whether a request can be answered from memory, be it with stale pixels."""
+        return self.memory.get_stale(request) is not None
 
     async def _fetch(self, request: PixelRequest) -> bytes:
         body = await self.source.get_pixels(request)
         self.memory.put(request, body)
         return body
+
+    async def _fetch_again(self, request: PixelRequest, stale: bytes) -> bytes:
+        try:
+            return await self._fetch(request)
+        except TileserverError as exc:
+            log.warning("%s: a stale tile is served on: %s", request.asset_id, exc)
+            self._failed[request] = None
+            return stale

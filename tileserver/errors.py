@@ -9,6 +9,14 @@
     │   └── TileOutOfRange        z, x or y outside the pyramid
     ├── UnreadableRaster          the file behind an asset cannot be read
     ├── DeadlineExceeded          the answer would come too late
+    ├── Overloaded                ask again later
+    │   ├── RateLimited           Earth Engine says: too many requests
+    │   ├── QuotaExhausted        Earth Engine says: not before tomorrow
+    │   └── UpstreamDown          the breaker is open
+    ├── UpstreamError             Earth Engine failed, or its answer is not what was asked for
+    │   ├── TransientError        asking again may help
+    │   ├── TooComplex            out of memory or time; a smaller request may help
+    │   └── AuthenticationFailed  no credentials, or Earth Engine refuses them
     └── ConfigError               the configuration or the command line is wrong
 
 Messages say what came and what would have been right. They are shown to clients, so they
@@ -53,6 +61,46 @@ class UnreadableRaster(TileserverError):
 
 class DeadlineExceeded(TileserverError):
     """The answer would come too late to be of use."""
+
+
+class Overloaded(TileserverError):
+    """Too much is asked at once; ask again after `retry_after_s`."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(Overloaded):
+    """Earth Engine answered 429: the rate or the number of requests at once is too high."""
+
+
+class QuotaExhausted(Overloaded):
+    """Earth Engine answered that a daily or monthly quota is used up."""
+
+
+class UpstreamDown(Overloaded):
+    """Earth Engine failed too often of late; it is not asked for a while."""
+
+
+class UpstreamError(TileserverError):
+    """Earth Engine failed, or its answer is not what was asked for."""
+
+
+class TransientError(UpstreamError):
+    """Earth Engine failed in a way that may pass; asking again may help."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooComplex(UpstreamError):
+    """Earth Engine ran out of memory or time; a request for fewer pixels may succeed."""
+
+
+class AuthenticationFailed(UpstreamError):
+    """There are no credentials, or Earth Engine does not accept them."""
 
 
 class ConfigError(TileserverError):

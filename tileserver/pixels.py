@@ -207,6 +207,8 @@ class PixelRequest:
     """For Earth Engine's accounting; changes no pixel, so it is no part of the key."""
     asset_version: str = ""
     """The state of the asset that is meant, so that caches never mix two; not on the wire."""
+    expression: str | None = None
+    """What to compute instead of reading the asset: Earth Engine's expression, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

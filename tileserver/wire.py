@@ -139,6 +139,15 @@ def grid_to_json(grid: PixelGrid | PartialGrid) -> dict[str, Any]:
     return members
 
 
+def grid_from_json(value: object) -> PixelGrid | PartialGrid:
+    """Return the grid that Earth Engine's PixelGrid describes.
+
+    Raises:
+        InvalidRequest: as `request_from_json`.
+    """
+    return _grid(value)
+
+
 def _visualization_to_json(options: VisualizationOptions) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if options.ranges:
