@@ -45,7 +45,8 @@ class Page(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file; what only builds the page is none of it."""
-        if path.startswith((".", "package", "node_modules")):
+        # Starlette calls the folder itself ".".
+        if path != "." and path.startswith((".", "package", "node_modules")):
             path = "none"
         response = await super().get_response(path, scope)
         response.headers["content-security-policy"] = CONTENT_SECURITY_POLICY
