@@ -290,16 +290,14 @@ def test_a_masked_pixel_of_a_later_tile_lets_the_earlier_one_through(tmp_path: P
     assert not valid[0, 10, 35]
 
 
-def test_a_wide_mosaic_is_read_in_several_windows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tileserver.ingest.CHUNK_BYTES", 1)
+def test_a_wide_mosaic_is_read_in_several_windows(tmp_path: Path) -> None:
     values = pixels("uint16", 1, 1100, 1500)
     seen: list[tuple[int, int]] = []
     result = ingest(
         [write(tmp_path / "in.tif", values)],
         tmp_path / "out.tif",
         progress=lambda done, total: seen.append((done, total)),
+        chunk_bytes=1,
     )
     np.testing.assert_array_equal(read_levels(result.path)[0][0], values)
     assert_pyramid(result.path, [MEAN])

@@ -44,7 +44,10 @@ class Page(StaticFiles):
     """The files of the page, under a strict content security policy."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Return a file."""
+        """Return a file; what only builds the page is none of it."""
+        # Starlette calls the folder itself ".".
+        if path != "." and path.startswith((".", "package", "node_modules")):
+            path = "none"
         response = await super().get_response(path, scope)
         response.headers["content-security-policy"] = CONTENT_SECURITY_POLICY
         # OpenStreetMap and others want to be told who shows their maps.

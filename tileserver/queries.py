@@ -19,7 +19,7 @@ from tileserver.pixels import (
     PixelGrid,
     PixelRequest,
 )
-from tileserver.projections import nominal_scale_m
+from tileserver.projections import nominal_scale_m, period
 from tileserver.statistics import MAX_SAMPLES, overview_request, thinned
 from tileserver.tiles import HALF_WORLD_M, WEB_MERCATOR
 
@@ -71,7 +71,7 @@ def point_request(layer: Layer, lon: float, lat: float, bands: Sequence[str]) ->
     return PixelRequest(
         asset_id=layer.asset.name,
         file_format=ImageFileFormat.NPY,
-        region=Geometry("Point", (lon, lat)),
+        region=Geometry("Point", (float(lon), float(lat))),
         band_ids=tuple(bands),
         asset_version=layer.asset.version,
     )
@@ -108,13 +108,24 @@ def _within(asked: PixelGrid, native: PixelGrid) -> PixelGrid:
     """Return the native pixels of a grid on the native lattice; one that shows none, if none."""
     inverse = native.transform.inverse()
     column, row = inverse.apply(asked.transform.translate_x, asked.transform.translate_y)
-    left, right = max(round(column), 0), min(round(column) + asked.width, native.width)
     top, bottom = max(round(row), 0), min(round(row) + asked.height, native.height)
-    if left >= right or top >= bottom:
+    spans = _spans(round(column), asked.width, native)
+    if not spans or top >= bottom:
         return replace(asked, width=1, height=1)
+    # In two places, as of a map of the world that is asked across its edge: all of what was asked.
+    left, right = spans[0] if len(spans) == 1 else (round(column), round(column) + asked.width)
     x, y = native.transform.apply(left, top)
     moved = replace(native.transform, translate_x=x, translate_y=y)
     return PixelGrid(right - left, bottom - top, moved, native.crs_code)
+
+
+def _spans(left: int, width: int, native: PixelGrid) -> list[tuple[int, int]]:
+    """Return the native columns that columns stand for, also one turn of the Earth away."""
+    turn = period(native.crs_code) or 0.0
+    turn_px = round(turn / native.transform.scale_x) if native.transform.scale_x else 0
+    moved = sorted({left - turn_px, left, left + turn_px})
+    spans = ((max(each, 0), min(each + width, native.width)) for each in moved)
+    return [span for span in spans if span[0] < span[1]]
 
 
 def _polygon(bbox: Box) -> Geometry:

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import tileserver
+from tileserver.session import DEMO, find_config
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+MAX_DEMO_BYTES = 7_000_000
+
+
+def test_the_version_is_the_one_on_top_of_the_changelog() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    top = re.search(r"\d+\.\d+\.\d+", headings[0])
+    assert top is not None
+    assert top[0] == PROJECT["version"] == version("ee-tileserver")
+
+
+def test_the_package_offers_get_pixels() -> None:
+    assert tileserver.__all__ == ["get_pixels"]
+    assert callable(tileserver.get_pixels)
+
+
+def test_the_demo_is_small_and_complete() -> None:
+    files = list(DEMO.parent.iterdir())
+    assert sum(path.stat().st_size for path in files) <= MAX_DEMO_BYTES
+    rasters = {path.stem for path in files if path.suffix == ".tif"}
+    assert rasters == {path.stem for path in files if path.suffix == ".json"}
+    drawn = {layer.asset.rsplit("/", 1)[-1] for layer in find_config(DEMO, {}, {}).layers}
+    assert drawn == rasters

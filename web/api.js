@@ -1,0 +1,146 @@
+/** What the server is asked, and at which address. Every address is relative to the page. */
+
+const MAX_PAGES = 20;
+const TIMEOUT_MS = 30_000;
+const MAX_REASON = 300;
+
+/** The server answered with an error, or not at all; the message is for people. */
+export class ServerError extends Error {}
+
+const path = (name) => name.split("/").map(encodeURIComponent).join("/");
+
+/** Return the version token of a layer as a query, "?v=…", or "". */
+function version(layer) {
+  const token = new URLSearchParams(layer.tiles.split("?")[1] ?? "").get("v");
+  return token ? `?v=${encodeURIComponent(token)}` : "";
+}
+
+/**
+ * Return the tile address template, relative to the page; `{r}` is "@2x" on dense screens.
+ *
+ * The host and the prefix in `layer.tiles` are left out: behind a proxy the page knows better than
+ * the server under which address it was reached.
+ */
+export function tileTemplate(layer, { retina = true } = {}) {
+  const mark = layer.tiles.lastIndexOf("{y}");
+  const suffix = mark < 0 ? ".png" : layer.tiles.slice(mark + 3);
+  return `tiles/${path(layer.name)}/{z}/{x}/{y}${retina ? "{r}" : ""}${suffix}`;
+}
+
+export const legendUrl = (layer) => `legend/${path(layer.name)}.svg${version(layer)}`;
+export const tileJsonUrl = (layer) => `tilejson/${path(layer.name)}.json`;
+
+/** Return the full address of a relative one; braces of templates stay as they are. */
+export const absolute = (relative) => new URL(".", document.baseURI).href + relative;
+
+/** Return every band's value: {values: {band: number or null}}. */
+export function fetchPoint(layer, lon, lat, signal) {
+  const query = new URLSearchParams({ lon: lon.toFixed(7), lat: lat.toFixed(7) });
+  return fetchJson(`point/${path(layer.name)}?${query}`, signal);
+}
+
+/** Return {layers, complete}; `complete` is false when the server has more pages than we read. */
+export async function fetchLayers() {
+  const layers = new Map();
+  let url = "layers";
+  for (let page = 0; url && page < MAX_PAGES; page += 1) {
+    const answer = await fetchJson(url);
+    for (const layer of (answer.layers ?? []).map(cleanLayer)) {
+      if (layer && !layers.has(layer.name)) layers.set(layer.name, layer);
+    }
+    url = nextPage(url, answer.next);
+  }
+  return { layers: [...layers.values()], complete: !url };
+}
+
+function nextPage(current, next) {
+  if (typeof next !== "string" || next === "") return null;
+  const here = new URL(current, document.baseURI);
+  const url = new URL(next, here);
+  // Only the query counts: behind a proxy the server cannot know our path.
+  return url.search && url.search !== here.search ? `layers${url.search}` : null;
+}
+
+/** Return the layer with every member the page relies on, or null for one that has no name. */
+function cleanLayer(layer) {
+  if (typeof layer?.name !== "string" || layer.name === "") return null;
+  const text = (value) => (typeof value === "string" ? value : "");
+  return {
+    ...layer,
+    title: text(layer.title) || layer.name,
+    tiles: text(layer.tiles),
+    description: text(layer.description),
+    attribution: text(layer.attribution),
+    bounds: isBounds(layer.bounds) ? layer.bounds : [-180, -90, 180, 90],
+    minzoom: Number.isFinite(layer.minzoom) ? layer.minzoom : 0,
+    maxzoom: Number.isFinite(layer.maxzoom) ? layer.maxzoom : 22,
+    bands: Array.isArray(layer.style?.bands) ? layer.style.bands.map(String) : [],
+    visible: layer.visible === true,
+  };
+}
+
+const isBounds = (bounds) =>
+  Array.isArray(bounds) && bounds.length === 4 && bounds.every(Number.isFinite);
+
+async function fetchJson(url, signal) {
+  const response = await ask(url, signal);
+  if (!response.ok) throw new ServerError(await reasonOf(response));
+  try {
+    return await response.json();
+  } catch {
+    throw new ServerError("The server's answer is not JSON.");
+  }
+}
+
+async function ask(url, signal) {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  try {
+    return await fetch(url, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ServerError("The server does not answer.");
+  }
+}
+
+/**
+ * Ask for a tile that failed as an image once more, to learn why.
+ *
+ * Returns {status, reason, retryAfterS}; status 0 means no answer at all, retryAfterS may be null.
+ */
+export async function diagnose(tileUrl) {
+  try {
+    const response = await ask(tileUrl);
+    const retryAfterS = parseRetryAfter(response.headers.get("Retry-After"), Date.now());
+    const reason = response.ok ? "The answer is not an image." : await reasonOf(response);
+    return { status: response.status, reason, retryAfterS };
+  } catch (error) {
+    return { status: 0, reason: error.message, retryAfterS: null };
+  }
+}
+
+/** Return the seconds a Retry-After header asks for (a number or an HTTP date), or null. */
+export function parseRetryAfter(header, nowMs) {
+  if (!header) return null;
+  if (/^\d+$/.test(header.trim())) return Number(header);
+  // Date.parse takes much for a date, "-5" for one; an HTTP date begins with its weekday.
+  const date = /^[A-Z][a-z]{2}, /.test(header) ? Date.parse(header) : NaN;
+  return Number.isNaN(date) ? null : Math.max(0, (date - nowMs) / 1000);
+}
+
+async function reasonOf(response) {
+  const body = (await response.text().catch(() => "")).trim();
+  const reason = jsonMessage(body) ?? (isPlain(response) ? body.split("\n")[0] : "");
+  return reason.slice(0, MAX_REASON) || `The server answered with status ${response.status}.`;
+}
+
+const isPlain = (response) =>
+  (response.headers.get("Content-Type") ?? "").startsWith("text/plain");
+
+function jsonMessage(body) {
+  try {
+    const message = JSON.parse(body)?.error?.message;
+    return typeof message === "string" ? message : null;
+  } catch {
+    return null;
+  }
+}

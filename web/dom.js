@@ -1,0 +1,78 @@
+/** Elements and icons, made as DOM nodes: text stays text, whatever it holds. */
+
+/**
+ * Make an element.
+ *
+ * `on…` properties are listeners, names with a dash and `role`, `for` are attributes, the rest are
+ * properties. Children are nodes or text; null and false are left out.
+ */
+export function h(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) setProp(element, name, value);
+  element.append(...children.flat().filter((child) => child !== null && child !== false));
+  return element;
+}
+
+function setProp(element, name, value) {
+  if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+  else if (name.includes("-") || name === "role" || name === "for") element.setAttribute(name, value);
+  else element[name] = value;
+}
+
+const PATHS = {
+  up: "M12 19V5M6 11l6-6 6 6",
+  down: "M12 5v14M6 13l6 6 6-6",
+  fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5M12 12h.01",
+  more: "M5 12h.01M12 12h.01M19 12h.01",
+  grip: "M9 6h.01M15 6h.01M9 12h.01M15 12h.01M9 18h.01M15 18h.01",
+  copy: "M9 9h11v11H9zM5 15H4V4h11v1",
+  close: "M6 6l12 12M18 6L6 18",
+  chevron: "M6 9l6 6 6-6",
+  layers: "M12 4l9 5-9 5-9-5zM4 14l8 4.500 8-4.500",
+};
+const DOTTED = new Set(["more", "grip"]);
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Return a decorative line icon of the table above. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.classList.add("icon");
+  svg.classList.toggle("dotted", DOTTED.has(name));
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", PATHS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** Return a button that shows an icon and is called `label`. */
+export function iconButton(name, label, onclick, props = {}) {
+  return h(
+    "button",
+    { type: "button", className: "icon-button", title: label, "aria-label": label, onclick, ...props },
+    icon(name),
+  );
+}
+
+/** Put `text` on the clipboard; resolve to false where the browser does not let us. */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyBySelection(text);
+  }
+}
+
+// The clipboard API exists in secure contexts alone; a server on a LAN is plain http.
+function copyBySelection(text) {
+  const focused = document.activeElement;
+  const area = h("textarea", { value: text, className: "visually-hidden", readOnly: true });
+  document.body.append(area);
+  area.select();
+  const copied = document.execCommand("copy");
+  area.remove();
+  focused?.focus();
+  return copied;
+}

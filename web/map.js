@@ -1,0 +1,165 @@
+/** The map itself. Together with tiles.js and graticule.js the only user of Leaflet. */
+
+import { contains, firstExtent, unrolled } from "./extent.js";
+import { graticule } from "./graticule.js";
+import L from "./leaflet.js";
+import { serverTiles } from "./tiles.js";
+
+const MAX_ZOOM = 22;
+const MARGIN_PX = 24;
+const WIDE = matchMedia("(min-width: 720px)");
+
+/** A map with server layers on it. */
+export class LayerMap {
+  /** @param {HTMLElement} element the map fills it. */
+  constructor(element) {
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.map = L.map(element, {
+      attributionControl: false,
+      zoomControl: false,
+      minZoom: 1,
+      maxZoom: MAX_ZOOM,
+      worldCopyJump: true,
+      zoomAnimation: !calm,
+      fadeAnimation: !calm,
+      inertia: !calm,
+    });
+    this.animate = !calm;
+    this.tiles = new Map();
+    this.entries = [];
+    this.outline = null;
+    this.pin = null;
+    L.control.zoom({ position: "topright" }).addTo(this.map);
+    L.control.scale({ position: "bottomright", imperial: false, maxWidth: 120 }).addTo(this.map);
+    graticule().addTo(this.map);
+    showKeyboardUse(element);
+    this.map.on("moveend", () => this.showPixels());
+  }
+
+  /**
+   * Draw what the state says, and nothing else.
+   *
+   * @param {{layer: object, visible: boolean, opacity: number}[]} entries the first is on top.
+   * @param {(layer: object) => object} listeners what `serverTiles` wants to tell about a layer.
+   */
+  draw(entries, listeners) {
+    this.entries = entries;
+    entries.forEach(({ layer, visible, opacity }, index) => {
+      if (visible && !this.tiles.has(layer.name)) this.add(layer, listeners(layer));
+      if (!visible) this.remove(layer);
+      this.tiles.get(layer.name)?.setZIndex(entries.length - index).setOpacity(opacity);
+    });
+    this.showPixels();
+  }
+
+  add(layer, listeners) {
+    const tiles = serverTiles(layer, listeners);
+    this.tiles.set(layer.name, tiles.addTo(this.map));
+  }
+
+  remove(layer) {
+    this.tiles.get(layer.name)?.remove();
+    this.tiles.delete(layer.name);
+  }
+
+  // Past the last zoom of its data a layer is magnified: in blocks, since pixels are then what one
+  // wants to see, but the layers behind it smoothly, as a backdrop.
+  showPixels() {
+    const { zoom, lat, lon } = this.view;
+    const front = this.entries.find(({ layer, visible }) => visible && contains(layer.bounds, lon, lat));
+    for (const [name, tiles] of this.tiles) {
+      const pixels = name === front?.layer.name && zoom > tiles.options.maxNativeZoom;
+      tiles.getContainer()?.classList.toggle("pixelated", pixels);
+    }
+  }
+
+  get view() {
+    const { lat, lng } = this.map.getCenter().wrap();
+    return { zoom: this.map.getZoom(), lat, lon: lng };
+  }
+
+  setView({ zoom, lat, lon }) {
+    this.map.setView([lat, lon], Math.min(zoom, MAX_ZOOM), { animate: false });
+  }
+
+  /** Show these bounds in the part of the map that no panel covers. */
+  fit(bounds, { animate = this.animate } = {}) {
+    const [west, south, east, north] = unrolled(bounds);
+    this.map.fitBounds(L.latLngBounds([south, west], [north, east]), {
+      ...freeSpace(),
+      animate,
+      maxZoom: 17,
+    });
+  }
+
+  fitFirst(layers) {
+    this.fit(firstExtent(layers.map((layer) => layer.bounds)), { animate: false });
+  }
+
+  /** Outline a layer's bounds, or none. */
+  highlight(layer) {
+    this.outline?.remove();
+    this.outline = null;
+    if (!layer) return;
+    const [west, south, east, north] = unrolled(layer.bounds);
+    const options = { className: "outline", interactive: false, fill: false };
+    this.outline = L.rectangle([[south, west], [north, east]], options).addTo(this.map);
+  }
+
+  /** Mark a place, or none. */
+  mark(place) {
+    this.pin?.remove();
+    this.pin = null;
+    if (!place) return;
+    const options = { className: "pin", radius: 7, interactive: false };
+    this.pin = L.circleMarker([place.lat, place.lon], options).addTo(this.map);
+  }
+
+  /** Call back with {lon, lat} when someone points at a place: click, long press, Enter. */
+  onpoint(callback) {
+    const at = ({ lat, lng }) => callback({ lat, lon: lng });
+    this.map.on("click contextmenu", (event) => at(event.latlng));
+    this.map.getContainer().addEventListener("keydown", (event) => {
+      if (event.target === event.currentTarget && event.key === "Enter") at(this.map.getCenter());
+    });
+  }
+
+  onmove(callback) {
+    this.map.on("moveend", callback);
+  }
+
+  /** Call back with {lon, lat} under the mouse, and with null when it leaves the map. */
+  onhover(callback) {
+    this.map.on("mousemove", ({ latlng }) => {
+      const { lat, lng } = latlng.wrap();
+      callback({ lat, lon: lng });
+    });
+    this.map.on("mouseout", () => callback(null));
+  }
+
+  /** Put an element among the map's controls, in a corner such as "bottomright". */
+  addControl(element, position) {
+    const control = L.control({ position });
+    control.onAdd = () => element;
+    control.addTo(this.map);
+    L.DomEvent.disableClickPropagation(element);
+  }
+}
+
+// Leaflet focuses the map on every press of the mouse, so :focus-visible cannot tell the two apart.
+function showKeyboardUse(element) {
+  const show = (byKeyboard) => element.classList.toggle("by-keyboard", byKeyboard);
+  element.addEventListener("keyup", (event) => show(event.target === element));
+  for (const type of ["pointerdown", "focusout"]) element.addEventListener(type, () => show(false));
+}
+
+/** Return Leaflet's paddings for what lies over the map: a column on the left, or a sheet below. */
+function freeSpace() {
+  const panel = document.getElementById("panel").getBoundingClientRect();
+  const left = WIDE.matches ? panel.right : 0;
+  const bottom = WIDE.matches ? 0 : window.innerHeight - panel.top;
+  return {
+    paddingTopLeft: [left + MARGIN_PX, MARGIN_PX],
+    paddingBottomRight: [MARGIN_PX, Math.min(bottom, window.innerHeight / 2) + MARGIN_PX],
+  };
+}

@@ -1,0 +1,45 @@
+/** Messages over the map: what went wrong in the server's words, what was copied. */
+
+import { h, iconButton } from "./dom.js";
+
+const NOTE_MS = 4000;
+const shown = new Map();
+
+/**
+ * Show a message, or replace the one with the same key.
+ *
+ * @param {string} key names the subject, such as a layer; one message each.
+ * @param {{title?: string, text: string, action?: {label: string, run: () => void},
+ *   ondismiss?: () => void, tone?: "error" | "note"}} message
+ */
+export function showMessage(key, { title = "", text, action, ondismiss, tone = "error" }) {
+  const node = h(
+    "div",
+    { className: `message card ${tone}` },
+    h("p", {}, title && h("strong", {}, title), title && " ", h("span", {}, text)),
+    action &&
+      h("button", { type: "button", className: "button", onclick: action.run }, action.label),
+    iconButton("close", "Dismiss", () => {
+      hideMessage(key);
+      ondismiss?.();
+    }),
+  );
+  const previous = shown.get(key);
+  if (previous) previous.replaceWith(node);
+  else document.getElementById("messages").append(node);
+  shown.set(key, node);
+}
+
+export function hideMessage(key) {
+  shown.get(key)?.remove();
+  shown.delete(key);
+}
+
+/** Show a short note that goes by itself. */
+export function showNote(text) {
+  showMessage("note", { text, tone: "note" });
+  const node = shown.get("note");
+  setTimeout(() => {
+    if (shown.get("note") === node) hideMessage("note");
+  }, NOTE_MS);
+}

@@ -1,0 +1,116 @@
+/** The tiles of one layer: asked within its bounds, tried again when the server is busy. */
+
+import { diagnose, tileTemplate } from "./api.js";
+import { extentParts } from "./extent.js";
+import L from "./leaflet.js";
+
+const MAX_TRIES = 3;
+const MAX_WAIT_S = 60;
+const QUIET_WAIT_S = 3;
+const CAUSE_LASTS_MS = 1000;
+const BUSY = new Set([0, 200, 429, 503]);
+
+/** Leaflet's tile layer, which knows one box, for extents that cross the antimeridian. */
+const ExtentTileLayer = L.TileLayer.extend({
+  _isValidTile(coords) {
+    return this.options.extent.some((bounds) => {
+      this.options.bounds = bounds;
+      return L.TileLayer.prototype._isValidTile.call(this, coords);
+    });
+  },
+});
+
+/**
+ * Return the Leaflet layer of a server layer.
+ *
+ * @param {(busy: boolean) => void} onbusy called when loading starts and ends.
+ * @param {(state: {count: number, reason: string, retrying: boolean, retry: () => void}) => void}
+ *   onfailure called whenever the tiles that are missing have changed; count 0 means all is well.
+ */
+export function serverTiles(layer, { onbusy, onfailure }) {
+  const tiles = new ExtentTileLayer(tileTemplate(layer), {
+    extent: extentParts(layer.bounds).map(([west, south, east, north]) =>
+      L.latLngBounds([south, west], [north, east]),
+    ),
+    minZoom: layer.minzoom,
+    maxNativeZoom: layer.maxzoom,
+    maxZoom: 22,
+    updateWhenZooming: false,
+    keepBuffer: 1,
+  });
+  const failures = new Failures(tiles, onfailure);
+  tiles.on({
+    loading: () => onbusy(true),
+    load: () => onbusy(false),
+    remove: () => onbusy(false),
+    tileerror: ({ tile }) => failures.add(tile),
+    tileload: ({ tile }) => failures.forget(tile),
+    tileunload: ({ tile }) => failures.forget(tile),
+    tileabort: ({ tile }) => failures.forget(tile),
+  });
+  return tiles;
+}
+
+/** The tiles of a layer that have not come, and why. */
+class Failures {
+  constructor(tiles, report) {
+    this.tiles = tiles;
+    this.report = report;
+    /** @type {Map<HTMLImageElement, {tries: number, final: boolean, quiet: boolean}>} */
+    this.missing = new Map();
+    this.cause = null;
+    this.reason = "";
+  }
+
+  async add(image) {
+    const failure = this.missing.get(image) ?? { tries: 0, final: false, quiet: true };
+    this.missing.set(image, failure);
+    const url = image.src;
+    const { status, reason, retryAfterS } = await this.sharedCause(url);
+    if (this.missing.get(image) !== failure) return;
+    this.reason = reason;
+    const waitS = Math.min(MAX_WAIT_S, retryAfterS ?? 2 ** failure.tries);
+    failure.final = !BUSY.has(status) || failure.tries >= MAX_TRIES;
+    failure.quiet = !failure.final && failure.tries === 0 && waitS <= QUIET_WAIT_S;
+    failure.tries += 1;
+    if (!failure.final) setTimeout(() => this.again(image, failure, url), jittered(waitS));
+    this.tell();
+  }
+
+  again(image, failure, url) {
+    if (this.missing.get(image) === failure) image.src = url;
+  }
+
+  // Many tiles fail together when a server is down; asking for one of them says why for all.
+  sharedCause(url) {
+    if (!this.cause) {
+      this.cause = diagnose(url);
+      this.cause.then(() => setTimeout(() => (this.cause = null), CAUSE_LASTS_MS));
+    }
+    return this.cause;
+  }
+
+  forget(image) {
+    if (this.missing.delete(image)) this.tell();
+  }
+
+  tell() {
+    const loud = [...this.missing.values()].filter((failure) => !failure.quiet);
+    this.report({
+      count: loud.length,
+      reason: this.reason,
+      retrying: loud.some((failure) => !failure.final),
+      retry: () => this.retry(),
+    });
+  }
+
+  retry() {
+    this.missing.clear();
+    this.cause = null;
+    this.tell();
+    this.tiles.redraw();
+  }
+}
+
+// Spread, so that a server that was too busy does not get everything back at one moment.
+const jittered = (waitS) => 1000 * waitS * (1 + Math.random() / 2) + 250 * Math.random();
