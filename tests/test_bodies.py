@@ -2,6 +2,7 @@ import gzip
 import io
 import random
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -306,8 +307,13 @@ def test_a_body_that_announces_too_many_bytes_is_not_read_at_all() -> None:
 def test_a_gzip_bomb_is_inflated_no_further_than_the_limit() -> None:
     bomb = gzip.compress(bytes(50_000_000))
     body = CappedBody({"content-encoding": "gzip"}, 100_000)
-    with pytest.raises(UpstreamError, match="longer"):
-        body.add(bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UpstreamError, match="longer"):
+            body.add(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "deflate", "zstd", "x" * 1000])

@@ -210,7 +210,7 @@ def test_a_client_that_leaves_does_not_cancel_the_others() -> None:
     run(scenario)
 
 
-def test_when_all_clients_leave_the_tile_is_fetched_for_the_next() -> None:
+def test_when_all_clients_leave_the_call_is_cancelled_and_the_next_asks_anew() -> None:
     async def scenario() -> None:
         source = Source()
         pixels = cached(source)
@@ -221,9 +221,9 @@ def test_when_all_clients_leave_the_tile_is_fetched_for_the_next() -> None:
         await asyncio.gather(*clients, return_exceptions=True)
         source.is_open.set()
         await asyncio.sleep(0.01)
-        assert pixels.memory.get(REQUEST) == b"pixels"
+        assert pixels.memory.get(REQUEST) is None
         assert await pixels.get_pixels(REQUEST) == b"pixels"
-        assert source.asked == 1
+        assert source.asked == 2
 
     run(scenario)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,12 +15,19 @@ from tileserver import endpoints
 from tileserver.cache import Cached, MemoryCache
 from tileserver.catalogue import Catalogue, Root
 from tileserver.config import Config, LayerSettings
+from tileserver.disconnects import ClientGone
+from tileserver.earth import connect
+from tileserver.engines import Engine, Engines
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
 from tileserver.page import Page, page_folder
 from tileserver.rasters import LocalRasters
-from tileserver.responses import CommonHeaders, on_crash, on_error, on_http_error
+from tileserver.responses import CommonHeaders, on_client_gone, on_crash, on_error, on_http_error
 from tileserver.styles import Style, parse_colors
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+log = logging.getLogger(__name__)
 
 
 def create_app(config: Config, shown: Sequence[Root] = ()) -> Starlette:
@@ -34,11 +42,17 @@ def create_app(config: Config, shown: Sequence[Root] = ()) -> Starlette:
     """
     catalogue = catalogue_of(config, shown)
     rasters = LocalRasters(catalogue)
-    pixels = Cached(MemoryCache(config.cache.memory_bytes, config.cache.ttl_s), rasters)
+    memory = MemoryCache(config.cache.memory_bytes, config.cache.ttl_s)
+    earth = None
+    engine: Engine = rasters
+    if config.earth_engine:
+        earth = connect(config.earth_engine, memory, config.server.workers)
+        engine = Engines(catalogue.prefixes, rasters, earth.rasters)
+    definitions = definitions_of(config, catalogue, shown)
     services = endpoints.Services(
-        layers=Layers(definitions_of(config, catalogue, shown), rasters, config.access.assets),
-        pixels=pixels,
-        bands=rasters,
+        layers=Layers(definitions, engine, readable_assets(config, shown)),
+        pixels=Cached(memory, engine),
+        bands=engine,
         public_url=config.server.public_url,
         tile_max_age_s=int(config.cache.ttl_s),
     )
@@ -47,6 +61,8 @@ def create_app(config: Config, shown: Sequence[Root] = ()) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
         yield {"services": services}
         rasters.close()
+        if earth:
+            await earth.close()
 
     return Starlette(
         routes=[
@@ -65,10 +81,30 @@ def create_app(config: Config, shown: Sequence[Root] = ()) -> Starlette:
         exception_handlers={
             TileserverError: on_error,
             HTTPException: on_http_error,
+            ClientGone: on_client_gone,
             Exception: on_crash,
         },
         lifespan=lifespan,
     )
+
+
+def readable_assets(config: Config, shown: Sequence[Root] = ()) -> Sequence[str] | None:
+    """Return patterns of the assets that may be read by name; None is all there are.
+
+    What is configured decides. Without a word on it, all local rasters may, and of Earth
+    Engine's assets those that the credentials can read, as long as nobody else reaches the
+    server: its user is who pays for them.
+    """
+    if config.access.assets is not None or config.earth_engine is None:
+        return config.access.assets
+    if config.server.host in _LOOPBACK:
+        return None
+    log.warning("[access] assets is not set: Earth Engine's assets are served as layers only")
+    return [f"{root.prefix}/**" for root in (*shown, *_roots(config))]
+
+
+def _roots(config: Config) -> list[Root]:
+    return [Root(each.path, each.prefix) for each in config.rasters]
 
 
 def catalogue_of(config: Config, shown: Sequence[Root] = ()) -> Catalogue:
@@ -77,7 +113,7 @@ def catalogue_of(config: Config, shown: Sequence[Root] = ()) -> Catalogue:
     Raises:
         ConfigError: a path leads nowhere.
     """
-    return Catalogue([*shown, *(Root(each.path, each.prefix) for each in config.rasters)])
+    return Catalogue([*shown, *_roots(config)])
 
 
 def definitions_of(

@@ -65,6 +65,10 @@ class ImageAsset:
     update_time: str | None = None
     size_bytes: int | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
+    band_dtypes: tuple[np.dtype[Any], ...] = ()
+    """The type of each band, where they are not all `dtype`."""
+    max_samples: int = 4_000_000
+    """Pixels a band that statistics may take."""
     color_table: tuple[str, ...] = ()
     """Hex colours of the values 0, 1, 2 … of a one-band image that carries them."""
 

@@ -56,6 +56,11 @@ class Catalogue:
         self._scanned_s = -_RECHECK_S
         self._lock = threading.Lock()
 
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the names of all assets begin with, one or the other; each ends in a slash."""
+        return tuple({f"{root.prefix.rstrip('/')}/" for root in self.roots})
+
     def known(self, name: str) -> ImageAsset | None:
         """Return an asset that was looked at a moment ago, or None; never touches the disk."""
         entry = self._entries.get(name)

@@ -22,6 +22,8 @@ from tileserver.wire import grid_from_json
 
 POLL_S = 60.0
 """Age after which an asset's metadata is asked for again; a metadata read costs no compute."""
+MAX_SAMPLES = 262_144
+"""Pixels a band that statistics ask for: they cost compute, and 512 x 512 tell enough."""
 _MISSING_S = 15.0
 _MAX_ASSETS = 10_000
 
@@ -71,6 +73,11 @@ class EarthAssets:
         if age_s >= self.poll_s:
             self._refresh(name)
         return found
+
+    def known(self, name: str) -> ImageAsset | None:
+        """Return an asset that was asked for before, or None; asks nothing."""
+        found = self._held.get(name, (None,))[0]
+        return found if isinstance(found, ImageAsset) else None
 
     def _refresh(self, name: str) -> None:
         task = asyncio.create_task(self._try(name))
@@ -131,6 +138,8 @@ def asset_from_json(members: Mapping[str, Any]) -> ImageAsset:
         band_ids=ids,
         band_indexes=tuple(range(1, len(ids) + 1)),
         dtype=np.result_type(*dtypes),
+        band_dtypes=dtypes,
+        max_samples=MAX_SAMPLES,
         nodata=None,
         has_mask=True,
         shares_mask=False,

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from tileserver import documents, queries
 from tileserver.cache import Cached
+from tileserver.disconnects import while_connected
 from tileserver.encoders import empty, media_type
 from tileserver.layers import Layer, Layers
 from tileserver.legend import legend_svg
@@ -173,7 +174,8 @@ async def _pixels(
 ) -> Response:
     started = time.perf_counter()
     is_held = services.pixels.holds(pixels)
-    body = await services.pixels.get_pixels(pixels)
+    answer = services.pixels.get_pixels(pixels)
+    body = await (answer if is_held else while_connected(request.receive, answer))
     elapsed_ms = (time.perf_counter() - started) * 1000
     status = "hit" if is_held else "fwd=miss; stored"
     return _image(request, layer, body, pixels.file_format, parameters, status, elapsed_ms)

@@ -1,11 +1,10 @@
-"""Two engines behind one door: local rasters for the assets they have, Earth Engine for others."""
+"""Two engines behind one door: local rasters below their prefixes, Earth Engine elsewhere."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from tileserver.assets import ImageAsset
-from tileserver.errors import AssetNotFound
 from tileserver.pixels import BandArrays, PixelRequest
 
 
@@ -26,27 +25,24 @@ class Engine(Protocol):
 
 
 class Engines:
-    """Ask the first of two engines that has an asset."""
+    """Ask for names below certain prefixes one engine, for all others another."""
 
-    def __init__(self, local: Engine, remote: Engine) -> None:
+    def __init__(self, local_prefixes: tuple[str, ...], local: Engine, remote: Engine) -> None:
+        self.local_prefixes = local_prefixes
         self.local = local
         self.remote = remote
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels from the engine that has the asset."""
-        return await (await self._engine(request.asset_id)).get_pixels(request)
+        return await self._engine(request.asset_id).get_pixels(request)
 
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity from the engine that has the asset."""
-        return await (await self._engine(request.asset_id)).read_bands(request)
+        return await self._engine(request.asset_id).read_bands(request)
 
     async def get_asset(self, name: str) -> ImageAsset:
         """Return an asset of either engine, or raise AssetNotFound."""
-        return await (await self._engine(name)).get_asset(name)
+        return await self._engine(name).get_asset(name)
 
-    async def _engine(self, name: str) -> Engine:
-        try:
-            await self.local.get_asset(name)
-        except AssetNotFound:
-            return self.remote
-        return self.local
+    def _engine(self, name: str) -> Engine:
+        return self.local if name.startswith(self.local_prefixes) else self.remote

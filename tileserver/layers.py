@@ -35,6 +35,7 @@ from tileserver.tiles import WEB_MERCATOR, native_zoom
 
 log = logging.getLogger(__name__)
 
+_NOT_IN_TAGS = re.compile(r"[^a-z0-9_-]+")
 MIN_TAIL, MAX_TAIL = 2.0, 98.0
 """Percentiles that an automatic stretch maps to black and white."""
 
@@ -127,6 +128,7 @@ class Layer:
             grid=grid,
             band_ids=self.style.bands if is_picture else tuple(bands),
             visualization_options=self.style.options() if is_picture else None,
+            workload_tag=workload_tag(self.name),
             asset_version=self.asset.version,
         )
 
@@ -238,6 +240,15 @@ class Layers:
         tails = await anyio.to_thread.run_sync(percentiles, arrays, MIN_TAIL, MAX_TAIL)
         lows, highs = zip(*tails, strict=True)
         return Style(bands, lows, highs)
+
+
+def workload_tag(layer_name: str) -> str | None:
+    """Return a layer's name as Earth Engine's accounting takes it, or None if nothing is left.
+
+    >>> workload_tag("Sacramento Delta/2020")
+    'sacramento-delta-2020'
+    """
+    return _NOT_IN_TAGS.sub("-", layer_name.lower())[:63].strip("-_") or None
 
 
 def automatic_layers(asset_names: Iterable[str], taken: Iterable[str]) -> list[LayerDefinition]:

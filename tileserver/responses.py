@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import re
 import secrets
 from collections.abc import Mapping
@@ -21,8 +22,10 @@ from tileserver.errors import (
     DeadlineExceeded,
     InvalidRequest,
     NotFound,
+    Overloaded,
     TileserverError,
     UnreadableRaster,
+    UpstreamError,
 )
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,8 @@ STATUS: Mapping[type[TileserverError], int] = {
     NotFound: 404,
     UnreadableRaster: 502,
     DeadlineExceeded: 504,
+    Overloaded: 503,
+    UpstreamError: 502,
     TileserverError: 500,
 }
 """HTTP status of an error, looked up along its class's MRO."""
@@ -91,12 +96,14 @@ def json_response(request: Request, document: Any, cache_control: str = DOCUMENT
     return bytes_response(request, body.encode(), "application/json", cache_control)
 
 
-def error_response(request: Request, status: int, message: str) -> Response:
+def error_response(
+    request: Request, status: int, message: str, retry_after_s: float | None = None
+) -> Response:
     """Return an error: a line of text on image routes, as QGIS shows it, else JSON."""
     message = " ".join(message.split())
     headers = {"cache-control": "no-store"}
     if status in (429, 503):
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(math.ceil(retry_after_s or 1))
     if request.scope["path"].startswith(_IMAGE_ROUTES):
         return PlainTextResponse(message, status, headers)
     body = json.dumps({"error": {"status": status, "message": message}}, ensure_ascii=False)
@@ -110,7 +117,13 @@ async def on_error(request: Request, exc: Exception) -> Response:
     if status >= 500:
         log.warning("%s: %s", request.scope["path"][:200], exc)
     hint = "; /layers lists the layers" if isinstance(exc, AssetNotFound) else ""
-    return error_response(request, status, f"{exc}{hint}")
+    retry_after_s = exc.retry_after_s if isinstance(exc, Overloaded) else None
+    return error_response(request, status, f"{exc}{hint}", retry_after_s)
+
+
+async def on_client_gone(request: Request, exc: Exception) -> Response:
+    """Answer nobody; nginx counts these as 499."""
+    return Response(status_code=499)
 
 
 async def on_http_error(request: Request, exc: Exception) -> Response:

@@ -46,7 +46,8 @@ def thinned(
 ) -> PixelGrid:
     """Return a grid over the same place, its pixels enlarged until they are few enough."""
     band_count = len(asset.indexes(bands))
-    most = min(max_samples, MAX_BYTES // (band_count * (asset.dtype.itemsize + 1)))
+    fitting = MAX_BYTES // (band_count * (asset.dtype.itemsize + 1))
+    most = min(max_samples, asset.max_samples, fitting)
     factor = 1
     while (grid.width // factor) * (grid.height // factor) > most:
         factor *= 2
