@@ -21,7 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.loopback import FAULTS, Answer, Asked, Loopback, error_answer, json_answer
-from tests.standin_expressions import Expression, expression_pixels
+from tests.standin_expressions import (
+    Expression,
+    describe,
+    expression_pixels,
+    first_asset_name,
+)
 from tests.standin_faults import (
     SERVICE_DISABLED,
     TOO_MANY,
@@ -122,11 +127,12 @@ class StandIn(Loopback):
         self.rasters.close()
 
     def kind(self, asked: Asked) -> str:
-        """`getPixels`, `computePixels`, `listAssets`, `getAsset`, or nothing."""
+        """`getPixels`, `computePixels`, `compute`, `listAssets`, `getAsset`, or nothing."""
         match = _PATH.fullmatch(asked.path)
         if match is None:
             return ""
         verbs = {("POST", v): v for v in _PIXELS} | {
+            ("POST", "compute"): "compute",
             ("GET", "listAssets"): "listAssets",
             ("GET", None): "getAsset",
         }
@@ -191,6 +197,8 @@ class StandIn(Loopback):
                 return await self._pixels(request)
             case "computePixels":
                 return await self._computed(_json(asked))
+            case "compute" if name.endswith("/value"):
+                return await self._described(_json(asked))
             case "getAsset":
                 asset = await self.rasters.get_asset(check_asset_name(name))
                 return json_answer(asset.to_json())
@@ -218,15 +226,22 @@ class StandIn(Loopback):
             )
         rest = {name: value for name, value in members.items() if name != "expression"}
         expression = Expression.of(members["expression"])
-        request = request_from_json(check_asset_name(expression.asset_id), rest)
+        request = request_from_json(first_asset_name(self.rasters, expression), rest)
         try:
             pixels = await asyncio.to_thread(expression_pixels, self.rasters, expression, request)
         except AssetNotFound as exc:
-            raise InvalidRequest(
-                f"Image.load: Image asset {expression.asset_id!r} not found (does not exist or "
-                "caller does not have access)."
-            ) from exc
+            raise _not_loaded(exc) from exc
         return _image(request, pixels.body, pixels.area)
+
+    async def _described(self, members: Any) -> Answer:
+        if not isinstance(members, dict) or set(members) != {"expression"}:
+            raise InvalidRequest("Invalid value: expected an expression.")
+        expression = Expression.of(members["expression"])
+        try:
+            result = await asyncio.to_thread(describe, self.rasters, expression)
+        except AssetNotFound as exc:
+            raise _not_loaded(exc) from exc
+        return json_answer({"result": result})
 
     def _keep(self, key: object, body: bytes) -> None:
         """Hold a body for the next who asks, so that many tests share the work of one."""
@@ -256,6 +271,14 @@ class StandIn(Loopback):
         if first + size < len(children):
             page["nextPageToken"] = str(first + size)
         return page
+
+
+def _not_loaded(exc: AssetNotFound) -> InvalidRequest:
+    named = str(exc).removesuffix(" not found.")
+    return InvalidRequest(
+        f"Image.load: Image {named[0].lower()}{named[1:]} not found (does not exist or caller does "
+        "not have access)."
+    )
 
 
 def _json(asked: Asked) -> Any:

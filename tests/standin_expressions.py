@@ -1,4 +1,4 @@
-"""The few expressions that the stand-in computes: an image, its bands, its masks."""
+"""The few expressions that the stand-in computes: an image, its bands, its masks, composites."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.assets import check_asset_name
+from tests.standin_collections import REDUCERS, image_names
+from tileserver.assets import ImageAsset, check_asset_name
 from tileserver.encoders import encode
 from tileserver.errors import InvalidRequest
 from tileserver.grids import complete
@@ -66,12 +67,9 @@ class Expression:
         return cls(document["values"], document["result"])
 
     @property
-    def asset_id(self) -> str:
-        """The first image that is loaded; it stands for the expression's native grid."""
-        found = _first_loaded(self.values)
-        if found is None:
-            raise InvalidRequest("Image.load: the expression loads no image.")
-        return str(self.resolve(found))
+    def root(self) -> Any:
+        """The node of the result."""
+        return self.values[self.result]
 
     def resolve(self, node: Any) -> Any:
         """Return a constant node's value."""
@@ -103,14 +101,68 @@ def expression_pixels(
     """
     asset = rasters.catalogue.find(request.asset_id)
     grid = complete(replace(request, band_ids=()), asset)
-    root = expression.values[expression.result]
     # Asked in full before it is cut down to bands, so the limits are looked at first.
     check_limits(grid.width, grid.height, ())
-    bands = _Evaluation(rasters, expression, grid).image(root)
+    bands = _Evaluation(rasters, expression, grid).image(expression.root)
     if request.band_ids:
         bands = _selected(bands, request.band_ids)
     check_limits(grid.width, grid.height, [band.values.dtype.itemsize for band in bands])
     return Pixels(_encoded(bands, grid, request), grid.width * grid.height)
+
+
+def first_asset_name(rasters: LocalRasters, expression: Expression) -> str:
+    """Return the first image that is loaded; its grid stands for the expression's own.
+
+    Raises:
+        InvalidRequest: none is.
+    """
+    image = _first_call(expression.values, "Image.load")
+    if image is not None:
+        return check_asset_name(str(expression.resolve(image["arguments"]["id"])))
+    collection = _first_call(expression.values, "ImageCollection.load")
+    if collection is not None:
+        node = {"functionInvocationValue": collection}
+        return image_names(rasters.catalogue, expression, node)[0]
+    raise InvalidRequest("Image.load: the expression loads no image.")
+
+
+def describe(rasters: LocalRasters, expression: Expression) -> Any:
+    """Return what getInfo tells of an image; blocks.
+
+    Raises:
+        TileserverError: as `expression_pixels`.
+    """
+    function = expression.root.get("functionInvocationValue", {}).get("functionName")
+    if function in ("ImageCollection.load", "Collection.filter"):
+        return {"type": "ImageCollection", "bands": [], "features": []}
+    asset = rasters.catalogue.find(first_asset_name(rasters, expression))
+    evaluation = _Evaluation(rasters, expression, replace(asset.grid, width=1, height=1))
+    bands = evaluation.image(expression.root)
+    place = _described_place(evaluation.native(expression.root))
+    return {
+        "type": "Image",
+        "bands": [
+            {"id": band.id, "data_type": _described_type(band.values.dtype), **place}
+            for band in bands
+        ],
+    }
+
+
+def _described_type(dtype: np.dtype[Any]) -> dict[str, Any]:
+    if dtype.kind == "f":
+        return {"type": "PixelType", "precision": "double" if dtype.itemsize == 8 else "float"}
+    limits = np.iinfo(dtype)
+    ends = {"min": int(limits.min), "max": int(limits.max)}
+    return {"type": "PixelType", "precision": "int", **ends}
+
+
+def _described_place(asset: ImageAsset | None) -> dict[str, Any]:
+    if asset is None:
+        return {"crs": "EPSG:4326", "crs_transform": [1, 0, 0, 0, 1, 0]}
+    grid, t = asset.grid, asset.grid.transform
+    six = [t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y]
+    dimensions = [grid.width, grid.height]
+    return {"dimensions": dimensions, "crs": grid.crs_code, "crs_transform": six}
 
 
 class _Evaluation:
@@ -141,10 +193,53 @@ class _Evaluation:
                 return [_mask_of(band) for band in self.image(arguments["image"])]
             case "Image.unmask":
                 return self._unmask(arguments)
+            case "Image.normalizedDifference":
+                return [self._normalized_difference(arguments)]
+            case "Collection.first":
+                return self._load(self._images(arguments)[0])
+            case _ if name in REDUCERS:
+                return self._reduced(name, arguments)
             case _ if name in _CASTS:
                 bands = self.image(arguments.get("value") or arguments["image"])
                 return [replace(band, values=band.values.astype(_CASTS[name])) for band in bands]
         raise InvalidRequest(f"Unrecognized function '{name}'.")
+
+    def native(self, node: Any) -> ImageAsset | None:
+        """Return the image whose grid an image has, or None: composites have none."""
+        if "valueReference" in node:
+            return self.native(self.expression.values[node["valueReference"]])
+        call = node.get("functionInvocationValue", {})
+        name, arguments = call.get("functionName"), call.get("arguments", {})
+        if name == "Image.load":
+            asset_id = str(self.expression.resolve(arguments["id"]))
+            return self.rasters.catalogue.find(check_asset_name(asset_id))
+        if name == "Collection.first":
+            return self.rasters.catalogue.find(self._images(arguments)[0])
+        if name in REDUCERS:
+            return None
+        return next((self.native(each) for each in arguments.values() if _is_image(each)), None)
+
+    def _images(self, arguments: Mapping[str, Any]) -> list[str]:
+        return image_names(self.rasters.catalogue, self.expression, arguments["collection"])
+
+    def _reduced(self, name: str, arguments: Mapping[str, Any]) -> list[_Band]:
+        images = [self._load(each) for each in self._images(arguments)]
+        reduced = []
+        for bands in zip(*images, strict=True):
+            values, valid = (np.stack([getattr(b, m) for b in bands]) for m in ("values", "valid"))
+            found = REDUCERS[name](np.ma.masked_array(values, ~valid))
+            filled = np.ma.getdata(np.ma.filled(found, 0))
+            mask = np.broadcast_to(~np.ma.getmaskarray(found), filled.shape)
+            reduced.append(_Band(bands[0].id, filled, mask))
+        return reduced
+
+    def _normalized_difference(self, arguments: Mapping[str, Any]) -> _Band:
+        names = self.expression.resolve(arguments["bandNames"])
+        first, second = _selected(self.image(arguments["input"]), names)
+        a, b = (band.values.astype(np.float64) for band in (first, second))
+        valid = first.valid & second.valid & (a + b != 0) & (a >= 0) & (b >= 0)
+        values = np.divide(a - b, a + b, out=np.zeros_like(a), where=valid)
+        return _Band("nd", values.astype(np.float32), valid)
 
     def _load(self, asset_id: str) -> list[_Band]:
         request = PixelRequest(check_asset_name(asset_id), ImageFileFormat.NPY, self.grid)
@@ -169,15 +264,19 @@ class _Evaluation:
         ]
 
 
-def _first_loaded(node: Any) -> Any:
+def _first_call(node: Any, function: str) -> Any:
     if isinstance(node, dict):
-        if node.get("functionName") == "Image.load":
-            return node["arguments"]["id"]
+        if node.get("functionName") == function:
+            return node
         node = list(node.values())
     if isinstance(node, list):
-        found = (_first_loaded(each) for each in node)
+        found = (_first_call(each, function) for each in node)
         return next((each for each in found if each is not None), None)
     return None
+
+
+def _is_image(node: Any) -> bool:
+    return "valueReference" in node or "functionInvocationValue" in node
 
 
 def _selected(bands: Sequence[_Band], chosen: Sequence[str | int]) -> list[_Band]:

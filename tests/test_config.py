@@ -106,6 +106,50 @@ def test_the_example_of_the_documentation_is_read_whole(load: Load) -> None:
     )
 
 
+EARTH = '[earth_engine]\nproject = "my-project"\n'
+
+
+def test_every_member_of_a_collection_is_read(load: Load) -> None:
+    toml = f"""{EARTH}
+    [layers.spring]
+    collection = "COPERNICUS/S2_SR_HARMONIZED"
+    start = 2020-04-01
+    end = "2020-06-01"
+    bounds = [-122, 37, -121.5, 38]
+    reduce = "median"
+    max_cloud = 20
+    """
+    assert load(toml).layers == (
+        LayerSettings(
+            name="spring",
+            collection="COPERNICUS/S2_SR_HARMONIZED",
+            start="2020-04-01",
+            end="2020-06-01",
+            bounds=(-122, 37, -121.5, 38),
+            reduce="median",
+            max_cloud=20,
+        ),
+    )
+    assert load(f'{EARTH}[layers.all]\ncollection = "a/b"').layers[0].reduce == "mosaic"
+
+
+def test_a_computed_layer_can_come_from_variables(load: Load) -> None:
+    variables = {"COLLECTION": "a/b", "START": "2020-04-01", "END": "2020-04-02"}
+    variables |= {"BOUNDS": "177,-20,182,-15"}
+    environ = {f"TILESERVER_LAYERS__FIJI__{name}": value for name, value in variables.items()}
+    (layer,) = load(EARTH, environ).layers
+    assert layer.bounds == (177, -20, 182, -15)
+    assert (layer.start, layer.end) == ("2020-04-01", "2020-04-02")
+
+
+def test_an_expression_in_a_file_is_relative_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "tileserver.toml"
+    path.write_text(f'{EARTH}[layers.ndvi]\nexpression = "sub/ndvi.json"')
+    (layer,) = load_config(path, {}, {}).layers
+    assert layer.expression == str(tmp_path / "sub" / "ndvi.json")
+    assert layer.asset is None
+
+
 def test_layers_stay_in_the_order_of_the_file(load: Load) -> None:
     toml = "".join(f'[layers."{name}"]\nasset = "a"\n' for name in ("z", "a.b", "M", "1", "b_c-d"))
     assert [layer.name for layer in load(toml).layers] == ["z", "a.b", "M", "1", "b_c-d"]

@@ -41,6 +41,7 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refusal:
 
 LAYER = '[layers.ndvi]\nasset = "a"\n'
 EE = '[earth_engine]\nproject = "my-project"\n'
+S2 = f'{EE}[layers.a]\ncollection = "COPERNICUS/S2_SR_HARMONIZED"\n'
 BAD_FILES = [
     # broken files
     ("[server\n", "not valid TOML: ", "(at line 1, column 8)"),
@@ -69,7 +70,7 @@ BAD_FILES = [
     ("[layers]\nndvi = 'a'", "[layers.ndvi]: expected a table, got text"),
     # missing settings
     ("[earth_engine]", '[earth_engine] needs "project"'),
-    ("[layers.ndvi]\nmin = 1", '[layers.ndvi] needs "asset"'),
+    ("[layers.ndvi]\nmin = 1", "[layers.ndvi] needs one of asset, expression and collection"),
     ("[[rasters]]\nprefix = 'x'", '[[rasters]] #1 needs "path"'),
     # wrong values
     ("[server]\nport = 65536", "[server] port: expected a whole number from 0 to 65535, got 65536"),
@@ -118,6 +119,43 @@ BAD_FILES = [
     (f"{EE}concurrency = 0", "[earth_engine] concurrency: expected a whole number of at least 1"),
     (f"{EE}requests_per_second = 0", "requests_per_second: expected a number above 0, got 0"),
     (f"{EE}endpoint = 'x'", "[earth_engine] endpoint: expected an address"),
+    # images that are computed
+    (f"{LAYER}collection = 'b'", "[layers.ndvi] needs one of", "got asset and collection"),
+    ("[layers.a]\nexpression='a'\ncollection='b'", "needs one of", "got expression and collection"),
+    ("[layers.a]\nexpression = 'a.json'", "[layers.a] expression: needs [earth_engine], which"),
+    ("[layers.a]\ncollection = 'b'", "[layers.a] collection: needs [earth_engine], which"),
+    (f"{EE}[layers.a]\nexpression = ''", "[layers.a] expression: expected a file"),
+    (f"{EE}[layers.a]\nexpression = 7", "[layers.a] expression: expected a file, got 7"),
+    (f"{LAYER}bounds = [0, 0, 1, 1]", "bounds: goes with expression or collection, not with asset"),
+    (f"{LAYER}reduce = 'median'", "[layers.ndvi] reduce: goes with collection, not with asset"),
+    (f"{EE}[layers.a]\nexpression='a'\nstart=2020-04-01", "start: goes with collection, not with"),
+    (f"{S2}start = 2020-04-01", '[layers.a] needs "end": start and end come together'),
+    (f"{S2}end = 2020-04-01", '[layers.a] needs "start": start and end come together'),
+    (f"{S2}start = '1 April'", '[layers.a] start: expected a day such as "2020-04-01", got "1 Ap'),
+    (f"{S2}start = '2020-02-30'", "[layers.a] start: expected a day", 'got "2020-02-30"'),
+    (f"{S2}start = '20200401'", "[layers.a] start: expected a day", 'got "20200401"'),
+    (f"{S2}start = 2020-04-01T00:00:00", "[layers.a] start: expected a day"),
+    (
+        f"{S2}start = 2020-04-01\nend = 2020-03-01",
+        "[layers.a] end: expected a day after start, which is 2020-04-01, got",
+    ),
+    (f"{S2}start = 2020-04-01\nend = 2020-04-01", "[layers.a] end: expected a day after start"),
+    (f"{S2}bounds = [0, 0, 1]", "[layers.a] bounds: expected [west, south, east, north] in deg"),
+    (f"{S2}bounds = [1, 0, 0, 1]", "[layers.a] bounds: expected", "got [1, 0, 0, 1]"),
+    (f"{S2}bounds = [0, 1, 1, 0]", "[layers.a] bounds: expected"),
+    (f"{S2}bounds = [0, 0, 1, 91]", "[layers.a] bounds: expected"),
+    (f"{S2}bounds = [-181, 0, 1, 9]", "[layers.a] bounds: expected"),
+    (f"{S2}bounds = [0, 0, 361, 9]", "[layers.a] bounds: expected"),
+    (f"{S2}bounds = 'world'", "[layers.a] bounds: expected"),
+    (f"{S2}reduce = 'average'", "[layers.a] reduce: expected one of mosaic, first, median, mean"),
+    (f"{S2}reduce = ['min']", "[layers.a] reduce: expected one of mosaic", 'got ["min"]'),
+    (f"{S2}max_cloud = 101", "[layers.a] max_cloud: expected per cent, above 0 and at most 100"),
+    (f"{S2}max_cloud = 0", "[layers.a] max_cloud: expected per cent"),
+    (
+        f"{EE}[layers.a]\ncollection = 'MODIS/061/MOD09GA'\nmax_cloud = 20",
+        "[layers.a] max_cloud: the property that tells clouds is known for COPERNICUS/S2* and",
+        "not for MODIS/061/MOD09GA",
+    ),
     # layers
     ("[layers.'a b']\nasset = 'a'", '[layers."a b"]: a name has letters, digits', 'not " "'),
     ("[layers.-a]\nasset = 'a'", "[layers.-a]: a name begins with a letter or a digit"),
@@ -178,7 +216,7 @@ BAD_VARIABLES = [
     ("RASTERS__A__PATH", "x", "unknown setting, did you mean TILESERVER_RASTERS__0__PATH?"),
     ("RASTERS__1__PATH", "x", "[[rasters]] #2 comes without #1"),
     ("RASTERS__0__PREFIX", "projects/localhost/assets", '[[rasters]] #1 needs "path"'),
-    ("LAYERS__DEM__TITLE", "x", '[layers.dem] needs "asset"'),
+    ("LAYERS__DEM__TITLE", "x", "[layers.dem] needs one of asset"),
     ("LAYERS___X__ASSET", "x", "a name begins with a letter or a digit"),
     ("EARTH_ENGINE__CONCURRENCY", "3", '[earth_engine] needs "project"'),
     ("SERVER__PORT", "eighty", 'expected a whole number from 0 to 65535, got "eighty"'),

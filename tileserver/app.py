@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,11 +15,12 @@ from starlette.routing import Mount, Route
 from tileserver import endpoints
 from tileserver.cache import Cached, MemoryCache
 from tileserver.catalogue import Catalogue, Root
-from tileserver.config import Config, LayerSettings
-from tileserver.disconnects import ClientGone
-from tileserver.earth import connect
+from tileserver.config import Config, EarthEngineSettings
+from tileserver.disconnects import ClientGone, timely
+from tileserver.earth import Tuning, connect
 from tileserver.engines import Engine, Engines
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
+from tileserver.layer_settings import LayerSettings, computed_image
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
 from tileserver.page import Page, page_folder
 from tileserver.rasters import LocalRasters
@@ -26,54 +28,39 @@ from tileserver.responses import CommonHeaders, on_client_gone, on_crash, on_err
 from tileserver.styles import Style, parse_colors
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_TUNED = Tuning()
 
 log = logging.getLogger(__name__)
 
 
-def create_app(config: Config, shown: Sequence[Root] = ()) -> Starlette:
+def create_app(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED) -> Starlette:
     """Return the server of a configuration.
 
     Args:
         config: what to serve.
         shown: more rasters, each of which becomes a layer.
+        tuning: of Earth Engine, for tests and measurements.
 
     Raises:
         ConfigError: the configuration cannot be served; says why.
     """
-    catalogue = catalogue_of(config, shown)
-    rasters = LocalRasters(catalogue)
-    memory = MemoryCache(config.cache.memory_bytes, config.cache.ttl_s)
-    earth = None
-    engine: Engine = rasters
-    if config.earth_engine:
-        earth = connect(config.earth_engine, memory, config.server.workers)
-        engine = Engines(catalogue.prefixes, rasters, earth.rasters)
-    definitions = definitions_of(config, catalogue, shown)
-    services = endpoints.Services(
-        layers=Layers(definitions, engine, readable_assets(config, shown)),
-        pixels=Cached(memory, engine),
-        bands=engine,
-        public_url=config.server.public_url,
-        tile_max_age_s=int(config.cache.ttl_s),
-    )
+    stack = assemble(config, shown, tuning)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
-        yield {"services": services}
-        rasters.close()
-        if earth:
-            await earth.close()
+        yield {"services": stack.services}
+        await stack.close()
 
     return Starlette(
         routes=[
-            Route("/tiles/{layer:path}/{z}/{x}/{name}", endpoints.tile),
-            Route("/layers", endpoints.layer_list),
-            Route("/tilejson/{layer:path}.json", endpoints.tilejson),
-            Route("/info/{layer:path}", endpoints.info),
-            Route("/point/{layer:path}", endpoints.point),
-            Route("/statistics/{layer:path}", endpoints.statistics),
-            Route("/preview/{name:path}", endpoints.preview),
-            Route("/legend/{layer:path}.svg", endpoints.legend),
+            Route("/tiles/{layer:path}/{z}/{x}/{name}", timely(endpoints.tile, tuning.deadline_s)),
+            Route("/layers", timely(endpoints.layer_list, tuning.deadline_s)),
+            Route("/tilejson/{layer:path}.json", timely(endpoints.tilejson, tuning.deadline_s)),
+            Route("/info/{layer:path}", timely(endpoints.info, tuning.deadline_s)),
+            Route("/point/{layer:path}", timely(endpoints.point, tuning.deadline_s)),
+            Route("/statistics/{layer:path}", timely(endpoints.statistics, tuning.deadline_s)),
+            Route("/preview/{name:path}", timely(endpoints.preview, tuning.deadline_s)),
+            Route("/legend/{layer:path}.svg", timely(endpoints.legend, tuning.deadline_s)),
             Route("/healthz", endpoints.healthz),
             Mount("/", Page(directory=page_folder(), html=True)),
         ],
@@ -86,6 +73,49 @@ def create_app(config: Config, shown: Sequence[Root] = ()) -> Starlette:
         },
         lifespan=lifespan,
     )
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything behind the routes."""
+
+    services: endpoints.Services
+    credentials: str | None
+    """Which Google credentials are used and whose, in words; None without Earth Engine."""
+    close: Callable[[], Awaitable[None]]
+
+
+def assemble(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED) -> Stack:
+    """Return what stands behind the routes.
+
+    Raises:
+        ConfigError: the configuration cannot be served; says why.
+        AuthenticationFailed: Earth Engine is on, and there are no credentials.
+    """
+    catalogue = catalogue_of(config, shown)
+    rasters = LocalRasters(catalogue)
+    memory = MemoryCache(config.cache.memory_bytes, config.cache.ttl_s)
+    definitions = definitions_of(config, catalogue, shown)
+    earth = None
+    engine: Engine = rasters
+    if config.earth_engine:
+        computed = {each.asset_name: each.computed for each in definitions if each.computed}
+        earth = connect(config.earth_engine, memory, config.server.workers, tuning, computed)
+        engine = Engines(catalogue.prefixes, rasters, earth.rasters)
+    services = endpoints.Services(
+        layers=Layers(definitions, engine, readable_assets(config, shown)),
+        pixels=Cached(memory, engine),
+        bands=engine,
+        public_url=config.server.public_url,
+        tile_max_age_s=int(config.cache.ttl_s),
+    )
+
+    async def close() -> None:
+        rasters.close()
+        if earth:
+            await earth.close()
+
+    return Stack(services, earth.credentials if earth else None, close)
 
 
 def readable_assets(config: Config, shown: Sequence[Root] = ()) -> Sequence[str] | None:
@@ -120,20 +150,25 @@ def definitions_of(
     config: Config, catalogue: Catalogue, shown: Sequence[Root] = ()
 ) -> list[LayerDefinition]:
     """Return the layers: those configured, and every raster when none are or it is to be shown."""
-    configured = [_definition(each) for each in config.layers]
+    configured = [_definition(each, config.earth_engine) for each in config.layers]
     taken = {each.name for each in configured}
     drawn = Catalogue(shown) if shown or configured else catalogue
     return [*automatic_layers(drawn.names(), taken), *configured]
 
 
-def _definition(settings: LayerSettings) -> LayerDefinition:
+def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> LayerDefinition:
     try:
         palette = parse_colors(settings.palette) if settings.palette else ()
+        computed = None if settings.asset else computed_image(settings)
     except InvalidRequest as exc:
         raise ConfigError(f"[layers.{settings.name}] {exc}") from exc
+    if computed and earth is None:
+        raise ConfigError(f"[layers.{settings.name}] needs [earth_engine], which computes it")
+    made_up = f"projects/{earth.project if earth else ''}/expressions/{settings.name}"
     return LayerDefinition(
         name=settings.name,
-        asset_name=settings.asset,
+        asset_name=settings.asset or made_up,
+        computed=computed,
         title=settings.title or "",
         description=settings.description,
         attribution=settings.attribution,

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from cachetools import LRUCache, TTLCache
 
-from tileserver.errors import TileserverError
+from tileserver.errors import InvalidRequest, NotFound, TileserverError
 from tileserver.pixels import PixelRequest, PixelSource
 
 _ENTRY_BYTES = 1000
@@ -23,6 +23,8 @@ _ENTRY_BYTES = 1000
 _RETRY_STALE_S = 10.0
 """After a failure a stale tile is served so long before its source is asked again."""
 _MAX_FAILED = 100_000
+_REFUSED_S = 10.0
+_MAX_REFUSED = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -164,3 +166,25 @@ class Cached:
             log.warning("%s: a stale tile is served on: %s", request.asset_id, exc)
             self._failed[request] = None
             return stale
+
+
+class Refusals:
+    """Do not ask again for a while what `source` has refused for good."""
+
+    def __init__(self, source: PixelSource, clock: Callable[[], float] = time.monotonic) -> None:
+        self.source = source
+        self._refused: TTLCache[PixelRequest, InvalidRequest | NotFound] = TTLCache(
+            _MAX_REFUSED, _REFUSED_S, timer=clock
+        )
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels; raises what `source` raises, or has raised of late."""
+        known = self._refused.get(request)
+        if known is not None:
+            # Without its trace, which would grow with each time it is raised.
+            raise known.with_traceback(None)
+        try:
+            return await self.source.get_pixels(request)
+        except (InvalidRequest, NotFound) as exc:
+            self._refused[request] = exc
+            raise

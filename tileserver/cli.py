@@ -16,17 +16,18 @@ from typing import Any
 import anyio
 import click
 
-from tileserver.app import catalogue_of, create_app, definitions_of
+from tileserver.app import Stack, assemble, catalogue_of, create_app, definitions_of
 from tileserver.catalogue import Catalogue, Root, check_root
 from tileserver.config import Config, load_config
+from tileserver.endpoints import Services
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
 from tileserver.ingest import ingest as ingest_sources
-from tileserver.layers import LayerDefinition, Layers
+from tileserver.layers import LayerDefinition
 from tileserver.pyramids import PyramidingPolicy
 from tileserver.queries import point_request
-from tileserver.rasters import LocalRasters
 from tileserver.serving import listen, page_url, serve_app
 from tileserver.session import find_config, get_pixels
+from tileserver.upstream import AssetRefused
 
 _SHOWN_LAYERS = 8
 FILE = click.Path(path_type=Path)
@@ -120,20 +121,21 @@ def checked_definitions(config: Config, shown: Sequence[Root]) -> list[LayerDefi
         check_root(each.path)
     create_app(config, shown)
     definitions = definitions_of(config, catalogue_of(config, shown), shown)
-    if not definitions:
+    if not definitions and config.earth_engine is None:
         raise ConfigError("nothing to serve: no layer is configured and no GeoTIFF was found")
     return definitions
 
 
 def _say_what_is_served(definitions: Sequence[LayerDefinition], url: str) -> None:
-    names = ", ".join(each.name for each in definitions[:_SHOWN_LAYERS])
-    more = (
-        f" and {len(definitions) - _SHOWN_LAYERS} more" if len(definitions) > _SHOWN_LAYERS else ""
-    )
+    names = [each.name for each in definitions[:_SHOWN_LAYERS]]
+    if len(definitions) > _SHOWN_LAYERS:
+        names.append(f"and {len(definitions) - _SHOWN_LAYERS} more")
     count = "1 layer" if len(definitions) == 1 else f"{len(definitions)} layers"
-    click.echo(f"tileserver {version('ee-tileserver')} serves {count}: {names}{more}")
+    listed = f": {', '.join(names)}" if names else ", and assets by their names"
+    click.echo(f"tileserver {version('ee-tileserver')} serves {count}{listed}")
     click.echo(f"Map   {url}")
-    click.echo(f"Tiles {url}tiles/{definitions[0].name}/{{z}}/{{x}}/{{y}}.png")
+    name = definitions[0].name if definitions else "{asset}"
+    click.echo(f"Tiles {url}tiles/{name}/{{z}}/{{x}}/{{y}}.png")
     click.echo("Ctrl-C stops it.")
 
 
@@ -197,35 +199,37 @@ def check(config_path: Path | None) -> None:
     with one_clear_line():
         config = find_config(config_path, os.environ, {})
         definitions = checked_definitions(config, ())
-    faults = anyio.run(_check_layers, config, definitions)
+        stack = assemble(config)
+    if stack.credentials:
+        click.echo(f"Earth Engine: {stack.credentials}")
+    faults = anyio.run(_check_layers, stack, [each.name for each in definitions])
     for name, fault in faults.items():
         click.echo(f"{name}: {fault or 'ok'}")
     if any(faults.values()):
         sys.exit(1)
 
 
-async def _check_layers(
-    config: Config, definitions: Sequence[LayerDefinition]
-) -> Mapping[str, str | None]:
-    rasters = LocalRasters(catalogue_of(config))
-    layers = Layers(definitions, rasters, config.access.assets)
+async def _check_layers(stack: Stack, names: Sequence[str]) -> Mapping[str, str | None]:
     try:
-        return {each.name: await _fault(layers, rasters, each.name) for each in definitions}
+        return {name: await _fault(stack.services, name) for name in names}
     finally:
-        rasters.close()
+        await stack.close()
 
 
-async def _fault(layers: Layers, rasters: LocalRasters, name: str) -> str | None:
+async def _fault(services: Services, name: str) -> str | None:
     """Return what is wrong with a layer, or None."""
     try:
-        layer = await layers.find(name)
+        layer = await services.layers.find(name)
         layer.style.options()
         bounds = layer.bounds
         lon = bounds.west if bounds.west > bounds.east else (bounds.west + bounds.east) / 2
         lat = (bounds.south + bounds.north) / 2
-        await rasters.read_bands(point_request(layer, lon, lat, layer.style.bands))
+        await services.bands.read_bands(point_request(layer, lon, lat, layer.style.bands))
+    except AssetRefused as exc:
+        return exc.reason
     except TileserverError as exc:
-        return str(exc)
+        cause = exc.__cause__
+        return cause.reason if isinstance(cause, AssetRefused) else str(exc)
     return None
 
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from tileserver import setting_kinds as kinds
 from tileserver.errors import ConfigError
+from tileserver.layer_settings import LayerSettings as LayerSettings
+from tileserver.layer_settings import check_computed, check_layer
 from tileserver.settings import (
-    Given,
-    KeyPath,
     Setting,
     Shape,
     Values,
@@ -24,13 +24,11 @@ from tileserver.settings import (
     schema_of,
     section,
     setting,
-    unexpected,
 )
 from tileserver.settings_env import gather_environment, gather_overrides
 from tileserver.settings_file import gather_file
 
 _BASE_URL = 'an address such as "https://tiles.example.org", without user, query or fragment'
-_ZOOM = kinds.whole(0, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,74 +97,6 @@ class CacheSettings:
             kinds.url('an address such as "redis://localhost:6379"', ("redis", "rediss", "unix")),
             "Valkey or Redis that workers and machines share",
         ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class LayerSettings:
-    """One [layers.NAME]: an asset and how it is drawn."""
-
-    name: str
-    """Letters, digits, ".", "_" and "-", at most 64; begins with a letter or a digit."""
-    asset: str = field(
-        metadata=setting(
-            kinds.text("the name of an asset", r"[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?"),
-            "name of the asset to draw",
-        )
-    )
-    title: str | None = field(
-        default=None, metadata=setting(kinds.TEXT, "what people read; else the name")
-    )
-    description: str | None = field(
-        default=None, metadata=setting(kinds.TEXT, "a sentence or more about the layer")
-    )
-    attribution: str | None = field(
-        default=None, metadata=setting(kinds.TEXT, "credit shown on the map")
-    )
-    bands: tuple[str, ...] = field(
-        default=(), metadata=setting(kinds.TEXTS, "bands to draw: one, or red, green and blue")
-    )
-    min: tuple[float, ...] = field(
-        default=(),
-        metadata=setting(
-            kinds.NUMBERS, "value drawn darkest, one or one per band; else from statistics"
-        ),
-    )
-    max: tuple[float, ...] = field(
-        default=(),
-        metadata=setting(
-            kinds.NUMBERS, "value drawn brightest, one or one per band; else from statistics"
-        ),
-    )
-    palette: tuple[str, ...] = field(
-        default=(), metadata=setting(kinds.PALETTE, "colours from min to max, for one band")
-    )
-    gamma: float | None = field(
-        default=None,
-        metadata=setting(
-            kinds.number("a number above 0", lambda value: value > 0),
-            "exponent is 1/gamma: above 1 brightens",
-        ),
-    )
-    opacity: float | None = field(
-        default=None,
-        metadata=setting(
-            kinds.number("a number from 0 to 1", lambda value: 0 <= value <= 1),
-            "0 is transparent, 1 is opaque",
-        ),
-    )
-    minzoom: int | None = field(
-        default=None, metadata=setting(_ZOOM, "lowest zoom offered; else from the asset")
-    )
-    maxzoom: int | None = field(
-        default=None, metadata=setting(_ZOOM, "highest zoom offered; else from the asset")
-    )
-    visible: bool = field(
-        default=True, metadata=setting(kinds.FLAG, "whether the page shows it from the start")
-    )
-    class_names: tuple[str, ...] = field(
-        default=(),
-        metadata=setting(kinds.TEXTS, "names of the classes in the legend, one per colour"),
     )
 
 
@@ -279,36 +209,9 @@ def load_config(
     config = build_config(Config, values)
     for layer in config.layers:
         check_layer(layer, values)
+    if config.earth_engine is None:
+        check_computed(config.layers, values)
     return config
-
-
-def check_layer(layer: LayerSettings, values: Values) -> None:
-    """Refuse settings of a layer that contradict each other.
-
-    Raises:
-        ConfigError: as for `load_config`.
-    """
-    at = ("layers", layer.name)
-    for key, found in (("min", layer.min), ("max", layer.max)):
-        if layer.bands and len(found) not in {0, 1, len(layer.bands)}:
-            raise unexpected(
-                values[*at, key], f"one number, or one for each of {len(layer.bands)} bands"
-            )
-    if layer.min and layer.max:
-        _check_range(layer, values, at)
-    if layer.minzoom is not None and layer.maxzoom is not None and layer.minzoom > layer.maxzoom:
-        raise unexpected(values[*at, "maxzoom"], f"at least minzoom, which is {layer.minzoom}")
-
-
-def _check_range(layer: LayerSettings, values: Values, at: KeyPath) -> None:
-    given: Given = values[*at, "max"]
-    count = max(len(layer.min), len(layer.max))
-    if not {len(layer.min), len(layer.max)} <= {1, count}:
-        raise unexpected(given, f"one number, or as many as min has, which is {len(layer.min)}")
-    lows, highs = (each * count if len(each) == 1 else each for each in (layer.min, layer.max))
-    for low, high in zip(lows, highs, strict=True):
-        if low >= high:
-            raise unexpected(given, f"more than min, which is {low:g}")
 
 
 def _looked_up(name: str, secret: str, environ: Mapping[str, str]) -> str:

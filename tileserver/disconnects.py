@@ -1,18 +1,37 @@
-"""Clients that leave: a map that has moved on hangs up, and nothing more is done for it."""
+"""Clients that leave: a map that has moved on hangs up, and nothing more is done for it.
+
+Nobody waits longer than the deadline either, whatever it takes to answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive
 
+from tileserver.retries import deadline
+
 T = TypeVar("T")
+Handler = Callable[[Request], Awaitable[Response]]
+_MAX_SHOWN = 80
 
 
 class ClientGone(Exception):
     """The client has hung up; nobody will read the answer."""
+
+
+def timely(handler: Handler, deadline_s: float) -> Handler:
+    """Return a handler that gives up after so many seconds, metadata and all tries included."""
+
+    async def within_deadline(request: Request) -> Response:
+        async with deadline(deadline_s, request.scope["path"][:_MAX_SHOWN]):
+            return await handler(request)
+
+    return within_deadline
 
 
 async def while_connected(receive: Receive, call: Coroutine[Any, Any, T]) -> T:

@@ -187,13 +187,30 @@ class EarthEngine:
             f"projects/{self.project}/image:computePixels", body, asked, request
         )
 
+    async def compute_value(self, expression: Mapping[str, Any], name: str) -> Any:
+        """Return what `getInfo` of the official client returns: of an image, its description.
+
+        Args:
+            expression: what `serialize` writes, parsed.
+            name: what stands for it in messages.
+
+        Raises:
+            TileserverError: as `get_pixels`.
+        """
+        content = json.dumps({"expression": expression}, separators=(",", ":")).encode()
+        path = f"projects/{self.project}/value:compute"
+        document = await self._json("POST", path, name, content=content)
+        if "result" not in document:
+            raise UpstreamError(f"{name}: expected a result from Earth Engine.")
+        return document["result"]
+
     async def get_asset(self, name: str) -> dict[str, Any]:
         """Return the EarthEngineAsset of that name.
 
         Raises:
             TileserverError: as `get_pixels`.
         """
-        return await self._json(quote(asset_name(name), safe="/:"), {}, name)
+        return await self._json("GET", quote(asset_name(name), safe="/:"), name)
 
     async def list_assets(
         self,
@@ -227,7 +244,8 @@ class EarthEngine:
             "view": view,
         }
         query = {key: str(value) for key, value in given.items() if value is not None}
-        return await self._json(f"{quote(name, safe='/:')}:listAssets", query, parent)
+        path = f"{quote(name, safe='/:')}:listAssets"
+        return await self._json("GET", path, parent, params=query or None)
 
     async def _pixels(
         self, path: str, body: Mapping[str, Any], asked: PixelRequest, wanted: PixelRequest
@@ -245,11 +263,11 @@ class EarthEngine:
                 pixels = await anyio.to_thread.run_sync(_webp_of_png, pixels)
         return pixels
 
-    async def _json(self, path: str, query: Mapping[str, str], name: str) -> dict[str, Any]:
-        """GET a JSON object."""
+    async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
+        """Ask for a JSON object; `more` is what httpx takes for a request."""
         with upstream_errors(name), anyio.fail_after(self.deadline_s):
             request = self.client.build_request(
-                "GET", f"{self.endpoint}/v1/{path}", params=query or None, headers=_HEADERS
+                method, f"{self.endpoint}/v1/{path}", headers=_HEADERS, **more
             )
             found, _ = await self._send(request, name, MAX_BODY_BYTES)
         try:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tileserver.assets import ImageAsset
 from tileserver.blocks import read_npy
+from tileserver.expressions import Expression, call, constant, extended, loaded, reference, to_text
 from tileserver.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
 
 _MASK = "__mask"
@@ -23,7 +24,12 @@ _MASK = "__mask"
 def masked_request(
     request: PixelRequest, asset: ImageAsset, grid: PixelGrid, bands: Sequence[str]
 ) -> PixelRequest:
-    """Return the request for bands and their masks on a grid, as NPY."""
+    """Return the request for bands and their masks on a grid, as NPY.
+
+    The image is the one a request's expression computes, or else the stored asset.
+    """
+    given = request.expression
+    image = loaded(_asset_id(asset.name)) if given is None else json.loads(given)
     return replace(
         request,
         file_format=ImageFileFormat.NPY,
@@ -31,31 +37,22 @@ def masked_request(
         region=None,
         band_ids=(),
         visualization_options=None,
-        expression=json.dumps(_with_masks(asset.name, bands), separators=(",", ":")),
+        expression=to_text(_with_masks(image, bands)),
     )
 
 
-def _with_masks(asset_name: str, bands: Sequence[str]) -> dict[str, Any]:
-    """Return an expression as `ee.Image.serialize` would write it."""
-
-    def call(name: str, **arguments: Any) -> dict[str, Any]:
-        return {"functionInvocationValue": {"functionName": name, "arguments": arguments}}
-
-    def constant(value: Any) -> dict[str, Any]:
-        return {"constantValue": value}
-
-    def result(of: str) -> dict[str, Any]:
-        return {"valueReference": of}
-
-    masks = call("Image.mask", image=result("bands"))
+def _with_masks(image: Expression, bands: Sequence[str]) -> dict[str, Any]:
+    """Return the expression of an image's bands and, beside them, their masks."""
     names = constant([band + _MASK for band in bands])
-    values = {
-        "image": call("Image.load", id=constant(_asset_id(asset_name))),
-        "bands": call("Image.select", input=result("image"), bandSelectors=constant(list(bands))),
-        "masks": call("Image.rename", input=masks, names=names),
-        "0": call("Image.addBands", dstImg=result("bands"), srcImg=result("masks")),
+    chosen = constant(list(bands))
+    nodes = {
+        "bands": call("Image.select", input=reference("image"), bandSelectors=chosen),
+        "masks": call(
+            "Image.rename", input=call("Image.mask", image=reference("bands")), names=names
+        ),
+        "both": call("Image.addBands", dstImg=reference("bands"), srcImg=reference("masks")),
     }
-    return {"result": "0", "values": values}
+    return extended(image, nodes, "both")
 
 
 def _asset_id(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tileserver.assets import ImageAsset
 from tileserver.earthassets import EarthAssets
 from tileserver.earthmasks import masked_bands, masked_request
@@ -28,7 +30,7 @@ class EarthRasters:
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; raises what lies behind."""
-        return await self.tiles.get_pixels(request)
+        return await self.tiles.get_pixels(self._computed(request))
 
     async def get_asset(self, name: str) -> ImageAsset:
         """Return an asset; raises AssetNotFound, or what Earth Engine failed with."""
@@ -40,5 +42,10 @@ class EarthRasters:
         chosen = [asset.band_ids[i] for i in asset.indexes(request.band_ids)]
         grid = complete(request, asset)
         check_limits(grid.width, grid.height, [asset.dtype.itemsize, _MASK_BYTES] * len(chosen))
-        asked = masked_request(request, asset, grid, chosen)
+        asked = masked_request(self._computed(request), asset, grid, chosen)
         return masked_bands(await self.values.get_pixels(asked), grid, chosen)
+
+    def _computed(self, request: PixelRequest) -> PixelRequest:
+        """Return a request with the expression that its asset's name stands for, if it does."""
+        computed = self.assets.computed.get(request.asset_id)
+        return request if computed is None else replace(request, expression=computed.expression)

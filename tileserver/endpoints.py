@@ -109,7 +109,8 @@ async def point(request: Request) -> Response:
     lon, lat = parse_place(parameters)
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
-    read = await services.bands.read_bands(queries.point_request(layer, lon, lat, bands))
+    asked = queries.point_request(layer, lon, lat, bands)
+    read = await while_connected(request.receive, services.bands.read_bands(asked))
     return json_response(request, queries.point(lon, lat, read))
 
 
@@ -120,7 +121,8 @@ async def statistics(request: Request) -> Response:
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
-    read = await services.bands.read_bands(queries.statistics_request(layer, bbox, bands))
+    asked = queries.statistics_request(layer, bbox, bands)
+    read = await while_connected(request.receive, services.bands.read_bands(asked))
     return json_response(request, await anyio.to_thread.run_sync(summarize, read))
 
 

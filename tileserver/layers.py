@@ -20,6 +20,7 @@ import anyio
 from tileserver.assets import ImageAsset, check_asset_name
 from tileserver.cache import SingleFlight
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
+from tileserver.expressions import Computed
 from tileserver.footprints import Box, lonlat_bounds
 from tileserver.grids import native_lattice
 from tileserver.pixels import (
@@ -66,6 +67,13 @@ class LayerDefinition:
     maxzoom: int | None = None
     is_visible: bool = True
     class_names: tuple[str, ...] = ()
+    computed: Computed | None = None
+    """What to compute, if it is no stored image; asset_name is then one made up for it."""
+
+    @property
+    def expression(self) -> str | None:
+        """What to compute, as JSON."""
+        return self.computed.expression if self.computed else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,7 @@ class Layer:
             visualization_options=self.style.options() if is_picture else None,
             workload_tag=workload_tag(self.name),
             asset_version=self.asset.version,
+            expression=self.definition.expression,
         )
 
 

@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from tileserver.errors import DeadlineExceeded, Overloaded, RateLimited, TransientError
 from tileserver.limits import Clock, Recent
@@ -30,6 +31,7 @@ _MAX_RETRY_AFTER_S = 60.0
 _NO_RETRY_AFTER_S = 5.0
 """What clients are told when Earth Engine refuses but does not say for how long."""
 
+T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -99,12 +101,16 @@ class Retrying:
             TransientError: what the last try failed with.
             TileserverError: what else `source` raises, at once.
         """
+        return await self.until_it_helps(request.asset_id, lambda: self.source.get_pixels(request))
+
+    async def until_it_helps(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what any call to the same upstream returns; raises as `get_pixels`."""
         self.budget.note_request()
-        async with deadline(self.deadline_s, request.asset_id) as scope:
+        async with deadline(self.deadline_s, name) as scope:
             tried = 1
             while True:
                 try:
-                    return await self.source.get_pixels(request)
+                    return await call()
                 except (TransientError, RateLimited) as exc:
                     wait_s = self._wait_s(exc, tried, _left_s(scope))
                 await self._sleep(wait_s)

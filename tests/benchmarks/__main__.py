@@ -21,6 +21,7 @@ from PIL import Image
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import from_bounds
 
+from tests.benchmarks.earth import measure_earth
 from tests.benchmarks.scene import write_scene
 from tileserver.app import create_app
 from tileserver.catalogue import Catalogue, Root
@@ -163,6 +164,8 @@ def main() -> None:
         path = write_scene(Path(folder, "scene.tif"))
         measure_engine(path)
         measure_http(path)
+    print()
+    measure_earth()
 
 
 if __name__ == "__main__":

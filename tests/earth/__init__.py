@@ -1,0 +1,1 @@
+"""Our server before a stand-in for Earth Engine, over real sockets from end to end."""
