@@ -147,7 +147,8 @@ def _base_url(request: Request) -> str:
     public_url = _services(request).public_url
     if public_url is not None:
         return public_url
-    host = check_host(request.headers.get("host", ""))
+    # A second Host is refused with the first: a proxy before us may believe the other one.
+    host = check_host(", ".join(request.headers.getlist("host")))
     root_path: str = request.scope.get("root_path", "")
     # A proxy may speak of wss, which no tile is fetched by.
     scheme = request.scope["scheme"].replace("ws", "http")
