@@ -48,7 +48,7 @@ def create_app(config: Config, shown: Sequence[Root] = ()) -> Starlette:
         yield {"services": services}
         rasters.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/tiles/{layer:path}/{z}/{x}/{name}", endpoints.tile),
             Route("/layers", endpoints.layer_list),
@@ -69,6 +69,9 @@ def create_app(config: Config, shown: Sequence[Root] = ()) -> Starlette:
         },
         lifespan=lifespan,
     )
+    # A redirect would repeat the Host header, whatever it says, where a 404 tells what is wrong.
+    app.router.redirect_slashes = False
+    return app
 
 
 def catalogue_of(config: Config, shown: Sequence[Root] = ()) -> Catalogue:

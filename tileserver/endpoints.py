@@ -27,6 +27,7 @@ from tileserver.parameters import (
     parse_tile,
 )
 from tileserver.pixels import BandSource, ImageFileFormat, PixelRequest
+from tileserver.render import check_options
 from tileserver.responses import IMMUTABLE, bytes_response, json_response
 from tileserver.statistics import summarize
 from tileserver.styles import STYLE_PARAMETERS, parse_bands, parse_style
@@ -91,6 +92,8 @@ async def layer_list(request: Request) -> Response:
 async def tilejson(request: Request) -> Response:
     """Answer GET /tilejson/{layer}.json."""
     layer, parameters = await _styled_layer(request)
+    # The tiles of the document are PNG: what cannot be drawn is refused here, not tile by tile.
+    check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
     return json_response(request, documents.tilejson(_base_url(request), layer, style))
 

@@ -45,6 +45,7 @@ TILES = [
     ("3//0.png", 404, "no such page", TILE_FORM),
     ("", 404, "no such page", TILE_FORM),
     ("3/0/0/0.png", 404, "'styled/3' not found", "/layers"),
+    ("%0A/", 404, "no such page", TILE_FORM),
 ]
 SUFFIXED = [
     ("tiles/styled/0/0/0.tif", 400, "'.tif'", SUFFIXES),
@@ -72,6 +73,8 @@ SUFFIXED = [
 PAGES = [
     "/nothing",
     "/info",
+    "/info/%0A/",
+    "/layers/",
     "/healthz/x",
     "/..",
     "/../../etc/passwd",

@@ -132,6 +132,8 @@ ELSEWHERE = [
     ("/layers?page=2", "'page'", "Known here: after, limit"),
     ("/layers?after=nothing", "'nothing'", "after: there is no layer"),
     ("/tilejson/styled.json?min=x", "min: ", NUMBER),
+    ("/tilejson/rgb.json?bands=B1,B2", "got 2", "one or three bands"),
+    ("/tilejson/styled.json?min=9&max=1", "min 9.0", "min must be less than its max"),
     ("/legend/styled.svg?palette=x", "palette: ", COLORS),
     ("/legend/styled.svg?bands=B1,B2", "got 2", "one or three bands"),
     ("/info/styled?gamma=0", "gamma: ", "from 0.01 to 100"),
