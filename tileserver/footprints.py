@@ -78,11 +78,11 @@ def lonlat_bounds(asset: ImageAsset) -> Box:
         UnreadableRaster: no part of it has a longitude and latitude.
     """
     box, _, _ = _extent(asset.grid, WGS84)
-    if not np.isfinite(box).all():
+    south, north = max(box.south, -90.0), min(box.north, 90.0)
+    if not np.isfinite(box).all() or south >= north:
         raise UnreadableRaster(
             f"{asset.name}: its grid lies outside the domain of its CRS; expected a place on Earth."
         )
-    south, north = max(box.south, -90.0), min(box.north, 90.0)
     if box.east - box.west >= 360 - 1e-9:
         return Box(-180.0, south, 180.0, north)
     west, east = (_longitude(box.west), _longitude(box.east))

@@ -75,6 +75,7 @@ def _words(value: list[str] | str) -> str:
 
 
 SERVE = [
+    ([""], "a path is empty; expected a GeoTIFF or a folder"),
     (["nothing.tif"], "nothing.tif: no such file or folder"),
     (["rasters/nothing.tif"], "rasters/nothing.tif: no such file or folder"),
     (["picture.png"], "picture.png: expected a GeoTIFF (.tif, .tiff) or a folder of them"),
