@@ -51,7 +51,7 @@ def create_app(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUN
         yield {"services": stack.services}
         await stack.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/tiles/{layer:path}/{z}/{x}/{name}", timely(endpoints.tile, tuning.deadline_s)),
             Route("/layers", timely(endpoints.layer_list, tuning.deadline_s)),
@@ -73,6 +73,9 @@ def create_app(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUN
         },
         lifespan=lifespan,
     )
+    # A redirect would repeat the Host header, whatever it says, where a 404 tells what is wrong.
+    app.router.redirect_slashes = False
+    return app
 
 
 @dataclass(frozen=True)

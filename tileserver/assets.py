@@ -7,21 +7,25 @@ Engine asset: https://developers.google.com/earth-engine/reference/rest/v1/proje
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.io import DatasetReader
 
+from tileserver.datasets import fetch_directories, is_remote, shows_mask
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.pixels import AffineTransform, PixelGrid
 from tileserver.projections import code_of
 from tileserver.wire import grid_to_json
 
 _NOT_IN_BAND_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
+_MAX_DEPTH = 20
+_MAX_BLOCK_BYTES = 512_000_000
 _ACCURACY = {"float32": "FLOAT", "float64": "DOUBLE"}
 
 
@@ -57,6 +61,8 @@ class ImageAsset:
     """False when every pixel is valid, so that no mask need be read."""
     shares_mask: bool
     """True when one mask or alpha band holds for all bands."""
+    alpha_index: int | None
+    """GDAL's index of the alpha band that hides pixels, if one does."""
     levels: tuple[Level, ...]
     """Finest first; the first is the image itself."""
     pyramiding_policies: tuple[str, ...] = ()
@@ -147,23 +153,35 @@ def describe_asset(
             does not fit it.
     """
     _check_georeference(dataset, name)
-    bands = [i for i in dataset.indexes if dataset.colorinterp[i - 1] != ColorInterp.alpha]
+    _check_blocks(dataset, name)
+    if is_remote(location):
+        fetch_directories(location, name)
+    # rasterio asks all bands whenever one is looked up, so each list is fetched once.
+    interpretations, all_flags = dataset.colorinterp, dataset.mask_flag_enums
+    bands = [i for i in dataset.indexes if interpretations[i - 1] != ColorInterp.alpha]
     if not bands:
         raise UnreadableRaster(f"{name}: the GeoTIFF has no band beside its alpha band.")
-    flags = [set(dataset.mask_flag_enums[i - 1]) for i in bands]
+    flags = [set(all_flags[i - 1]) for i in bands]
+    descriptions = dataset.descriptions
     listed = _sidecar_bands(sidecar, len(bands), name)
+    levels = _levels(dataset)
+    if {MaskFlags.per_dataset} in flags and len(levels) > 1:
+        last = levels[-1].overview or 0
+        levels = levels if shows_mask(dataset, location, name, last) else levels[:1]
+    alpha = _alpha_index(dataset, flags)
     return ImageAsset(
         name=name,
         location=location,
         version=version,
         grid=_native_grid(dataset),
-        band_ids=_band_ids([dataset.descriptions[i - 1] for i in bands], listed),
+        band_ids=_band_ids([descriptions[i - 1] for i in bands], listed),
         band_indexes=tuple(bands),
         dtype=_dtype(dataset, name),
         nodata=dataset.nodata,
-        has_mask=any(MaskFlags.all_valid not in flag for flag in flags),
-        shares_mask=all(MaskFlags.per_dataset in flag for flag in flags),
-        levels=_levels(dataset),
+        has_mask=alpha is not None or any(MaskFlags.all_valid not in flag for flag in flags),
+        shares_mask=alpha is not None or all(MaskFlags.per_dataset in flag for flag in flags),
+        alpha_index=alpha,
+        levels=levels,
         pyramiding_policies=_policies(sidecar, listed),
         start_time=sidecar.get("startTime"),
         end_time=sidecar.get("endTime"),
@@ -182,7 +200,10 @@ def read_sidecar(text: str, name: str) -> dict[str, Any]:
     """
     try:
         members = json.loads(text)
-    except ValueError as exc:
+        _check_depth(members)
+        # Python also reads NaN, 1e999 and halves of surrogate pairs, which cannot be written.
+        json.dumps(members, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as exc:
         raise UnreadableRaster(f"{name}: its .json sidecar is not JSON: {exc}.") from exc
     kinds = {"bands": list, "properties": dict, "startTime": str, "endTime": str}
     if not isinstance(members, dict):
@@ -195,13 +216,23 @@ def read_sidecar(text: str, name: str) -> dict[str, Any]:
     return members
 
 
+def _check_depth(value: object, left: int = _MAX_DEPTH) -> None:
+    if isinstance(value, dict | list):
+        if left == 0:
+            raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_depth(each, left - 1)
+
+
 def _check_georeference(dataset: DatasetReader, name: str) -> None:
     if dataset.crs is None:
         raise UnreadableRaster(
             f"{name}: the GeoTIFF has no CRS, so its place on Earth is unknown; "
             "gdal_edit.py -a_srs EPSG:… writes one."
         )
-    if dataset.transform.is_identity or dataset.transform.determinant == 0:
+    # Products of the members are what is computed with; those of NaN and 1e300 are not numbers.
+    has_area = math.isfinite(dataset.transform.determinant) and dataset.transform.determinant != 0
+    if dataset.transform.is_identity or not has_area:
         raise UnreadableRaster(
             f"{name}: the GeoTIFF has no geotransform, so its place on Earth is unknown; "
             "gdal_edit.py -a_ullr … writes one."
@@ -210,6 +241,19 @@ def _check_georeference(dataset: DatasetReader, name: str) -> None:
         raise UnreadableRaster(
             f"{name}: the GeoTIFF's CRS is neither geographic nor projected; "
             "gdalwarp -t_srs EPSG:4326 brings it to one that is."
+        )
+
+
+def _check_blocks(dataset: DatasetReader, name: str) -> None:
+    # A block is decoded whole, for one pixel too; a small file may declare one beyond all memory.
+    height, width = dataset.block_shapes[0]
+    bands = dataset.count if dataset.interleaving == Interleaving.pixel else 1
+    block_bytes = height * width * bands * _dtype(dataset, name).itemsize
+    if block_bytes > _MAX_BLOCK_BYTES:
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF's blocks hold {block_bytes / 1e6:.0f} MB each, at most "
+            f"{_MAX_BLOCK_BYTES / 1e6:.0f} MB may be; "
+            "gdal_translate -co TILED=YES makes smaller ones."
         )
 
 
@@ -234,8 +278,18 @@ def _native_grid(dataset: DatasetReader) -> PixelGrid:
 
 
 def _levels(dataset: DatasetReader) -> tuple[Level, ...]:
-    overviews = [Level(i, factor) for i, factor in enumerate(dataset.overviews(1))]
+    # A width of one pixel makes every factor 1, as rasterio looks at nothing but the width.
+    overviews = [Level(i, factor) for i, factor in enumerate(dataset.overviews(1)) if factor > 1]
     return (Level(None, 1), *sorted(overviews, key=lambda level: level.factor))
+
+
+def _alpha_index(dataset: DatasetReader, flags: Sequence[set[MaskFlags]]) -> int | None:
+    """Return the alpha band, unless a nodata value or a mask comes first."""
+    if ColorInterp.alpha not in dataset.colorinterp:
+        return None
+    # GDAL itself knows an alpha band as a mask only behind one band or three.
+    is_first = all(MaskFlags.alpha in flag or MaskFlags.all_valid in flag for flag in flags)
+    return dataset.colorinterp.index(ColorInterp.alpha) + 1 if is_first else None
 
 
 def _sidecar_bands(sidecar: Mapping[str, Any], count: int, name: str) -> list[Mapping[str, Any]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tileserver.assets import ImageAsset, describe_asset, read_sidecar
-from tileserver.datasets import gdal_environment, is_remote, open_raster
+from tileserver.datasets import gdal_environment, gdal_errors, is_remote, open_raster
 from tileserver.errors import AssetNotFound, ConfigError, UnreadableRaster
 
 LOCAL_PREFIX = "projects/localhost/assets"
@@ -45,6 +45,7 @@ class _Entry:
     sidecar: str
     asset: ImageAsset | None = None
     checked_s: float = field(default=-_RECHECK_S)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Catalogue:
@@ -78,16 +79,18 @@ class Catalogue:
         entry = self._entries.get(name) or self._rescan().get(name)
         if entry is None:
             raise AssetNotFound(name)
-        if known := self.known(name):
-            return known
-        version = _version(entry)
-        if version is None:
-            self._entries.pop(name, None)
-            raise AssetNotFound(name)
-        if entry.asset is None or entry.asset.version != version:
-            entry.asset = _read(name, entry, version)
-        entry.checked_s = time.monotonic()
-        return entry.asset
+        # Of many who ask at once one reads the file, and all get the same asset.
+        with entry.lock:
+            if known := self.known(name):
+                return known
+            version = _version(entry)
+            if version is None:
+                self._entries.pop(name, None)
+                raise AssetNotFound(name)
+            if entry.asset is None or entry.asset.version != version:
+                entry.asset = _read(name, entry, version)
+            entry.checked_s = time.monotonic()
+            return entry.asset
 
     def names(self, parent: str = "") -> list[str]:
         """Return the names of all assets, or of those below a parent, in order."""
@@ -191,14 +194,24 @@ def _version(entry: _Entry) -> str | None:
         return "remote"
     states = []
     for path in (entry.location, entry.sidecar):
-        try:
-            state = os.stat(path)
-            states.append(f"{state.st_mtime_ns}.{state.st_size}.{state.st_ino}")
-        except OSError:
-            states.append("")
+        state = _plain_file(path)
+        states.append(f"{state.st_mtime_ns}.{state.st_size}.{state.st_ino}" if state else "")
     if not states[0]:
         return None
     return hashlib.blake2b(" ".join(states).encode(), digest_size=6).hexdigest()
+
+
+def _plain_file(path: str) -> os.stat_result | None:
+    """Return the state of a file, or None if what is there now must not be opened.
+
+    A fifo or a device would block whoever opens it, a link could lead out of the root; either
+    may have come since the scan.
+    """
+    try:
+        state = os.lstat(path)
+    except OSError:
+        return None
+    return state if stat.S_ISREG(state.st_mode) and os.path.realpath(path) == path else None
 
 
 def _read(name: str, entry: _Entry, version: str) -> ImageAsset:
@@ -208,7 +221,7 @@ def _read(name: str, entry: _Entry, version: str) -> ImageAsset:
         facts["size_bytes"] = state.st_size
         changed = datetime.fromtimestamp(state.st_mtime, UTC)
         facts["update_time"] = changed.strftime("%Y-%m-%dT%H:%M:%SZ")
-    with gdal_environment(), open_raster(entry.location, name) as dataset:
+    with gdal_environment(), gdal_errors(name), open_raster(entry.location, name) as dataset:
         asset = describe_asset(dataset, name, entry.location, version, _members(name, entry))
     asset = replace(asset, **facts)
     _warn_without_overviews(asset)
@@ -216,7 +229,7 @@ def _read(name: str, entry: _Entry, version: str) -> ImageAsset:
 
 
 def _members(name: str, entry: _Entry) -> dict[str, Any]:
-    if not entry.sidecar or not os.path.isfile(entry.sidecar):
+    if not entry.sidecar or _plain_file(entry.sidecar) is None:
         return {}
     try:
         return read_sidecar(Path(entry.sidecar).read_text("utf-8"), name)

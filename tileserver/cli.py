@@ -103,6 +103,8 @@ def serve(
 
 
 def _check_path(path: str, root: Root) -> None:
+    if not path:
+        raise ConfigError("a path is empty; expected a GeoTIFF or a folder of them")
     check_root(root.path, path)
     names = Catalogue([root]).names()
     if not names:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import rasterio
+from rasterio._err import CPLE_BaseError  # what rasterio's properties let through
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
@@ -39,6 +40,10 @@ REMOTE_SCHEMES = {
     "http://": "/vsicurl/http://",
 }
 """How a location's scheme is spelled for GDAL, whose own clients find the credentials."""
+
+
+_MASK_SIDE = 512
+"""Pixels on a side of a mask that are looked at."""
 
 
 def is_remote(location: str) -> bool:
@@ -69,6 +74,49 @@ def open_raster(location: str, name: str, level: int | None = None) -> DatasetRe
         raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
 
 
+def shows_mask(dataset: DatasetReader, location: str, name: str, level: int) -> bool:
+    """Tell whether an overview hides what the mask of the image hides.
+
+    GDAL takes every pixel of an overview for valid when only the image itself has a mask.
+
+    Args:
+        dataset: the image; all its bands have one mask.
+        location: where it was opened from.
+        name: what to call it in an error.
+        level: index of the overview.
+
+    Raises:
+        UnreadableRaster: the mask cannot be read.
+    """
+    with gdal_errors(name):
+        with open_raster(location, name, level) as overview:
+            shape = min(overview.height, _MASK_SIDE), min(overview.width, _MASK_SIDE)
+            if not overview.read_masks(1, out_shape=shape).all():
+                return True
+        return bool(dataset.read_masks(1, out_shape=shape).all())
+
+
+def fetch_directories(location: str, name: str) -> None:
+    """Make GDAL fetch all directories of a remote GeoTIFF, overviews and masks included.
+
+    rasterio lets other threads run while it opens a dataset, but not while it looks up a fact
+    for which GDAL must fetch a directory first: a slow remote would stop the whole server. What
+    is fetched here GDAL keeps for whoever asks next.
+    """
+    # Without overviews all directories are looked through as well, before it is refused.
+    with suppress(UnreadableRaster):
+        open_raster(location, name, 0).close()
+
+
+@contextmanager
+def gdal_errors(name: str) -> Iterator[None]:
+    """Raise UnreadableRaster in place of what GDAL and rasterio raise, naming the asset."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError, OSError) as exc:
+        raise UnreadableRaster(f"{name}: the GeoTIFF is damaged or out of reach.") from exc
+
+
 def _gdal_path(location: str) -> str:
     for scheme, prefix in REMOTE_SCHEMES.items():
         if location.lower().startswith(scheme):
@@ -95,10 +143,8 @@ class DatasetPool:
         """
         dataset = self._take(location, version, level) or open_raster(location, name, level)
         try:
-            yield dataset
-        except (RasterioError, OSError) as exc:
-            dataset.close()
-            raise UnreadableRaster(f"{name}: the GeoTIFF is damaged or out of reach.") from exc
+            with gdal_errors(name):
+                yield dataset
         except BaseException:
             dataset.close()
             raise

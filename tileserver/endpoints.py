@@ -28,6 +28,7 @@ from tileserver.parameters import (
     parse_tile,
 )
 from tileserver.pixels import BandSource, ImageFileFormat, PixelRequest
+from tileserver.render import check_options
 from tileserver.responses import IMMUTABLE, bytes_response, json_response
 from tileserver.statistics import summarize
 from tileserver.styles import STYLE_PARAMETERS, parse_bands, parse_style
@@ -92,6 +93,8 @@ async def layer_list(request: Request) -> Response:
 async def tilejson(request: Request) -> Response:
     """Answer GET /tilejson/{layer}.json."""
     layer, parameters = await _styled_layer(request)
+    # The tiles of the document are PNG: what cannot be drawn is refused here, not tile by tile.
+    check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
     return json_response(request, documents.tilejson(_base_url(request), layer, style))
 
@@ -150,7 +153,8 @@ def _base_url(request: Request) -> str:
     public_url = _services(request).public_url
     if public_url is not None:
         return public_url
-    host = check_host(request.headers.get("host", ""))
+    # A second Host is refused with the first: a proxy before us may believe the other one.
+    host = check_host(", ".join(request.headers.getlist("host")))
     root_path: str = request.scope.get("root_path", "")
     # A proxy may speak of wss, which no tile is fetched by.
     scheme = request.scope["scheme"].replace("ws", "http")

@@ -23,6 +23,21 @@ Messages say what came and what would have been right. They are shown to clients
 name assets, never paths.
 """
 
+_MAX_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """Return a value that came as a message shows it: short, and on one line.
+
+    >>> shown({"a": [1, None]})
+    "{'a': [1, None]}"
+    """
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # too deep; or an integer of more than 4300 digits
+        text = f"a huge {type(value).__name__}"
+    return text[:_MAX_SHOWN].replace("\n", " ")
+
 
 class TileserverError(Exception):
     """Anything this package raises on purpose."""

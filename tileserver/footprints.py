@@ -14,6 +14,7 @@ from tileserver.projections import WGS84, Coordinates, period, transform_point, 
 from tileserver.tiles import HALF_WORLD_M, WEB_MERCATOR
 
 _STEPS = 21
+_FINE_STEPS = 201
 
 
 class Box(NamedTuple):
@@ -54,8 +55,19 @@ def footprint_extent(asset: ImageAsset, crs_code: str) -> Box:
     """
     box, _, _ = _extent(asset.grid, crs_code)
     if not np.isfinite(box).all():
-        raise InvalidRequest(f"grid: {asset.name} lies outside the domain of {crs_code[:80]}.")
-    return box
+        raise InvalidRequest(
+            f"grid: {asset.name} lies outside the domain of {crs_code[:80]}; "
+            "expected a CRS that shows it."
+        )
+    return within_map(box, crs_code)
+
+
+def within_map(box: Box, crs_code: str) -> Box:
+    """Return the part of a box that lies on the map: Web Mercator has the poles far away."""
+    if crs_code != WEB_MERCATOR:
+        return box
+    south, north = np.clip([box.south, box.north], -HALF_WORLD_M, HALF_WORLD_M)
+    return box._replace(south=float(south), north=float(north))
 
 
 @lru_cache(maxsize=4096)
@@ -66,9 +78,11 @@ def lonlat_bounds(asset: ImageAsset) -> Box:
         UnreadableRaster: no part of it has a longitude and latitude.
     """
     box, _, _ = _extent(asset.grid, WGS84)
-    if not np.isfinite(box).all():
-        raise UnreadableRaster(f"{asset.name}: its grid lies outside the domain of its CRS.")
     south, north = max(box.south, -90.0), min(box.north, 90.0)
+    if not np.isfinite(box).all() or south >= north:
+        raise UnreadableRaster(
+            f"{asset.name}: its grid lies outside the domain of its CRS; expected a place on Earth."
+        )
     if box.east - box.west >= 360 - 1e-9:
         return Box(-180.0, south, 180.0, north)
     west, east = (_longitude(box.west), _longitude(box.east))
@@ -87,19 +101,30 @@ def _extent(grid: PixelGrid, crs_code: str) -> tuple[Box, float, float]:
 
     Where a CRS is periodic, east may lie past its edge.
     """
+    x, y = _sampled(grid, crs_code, _STEPS)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        # What lies on the limb of a disk of the Earth is easily stepped over.
+        x, y = _sampled(grid, crs_code, _FINE_STEPS)
+    turn = period(crs_code)
+    is_around = False
+    if turn is not None and grid.crs_code != crs_code:
+        x, is_around = _unrolled(x, turn)
+    box = _around(x, y)
+    if turn is not None:
+        if is_around:
+            box = box._replace(west=-turn / 2, east=turn / 2)
+        box = _with_poles(grid, crs_code, box, turn)
+    return box, _largest_step(x), _largest_step(y)
+
+
+def _sampled(grid: PixelGrid, crs_code: str, steps: int) -> tuple[Coordinates, Coordinates]:
+    """Return evenly spaced points of a grid in a CRS, both of shape (steps, steps)."""
     columns, rows = np.meshgrid(
-        np.linspace(0, grid.width, _STEPS), np.linspace(0, grid.height, _STEPS)
+        np.linspace(0, grid.width, steps), np.linspace(0, grid.height, steps)
     )
     x, y = grid.transform.apply(columns.ravel(), rows.ravel())
     x, y = transform_points(grid.crs_code, crs_code, x, y)
-    x, y = x.reshape(columns.shape), y.reshape(rows.shape)
-    turn = period(crs_code)
-    if turn is not None and grid.crs_code != crs_code:
-        x = _unrolled(x, turn)
-    box = _around(x, y)
-    if turn is not None:
-        box = _with_poles(grid, crs_code, box, turn)
-    return box, _largest_step(x), _largest_step(y)
+    return x.reshape(columns.shape), y.reshape(rows.shape)
 
 
 def _around(x: Coordinates, y: Coordinates) -> Box:
@@ -110,14 +135,21 @@ def _around(x: Coordinates, y: Coordinates) -> Box:
     return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
 
 
-def _unrolled(x: Coordinates, turn: float) -> Coordinates:
-    """Undo the jump at the antimeridian, if neighbours lie more than half a turn apart."""
+def _unrolled(x: Coordinates, turn: float) -> tuple[Coordinates, bool]:
+    """Undo the jump at the antimeridian, and tell whether x goes all the way around.
+
+    x is put behind the widest gap that it leaves open on the circle. A gap no wider than the
+    steps between neighbours is none.
+    """
+    steps = _steps(x)
+    if not (steps > turn / 2).any():
+        return x, False
+    circle = np.sort(x[np.isfinite(x)] % turn)
+    gaps = np.diff(circle, append=circle[0] + turn)
+    west = circle[(gaps.argmax() + 1) % circle.size]
     with np.errstate(invalid="ignore"):
-        jumps = np.abs(np.diff(x, axis=1)) > turn / 2
-        jumps_down = np.abs(np.diff(x, axis=0)) > turn / 2
-    if not (jumps.any() or jumps_down.any()):
-        return x
-    return np.where(x < 0, x + turn, x)
+        unrolled = west + (x - west) % turn
+    return unrolled, bool(gaps.max() <= np.minimum(steps, turn - steps).max())
 
 
 def _with_poles(grid: PixelGrid, crs_code: str, box: Box, turn: float) -> Box:
@@ -134,12 +166,15 @@ def _with_poles(grid: PixelGrid, crs_code: str, box: Box, turn: float) -> Box:
 
 
 def _largest_step(values: Coordinates) -> float:
+    return float(_steps(values).max(initial=0.0))
+
+
+def _steps(values: Coordinates) -> Coordinates:
+    """Return the distances between neighbours, where both are known."""
     with np.errstate(invalid="ignore"):
-        steps = np.concatenate(
-            [np.abs(np.diff(values, axis=0)).ravel(), np.abs(np.diff(values, axis=1)).ravel()]
-        )
-    steps = steps[np.isfinite(steps)]
-    return float(steps.max()) if steps.size else 0.0
+        steps = np.concatenate([np.diff(values, axis=axis).ravel() for axis in (0, 1)])
+    known: Coordinates = np.abs(steps[np.isfinite(steps)])
+    return known
 
 
 def _wrapped(box: Box, turn: float) -> tuple[Box, ...]:

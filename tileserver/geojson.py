@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tileserver.errors import InvalidRequest
+from tileserver.errors import InvalidRequest, shown
 from tileserver.pixels import Geometry
 
 _DEPTH = {
@@ -33,7 +33,7 @@ def read_geometry(value: object, depth: int = 0) -> Geometry:
             finite numbers.
     """
     if not isinstance(value, Mapping):
-        raise InvalidRequest(f"region: expected a GeoJSON geometry, got {str(value)[:80]!r}.")
+        raise InvalidRequest(f"region: expected a GeoJSON geometry, got {shown(value)}.")
     kind = value.get("type")
     if kind == "GeometryCollection" and depth < 8:
         _check_members(value, "geometries")
@@ -76,7 +76,7 @@ def _check_members(value: Mapping[str, Any], own: str) -> None:
 
 def _coordinates(value: object, depth: int) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise InvalidRequest(f"region: expected a list in coordinates, got {str(value)[:80]!r}.")
+        raise InvalidRequest(f"region: expected a list in coordinates, got {shown(value)}.")
     if depth > 0:
         return tuple(_coordinates(part, depth - 1) for part in value)
     numbers = [n for n in value if isinstance(n, int | float) and not isinstance(n, bool)]
@@ -87,7 +87,7 @@ def _coordinates(value: object, depth: int) -> tuple[Any, ...]:
     in_range = len(position) in (2, 3) and all(math.isfinite(n) for n in position)
     if len(numbers) != len(value) or not in_range:
         raise InvalidRequest(
-            f"region: a position is [longitude, latitude] in degrees, got {str(value)[:80]}."
+            f"region: a position is [longitude, latitude] in degrees, got {shown(value)}."
         )
     return position
 

@@ -20,13 +20,15 @@ And leaves these open; decided here:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from tileserver.assets import ImageAsset
 from tileserver.errors import InvalidRequest
-from tileserver.footprints import Box, footprint_extent
+from tileserver.footprints import Box, footprint_extent, within_map
 from tileserver.pixels import (
     AffineTransform,
     Geometry,
@@ -34,10 +36,12 @@ from tileserver.pixels import (
     PixelGrid,
     PixelRequest,
 )
-from tileserver.projections import WGS84, crs_of, transform_points
+from tileserver.projections import WGS84, Coordinates, crs_of, period, transform_points
 
 _SNAP = 1e-6
 _STEPS = 21
+"""Points on an edge at least, four a degree otherwise."""
+_MAX_POINTS = 1_000_000
 
 
 def complete(request: PixelRequest, asset: ImageAsset) -> PixelGrid:
@@ -53,16 +57,17 @@ def complete(request: PixelRequest, asset: ImageAsset) -> PixelGrid:
         return PixelGrid(grid.width or 0, grid.height or 0, _transform(grid), crs_code)
     if request.region is None and grid == PartialGrid():
         return asset.grid
-    lattice = grid.transform or native_lattice(asset, crs_code)
     if request.region is None:
         box = footprint_extent(asset, crs_code)
     else:
         box = _bounding_box(request.region, crs_code)
-    if grid.width and grid.height:
-        if box.west == box.east or box.south == box.north:
-            box = _box_of(_covering(box, lattice, crs_code))
+    has_area = box.west < box.east and box.south < box.north
+    if grid.width and grid.height and has_area:
         return _stretched(box, grid.width, grid.height, crs_code)
-    return _covering(box, lattice, crs_code)
+    covering = _covering(box, grid.transform or native_lattice(asset, crs_code), crs_code)
+    if grid.width and grid.height:
+        return _stretched(_box_of(covering), grid.width, grid.height, crs_code)
+    return covering
 
 
 def _is_whole(grid: PixelGrid | PartialGrid) -> bool:
@@ -83,24 +88,66 @@ def native_lattice(asset: ImageAsset, crs_code: str) -> AffineTransform:
     xs = x + np.array([0.0, t.scale_x, t.shear_x])
     ys = y + np.array([0.0, t.shear_y, t.scale_y])
     xs, ys = transform_points(native.crs_code, crs_code, xs, ys)
-    area = (xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0])
+    with np.errstate(invalid="ignore"):
+        area = (xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0])
     if not math.isfinite(area) or area == 0:
-        raise InvalidRequest(f"grid: {asset.name} lies outside the domain of {crs_code[:80]}.")
+        raise InvalidRequest(
+            f"grid: {asset.name} lies outside the domain of {crs_code[:80]}; "
+            "expected a CRS that shows it."
+        )
     side = math.sqrt(abs(area))
     box = footprint_extent(asset, crs_code)
     return AffineTransform(side, 0.0, box.west, 0.0, -side, box.north)
 
 
 def _bounding_box(region: Geometry, crs_code: str) -> Box:
-    """Return the bounding box of a region in a CRS; its edges are straight in degrees."""
-    corners = np.array(list(region.positions()))
-    steps = np.linspace(0, 1, _STEPS)[:, np.newaxis]
-    along = corners[:-1, np.newaxis] + (corners[1:] - corners[:-1])[:, np.newaxis] * steps
-    points = np.concatenate([corners, along.reshape(-1, 2)])
+    """Return the bounding box of a region in a CRS; its edges are straight in degrees.
+
+    A region past the antimeridian, say at 170 to 190, stays in one piece.
+    """
+    points = np.concatenate([_along(line) for line in _lines(region)])
     x, y = transform_points(WGS84, crs_code, points[:, 0].copy(), points[:, 1].copy())
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise InvalidRequest(f"region: it reaches outside the domain of {crs_code[:80]}.")
-    return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+        raise InvalidRequest(
+            f"region: it reaches outside the domain of {crs_code[:80]}; expected one within it."
+        )
+    turn = period(crs_code)
+    if turn is not None:
+        x = x + turn * np.round(points[:, 0] / 360 - x / turn)
+    box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+    return within_map(box, crs_code)
+
+
+def _lines(geometry: Geometry) -> Iterator[tuple[Any, ...]]:
+    """Yield the lines that bound a geometry; a ring comes back to its start, a point is one."""
+    for part in geometry.geometries:
+        yield from _lines(part)
+    coordinates = geometry.coordinates
+    match geometry.type:
+        case "Point":
+            yield (coordinates,)
+        case "MultiPoint":
+            yield from ((position,) for position in coordinates)
+        case "LineString":
+            yield coordinates
+        case "MultiLineString":
+            yield from coordinates
+        case "Polygon":
+            yield from ((*ring, *ring[:1]) for ring in coordinates)
+        case "MultiPolygon":
+            yield from ((*ring, *ring[:1]) for rings in coordinates for ring in rings)
+
+
+def _along(line: Sequence[Sequence[float]]) -> Coordinates:
+    """Return points along a line, shape (n, 2), close enough to follow it into another CRS."""
+    corners = np.array([position[:2] for position in line]).reshape(-1, 2)
+    edges = np.diff(corners, axis=0)
+    if not edges.size:
+        return corners
+    count = int(np.clip(4 * np.abs(edges).max(), _STEPS, max(_STEPS, _MAX_POINTS // len(edges))))
+    steps = np.linspace(0, 1, count)[:, np.newaxis]
+    points: Coordinates = (corners[:-1, np.newaxis] + edges[:, np.newaxis] * steps).reshape(-1, 2)
+    return points
 
 
 def _stretched(box: Box, width: int, height: int, crs_code: str) -> PixelGrid:

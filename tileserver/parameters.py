@@ -24,7 +24,9 @@ TILE_FORMATS = {
 VERSION_PARAMETER = "v"
 """The version token in the URLs we hand out; any value is accepted."""
 _MAX_QUERY = 8192
-_INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
+_MIN_BOX_DEGREES = 1e-9
+"""A tenth of a millimetre; below it, ratios of sides overflow."""
 _TILE_NAME = re.compile(r"(?P<y>[^.@]*)(?P<scale>@[^.]*)?(?:\.(?P<suffix>.*))?", re.DOTALL)
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?", re.ASCII)
 
@@ -46,7 +48,7 @@ def parse_query(query: bytes, known: Sequence[str]) -> dict[str, str]:
         if name not in known and name != VERSION_PARAMETER:
             raise InvalidRequest(_unknown(name, known))
         if name in parameters:
-            raise InvalidRequest(f"{name}: given twice")
+            raise InvalidRequest(f"{name}: given twice, expected once")
         if not value or not value.isprintable():
             raise InvalidRequest(f"{name}: expected a value, got {value[:80]!r}")
         parameters[name] = value
@@ -91,7 +93,7 @@ def parse_format(suffix: str | None) -> ImageFileFormat:
 
 
 def _integer(name: str, text: str) -> int:
-    if not _INTEGER.fullmatch(text) or (text.lstrip("-") != "0" and text.lstrip("-")[0] == "0"):
+    if not _INTEGER.fullmatch(text):
         raise InvalidRequest(f"{name}: expected a whole number such as 12, got {text[:40]!r}")
     return int(text)
 
@@ -109,10 +111,10 @@ def parse_bbox(text: str) -> Box:
         )
     west, east = (parse_number("bbox", parts[i], -180, 180) for i in (0, 2))
     south, north = (parse_number("bbox", parts[i], -90, 90) for i in (1, 3))
-    if west == east or south >= north:
+    if abs(east - west) < _MIN_BOX_DEGREES or north - south < _MIN_BOX_DEGREES:
         raise InvalidRequest(
             "bbox: expected west,south,east,north with south below north and west unlike east, "
-            f"got {text[:80]!r}"
+            f"by {_MIN_BOX_DEGREES:g} degrees or more, got {text[:80]!r}"
         )
     return Box(west, south, east, north)
 
@@ -133,7 +135,7 @@ def parse_place(parameters: Mapping[str, str]) -> tuple[float, float]:
 
 
 def parse_side(name: str, parameters: Mapping[str, str], most: int) -> int | None:
-    """Return a number of pixels, or None if the parameter is not given.
+    """Return a number of pixels or of layers, or None if the parameter is not given.
 
     Raises:
         InvalidRequest: it is not a whole number from 1 to `most`.
@@ -142,7 +144,7 @@ def parse_side(name: str, parameters: Mapping[str, str], most: int) -> int | Non
     if text is None:
         return None
     if not re.fullmatch(r"[1-9][0-9]{0,9}", text, re.ASCII) or int(text) > most:
-        raise InvalidRequest(f"{name}: expected 1 to {most} pixels, got {text[:40]!r}")
+        raise InvalidRequest(f"{name}: expected a whole number from 1 to {most}, got {text[:40]!r}")
     return int(text)
 
 

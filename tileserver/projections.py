@@ -22,7 +22,8 @@ _MODIS_SINUSOIDAL = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +
 _SPATIALREFERENCE_ORG = {"SR-ORG:6842": _MODIS_SINUSOIDAL, "SR-ORG:6974": _MODIS_SINUSOIDAL}
 """Codes that Earth Engine hands out and PROJ does not know."""
 _ALIGNED = frozenset({WGS84, WEB_MERCATOR})
-_FEW = 8
+_MAX_LATITUDE = 90.0 + 1e-9
+"""Degrees; a pole that was reached by arithmetic may lie a little beyond itself."""
 
 Coordinates = NDArray[np.float64]
 
@@ -84,6 +85,10 @@ def transform_points(
     """
     if source == target:
         return xs, ys
+    on_earth = np.abs(ys) <= _MAX_LATITUDE if crs_of(source).is_geographic else None
+    if on_earth is not None and not on_earth.all():
+        # Left to rasterio, which looks for such points one by one, they take seconds.
+        return _of_those(on_earth, source, target, xs, ys)
     try:
         x, y = transform(crs_of(source), crs_of(target), xs, ys)
     except CPLE_BaseError:
@@ -91,11 +96,21 @@ def transform_points(
     return np.asarray(x), np.asarray(y)
 
 
+def _of_those(
+    known: NDArray[np.bool_], source: str, target: str, xs: Coordinates, ys: Coordinates
+) -> tuple[Coordinates, Coordinates]:
+    """Return the points that `known` is True for; the others are infinite."""
+    x, y = np.full(xs.shape, np.inf), np.full(ys.shape, np.inf)
+    if known.any():
+        x[known], y[known] = transform_points(source, target, xs[known], ys[known])
+    return x, y
+
+
 def _in_halves(
     source: str, target: str, xs: Coordinates, ys: Coordinates
 ) -> tuple[Coordinates, Coordinates]:
     # One point outside the domain makes rasterio give up on all of them.
-    if xs.size <= _FEW:
+    if xs.size == 1:
         return np.full(xs.shape, np.inf), np.full(xs.shape, np.inf)
     half = xs.size // 2
     x1, y1 = transform_points(source, target, xs[:half], ys[:half])

@@ -116,7 +116,7 @@ async def on_error(request: Request, exc: Exception) -> Response:
     status = next(STATUS[each] for each in type(exc).__mro__ if each in STATUS)
     if status >= 500:
         log.warning("%s: %s", request.scope["path"][:200], exc)
-    hint = "; /layers lists the layers" if isinstance(exc, AssetNotFound) else ""
+    hint = " /layers lists the layers." if isinstance(exc, AssetNotFound) else ""
     retry_after_s = exc.retry_after_s if isinstance(exc, Overloaded) else None
     return error_response(request, status, f"{exc}{hint}", retry_after_s)
 
@@ -142,7 +142,11 @@ async def on_http_error(request: Request, exc: Exception) -> Response:
 async def on_crash(request: Request, exc: Exception) -> Response:
     """Answer a mistake of ours, telling nothing of the inside."""
     request_id = request.scope.get("state", {}).get("request_id", "")
-    return error_response(request, 500, f"internal error, reported under request id {request_id}")
+    message = f"internal error, reported under request id {request_id}"
+    response = error_response(request, 500, message)
+    # A crash is answered outside of `CommonHeaders`.
+    response.headers.update({**_EVERYWHERE, "x-request-id": request_id})
+    return response
 
 
 class CommonHeaders:

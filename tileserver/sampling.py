@@ -1,15 +1,16 @@
 """Which source pixel each pixel of a grid shows: level, position, nearest neighbour.
 
 The source's coordinates are smooth in the grid's, so PROJ is asked at 17x17 Chebyshev points
-and a polynomial through them gives all the others, to less than a thousandth of a pixel; this
-is checked, and where it does not hold PROJ is asked for each pixel. Where x depends on x alone
-and y on y alone, one row and one column of points are enough and exact.
+and a polynomial through them gives all the others, to a millionth of a pixel; this is checked,
+and where it does not hold the grid is quartered, until PROJ is asked for each pixel. Where x
+depends on x alone and y on y alone, one row and one column of points are enough and exact.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,14 @@ from tileserver.projections import (
 )
 
 _NODES = 17
-_MAX_ERROR_PX = 2e-4
+_MAX_ERROR_PX = 1e-6
 _FEW_PX = 1024
+_PLACES = (0.5, 0.25, 0.75)
+"""Where on its diagonal an asset's pixels are compared: the first that has a place in the CRS."""
+_SHARES = (1.0, 1e-3, 1e-6)
+"""How much of a pixel is compared: less where a whole one does not fit on the map."""
 _LARGEST_INDEX = 2.0**31
+_ON_MAP = 1e-12
 _ON_EDGE = 1e-6
 """A pixel centre this close before an edge counts as past it, whatever rounding says."""
 
@@ -62,8 +68,21 @@ class Part:
 
 def parts(asset: ImageAsset, grid: PixelGrid) -> list[Part]:
     """Return the rectangles of a grid outside of which there is nothing of the asset."""
+    if _leaves_the_map(grid):
+        return [Part(0, 0, grid)]
     found = (_part(box, grid) for box in footprint(asset, grid.crs_code))
     return [part for part in found if part is not None]
+
+
+def _leaves_the_map(grid: PixelGrid) -> bool:
+    """Tell whether a grid goes on past the antimeridian, where footprints begin anew."""
+    turn = period(grid.crs_code)
+    if turn is None:
+        return False
+    t = grid.transform
+    corners = np.array([0, t.scale_x * grid.width]) + t.translate_x
+    corners = np.concatenate([corners, corners + t.shear_x * grid.height])
+    return not bool((np.abs(corners) <= turn / 2 * (1 + _ON_MAP)).all())
 
 
 def _part(box: Box, grid: PixelGrid) -> Part | None:
@@ -77,6 +96,10 @@ def _part(box: Box, grid: PixelGrid) -> Part | None:
     top, bottom = _clipped(rows, grid.height)
     if left >= right or top >= bottom:
         return None
+    return _cut(grid, left, top, right, bottom)
+
+
+def _cut(grid: PixelGrid, left: int, top: int, right: int, bottom: int) -> Part:
     x0, y0 = grid.transform.apply(left, top)
     moved = replace(grid.transform, translate_x=x0, translate_y=y0)
     return Part(left, top, PixelGrid(right - left, bottom - top, moved, grid.crs_code))
@@ -104,13 +127,13 @@ def choose_level(asset: ImageAsset, grid: PixelGrid) -> Level:
 
 @lru_cache(maxsize=4096)
 def _level(asset: ImageAsset, crs_code: str, *linear: float) -> Level:
-    asked = _asked_factor(asset, crs_code, *linear)
+    asked = _asked_factor(asset.grid, crs_code, *linear)
     fitting = [level for level in asset.levels if level.factor <= asked * (1 + _ON_EDGE)]
     return fitting[-1] if fitting else asset.levels[0]
 
 
 def _asked_factor(
-    asset: ImageAsset,
+    native: PixelGrid,
     crs_code: str,
     scale_x: float,
     shear_x: float,
@@ -118,20 +141,31 @@ def _asked_factor(
     scale_y: float,
 ) -> float:
     """Return the shorter side of a grid's pixel, in native pixels, at the asset's middle."""
-    native = asset.grid
-    for across, down in ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75)):
-        x, y = native.transform.apply(across * native.width, down * native.height)
-        x, y = transform_point(native.crs_code, crs_code, x, y)
-        if not np.isfinite((x, y)).all():
-            continue
-        xs = x + np.array([-scale_x, scale_x, -shear_x, shear_x]) / 2
-        ys = y + np.array([-shear_y, shear_y, -scale_y, scale_y]) / 2
-        xs, ys = transform_points(crs_code, native.crs_code, xs, ys)
-        columns, rows = native.transform.inverse().apply(xs, ys)
-        sides = np.hypot(np.diff(columns)[[0, 2]], np.diff(rows)[[0, 2]])
+    across = np.array([-scale_x, scale_x, -shear_x, shear_x]) / 2
+    down = np.array([-shear_y, shear_y, -scale_y, scale_y]) / 2
+    for share, place in product(_SHARES, _PLACES):
+        x, y = native.transform.apply(place * native.width, place * native.height)
+        columns, rows = _around(native, crs_code, x, y, across * share, down * share)
+        sides = np.hypot(np.diff(columns)[[0, 2]], np.diff(rows)[[0, 2]]) / share
         if np.isfinite(sides).all():
             return float(sides.min())
     return 1.0
+
+
+def _around(
+    native: PixelGrid, crs_code: str, x: float, y: float, across: Coordinates, down: Coordinates
+) -> tuple[Coordinates, Coordinates]:
+    """Return native (columns, rows) of points beside native (x, y), given their way in a CRS."""
+    x0, y0 = transform_point(native.crs_code, crs_code, x, y)
+    with np.errstate(invalid="ignore"):
+        xs, ys = transform_points(crs_code, native.crs_code, x0 + across, y0 + down)
+        turn = period(native.crs_code)
+        if turn is not None:
+            xs = x + (xs - x + turn / 2) % turn - turn / 2
+        found: tuple[Coordinates, Coordinates] = native.transform.inverse().apply(xs, ys)
+        # The difference of two infinities is not a number, and says no more than they do.
+        columns, rows = (np.where(np.isfinite(f), f, np.nan) for f in found)
+    return columns, rows
 
 
 def positions(grid: PixelGrid, source: PixelGrid) -> Positions:
@@ -141,13 +175,27 @@ def positions(grid: PixelGrid, source: PixelGrid) -> Positions:
     is_straight = not any(shears) and not any(source_shears)
     if is_straight and are_aligned(grid.crs_code, source.crs_code):
         return _aligned_positions(grid, source)
+    return _surveyed(grid, source)
+
+
+def _surveyed(grid: PixelGrid, source: PixelGrid) -> Positions:
+    """Return positions interpolated where that is exact, else quarter by quarter."""
     if grid.width * grid.height > _FEW_PX:
-        interpolated = _interpolated_positions(grid, source)
-        if interpolated is not None:
-            return interpolated
+        return _interpolated_positions(grid, source) or _in_quarters(grid, source)
     columns, rows = np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5)
     found = _exact(grid, source, columns.ravel(), rows.ravel())
     return Positions(*(values.reshape(columns.shape) for values in found))
+
+
+def _in_quarters(grid: PixelGrid, source: PixelGrid) -> Positions:
+    found = Positions(*np.empty((2, grid.height, grid.width)))
+    for top, bottom in pairwise(sorted({0, grid.height // 2, grid.height})):
+        for left, right in pairwise(sorted({0, grid.width // 2, grid.width})):
+            part = _cut(grid, left, top, right, bottom)
+            at = _surveyed(part.grid, source)
+            _, rows, columns = part.place
+            found.columns[rows, columns], found.rows[rows, columns] = at.columns, at.rows
+    return found
 
 
 def _aligned_positions(grid: PixelGrid, source: PixelGrid) -> Positions:

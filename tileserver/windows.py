@@ -18,6 +18,7 @@ from tileserver.errors import DeadlineExceeded
 from tileserver.sampling import Positions, nearest
 
 _MAX_WINDOW_BYTES = 64_000_000
+_WHOLE = (slice(None), slice(None), slice(None))
 _NO_INDEX = np.iinfo(np.int64).max
 
 Index = NDArray[np.int64]
@@ -52,6 +53,7 @@ def read_picks(
     values: NDArray[Any],
     valid: NDArray[np.bool_],
     deadline: float,
+    max_window_bytes: int = _MAX_WINDOW_BYTES,
 ) -> None:
     """Read picked pixels into values and valid, both of shape (bands, height, width).
 
@@ -63,14 +65,18 @@ def read_picks(
         values: filled with what is stored.
         valid: set where that is not masked.
         deadline: on time.monotonic(); looked at between windows.
+        max_window_bytes: read at once, unless a single block is larger.
 
     Raises:
         DeadlineExceeded: not all could be read in time.
     """
-    for part in _strips(dataset, wanted, len(indexes)):
+    windows = list(_windows(dataset, wanted, len(indexes), max_window_bytes))
+    for window in windows:
         if time.monotonic() > deadline:
             raise too_late(asset.name)
-        _read_window(dataset, asset, indexes, part, values, valid)
+        held = [(wanted, _WHOLE)] if len(windows) == 1 else _held_by(window, wanted)
+        for part, place in held:
+            _read_window(dataset, asset, indexes, part, values[place], valid[place])
 
 
 def too_late(name: str) -> DeadlineExceeded:
@@ -81,22 +87,49 @@ def too_late(name: str) -> DeadlineExceeded:
     )
 
 
-def _strips(dataset: DatasetReader, wanted: Picks, band_count: int) -> Iterator[Picks]:
-    """Yield the picks in strips of whole blocks, none so large that it fills the memory."""
+def _windows(
+    dataset: DatasetReader, wanted: Picks, band_count: int, max_bytes: int
+) -> Iterator[Window]:
+    """Yield windows of whole blocks that hold the picks, none so large that it fills the memory."""
     if not wanted.inside.any():
         return
     left, right = _span(wanted.columns, wanted.inside)
     top, bottom = _span(wanted.rows, wanted.inside)
-    row_bytes = (right - left) * band_count * np.dtype(dataset.dtypes[0]).itemsize
-    block_height = dataset.block_shapes[0][0]
-    step = max(_MAX_WINDOW_BYTES // row_bytes // block_height, 1) * block_height
-    if bottom - top <= step:
-        yield wanted
-        return
-    for first, last in pairwise([top, *range(top - top % step + step, bottom, step), bottom]):
-        inside = wanted.inside & (wanted.rows >= first) & (wanted.rows < last)
-        if inside.any():
-            yield Picks(wanted.columns, wanted.rows, inside)
+    pixels = max_bytes // (band_count * np.dtype(dataset.dtypes[0]).itemsize)
+    block_height, block_width = dataset.block_shapes[0]
+    height = max(pixels // (right - left) // block_height, 1) * block_height
+    width = max(pixels // min(height, bottom - top) // block_width, 1) * block_width
+    for first_row, last_row in _stretches(top, bottom, height):
+        for first, last in _stretches(left, right, width):
+            yield Window(first, first_row, last - first, last_row - first_row)
+
+
+def _stretches(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a range no longer than a step, cut at multiples of it."""
+    if stop - start <= step:
+        return iter([(start, stop)])
+    return pairwise([start, *range(start - start % step + step, stop, step), stop])
+
+
+def _held_by(window: Window, wanted: Picks) -> Iterator[tuple[Picks, tuple[slice, slice, slice]]]:
+    """Yield the picks that a window holds, if any, and their place in (bands, height, width)."""
+    inside = wanted.inside & (wanted.rows >= window.row_off)
+    inside &= wanted.rows < window.row_off + window.height
+    inside &= wanted.columns >= window.col_off
+    inside &= wanted.columns < window.col_off + window.width
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if rows.size:
+        down, across = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        of_columns, of_rows = (_cut(p, down, across) for p in (wanted.columns, wanted.rows))
+        yield Picks(of_columns, of_rows, inside[down, across]), (slice(None), down, across)
+
+
+def _cut(places: Index, down: slice, across: slice) -> Index:
+    """Return a part of an array that broadcasts to (height, width)."""
+    whole = slice(None)
+    return places[
+        whole if places.shape[0] == 1 else down, whole if places.shape[1] == 1 else across
+    ]
 
 
 def _span(places: Index, inside: NDArray[np.bool_]) -> tuple[int, int]:
@@ -124,8 +157,19 @@ def _read_window(
     if not asset.has_mask:
         np.logical_or(valid, wanted.inside, out=valid)
         return
-    masks = dataset.read_masks(indexes[:1] if asset.shares_mask else indexes, window=window)
+    masks = _read_masks(dataset, asset, indexes, window)
     np.logical_or(valid, wanted.inside & (_pick(masks, index) != 0), out=valid)
+
+
+def _read_masks(
+    dataset: DatasetReader, asset: ImageAsset, indexes: Sequence[int], window: Window
+) -> NDArray[Any]:
+    """Return zero where pixels are masked; one mask for all bands where they share it."""
+    if asset.alpha_index is not None:
+        masks: NDArray[Any] = dataset.read([asset.alpha_index], window=window)
+    else:
+        masks = dataset.read_masks(indexes[:1] if asset.shares_mask else indexes, window=window)
+    return masks
 
 
 def _pick(block: NDArray[Any], index: Index) -> NDArray[Any]:

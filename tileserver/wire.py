@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from tileserver.errors import InvalidRequest
+from tileserver.errors import InvalidRequest, shown
 from tileserver.geojson import read_geometry, write_geometry
 from tileserver.pixels import (
     AffineTransform,
@@ -169,13 +169,14 @@ def _members(value: object, place: str, known: Sequence[str]) -> Mapping[str, An
         where = f"at '{place}' " if place else ""
         raise InvalidRequest(
             f"Invalid value {where}: expected a JSON object with {', '.join(known)}, "
-            f"got {_shown(value)}."
+            f"got {shown(value)}."
         )
     for name in value:
         if name not in known:
+            name = str(name)[:80].replace("\n", " ")
             where = f" at '{place}'" if place else ""
             raise InvalidRequest(
-                f'Invalid JSON payload received. Unknown name "{_clip(name)}"{where}: '
+                f'Invalid JSON payload received. Unknown name "{name}"{where}: '
                 f"Cannot find field. Known here: {', '.join(known)}."
             )
     return {name: member for name, member in value.items() if member is not None}
@@ -192,7 +193,7 @@ def _file_format(value: object) -> ImageFileFormat:
         return ImageFileFormat(str(value))
     raise InvalidRequest(
         f"Invalid value at 'file_format' "
-        f"(type.googleapis.com/google.earthengine.v1.ImageFileFormat), {_shown(value)}; "
+        f"(type.googleapis.com/google.earthengine.v1.ImageFileFormat), {shown(value)}; "
         f"expected one of {', '.join(EARTH_ENGINE_FORMATS)}."
     )
 
@@ -241,13 +242,14 @@ def _crs_code(value: object) -> str:
     code = _string(value, "grid.crs_code")
     if not _AUTHORITY_CODE.fullmatch(code):
         raise InvalidRequest(
-            f"grid.crs_code: expected authority and code, such as EPSG:4326, got {_shown(code)}."
+            f"grid.crs_code: expected authority and code, such as EPSG:4326, got {shown(code)}."
         )
     return code.upper()
 
 
 def _crs_wkt(value: object) -> str:
-    return _string(value, "grid.crs_wkt")
+    text = _string(value, "grid.crs_wkt")
+    return text.upper() if _AUTHORITY_CODE.fullmatch(text) else text
 
 
 def _visualization(value: object) -> VisualizationOptions | None:
@@ -283,7 +285,7 @@ def _workload_tag(value: object) -> str | None:
     if not _WORKLOAD_TAG.fullmatch(tag):
         raise InvalidRequest(
             f"workload_tag: expected 1 to 63 of a-z, 0-9, - and _, beginning and ending with a "
-            f"letter or digit, got {_shown(tag)}."
+            f"letter or digit, got {shown(tag)}."
         )
     return tag
 
@@ -292,7 +294,7 @@ def _list(value: object, place: str) -> Sequence[object]:
     if value is None:
         return ()
     if not isinstance(value, list | tuple):
-        raise InvalidRequest(f"Invalid value at '{place}': expected a list, got {_shown(value)}.")
+        raise InvalidRequest(f"Invalid value at '{place}': expected a list, got {shown(value)}.")
     return value
 
 
@@ -302,7 +304,7 @@ def _strings(value: object, place: str) -> tuple[str, ...]:
 
 def _string(value: object, place: str) -> str:
     if not isinstance(value, str) or not value:
-        raise InvalidRequest(f"Invalid value at '{place}': expected a string, got {_shown(value)}.")
+        raise InvalidRequest(f"Invalid value at '{place}': expected a string, got {shown(value)}.")
     return value
 
 
@@ -314,7 +316,7 @@ def _number(value: Any, place: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise InvalidRequest(
-            f"Invalid value at '{place}': expected a finite number, got {_shown(value)}."
+            f"Invalid value at '{place}': expected a finite number, got {shown(value)}."
         )
     return number
 
@@ -324,7 +326,7 @@ def _integer(value: object, place: str) -> int:
     if number != int(number) or abs(number) > _MAX_INT32:
         raise InvalidRequest(
             f"Invalid value at '{place}': expected a whole number up to {_MAX_INT32}, "
-            f"got {_shown(value)}."
+            f"got {shown(value)}."
         )
     return int(number)
 
@@ -334,11 +336,3 @@ def _is_numeric(value: Any) -> bool:
     if isinstance(value, str):
         return bool(re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?", value, re.ASCII))
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _shown(value: object) -> str:
-    return _clip(repr(value))
-
-
-def _clip(text: object) -> str:
-    return f"{str(text)[:80]!s}".replace("\n", " ")

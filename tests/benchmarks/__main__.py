@@ -79,6 +79,23 @@ def warped_picture(path: Path, tile: Tile) -> bytes:
     return pillow_png(Picture(np.moveaxis(stretched, 0, -1), None))
 
 
+def peer_picture() -> Callable[[Path, Tile], bytes] | None:
+    """Return how rio-tiler answers a tile, as TiTiler would; None if it is not installed."""
+    try:
+        from rio_tiler.io import Reader
+    except ImportError:
+        return None
+
+    def picture(path: Path, tile: Tile) -> bytes:
+        with Reader(str(path)) as source:
+            image = source.tile(tile.x, tile.y, tile.z, indexes=(1, 2, 3), tilesize=256)
+            image.rescale(((0, 4000),))
+            body: bytes = image.render(img_format="PNG")
+            return body
+
+    return picture
+
+
 def pillow_png(picture: Picture, level: int = 6) -> bytes:
     """Return a picture as Pillow writes it."""
     body = io.BytesIO()
@@ -102,6 +119,12 @@ def measure_engine(path: Path) -> None:
         lambda: rasters.pixels(request()), lambda: warped_picture(path, next(theirs))
     )
     row("cold tile, UTM scene, 3x uint16", ours_ms, "rasterio WarpedVRT + Pillow", theirs_ms)
+    peer = peer_picture()
+    if peer is not None:
+        ours_ms, peer_ms = median_ms(
+            lambda: rasters.pixels(request()), lambda: peer(path, next(theirs))
+        )
+        row("cold tile, UTM scene, 3x uint16", ours_ms, "rio-tiler", peer_ms)
     bands = rasters.bands(request())
     picture = draw(bands, STRETCH)
     png, level6, level1 = median_ms(

@@ -1,0 +1,54 @@
+"""The local engine over one folder, and what tests ask of it."""
+
+from pathlib import Path
+
+import mercantile
+
+from tests.oracles import Answer, pixels_of
+from tileserver.assets import ImageAsset
+from tileserver.catalogue import LOCAL_PREFIX, Catalogue, Root
+from tileserver.footprints import lonlat_bounds
+from tileserver.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.rasters import LocalRasters
+from tileserver.sampling import choose_level
+from tileserver.tiles import Tile
+
+
+def name_of(path: Path) -> str:
+    return f"{LOCAL_PREFIX}/{path.stem}"
+
+
+def engine(path: Path) -> LocalRasters:
+    """Return an engine that serves one GeoTIFF, or a folder of them."""
+    return LocalRasters(Catalogue([Root(str(path))]))
+
+
+def asset_of(path: Path) -> ImageAsset:
+    return engine(path).catalogue.find(name_of(path))
+
+
+def raw(path: Path, grid: PixelGrid | None, *bands: str) -> PixelRequest:
+    return PixelRequest(name_of(path), ImageFileFormat.NPY, grid, band_ids=bands)
+
+
+def read(path: Path, grid: PixelGrid | None) -> BandArrays:
+    return engine(path).bands(raw(path, grid))
+
+
+def oracle(path: Path, grid: PixelGrid) -> Answer:
+    """Return what rasterio reads from the level that the engine chooses."""
+    return pixels_of(path, grid, choose_level(asset_of(path), grid).overview)
+
+
+def tiles_over(asset: ImageAsset, zooms: tuple[int, ...]) -> list[Tile]:
+    """Return the tiles at an asset's middle and two of its corners, at each zoom."""
+    bounds = lonlat_bounds(asset)
+    east = bounds.east if bounds.east > bounds.west else bounds.east + 360
+    across = (bounds.west, (bounds.west + east) / 2, east - 1e-9)
+    down = (bounds.north, (bounds.north + bounds.south) / 2, bounds.south)
+    tiles = {
+        mercantile.tile((lon + 180) % 360 - 180, min(max(lat, -85), 85), zoom)
+        for lon, lat in zip(across, down, strict=True)
+        for zoom in zooms
+    }
+    return sorted((Tile(*tile) for tile in tiles), key=lambda tile: (tile.z, tile.x, tile.y))

@@ -1,0 +1,182 @@
+"""Masked pixels: whatever hides them, at whatever level."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.rasterfiles import noise, write_raster
+from tests.rasters.engine import asset_of, engine, name_of, oracle, read
+from tileserver.assets import ImageAsset
+from tileserver.pixels import (
+    AffineTransform,
+    ImageFileFormat,
+    PixelGrid,
+    PixelRequest,
+    Range,
+    VisualizationOptions,
+)
+
+SIDE = 600
+HOLE = np.s_[100:380, 140:420]
+OUT = (np.s_[..., :90, :], np.s_[..., 392:, :])
+"""Rows that lie clear of the hole at every level."""
+IN = np.s_[..., 112:368, 152:408]
+
+
+def shown() -> NDArray[np.bool_]:
+    valid = np.ones((SIDE, SIDE), bool)
+    valid[HOLE] = False
+    return valid
+
+
+def pixels(dtype: str = "uint8", fill: Any = None, bands: int = 2) -> NDArray[Any]:
+    values = noise(bands, SIDE, SIDE, dtype) // 2 + 1
+    if fill is not None:
+        values[values == fill] = 1
+        values[:, *HOLE] = fill
+    return values
+
+
+def without_overviews_of_its_mask(path: Path) -> Path:
+    write_raster(path, pixels())
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(shown())
+    return path
+
+
+MASKED: dict[str, Callable[[Path], Path]] = {
+    "nodata of an integer": lambda path: write_raster(path, pixels("int16", -32768), nodata=-32768),
+    "nodata zero": lambda path: write_raster(path, pixels("uint16", 0), nodata=0),
+    "nodata of a float": lambda path: write_raster(
+        path, pixels("float32", -3.4028234663852886e38), nodata=-3.4028234663852886e38
+    ),
+    "nodata that float32 rounds": lambda path: write_raster(
+        path, pixels("float32", 0.1), nodata=0.1
+    ),
+    "nodata NaN": lambda path: write_raster(path, pixels("float64", np.nan), nodata=np.nan),
+    "nodata of 64 bits": lambda path: write_raster(
+        path, pixels("int64", -(2**40)), nodata=-(2**40)
+    ),
+    "a mask": lambda path: write_raster(path, pixels(), mask=shown()),
+    "a mask in strips": lambda path: write_raster(path, pixels(), mask=shown(), tiled=False),
+    "a mask, no overviews": lambda path: write_raster(path, pixels(), mask=shown(), overviews=()),
+    "a mask that overviews lack": without_overviews_of_its_mask,
+    "an alpha band": lambda path: write_raster(path, pixels(), mask=shown(), alpha=True),
+    "an alpha band of 16 bits": lambda path: write_raster(
+        path, pixels("uint16"), mask=shown(), alpha=True
+    ),
+}
+
+
+def enlarged(asset: ImageAsset, factor: int) -> PixelGrid:
+    """Return a grid over an asset with pixels so many times as large."""
+    t = asset.grid.transform
+    transform = AffineTransform(
+        t.scale_x * factor, 0, t.translate_x, 0, t.scale_y * factor, t.translate_y
+    )
+    return PixelGrid(SIDE // factor, SIDE // factor, transform, asset.grid.crs_code)
+
+
+@pytest.mark.parametrize("kind", MASKED)
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_what_is_hidden_is_hidden_at_every_level(tmp_path: Path, kind: str, factor: int) -> None:
+    path = MASKED[kind](tmp_path / "a.tif")
+    asset = asset_of(path)
+    assert asset.has_mask
+    assert len(asset.band_ids) == 2
+    grid = enlarged(asset, factor)
+    bands = read(path, grid)
+    inner = tuple(slice(s.start // factor, s.stop // factor) for s in IN[1:])
+    assert not bands.valid[:, *inner].any()
+    assert not bands.masked_to_zero()[:, *inner].any()
+    assert bands.valid[:, : 90 // factor].all()
+    assert bands.valid[:, 392 // factor + 1 :].all()
+    assert oracle(path, grid).differences(bands) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", MASKED)
+def test_a_picture_is_transparent_where_it_is_masked(tmp_path: Path, kind: str) -> None:
+    path = MASKED[kind](tmp_path / "a.tif")
+    asset = asset_of(path)
+    request = PixelRequest(
+        name_of(path),
+        ImageFileFormat.PNG,
+        enlarged(asset, 1),
+        band_ids=asset.band_ids[:1],
+        visualization_options=VisualizationOptions((Range(0, 200),)),
+    )
+    image = Image.open(io.BytesIO(engine(path).pixels(request))).convert("RGBA")
+    alpha = np.array(image)[..., 3]
+    assert np.array_equal(alpha, np.where(shown(), 255, 0))
+
+
+def test_one_masked_band_hides_the_pixel_of_three(tmp_path: Path) -> None:
+    values = pixels("uint8", bands=3)
+    values[0, :10], values[1, 10:20], values[2, 20:30] = 0, 0, 0
+    path = write_raster(tmp_path / "a.tif", values, nodata=0)
+    grid = enlarged(asset_of(path), 1)
+    request = PixelRequest(name_of(path), ImageFileFormat.PNG, grid)
+    alpha = np.array(Image.open(io.BytesIO(engine(path).pixels(request))).convert("RGBA"))[..., 3]
+    assert not alpha[:30].any()
+    assert (alpha[30:] == 255).all()
+    bands = read(path, grid)
+    assert bands.valid.sum(axis=(1, 2)).tolist() == [SIDE * (SIDE - 10)] * 3
+
+
+def test_stored_fill_that_nothing_hides_comes_as_it_is(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", pixels("float32", -3.4e38))
+    bands = read(path, None)
+    assert bands.valid.all()
+    assert (bands.masked_to_zero()[:, *HOLE] == np.float32(-3.4e38)).all()
+
+
+def test_nan_is_stored_fill_in_raw_formats_and_transparent_in_pictures(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", pixels("float32", np.nan, bands=1), overviews=())
+    rasters, name = engine(path), name_of(path)
+    array = np.load(io.BytesIO(rasters.pixels(PixelRequest(name, ImageFileFormat.NPY))))
+    assert np.array_equal(np.isnan(array["b1"]), ~shown())
+    body = rasters.pixels(PixelRequest(name, ImageFileFormat.PNG))
+    alpha = np.array(Image.open(io.BytesIO(body)).convert("RGBA"))[..., 3]
+    assert np.array_equal(alpha == 0, ~shown())
+
+
+def with_nodata_tag(path: Path, text: bytes) -> Path:
+    """Write a GeoTIFF of bytes whose nodata of 7 is overwritten by one that rasterio refuses."""
+    write_raster(path, pixels(), nodata=127, overviews=(), compress=None)
+    body = path.read_bytes()
+    assert body.count(b"127\x00") == 1
+    path.write_bytes(body.replace(b"127\x00", text.ljust(4, b"\x00")))
+    return path
+
+
+@pytest.mark.parametrize("text", [b"-99", b"300", b"nan"])
+def test_a_nodata_that_no_pixel_can_have_hides_nothing(tmp_path: Path, text: bytes) -> None:
+    path = with_nodata_tag(tmp_path / "a.tif", text)
+    bands = read(path, None)
+    assert bands.valid.all()
+    assert np.array_equal(bands.values, pixels())
+
+
+def test_a_mask_that_overviews_lack_is_found_only_where_there_is_one(tmp_path: Path) -> None:
+    broken = asset_of(without_overviews_of_its_mask(tmp_path / "a.tif"))
+    whole = asset_of(MASKED["a mask"](tmp_path / "b.tif"))
+    full = asset_of(write_raster(tmp_path / "c.tif", pixels(), mask=np.ones((SIDE, SIDE), bool)))
+    assert [len(asset.levels) for asset in (broken, whole, full)] == [1, 3, 3]
+
+
+def test_overviews_beside_the_file_are_not_read(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", pixels(), overviews=())
+    with (
+        rasterio.Env(TIFF_USE_OVR=True),
+        rasterio.open(path, "r+") as dataset,
+    ):
+        dataset.build_overviews([2, 4])
+    assert path.with_suffix(".tif.ovr").exists()
+    assert [level.factor for level in asset_of(path).levels] == [1]

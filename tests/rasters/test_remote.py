@@ -1,0 +1,152 @@
+"""GeoTIFFs behind a URL: the same pixels, and an end to all waiting."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+
+from tests.rasterfiles import noise, write_raster
+from tests.rasters.bucket import Bucket, serve_folder
+from tests.rasters.engine import asset_of, engine, name_of, raw, read, tiles_over
+from tileserver.catalogue import LOCAL_PREFIX, Catalogue, Root
+from tileserver.errors import DeadlineExceeded, TileserverError, UnreadableRaster
+from tileserver.pixels import ImageFileFormat, PixelRequest
+from tileserver.rasters import LocalRasters
+from tileserver.tiles import Tile, tile_grid
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (tmp_path / "scenes").mkdir()
+    shown = np.random.default_rng(2).random((900, 1100)) > 0.1
+    path = tmp_path / "scenes" / "utah.tif"
+    write_raster(path, noise(3, 900, 1100), mask=shown, overviews=(2, 4, 8))
+    with serve_folder(tmp_path) as served:
+        yield served
+
+
+def local(bucket: Bucket) -> Path:
+    return bucket.folder / "scenes" / "utah.tif"
+
+
+def behind(url: str, deadline_s: float = 30.0) -> LocalRasters:
+    return LocalRasters(Catalogue([Root(url)]), deadline_s=deadline_s)
+
+
+def test_tiles_over_http_equal_those_from_disk(bucket: Bucket) -> None:
+    path = local(bucket)
+    remote = behind(f"http://{bucket.address}/scenes/utah.tif")
+    tiles = tiles_over(asset_of(path), (7, 9, 11, 12, 14))
+    for tile in tiles:
+        here, there = read(path, tile_grid(tile)), remote.bands(raw(path, tile_grid(tile)))
+        assert np.array_equal(here.values, there.values)
+        assert np.array_equal(here.valid, there.valid)
+    assert {status for _, _, status, _ in bucket.answers()} <= {200, 206}
+
+
+def test_a_tile_over_http_reads_a_part_of_the_file_and_asks_for_nothing_beside_it(
+    bucket: Bucket,
+) -> None:
+    path = local(bucket)
+    write_raster(path, noise(3, 2000, 2000), overviews=(2, 4, 8), compress="none")
+    remote = behind(f"http://{bucket.address}/scenes/utah.tif")
+    tile = tiles_over(asset_of(path), (14,))[1]
+    assert remote.bands(raw(path, tile_grid(tile))).valid.all()
+    assert sum(size for *_, size in bucket.answers()) < path.stat().st_size / 8
+    assert {name for _, name, *_ in bucket.answers()} == {"/scenes/utah.tif"}
+
+
+def refusal(rasters: LocalRasters, name: str) -> TileserverError:
+    request = PixelRequest(f"{LOCAL_PREFIX}/{name}", ImageFileFormat.NPY, tile_grid(Tile(0, 0, 0)))
+
+    async def ask() -> None:
+        await rasters.get_pixels(request)
+
+    with pytest.raises(TileserverError) as caught:
+        anyio.run(ask)
+    return caught.value
+
+
+@pytest.mark.parametrize("place", ["absent/utah.tif", "broken/utah.tif"])
+def test_a_remote_that_has_it_not_is_unreadable_and_says_no_url(bucket: Bucket, place: str) -> None:
+    error = refusal(behind(f"http://{bucket.address}/{place}"), "utah")
+    assert isinstance(error, UnreadableRaster)
+    assert bucket.address not in str(error)
+
+
+def test_nobody_listening_is_unreadable(bucket: Bucket) -> None:
+    error = refusal(behind("http://127.0.0.1:9/scenes/utah.tif"), "utah")
+    assert isinstance(error, UnreadableRaster)
+
+
+def test_a_remote_that_hangs_is_given_up_in_time(bucket: Bucket) -> None:
+    rasters = behind(f"http://{bucket.address}/stuck/utah.tif", deadline_s=0.5)
+    started = time.monotonic()
+    error = refusal(rasters, "utah")
+    assert isinstance(error, DeadlineExceeded)
+    assert time.monotonic() - started < 5
+
+
+def test_the_loop_goes_on_while_a_slow_remote_is_described(bucket: Bucket) -> None:
+    rasters = behind(f"http://{bucket.address}/late/scenes/utah.tif")
+    longest_s = 0.0
+
+    async def watch() -> None:
+        nonlocal longest_s
+        while True:
+            before = time.monotonic()
+            await anyio.sleep(0.01)
+            longest_s = max(longest_s, time.monotonic() - before)
+
+    async def ask() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            await rasters.get_asset(f"{LOCAL_PREFIX}/utah")
+            group.cancel_scope.cancel()
+
+    anyio.run(ask)
+    assert len(bucket.answers()) >= 2
+    assert longest_s < 0.3
+
+
+ASK = """
+import sys
+from pathlib import Path
+from tileserver.catalogue import Catalogue, Root
+from tileserver.pixels import ImageFileFormat, PixelRequest
+from tileserver.rasters import LocalRasters
+from tileserver.tiles import Tile, tile_grid
+
+url, name, *numbers = sys.argv[1:]
+x, y, z = map(int, numbers)
+rasters = LocalRasters(Catalogue([Root(url)]))
+request = PixelRequest(name, ImageFileFormat.NPY, tile_grid(Tile(x, y, z)))
+sys.stdout.buffer.write(rasters.pixels(request))
+"""
+
+
+def test_tiles_from_s3_equal_those_from_disk(bucket: Bucket) -> None:
+    path = local(bucket)
+    tile = tiles_over(asset_of(path), (12,))[1]
+    environment = os.environ | {
+        "AWS_S3_ENDPOINT": bucket.address,
+        "AWS_HTTPS": "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_NO_SIGN_REQUEST": "YES",
+        "no_proxy": "127.0.0.1",
+    }
+    numbers = [str(number) for number in tile]
+    command = [sys.executable, "-c", ASK, "s3://scenes/utah.tif", name_of(path), *numbers]
+    done = subprocess.run(command, capture_output=True, timeout=60, env=environment, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == engine(path).pixels(raw(path, tile_grid(tile)))
+    assert {name for _, name, *_ in bucket.answers()} == {"/scenes/utah.tif"}
