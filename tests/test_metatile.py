@@ -396,54 +396,39 @@ def test_formats_asked_at_once_share_a_request_and_are_cached_apart() -> None:
     assert jpeg[5].startswith(b"\xff\xd8")
 
 
-def test_a_tile_asked_alone_is_answered_alone_and_byte_for_byte() -> None:
+def test_a_tile_asked_alone_brings_its_block() -> None:
+    source = Drawn()
+
+    async def work() -> None:
+        cached, _ = metatiled(source)
+        await cached.get_pixels(request(Tile(5, 6, 4)))
+        await view(cached, rectangle(4, 4, 4, 4, 4))
+
+    asyncio.run(work())
+    assert source.sizes == [(1024, 1024)]
+
+
+def test_a_layer_of_single_tiles_has_them_byte_for_byte() -> None:
     source = Drawn()
 
     async def work() -> bytes:
-        return await metatiled(source)[0].get_pixels(request(Tile(5, 6, 4)))
+        return await metatiled(source, tiles_per_side=1)[0].get_pixels(request(Tile(5, 6, 4)))
 
     body = asyncio.run(work())
     assert body == drawn(tile_grid(Tile(5, 6, 4)))
     assert source.asked == [request(Tile(5, 6, 4))]
 
 
-def test_a_lone_webp_is_asked_as_png_which_earth_engine_knows() -> None:
+def test_a_single_webp_is_asked_as_png_which_earth_engine_knows() -> None:
     source = Drawn()
 
     async def work() -> bytes:
-        return await metatiled(source)[0].get_pixels(request(Tile(5, 6, 4), file_format=WEBP))
+        cached, _ = metatiled(source, tiles_per_side=1)
+        return await cached.get_pixels(request(Tile(5, 6, 4), file_format=WEBP))
 
     body = asyncio.run(work())
     assert source.asked == [request(Tile(5, 6, 4))]
     assert np.array_equal(decoded(body, WEBP), decoded(drawn(tile_grid(Tile(5, 6, 4))), PNG))
-
-
-def test_the_next_tile_of_a_view_brings_its_block_without_a_wait() -> None:
-    source = Drawn()
-
-    async def work() -> None:
-        cached, _ = metatiled(source, window_s=0.5)
-        await cached.get_pixels(request(Tile(4, 4, 4)))
-        async with asyncio.timeout(0.45):
-            await cached.get_pixels(request(Tile(5, 4, 4)))
-        await view(cached, rectangle(4, 4, 4, 4, 4))
-
-    asyncio.run(work())
-    assert source.sizes == [(256, 256), (1024, 1024)]
-
-
-def test_one_tile_each_of_several_layers_are_each_alone() -> None:
-    source = Drawn()
-
-    async def work() -> None:
-        cached, _ = metatiled(source)
-        lone = [
-            request(Tile(3, 3, zoom), band_ids=bands) for zoom in (3, 4) for bands in (RGB, GREY)
-        ]
-        await asyncio.gather(*map(cached.get_pixels, lone))
-
-    asyncio.run(work())
-    assert source.sizes == [(256, 256)] * 4
 
 
 def test_blocks_end_where_the_footprint_ends_and_outside_nothing_is_asked() -> None:

@@ -191,6 +191,7 @@ def _image(
         nodata=None,
         has_mask=True,
         shares_mask=False,
+        alpha_index=None,
         levels=(Level(None, 1),),
     )
 

@@ -6,20 +6,18 @@ asked once however many of its tiles are wanted, and all that it holds goes into
 ends where the pyramid and the asset's footprint end, and it is halved until it fits the limits
 of getPixels; a block too complex for Earth Engine is asked again in smaller ones.
 
-A tile asked alone (a preview, a link) is answered alone. Only a moment can tell it from the
-first tile of a map view: so the first tile of a view waits up to 10 ms for a second one, of any
-block; with company, and for a minute after it, the view is asked in blocks without a wait.
-Measured on two cores against a stand-in of 300 ms and 4 ms for each 256x256, with noisy RGB of
-1.7 MB a block: a lone tile takes 319 ms so, 308 ms if it is asked at once, 400 ms as part of its
-block. To decode, cut and encode a block takes 27 ms in a thread. A cold view of 54 tiles takes
-0.53 s instead of 0.71 s, five at once 1.2 s instead of 2.4 s; with ten requests at once 0.53 s
-instead of 1.87 s. The wait costs a view nothing, as its second tile ends it. To ask for the lone
-tile at once, and for its block when another follows, would be a request more for each view.
+A tile asked alone (a link, a preview) brings its block too. Measured on two cores against a
+stand-in of 300 ms and 4 ms for each 256x256, with noisy RGB of 1.7 MB a block: it takes 400 ms so
+and 308 ms by itself. To tell it from the first tile of a view, that one would have to wait for a
+second; tried with 10 ms, and on a busy machine the second came later, a request too many for the
+view. So a lone tile is 0.1 s slower, a quota is never spent twice, and a layer whose tiles are
+looked at one by one is given blocks of one tile. To decode, cut and encode a block takes 27 ms in
+a thread. A cold view of 54 tiles takes 0.53 s instead of 0.71 s, five at once 1.2 s instead of
+2.4 s; with ten requests at once 0.53 s instead of 1.87 s.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -35,12 +33,6 @@ from tileserver.errors import RequestTooLarge, TooComplex
 from tileserver.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
 from tileserver.tiles import Tile, tile_grid, tile_of
 
-_WINDOW_S = 0.010
-"""How long a tile waits for a second one of its view."""
-_WINDOWS = 20
-"""How often it waits at most, where the event loop is busy."""
-_QUIET_S = 60.0
-"""After so long without a tile, a view has been left."""
 _TOO_COMPLEX_S = 600.0
 """How long a view that was too complex is asked in the smaller blocks that were not."""
 _VIEWS = 4096
@@ -84,7 +76,6 @@ class Metatiled:
         source: PixelSource,
         tiles_per_side: int = 4,
         terms: Callable[[PixelRequest], Terms] = lambda request: Terms(),
-        window_s: float = _WINDOW_S,
     ) -> None:
         """Wrap a source.
 
@@ -93,13 +84,11 @@ class Metatiled:
             source: what is asked.
             tiles_per_side: of a block, a power of two, where `terms` does not say.
             terms: what is known of a request's asset and layer; cheap, as it is asked often.
-            window_s: how long a tile may wait for company.
         """
         self.memory = memory
         self.source = source
         self.tiles_per_side = tiles_per_side
         self.terms = terms
-        self._company = _Company(window_s)
         self._sides: dict[Hashable, tuple[int, float]] = {}
         self._blocks: dict[Hashable, Block] = {}
         self._bodies: SingleFlight[PixelRequest, bytes] = SingleFlight()
@@ -129,9 +118,7 @@ class Metatiled:
         view = (replace(request, grid=None, file_format=_upstream(request)), tile.z, size)
         side = self._side(request, view, size, terms)
         block = self._block(view, tile, size, side, terms)
-        if not block.is_one_tile and await self._company.is_alone(view, tile):
-            block = Block(tile, 1, 1, size)
-        # While this one waited, or was on its way here, another may have brought its block.
+        # While this one was on its way here, another may have brought its block.
         held = self.memory.get(request)
         if held is not None:
             return held
@@ -189,46 +176,6 @@ class Metatiled:
             grid = tile_grid(tile, block.size)
             self.memory.put(replace(asked, grid=grid, file_format=file_format), each)
         return tiles
-
-
-@dataclass(slots=True)
-class _Visit:
-    first: Tile
-    asked_s: float
-    company: asyncio.Event
-
-
-class _Company:
-    """Tells a tile that is asked alone from one of a map view."""
-
-    def __init__(self, window_s: float) -> None:
-        self.window_s = window_s
-        self._visits: dict[Hashable, _Visit] = {}
-
-    async def is_alone(self, view: Hashable, tile: Tile) -> bool:
-        """Tell whether no other tile of a view was asked of late, or is within the window."""
-        now = time.monotonic()
-        visit = self._visits.get(view)
-        if visit is None or now - visit.asked_s > _QUIET_S:
-            visit = _Visit(tile, now, asyncio.Event())
-        visit.asked_s = now
-        _remember(self._visits, view, visit)
-        if tile != visit.first:
-            visit.company.set()
-        if visit.company.is_set() or self.window_s <= 0:
-            return False
-        for _ in range(_WINDOWS):
-            began = time.monotonic()
-            try:
-                async with asyncio.timeout(self.window_s):
-                    await visit.company.wait()
-            except TimeoutError:
-                # So late that the event loop was busy: the second may be on its way through it.
-                if time.monotonic() - began < 2 * self.window_s:
-                    return True
-            else:
-                return False
-        return True
 
 
 def _remember(of_views: dict[Hashable, V], view: Hashable, what: V) -> None:

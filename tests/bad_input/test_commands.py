@@ -107,7 +107,7 @@ CONFIGS = [
     ("[[rasters]]\npath = 'picture.png'\n", "expected a GeoTIFF"),
     ("[[rasters]]\npath = 'rasters'\nprefix = 'x'\n", "prefix"),
     ("[[rasters]]\npath = 'empty'\n", "nothing to serve"),
-    (f"{SOUND}[layers.a]\nmin = 1\n", '[layers.a] needs "asset"'),
+    (f"{SOUND}[layers.a]\nmin = 1\n", "[layers.a] needs one of asset, expression and collection"),
     (f"{SOUND}{LAYER}palette = ['gggggg']\n", "palette"),
     (f"{SOUND}{LAYER}min = 5\nmax = 1\n", "more than min, which is 5"),
     (f"{SOUND}{LAYER}bands = ['B1']\nmin = [1, 2]\n", "one number, or one for each of 1 bands"),

@@ -195,7 +195,7 @@ async def _taking_turns(url: str, address: str) -> tuple[list[float], list[float
     from tileserver.wire import request_to_json
 
     credentials, _ = google.auth.default(scopes=SCOPES)
-    credentials.refresh(Request())
+    credentials.refresh(Request())  # type: ignore[no-untyped-call]
     headers = {"authorization": f"Bearer {credentials.token}"}
     ours: list[float] = []
     bare: list[float] = []
@@ -211,7 +211,7 @@ async def _taking_turns(url: str, address: str) -> tuple[list[float], list[float
                     style = VisualizationOptions((Range(0, 4000),), opacity=opacity)
                     body = request_to_json(
                         PixelRequest(
-                            LAYER.asset,
+                            f"{PREFIX}/scene",
                             ImageFileFormat.PNG,
                             tile_grid(tile),
                             band_ids=LAYER.bands,

@@ -12,13 +12,13 @@ import pytest
 from tests.commands import ROOT, environment
 from tests.earth.asking import TILE, Serve, answers
 from tests.earth.conftest import Google, secrets_of
-from tests.loopback import Exchange, error_answer, fault
+from tests.loopback import Answer, Exchange, error_answer, fault
 from tests.standin import PREFIX, StandIn
 from tests.standin_tokens import bearer
 
 
 @fault(0, "tells_the_token")
-async def _tells(exchange: Exchange) -> object:
+async def _tells(exchange: Exchange) -> Answer:
     """Refuse, and repeat the token as a careless endpoint might."""
     token = bearer(exchange.asked)
     return error_answer(400, f"Bad request with authorization: Bearer {token}.", "INVALID_ARGUMENT")

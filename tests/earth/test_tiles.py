@@ -93,7 +93,7 @@ def test_styles_in_the_url_are_those_of_the_local_engine(
 
 
 def test_what_needs_no_cutting_passes_byte_for_byte(serve_earth: Serve, engine: StandIn) -> None:
-    with serve_earth() as earth:
+    with serve_earth(SINGLE) as earth:
         honest = earth.get(TILE).content
         engine.inject("redder", times=None, only="getPixels")
         # Nothing but the version token differs, of which the pixels know nothing.
@@ -217,13 +217,14 @@ def test_metadata_is_looked_at_seldom(serve_earth: Serve, engine: StandIn) -> No
     assert engine.count("getAsset") == len(LAYERS)
 
 
+SINGLE = Tuning(tiles_per_side=1)
 SHORT = Config(layers=LAYERS, cache=CacheSettings(ttl_s=0.3))
 
 
 def test_a_tile_that_has_expired_is_served_while_it_is_fetched_again(
     serve_earth: Serve, engine: StandIn
 ) -> None:
-    with serve_earth(config=SHORT) as earth:
+    with serve_earth(SINGLE, config=SHORT) as earth:
         old = earth.get(TILE).content
         time.sleep(0.35)
         engine.inject("redder", times=None, only="getPixels")
