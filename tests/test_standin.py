@@ -236,7 +236,10 @@ OWN_TESTS = {"endless_headers", "huge_body", "gzip_bomb"}
 
 
 def test_every_fault_is_tested_here() -> None:
-    assert set(FAULTS) == set(STATUSES) | set(BREAKS) | OWN_TESTS
+    # Other tests register faults of their own, of row 0.
+    assert {name for name, each in FAULTS.items() if each.row} == (
+        set(STATUSES) | set(BREAKS) | OWN_TESTS
+    )
 
 
 @pytest.mark.parametrize("name", STATUSES)

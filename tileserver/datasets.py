@@ -11,15 +11,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 
 import rasterio
+from rasterio._env import set_gdal_config
 from rasterio._err import CPLE_BaseError  # what rasterio's properties let through
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from tileserver.errors import UnreadableRaster
 
-GDAL_OPTIONS: dict[str, str | int] = {
+GDAL_OPTIONS = {
     # No look at neighbouring files, so no .aux.xml, .ovr or .msk from outside the catalogue.
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
@@ -29,7 +31,6 @@ GDAL_OPTIONS: dict[str, str | int] = {
     "GDAL_HTTP_MAX_RETRY": "2",
     "GDAL_HTTP_RETRY_DELAY": "0.5",
     "GDAL_NUM_THREADS": "1",
-    "GDAL_CACHEMAX": 256_000_000,
 }
 """Configuration of GDAL while anything is opened or read."""
 
@@ -42,6 +43,7 @@ REMOTE_SCHEMES = {
 """How a location's scheme is spelled for GDAL, whose own clients find the credentials."""
 
 
+_BLOCK_CACHE_BYTES = 256_000_000
 _MASK_SIDE = 512
 """Pixels on a side of a mask that are looked at."""
 
@@ -53,7 +55,14 @@ def is_remote(location: str) -> bool:
 
 def gdal_environment() -> rasterio.Env:
     """Return the context in which GDAL is used; its options hold for one thread."""
+    _limit_block_cache()
     return rasterio.Env(**GDAL_OPTIONS)
+
+
+@lru_cache(maxsize=1)
+def _limit_block_cache() -> None:
+    # Once: it is one cache for all threads, and the end of an Env would set the default again.
+    set_gdal_config("GDAL_CACHEMAX", _BLOCK_CACHE_BYTES)
 
 
 def open_raster(location: str, name: str, level: int | None = None) -> DatasetReader:
