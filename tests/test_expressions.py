@@ -25,8 +25,8 @@ from tests.test_official_client import PROJECT, Recorder
 from tileserver.app import create_app, definitions_of
 from tileserver.catalogue import Catalogue, Root
 from tileserver.config import Config, EarthEngineSettings, LayerSettings, load_config
-from tileserver.earthassets import EarthAssets, computed_asset
-from tileserver.earthmasks import masked_request
+from tileserver.earthengine.assets import EarthAssets, computed_asset
+from tileserver.earthengine.masks import masked_request
 from tileserver.errors import ConfigError, InvalidRequest, UpstreamError
 from tileserver.expressions import (
     MAX_BYTES,

@@ -11,22 +11,26 @@ PACKAGE = Path(__file__).parents[1] / "tileserver"
 LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "errors sizes",
-        "setting_kinds colormaps pyramids upstream",
-        "settings pixels",
-        "settings_env settings_file geojson colors tfrecord tiles cache datasets limits tokens",
-        "wire projections render expressions credentials breaker retries",
-        "geotiff png legend styles assets mosaics layer_settings disconnects",
-        "encoders footprints statistics cogs bodies config engines",
-        "grids sampling parameters catalogue ingest blocks",
-        "windows layers earthassets earthengine earthmasks metatile splitting",
-        "rasters queries earthrasters",
-        "earth",
+        "errors settings.sizes",
+        "settings.kinds colormaps ingest.pyramids earthengine.upstream",
+        "settings.fields pixels",
+        "settings.environment settings.file geojson colors tfrecord tiles cache datasets",
+        "earthengine.limits earthengine.tokens",
+        "wire projections render expressions",
+        "earthengine.credentials earthengine.breaker earthengine.retries",
+        "geotiff png legend styles assets ingest.mosaics settings.layers disconnects",
+        "encoders footprints statistics ingest.cogs earthengine.bodies config engines",
+        "grids sampling parameters catalogue ingest.order earthengine.blocks",
+        "windows layers",
+        "earthengine.assets earthengine.client earthengine.masks",
+        "earthengine.metatile earthengine.splitting",
+        "rasters queries earthengine.rasters",
+        "earthengine.stack",
         "documents responses page serving",
         "endpoints",
         "app",
         "session",
-        "cli __init__",
+        "cli __init__ earthengine settings ingest",
         "__main__",
     )
 )
@@ -37,35 +41,42 @@ HOMES = {
     "starlette": {"responses", "disconnects", "page", "endpoints", "app"},
     "uvicorn": {"serving"},
     "click": {"cli"},
-    "isal": {"bodies", "png"},
-    "PIL": {"blocks", "colors", "earthengine", "encoders"},
+    "isal": {"earthengine.bodies", "png"},
+    "PIL": {"earthengine.blocks", "colors", "earthengine.client", "encoders"},
     "rasterio": {
         "assets",
-        "cogs",
+        "ingest.cogs",
         "datasets",
         "geotiff",
-        "ingest",
-        "mosaics",
+        "ingest.order",
+        "ingest.mosaics",
         "projections",
         "windows",
     },
     "anyio": {
         "cli",
-        "earthengine",
+        "earthengine.client",
         "endpoints",
         "layers",
-        "metatile",
+        "earthengine.metatile",
         "rasters",
-        "splitting",
-        "tokens",
+        "earthengine.splitting",
+        "earthengine.tokens",
     },
-    "tomllib": {"setting_kinds", "settings_file"},
-    "httpx": {"earthengine", "tokens"},
-    "google": {"credentials", "tokens"},
+    "tomllib": {"settings.kinds", "settings.file"},
+    "httpx": {"earthengine.client", "earthengine.tokens"},
+    "google": {"earthengine.credentials", "earthengine.tokens"},
 }
 """The only modules that may import a library."""
 
-MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a module below the package; a sub-package's is its folder's."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def imported(path: Path) -> set[str]:
@@ -77,17 +88,24 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: relative import"
             module = node.module or ""
-            if module == "tileserver":
-                names |= {f"tileserver.{alias.name}" for alias in node.names}
+            if module == "tileserver" or (PACKAGE.parent / module.replace(".", "/")).is_dir():
+                names |= {f"{module}.{alias.name}" for alias in node.names}
             else:
                 names.add(module)
     return names
 
 
 def ours(path: Path) -> set[str]:
-    found = (name.split(".") for name in imported(path))
-    named = {parts[1] for parts in found if parts[0] == "tileserver" and len(parts) > 1}
-    return {name if name in MODULES else "__init__" for name in named}
+    names = (name.partition(".") for name in imported(path))
+    named = {rest for first, _, rest in names if first == "tileserver" and rest}
+    return {_module_of(name) for name in named}
+
+
+def _module_of(name: str) -> str:
+    """Return the module that a dotted name is in: itself, or what it is a member of."""
+    while name not in MODULES:
+        name = name.rpartition(".")[0] or "__init__"
+    return name
 
 
 def level_of(module: str) -> int:

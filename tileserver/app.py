@@ -17,14 +17,14 @@ from tileserver.cache import Cached, MemoryCache
 from tileserver.catalogue import Catalogue, Root
 from tileserver.config import Config, EarthEngineSettings
 from tileserver.disconnects import ClientGone, timely
-from tileserver.earth import Tuning, connect
+from tileserver.earthengine.stack import Tuning, connect
 from tileserver.engines import Engine, Engines
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
-from tileserver.layer_settings import LayerSettings, computed_image
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
 from tileserver.page import Page, page_folder
 from tileserver.rasters import LocalRasters
 from tileserver.responses import CommonHeaders, on_client_gone, on_crash, on_error, on_http_error
+from tileserver.settings.layers import LayerSettings, computed_image
 from tileserver.styles import Style, parse_colors
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")

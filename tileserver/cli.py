@@ -19,15 +19,15 @@ import click
 from tileserver.app import Stack, assemble, catalogue_of, create_app, definitions_of
 from tileserver.catalogue import Catalogue, Root, check_root
 from tileserver.config import Config, load_config
+from tileserver.earthengine.upstream import AssetRefused
 from tileserver.endpoints import Services
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
-from tileserver.ingest import ingest as ingest_sources
+from tileserver.ingest.order import ingest as ingest_sources
+from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.layers import LayerDefinition
-from tileserver.pyramids import PyramidingPolicy
 from tileserver.queries import point_request
 from tileserver.serving import listen, page_url, serve_app
 from tileserver.session import find_config, get_pixels
-from tileserver.upstream import AssetRefused
 
 _SHOWN_LAYERS = 8
 FILE = click.Path(path_type=Path)

@@ -12,11 +12,10 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tileserver import setting_kinds as kinds
 from tileserver.errors import ConfigError
-from tileserver.layer_settings import LayerSettings as LayerSettings
-from tileserver.layer_settings import check_computed, check_layer
-from tileserver.settings import (
+from tileserver.settings import kinds
+from tileserver.settings.environment import gather_environment, gather_overrides
+from tileserver.settings.fields import (
     Setting,
     Shape,
     Values,
@@ -25,8 +24,9 @@ from tileserver.settings import (
     section,
     setting,
 )
-from tileserver.settings_env import gather_environment, gather_overrides
-from tileserver.settings_file import gather_file
+from tileserver.settings.file import gather_file
+from tileserver.settings.layers import LayerSettings as LayerSettings
+from tileserver.settings.layers import check_computed, check_layer
 
 _BASE_URL = 'an address such as "https://tiles.example.org", without user, query or fragment'
 

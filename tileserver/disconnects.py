@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive
 
-from tileserver.retries import deadline
+from tileserver.earthengine.retries import deadline
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]

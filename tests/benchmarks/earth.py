@@ -26,7 +26,7 @@ from tests.standin import PREFIX, StandIn
 from tests.standin_tokens import TokenServer
 from tileserver.app import create_app
 from tileserver.config import Config, EarthEngineSettings, LayerSettings
-from tileserver.earth import Tuning
+from tileserver.earthengine.stack import Tuning
 
 LATENCY_S, PER_TILE_S = 0.3, 0.004
 ZOOM, X, Y = 14, 3034, 6114
@@ -189,7 +189,7 @@ async def _taking_turns(url: str, address: str) -> tuple[list[float], list[float
     import google.auth
     from google.auth.transport.requests import Request
 
-    from tileserver.credentials import SCOPES
+    from tileserver.earthengine.credentials import SCOPES
     from tileserver.pixels import ImageFileFormat, PixelRequest, Range, VisualizationOptions
     from tileserver.tiles import Tile, tile_grid
     from tileserver.wire import request_to_json

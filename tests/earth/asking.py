@@ -19,7 +19,7 @@ from tests.serving import serve
 from tests.standin import PREFIX
 from tileserver.app import create_app
 from tileserver.config import Config, EarthEngineSettings, LayerSettings, RasterFolder
-from tileserver.earth import Tuning
+from tileserver.earthengine.stack import Tuning
 
 SCENE = LayerSettings(
     "scene", f"{PREFIX}/scene", bands=("b1", "b2", "b3"), min=(0.0,), max=(60_000.0,)

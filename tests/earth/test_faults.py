@@ -30,7 +30,7 @@ from tests.standin import (
     unroutable,
 )
 from tileserver.config import Config
-from tileserver.earth import Tuning
+from tileserver.earthengine.stack import Tuning
 
 pytestmark = pytest.mark.usefixtures("no_secret_told")
 

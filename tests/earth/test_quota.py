@@ -17,7 +17,7 @@ from tests.commands import serving
 from tests.earth.asking import Serve, get_all, view
 from tests.earth.conftest import Google
 from tests.standin import PREFIX, StandIn
-from tileserver.earth import Tuning
+from tileserver.earthengine.stack import Tuning
 
 CONFIG = """
 [earth_engine]

@@ -28,7 +28,7 @@ from tests.loopback import Answer, Exchange, fault
 from tests.rasterfiles import noise, write_raster
 from tests.standin import PREFIX, StandIn
 from tileserver.config import Access, CacheSettings, Config, Server
-from tileserver.earth import Tuning
+from tileserver.earthengine.stack import Tuning
 from tileserver.tiles import Tile, tile_bounds
 
 PICTURES = (".png", "@2x.png", ".webp", "@2x.webp", ".jpg")

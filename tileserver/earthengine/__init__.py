@@ -1,0 +1,1 @@
+"""Earth Engine itself, over REST, careful with its quota."""

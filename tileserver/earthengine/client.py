@@ -1,0 +1,353 @@
+"""Earth Engine itself, over REST.
+
+https://developers.google.com/earth-engine/reference/rest. What httpx raises becomes one of our
+errors here, once; `upstream` judges refusals and `bodies` the pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import quote
+
+import anyio
+import httpx
+from PIL import Image
+
+from tileserver.earthengine.bodies import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
+from tileserver.earthengine.upstream import AssetRefused, error_of
+from tileserver.encoders import MAX_WEBP_SIDE
+from tileserver.errors import (
+    DeadlineExceeded,
+    InvalidName,
+    InvalidRequest,
+    Overloaded,
+    TransientError,
+    UpstreamError,
+)
+from tileserver.pixels import ImageFileFormat, PixelRequest
+from tileserver.wire import request_to_json
+
+CONNECT_S = 3.0
+_READ_S = 25.0
+_POOL_S = 5.0
+_KEEPALIVE_S = 60.0
+_MAX_ERROR_BYTES = 65_536
+_QUIET_S = 60.0
+
+_FULL_NAME = re.compile(
+    r"projects/(?:[\w.-]+\.\w+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]/assets/.*", re.ASCII | re.DOTALL
+)
+_HEADERS = {"accept-encoding": "gzip", "content-type": "application/json"}
+_ASKED_AS_PNG = frozenset({ImageFileFormat.WEBP, ImageFileFormat.AUTO_JPEG_PNG})
+
+log = logging.getLogger(__name__)
+
+
+def make_client(
+    auth: httpx.Auth | None, concurrency: int, tls: ssl.SSLContext | None = None
+) -> httpx.AsyncClient:
+    """Return a client that never has more than `concurrency` requests in flight.
+
+    Certificates are always verified, redirects never followed: either could give a token away.
+
+    Args:
+        auth: signs the requests; None leaves them unsigned.
+        concurrency: connections, each with one request at a time.
+        tls: whom to trust; None is the authorities that browsers trust.
+    """
+    limits = httpx.Limits(
+        max_connections=concurrency,
+        max_keepalive_connections=concurrency,
+        keepalive_expiry=_KEEPALIVE_S,
+    )
+    timeout = httpx.Timeout(connect=CONNECT_S, read=_READ_S, write=_READ_S, pool=_POOL_S)
+    return httpx.AsyncClient(
+        auth=auth,
+        verify=True if tls is None else tls,
+        limits=limits,
+        timeout=timeout,
+        headers={"user-agent": f"ee-tileserver/{version('ee-tileserver')}"},
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+@contextmanager
+def upstream_errors(name: str) -> Iterator[None]:
+    """Raise our errors in place of httpx's, naming the asset."""
+    try:
+        yield
+    except httpx.PoolTimeout as exc:
+        raise Overloaded(f"{name}: too many requests wait for Earth Engine.", 1) from exc
+    except httpx.ConnectTimeout as exc:
+        raise TransientError(f"{name}: Earth Engine cannot be reached in time.") from exc
+    except (httpx.TimeoutException, TimeoutError) as exc:
+        raise DeadlineExceeded(f"{name}: Earth Engine does not answer in time.") from exc
+    except httpx.TransportError as exc:
+        if _is_untrusted(exc):
+            raise UpstreamError(f"{name}: the certificate of the endpoint is not valid.") from exc
+        raise TransientError(f"{name}: the connection to Earth Engine failed.") from exc
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+        raise UpstreamError(f"{name}: Earth Engine's answer cannot be read.") from exc
+
+
+def _is_untrusted(exc: BaseException) -> bool:
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def asset_name(asset_id: str) -> str:
+    """Return the name under which Earth Engine's API knows an asset, as the `ee` client does.
+
+    Raises:
+        InvalidName: no asset can have that name.
+
+    >>> asset_name("USGS/SRTMGL1_003")
+    'projects/earthengine-public/assets/USGS/SRTMGL1_003'
+    >>> asset_name("users/someone/scene")
+    'projects/earthengine-legacy/assets/users/someone/scene'
+    """
+    parts = asset_id.split("/")
+    if len(asset_id) > 1000 or any(part in ("", ".", "..") for part in parts):
+        raise InvalidName(f"{asset_id[:80]!r} is not the name of an asset.")
+    if _FULL_NAME.fullmatch(asset_id):
+        return asset_id
+    home = "legacy" if parts[0] in ("projects", "users") else "public"
+    return f"projects/earthengine-{home}/assets/{asset_id}"
+
+
+class EarthEngine:
+    """The pixels and metadata of Earth Engine's assets."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, project: str, endpoint: str, deadline_s: float = 25
+    ) -> None:
+        """Ask through a client from `make_client`.
+
+        Args:
+            client: signs the requests.
+            project: the Google Cloud project in which expressions are computed.
+            endpoint: where the API is, such as "https://earthengine.googleapis.com".
+            deadline_s: after this many seconds a call has failed, whatever it waits for.
+        """
+        self.client = client
+        self.project = project
+        self.endpoint = endpoint.rstrip("/")
+        self.deadline_s = deadline_s
+        self.is_restricted = False
+        """True while Earth Engine says that the project's monthly quota is used up: it then
+        grants fewer requests at once."""
+        self._told: dict[str, float] = {}
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels, byte for byte as Earth Engine sent them.
+
+        AUTO_JPEG_PNG is asked for as PNG; so is WEBP, which is encoded here, without loss.
+
+        Raises:
+            TileserverError: see `upstream.error_of`, `bodies.verify_body`, `upstream_errors`.
+        """
+        if request.expression is not None:
+            return await self.compute_pixels(json.loads(request.expression), request)
+        name = asset_name(request.asset_id)
+        asked = _asked(request)
+        path = f"{quote(name, safe='/:')}:getPixels"
+        return await self._pixels(path, request_to_json(asked), asked, request)
+
+    async def compute_pixels(self, expression: Mapping[str, Any], request: PixelRequest) -> bytes:
+        """Return the encoded pixels of a computed image.
+
+        Args:
+            expression: what `ee.Image.serialize` writes, parsed.
+            request: as in `get_pixels`; its asset_id only names the image in messages.
+
+        Raises:
+            InvalidRequest: the request has a region, which computed images do not know.
+            TileserverError: as `get_pixels`.
+        """
+        if request.region is not None:
+            raise InvalidRequest(f"{request.asset_id}: a computed image takes a grid, no region.")
+        asked = _asked(request)
+        body = {"expression": expression, **request_to_json(asked)}
+        return await self._pixels(
+            f"projects/{self.project}/image:computePixels", body, asked, request
+        )
+
+    async def compute_value(self, expression: Mapping[str, Any], name: str) -> Any:
+        """Return what `getInfo` of the official client returns: of an image, its description.
+
+        Args:
+            expression: what `serialize` writes, parsed.
+            name: what stands for it in messages.
+
+        Raises:
+            TileserverError: as `get_pixels`.
+        """
+        content = json.dumps({"expression": expression}, separators=(",", ":")).encode()
+        path = f"projects/{self.project}/value:compute"
+        document = await self._json("POST", path, name, content=content)
+        if "result" not in document:
+            raise UpstreamError(f"{name}: expected a result from Earth Engine.")
+        return document["result"]
+
+    async def get_asset(self, name: str) -> dict[str, Any]:
+        """Return the EarthEngineAsset of that name.
+
+        Raises:
+            TileserverError: as `get_pixels`.
+        """
+        return await self._json("GET", quote(asset_name(name), safe="/:"), name)
+
+    async def list_assets(
+        self,
+        parent: str,
+        page_token: str | None = None,
+        page_size: int | None = None,
+        filter: str | None = None,
+        view: str | None = None,
+    ) -> dict[str, Any]:
+        """Return one page of the assets in a folder, collection or project.
+
+        Args:
+            parent: its name; of a project "projects/ID".
+            page_token: `nextPageToken` of the page before.
+            page_size: at most so many.
+            filter: for collections, such as 'startTime >= "2020-04-01T00:00:00Z"'.
+            view: "BASIC" for names and types alone, or "FULL".
+
+        Returns:
+            `assets` and, when there are more, `nextPageToken`; either may be absent.
+
+        Raises:
+            TileserverError: as `get_pixels`.
+        """
+        root = re.fullmatch(r"(projects/[^/]+)(/assets/?)?", parent)
+        name = root[1] if root else asset_name(parent)
+        given = {
+            "pageToken": page_token,
+            "pageSize": page_size,
+            "filter": filter,
+            "view": view,
+        }
+        query = {key: str(value) for key, value in given.items() if value is not None}
+        path = f"{quote(name, safe='/:')}:listAssets"
+        return await self._json("GET", path, parent, params=query or None)
+
+    async def _pixels(
+        self, path: str, body: Mapping[str, Any], asked: PixelRequest, wanted: PixelRequest
+    ) -> bytes:
+        """POST what is asked, and return it in the format that is wanted."""
+        name = wanted.asset_id
+        content = json.dumps(body, separators=(",", ":")).encode()
+        with upstream_errors(name), anyio.fail_after(self.deadline_s):
+            request = self.client.build_request(
+                "POST", f"{self.endpoint}/v1/{path}", content=content, headers=_HEADERS
+            )
+            found, headers = await self._send(request, name, max_body_bytes(asked))
+            pixels = verify_body(found, headers.get("content-type"), asked)
+            if wanted.file_format is ImageFileFormat.WEBP:
+                pixels = await anyio.to_thread.run_sync(_webp_of_png, pixels)
+        return pixels
+
+    async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
+        """Ask for a JSON object; `more` is what httpx takes for a request."""
+        with upstream_errors(name), anyio.fail_after(self.deadline_s):
+            request = self.client.build_request(
+                method, f"{self.endpoint}/v1/{path}", headers=_HEADERS, **more
+            )
+            found, _ = await self._send(request, name, MAX_BODY_BYTES)
+        try:
+            document = json.loads(found)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise UpstreamError(f"{name}: expected a JSON object from Earth Engine.")
+        return document
+
+    async def _send(
+        self, request: httpx.Request, name: str, max_bytes: int
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """Return the body and headers of a 200; raise what any other answer means."""
+        response = await self.client.send(request, stream=True)
+        try:
+            self._look_at_quota(response.headers)
+            if response.status_code == 200:
+                return await _read(response, name, max_bytes), response.headers
+            try:
+                said = await _read(response, name, _MAX_ERROR_BYTES)
+            except UpstreamError:
+                said = b""
+        finally:
+            await response.aclose()
+        error = error_of(response.status_code, response.headers, said, name)
+        if isinstance(error, AssetRefused):
+            self._tell(name, error.reason)
+        raise error
+
+    def _look_at_quota(self, headers: Mapping[str, str]) -> None:
+        status = headers.get("x-earth-engine-quota-status")
+        if status is None:
+            return
+        restricted = "parallelism_restricted=true" in status
+        if restricted and not self.is_restricted:
+            log.warning(
+                "The project %s has used up its monthly compute quota: Earth Engine grants fewer "
+                "requests at once until the month ends.",
+                self.project,
+            )
+        self.is_restricted = restricted
+
+    def _tell(self, name: str, reason: str) -> None:
+        """Log why an asset is refused; the same reason not again for a minute."""
+        now_s = time.monotonic()
+        if now_s - self._told.get(reason, -_QUIET_S) >= _QUIET_S:
+            self._told = {r: s for r, s in self._told.items() if now_s - s < _QUIET_S}
+            self._told[reason] = now_s
+            log.error("%s: Earth Engine refuses the asset. %s", name, reason)
+
+
+async def _read(response: httpx.Response, name: str, max_bytes: int) -> bytes:
+    """Return the body, read only as far as it may be long."""
+    try:
+        body = CappedBody(response.headers, max_bytes)
+        async for chunk in response.aiter_raw():
+            body.add(chunk)
+        return body.whole()
+    except UpstreamError as exc:
+        raise UpstreamError(f"{name}: {exc}") from exc.__cause__
+
+
+def _asked(request: PixelRequest) -> PixelRequest:
+    """Return the request as it goes to Earth Engine: with a format that is its own and fixed."""
+    if request.file_format not in _ASKED_AS_PNG:
+        return request
+    sides = (request.grid.width or 0, request.grid.height or 0) if request.grid else (0, 0)
+    if request.file_format is ImageFileFormat.WEBP and max(sides) > MAX_WEBP_SIDE:
+        raise InvalidRequest(f"WebP has at most {MAX_WEBP_SIDE} pixels a side, got {max(sides)}.")
+    return replace(request, file_format=ImageFileFormat.PNG)
+
+
+def _webp_of_png(png: bytes) -> bytes:
+    """Return the same picture as a lossless WebP."""
+    body = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            mode = "RGBA" if image.has_transparency_data else "RGB"
+            image.convert(mode).save(body, "WEBP", lossless=True, quality=0, method=0)
+    except (OSError, ValueError) as exc:
+        raise UpstreamError("Earth Engine's PNG cannot be decoded.") from exc
+    return body.getvalue()

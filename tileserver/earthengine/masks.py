@@ -1,0 +1,76 @@
+"""What tells masked from zero at Earth Engine: a band's mask asked beside it.
+
+getPixels answers zero for both, and getPixels is all that is needed for tiles. A question about
+values is an expression instead, still one request: the bands, and Image.mask of each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tileserver.assets import ImageAsset
+from tileserver.earthengine.blocks import read_npy
+from tileserver.expressions import Expression, call, constant, extended, loaded, reference, to_text
+from tileserver.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
+
+_MASK = "__mask"
+
+
+def masked_request(
+    request: PixelRequest, asset: ImageAsset, grid: PixelGrid, bands: Sequence[str]
+) -> PixelRequest:
+    """Return the request for bands and their masks on a grid, as NPY.
+
+    The image is the one a request's expression computes, or else the stored asset.
+    """
+    given = request.expression
+    image = loaded(_asset_id(asset.name)) if given is None else json.loads(given)
+    return replace(
+        request,
+        file_format=ImageFileFormat.NPY,
+        grid=grid,
+        region=None,
+        band_ids=(),
+        visualization_options=None,
+        expression=to_text(_with_masks(image, bands)),
+    )
+
+
+def _with_masks(image: Expression, bands: Sequence[str]) -> dict[str, Any]:
+    """Return the expression of an image's bands and, beside them, their masks."""
+    names = constant([band + _MASK for band in bands])
+    chosen = constant(list(bands))
+    nodes = {
+        "bands": call("Image.select", input=reference("image"), bandSelectors=chosen),
+        "masks": call(
+            "Image.rename", input=call("Image.mask", image=reference("bands")), names=names
+        ),
+        "both": call("Image.addBands", dstImg=reference("bands"), srcImg=reference("masks")),
+    }
+    return extended(image, nodes, "both")
+
+
+def _asset_id(name: str) -> str:
+    """Return the id that Image.load takes for an asset's name."""
+    for home in ("public", "legacy"):
+        name = name.removeprefix(f"projects/earthengine-{home}/assets/")
+    return name
+
+
+def masked_bands(body: bytes, grid: PixelGrid, bands: Sequence[str]) -> BandArrays:
+    """Return what a masked request was answered; a mask above zero is valid.
+
+    Raises:
+        UpstreamError: it is something else.
+    """
+    records = read_npy(body, grid)
+    return BandArrays(
+        tuple(bands),
+        np.stack([records[band] for band in bands]),
+        np.stack([records[band + _MASK] > 0 for band in bands]),
+    )

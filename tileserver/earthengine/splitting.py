@@ -1,0 +1,288 @@
+"""What is too much for Earth Engine at once, asked in quarters and put together again.
+
+"User memory limit exceeded" and "Computation timed out" are about the number of pixels, so a
+quarter of them may succeed, or a quarter of that. What is decided here:
+
+- The first quarter goes alone and the other three together once it has succeeded: where no
+  size is small enough that costs four requests and not 85.
+- The size that was too much is kept by asset and bands, so the next tile of the layer starts
+  with its four quarters at once. It is kept only when splitting helped, or one bad spot
+  would break up the whole layer.
+- What failed in its smallest parts as well fails at once for a minute.
+- Parts of pictures are asked for as PNG, so that a JPEG is lossy only once. GeoTIFF and TFRecord
+  are not split.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import anyio
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.earthengine.blocks import read_npy, read_png
+from tileserver.earthengine.limits import Clock
+from tileserver.earthengine.retries import DEADLINE_S, deadline
+from tileserver.encoders import write_jpeg, write_webp
+from tileserver.errors import TooComplex, UpstreamError
+from tileserver.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
+from tileserver.png import write_png
+from tileserver.render import Picture
+
+_MAX_DEPTH = 3
+_MIN_SIDE = 32
+"""Pixels; below it, overhead is all there is."""
+_REMEMBERED = 1000
+_SIZE_KEPT_S = 600.0
+_FAILURE_KEPT_S = 60.0
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Part(NamedTuple):
+    """A rectangle of a grid, in its pixels."""
+
+    column: int
+    row: int
+    width: int
+    height: int
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels it has."""
+        return self.width * self.height
+
+    def quarters(self) -> list[Part]:
+        """Return its four quarters; of an odd side the second half is the longer."""
+        left, top = self.width // 2, self.height // 2
+        right, bottom = self.width - left, self.height - top
+        return [
+            Part(self.column, self.row, left, top),
+            Part(self.column + left, self.row, right, top),
+            Part(self.column, self.row + top, left, bottom),
+            Part(self.column + left, self.row + top, right, bottom),
+        ]
+
+
+Piece = tuple[Part, bytes]
+
+
+class Split:
+    """Ask `source` for quarters of what is TooComplex, and for quarters of those."""
+
+    def __init__(
+        self,
+        source: PixelSource,
+        max_depth: int = _MAX_DEPTH,
+        deadline_s: float = DEADLINE_S,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.source = source
+        self.max_depth = max_depth
+        self.deadline_s = deadline_s
+        self._too_much: _Memory[Hashable, int] = _Memory(_SIZE_KEPT_S, clock)
+        self._hopeless: _Memory[PixelRequest, str] = _Memory(_FAILURE_KEPT_S, clock)
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels.
+
+        Raises:
+            TooComplex: the smallest parts are too much as well, or it cannot be split.
+            DeadlineExceeded: the parts do not all come in time.
+            UpstreamError: a part is not what was asked for.
+            TileserverError: what else `source` raises.
+        """
+        grid = request.grid
+        if not _can_be_split(request) or not isinstance(grid, PixelGrid):
+            return await self.source.get_pixels(request)
+        known_failure = self._hopeless.get(request)
+        if known_failure is not None:
+            raise TooComplex(known_failure)
+        async with deadline(self.deadline_s, request.asset_id):
+            pieces = await self._pieces(request, grid)
+            if len(pieces) == 1:
+                return pieces[0][1]
+            return await anyio.to_thread.run_sync(stitch, request.file_format, grid, pieces)
+
+    async def _pieces(self, request: PixelRequest, grid: PixelGrid) -> list[Piece]:
+        layer = request.asset_id, request.band_ids
+        too_much = self._too_much.get(layer)
+        quartering = _Quartering(self.source, request, grid, self.max_depth, too_much)
+        try:
+            pieces = await quartering.ask(Part(0, 0, grid.width, grid.height), 0)
+        except TooComplex as exc:
+            self._hopeless.put(request, str(exc))
+            raise
+        if quartering.too_much is not None and quartering.too_much != too_much:
+            self._too_much.put(layer, quartering.too_much)
+        return pieces
+
+
+class _Quartering:
+    """One request on its way into parts."""
+
+    def __init__(
+        self,
+        source: PixelSource,
+        request: PixelRequest,
+        grid: PixelGrid,
+        max_depth: int,
+        too_much: int | None,
+    ) -> None:
+        self.too_much = too_much
+        """The least number of pixels known to be too many; None while none is."""
+        self._source = source
+        self._request = request
+        self._grid = grid
+        self._max_depth = max_depth
+
+    async def ask(self, part: Part, depth: int) -> list[Piece]:
+        """Return the pieces that make up a part.
+
+        Raises:
+            TooComplex: the smallest parts are too much.
+        """
+        can_be_split = depth < self._max_depth and min(part.width, part.height) >= 2 * _MIN_SIDE
+        if can_be_split and self.too_much is not None and part.pixels >= self.too_much:
+            return await self._all(part.quarters(), depth + 1)
+        try:
+            return [(part, await self._source.get_pixels(self._part_request(part)))]
+        except TooComplex:
+            if not can_be_split:
+                raise
+        self._note_too_much(part)
+        first, *others = part.quarters()
+        pieces = await self.ask(first, depth + 1)
+        return pieces + await self._all(others, depth + 1)
+
+    async def _all(self, parts: Sequence[Part], depth: int) -> list[Piece]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.ask(part, depth)) for part in parts]
+        except ExceptionGroup as failures:
+            # The first failed; the others were cancelled for it, or failed alike.
+            raise failures.exceptions[0] from None
+        return [piece for task in tasks for piece in task.result()]
+
+    def _note_too_much(self, part: Part) -> None:
+        # Beside it a part may have got further down already.
+        self.too_much = min(part.pixels, self.too_much or part.pixels)
+
+    def _part_request(self, part: Part) -> PixelRequest:
+        if (part.width, part.height) == (self._grid.width, self._grid.height):
+            return self._request
+        is_picture = self._request.file_format.is_picture
+        file_format = ImageFileFormat.PNG if is_picture else self._request.file_format
+        return replace(self._request, grid=part_grid(self._grid, part), file_format=file_format)
+
+
+def part_grid(grid: PixelGrid, part: Part) -> PixelGrid:
+    """Return the grid of a part, its origin rounded once only, so that parts leave no seams."""
+    whole = grid.transform
+    column, row = part.column, part.row
+    transform = replace(
+        whole,
+        translate_x=_origin(whole.scale_x, column, whole.shear_x, row, whole.translate_x),
+        translate_y=_origin(whole.shear_y, column, whole.scale_y, row, whole.translate_y),
+    )
+    return PixelGrid(part.width, part.height, transform, grid.crs_code)
+
+
+def _origin(per_column: float, column: int, per_row: float, row: int, origin: float) -> float:
+    return float(Fraction(per_column) * column + Fraction(per_row) * row + Fraction(origin))
+
+
+def stitch(file_format: ImageFileFormat, grid: PixelGrid, pieces: Sequence[Piece]) -> bytes:
+    """Return the pieces of a grid as one body; blocks.
+
+    Raises:
+        UpstreamError: a piece is damaged, or not of the size and type that was asked for.
+    """
+    if file_format is ImageFileFormat.NPY:
+        return _stitched_npy(grid, pieces)
+    picture = _stitched_picture(grid, pieces)
+    match file_format:
+        case ImageFileFormat.WEBP:
+            return write_webp(picture)
+        case ImageFileFormat.AUTO_JPEG_PNG if picture.alpha is None:
+            return write_jpeg(picture)
+        case ImageFileFormat.JPEG:
+            return write_jpeg(picture)
+        case _:
+            return write_png(picture)
+
+
+def _stitched_picture(grid: PixelGrid, pieces: Sequence[Piece]) -> Picture:
+    rgba = np.empty((grid.height, grid.width, 4), np.uint8)
+    for part, body in pieces:
+        _fill(rgba[_place(part)], read_png(body, part_grid(grid, part)))
+    alpha = rgba[..., 3].copy()
+    color = rgba[..., :3].copy()
+    color[alpha == 0] = 0
+    # Parts may differ: of a grey picture those with nothing in them may come as RGB.
+    grey = color[..., 0]
+    if (color == grey[..., np.newaxis]).all():
+        color = grey.copy()
+    return Picture(color, None if (alpha == 255).all() else alpha)
+
+
+def _fill(rgba: NDArray[np.uint8], samples: NDArray[np.uint8]) -> None:
+    """Write samples of shape (height, width, 1 to 4) into those of shape (height, width, 4)."""
+    count = samples.shape[2]
+    rgba[..., :3] = samples[..., :3] if count >= 3 else samples[..., :1]
+    rgba[..., 3] = samples[..., -1] if count in (2, 4) else 255
+
+
+def _stitched_npy(grid: PixelGrid, pieces: Sequence[Piece]) -> bytes:
+    arrays = [read_npy(body, part_grid(grid, part)) for part, body in pieces]
+    whole: NDArray[Any] = np.empty((grid.height, grid.width), arrays[0].dtype)
+    for (part, _), array in zip(pieces, arrays, strict=True):
+        if array.dtype != whole.dtype:
+            raise UpstreamError(f"Expected bands {whole.dtype} everywhere, got {array.dtype}.")
+        whole[_place(part)] = array
+    body = io.BytesIO()
+    np.lib.format.write_array(body, whole, version=(1, 0), allow_pickle=False)
+    return body.getvalue()
+
+
+def _place(part: Part) -> tuple[slice, slice]:
+    return (
+        slice(part.row, part.row + part.height),
+        slice(part.column, part.column + part.width),
+    )
+
+
+def _can_be_split(request: PixelRequest) -> bool:
+    """Return whether parts can be put together; with a region they are not those of the grid."""
+    is_known = request.file_format.is_picture or request.file_format is ImageFileFormat.NPY
+    return is_known and request.region is None
+
+
+class _Memory(Generic[K, V]):
+    """A few values, each for a while; the oldest go first."""
+
+    def __init__(self, kept_s: float, clock: Clock) -> None:
+        self._kept_s = kept_s
+        self._clock = clock
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        until_s, value = self._entries.get(key, (0.0, None))
+        if value is not None and until_s <= self._clock():
+            del self._entries[key]
+            return None
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        self._entries[key] = self._clock() + self._kept_s, value
+        if len(self._entries) > _REMEMBERED:
+            self._entries.popitem(last=False)

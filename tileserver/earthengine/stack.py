@@ -1,0 +1,148 @@
+"""Earth Engine put together: the path of its pixels as one expression."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tileserver.assets import ImageAsset
+from tileserver.cache import Cached, MemoryCache, Refusals
+from tileserver.config import EarthEngineSettings
+from tileserver.earthengine.assets import POLL_S, EarthAssets
+from tileserver.earthengine.breaker import Breaker, Guarded
+from tileserver.earthengine.client import EarthEngine, make_client
+from tileserver.earthengine.credentials import find_credentials
+from tileserver.earthengine.limits import Limited, worker_share
+from tileserver.earthengine.metatile import Metatiled, Terms
+from tileserver.earthengine.rasters import EarthRasters
+from tileserver.earthengine.retries import DEADLINE_S, Retrying
+from tileserver.earthengine.splitting import Split
+from tileserver.earthengine.tokens import GoogleAuth
+from tileserver.expressions import Computed
+from tileserver.pixels import PixelGrid, PixelRequest
+from tileserver.sampling import parts
+
+_BLOCK_DEPTH = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What nobody need set."""
+
+    tiles_per_side: int = 4
+    """Of a block asked at once."""
+    try_s: float = 20.0
+    """For one try; shorter than the deadline, so that the breaker hears of it."""
+    deadline_s: float = DEADLINE_S
+    """For all tries."""
+    poll_s: float = POLL_S
+    """After which an asset's metadata is looked at again."""
+    tls: ssl.SSLContext | None = None
+    """Whom to trust; None is the authorities that browsers trust."""
+
+
+_TUNED = Tuning()
+
+
+@dataclass(frozen=True)
+class Earth:
+    """The engine, and what is to be told and closed."""
+
+    rasters: EarthRasters
+    credentials: str
+    """Which credentials are used and whose, in words."""
+    close: Callable[[], Awaitable[None]]
+
+
+def connect(
+    settings: EarthEngineSettings,
+    memory: MemoryCache,
+    workers: int = 1,
+    tuning: Tuning = _TUNED,
+    computed: Mapping[str, Computed] | None = None,
+) -> Earth:
+    """Return Earth Engine as an engine; finds the credentials, and blocks meanwhile.
+
+    Args:
+        settings: project, endpoint and quota.
+        memory: where the tiles of blocks are put.
+        workers: processes that share the quota; this one takes the smallest share.
+        tuning: for tests and measurements.
+        computed: images that are computed, by the names made up for them.
+
+    Raises:
+        AuthenticationFailed: there are no credentials; says how to get some.
+        ConfigError: there are more workers than requests at once.
+    """
+    concurrency = worker_share(settings.concurrency, workers, workers - 1)
+    credentials, description = find_credentials()
+    auth = GoogleAuth(credentials, settings.project, find_again=lambda: find_credentials()[0])
+    client = make_client(auth, concurrency, tuning.tls)
+    engine = EarthEngine(client, settings.project, settings.endpoint, tuning.try_s)
+    breaker = Breaker(engine)
+    limited = Limited(breaker, concurrency, settings.requests_per_second / workers)
+    guarded = Retrying(Guarded(limited, breaker), deadline_s=tuning.deadline_s)
+    metadata = _Metadata(engine, limited, breaker, guarded)
+    assets = EarthAssets(metadata, tuning.poll_s, computed=computed)
+    rasters = EarthRasters(
+        assets,
+        tiles=Metatiled(
+            memory,
+            Refusals(Split(guarded, _BLOCK_DEPTH, tuning.deadline_s)),
+            tuning.tiles_per_side,
+            terms=lambda request: _terms(assets, request),
+        ),
+        values=Cached(memory, Refusals(Split(guarded, deadline_s=tuning.deadline_s))),
+    )
+    return Earth(rasters, description, client.aclose)
+
+
+class _Metadata:
+    """Metadata, asked within the same quota and with the same patience as pixels."""
+
+    def __init__(
+        self, engine: EarthEngine, limited: Limited, breaker: Breaker, retrying: Retrying
+    ) -> None:
+        self.engine = engine
+        self.limited = limited
+        self.breaker = breaker
+        self.retrying = retrying
+
+    async def get_asset(self, name: str) -> Mapping[str, Any]:
+        return await self._ask(name, lambda: self.engine.get_asset(name))
+
+    async def compute_value(self, expression: Mapping[str, Any], name: str) -> Any:
+        return await self._ask(name, lambda: self.engine.compute_value(expression, name))
+
+    async def _ask(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        return await self.retrying.until_it_helps(name, lambda: self._try(call))
+
+    async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
+        self.breaker.check()
+        async with self.limited.slots.take():
+            with self.breaker.asking():
+                return await call()
+
+
+def _terms(assets: EarthAssets, request: PixelRequest) -> Terms:
+    """Return what is known of a request's asset, for asking in blocks."""
+    asset = assets.known(request.asset_id)
+    if asset is None:
+        return Terms()
+    return Terms(pixel_type=pixel_type(asset, request), covers=lambda grid: _covers(asset, grid))
+
+
+def _covers(asset: ImageAsset, grid: PixelGrid) -> bool:
+    return bool(parts(asset, grid))
+
+
+def pixel_type(asset: ImageAsset, request: PixelRequest) -> np.dtype[Any]:
+    """Return the structured type of the bands a request asks for."""
+    types = asset.band_dtypes or (asset.dtype,) * len(asset.band_ids)
+    return np.dtype([(asset.band_ids[i], types[i]) for i in asset.indexes(request.band_ids)])

@@ -1,0 +1,1 @@
+"""`tileserver ingest`: Cloud-Optimized GeoTIFFs with the pyramid Earth Engine would make."""

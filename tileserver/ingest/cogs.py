@@ -1,0 +1,224 @@
+"""One image made into a Cloud-Optimized GeoTIFF with the pyramid Earth Engine would make.
+
+mosaic ─► level 0 ─► level 1 ─► … ─► level n     temporary GeoTIFFs, a window at a time
+             └──────────┴─── VRT ──────┘  ─► COG
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio.dtypes import dtype_rev, typename_fwd
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader, DatasetWriter
+from rasterio.windows import Window
+
+from tileserver.ingest.mosaics import Bools, Mosaic, Values, read_window, transform_of
+from tileserver.ingest.pyramids import TOP_SIDE, level_sizes, off_nodata, reduce_2x2
+
+CHUNK_BYTES = 24 * 2**20
+"""Bytes of samples read at once, unless a window of 512 x 512 holds more."""
+
+_TILED = {"blockxsize": TOP_SIDE, "blockysize": TOP_SIDE, "num_threads": "all_cpus"}
+
+
+def make_cog(
+    mosaic: Mosaic,
+    folder: Path,
+    progress: Callable[[int, int], None],
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Path:
+    """Return the path of the COG made in an empty folder, beside the levels it was made from.
+
+    Args:
+        mosaic: the image.
+        folder: where to work; it takes twice the room of the image.
+        progress: called with pixels done and in total.
+        chunk_bytes: samples read at once, see `CHUNK_BYTES`.
+    """
+    sizes = level_sizes(mosaic.width, mosaic.height)
+    total = 2 * sum(width * height for width, height in sizes)
+    done = 0
+    for level, (width, height) in enumerate(sizes):
+        if level == 0:
+            windows = _base_windows(mosaic, chunk_bytes)
+        else:
+            windows = _halved(mosaic, _level(folder, level - 1), chunk_bytes)
+        with _create(mosaic, _level(folder, level), width, height) as dataset:
+            for window, values, valid in windows:
+                dataset.write(values, window=window)
+                if mosaic.has_mask:
+                    dataset.write_mask(valid[0], window=window)
+                done += window.width * window.height
+                progress(done, total)
+    raster = _lay_out(mosaic, folder, len(sizes))
+    _check_end(raster)
+    progress(total, total)
+    return raster
+
+
+def _level(folder: Path, level: int) -> Path:
+    return folder / f"level-{level}"
+
+
+def _create(mosaic: Mosaic, path: Path, width: int, height: int) -> DatasetWriter:
+    first = mosaic.pieces[0].dataset
+    return rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=width,
+        height=height,
+        count=len(mosaic.band_ids),
+        dtype=mosaic.dtype,
+        # Only so that nothing complains of having none; the VRT has the true ones.
+        crs=first.crs,
+        transform=first.transform,
+        tiled=True,
+        interleave="band",
+        compress="deflate",
+        zlevel=1,
+        bigtiff="yes",
+        **_TILED,
+    )
+
+
+def _windows(width: int, height: int, pixel_bytes: int, chunk_bytes: int) -> Iterator[Window]:
+    """Cover a level with windows that start at multiples of 512, full rows when they fit."""
+    side = 2 * TOP_SIDE
+    columns = max(chunk_bytes // (pixel_bytes * side) // side, 1) * side
+    for row in range(0, height, side):
+        for column in range(0, width, columns):
+            yield Window(column, row, min(columns, width - column), min(side, height - row))
+
+
+Blocks = Iterator[tuple[Window, Values, Bools]]
+
+
+def _base_windows(mosaic: Mosaic, chunk_bytes: int) -> Blocks:
+    pixel_bytes = mosaic.dtype.itemsize * len(mosaic.band_ids)
+    for window in _windows(mosaic.width, mosaic.height, pixel_bytes, chunk_bytes):
+        yield window, *read_window(mosaic, window)
+
+
+def _halved(mosaic: Mosaic, path: Path, chunk_bytes: int) -> Blocks:
+    pixel_bytes = mosaic.dtype.itemsize * len(mosaic.band_ids)
+    with rasterio.open(path, driver="GTiff") as below:
+        for window in _windows(below.width, below.height, pixel_bytes, chunk_bytes):
+            values, valid = _reduce(mosaic, *_level_pixels(mosaic, below, window))
+            height, width = values.shape[1:]
+            yield Window(window.col_off // 2, window.row_off // 2, width, height), values, valid
+
+
+def _level_pixels(mosaic: Mosaic, dataset: DatasetReader, window: Window) -> tuple[Values, Bools]:
+    values: Values = dataset.read(window=window)
+    if mosaic.has_mask:
+        valid = np.broadcast_to(dataset.read_masks(1, window=window) > 0, values.shape)
+    elif mosaic.nodata is None:
+        valid = np.ones(values.shape, np.bool_)
+    else:
+        valid = ~np.isnan(values) if math.isnan(mosaic.nodata) else values != mosaic.fill
+    return values, valid
+
+
+def _reduce(mosaic: Mosaic, values: Values, valid: Bools) -> tuple[Values, Bools]:
+    bands = zip(values, valid, mosaic.policies, strict=True)
+    halves = [reduce_2x2(*band) for band in bands]
+    values, valid = np.stack([half for half, _ in halves]), np.stack([kept for _, kept in halves])
+    if mosaic.has_mask:
+        # SAMPLE may mask what MEAN does not; the one mask keeps what is valid in every band.
+        valid &= valid.all(axis=0)
+    if mosaic.nodata is not None:
+        values = off_nodata(values, mosaic.fill)
+    if values.dtype.kind == "f":
+        valid &= ~np.isnan(values)
+    return np.where(valid, values, mosaic.fill), valid
+
+
+def _lay_out(mosaic: Mosaic, folder: Path, levels: int) -> Path:
+    """Copy the levels into one COG, its overviews being exactly those levels."""
+    # GDAL takes the overviews of a VRT's bands from the files named there, and the masks of the
+    # overviews from the masks inside those same files.
+    sources = folder / "levels.vrt"
+    sources.write_bytes(ElementTree.tostring(_vrt(mosaic, levels)))
+    raster = folder / "raster"
+    rasterio.shutil.copy(
+        sources,
+        raster,
+        driver="COG",
+        overviews="force_use_existing" if levels > 1 else "none",
+        blocksize=TOP_SIDE,
+        compress="deflate",
+        level=6,
+        predictor="yes",
+        bigtiff="if_safer",
+        num_threads="all_cpus",
+    )
+    return raster
+
+
+def _check_end(raster: Path) -> None:
+    """Read the last block, for GDAL does not tell of a disk that is full when it closes a file."""
+    with rasterio.open(raster, driver="GTiff") as dataset:
+        corner = Window(dataset.width - 1, dataset.height - 1, 1, 1)
+        dataset.read(window=corner)
+        dataset.read_masks(window=corner)
+
+
+def _vrt(mosaic: Mosaic, levels: int) -> ElementTree.Element:
+    first = mosaic.pieces[0]
+    root = ElementTree.Element(
+        "VRTDataset", rasterXSize=str(mosaic.width), rasterYSize=str(mosaic.height)
+    )
+    _text(root, "SRS", first.dataset.crs.to_wkt(version="WKT2_2019"))
+    grid = transform_of(first.dataset)
+    x, y = grid.apply(-first.column, -first.row)
+    numbers = (x, grid.scale_x, grid.shear_x, y, grid.shear_y, grid.scale_y)
+    _text(root, "GeoTransform", ",".join(repr(float(number)) for number in numbers))
+    for place, band_id in enumerate(mosaic.band_ids):
+        band = _vrt_band(root, typename_fwd[dtype_rev[mosaic.dtype.name]], str(place + 1))
+        _text(band, "Description", band_id)
+        if mosaic.nodata is not None:
+            is_float = mosaic.dtype.kind == "f"
+            _text(band, "NoDataValue", repr(mosaic.nodata) if is_float else str(int(mosaic.nodata)))
+        _color(mosaic, place, band)
+        for level in range(1, levels):
+            overview = ElementTree.SubElement(band, "Overview")
+            _file(overview, f"level-{level}", str(place + 1))
+    if mosaic.has_mask:
+        _vrt_band(ElementTree.SubElement(root, "MaskBand"), "Byte", "mask,1")
+    return root
+
+
+def _vrt_band(parent: ElementTree.Element, type_name: str, source: str) -> ElementTree.Element:
+    band = ElementTree.SubElement(parent, "VRTRasterBand", dataType=type_name)
+    _file(ElementTree.SubElement(band, "SimpleSource"), "level-0", source)
+    return band
+
+
+def _file(parent: ElementTree.Element, name: str, band: str) -> None:
+    _text(parent, "SourceFilename", name, relativeToVRT="1")
+    _text(parent, "SourceBand", band)
+
+
+def _color(mosaic: Mosaic, place: int, band: ElementTree.Element) -> None:
+    """Keep what a band is drawn as: red, green, blue, or by a table of colours."""
+    piece = next(piece for piece in mosaic.pieces if piece.first_band <= place < piece.bands.stop)
+    index = piece.indexes[place - piece.first_band]
+    color = piece.dataset.colorinterp[index - 1]
+    _text(band, "ColorInterp", color.name.capitalize())
+    if color is ColorInterp.palette and mosaic.dtype.name in {"uint8", "uint16"}:
+        table = ElementTree.SubElement(band, "ColorTable")
+        for _, channels in sorted(piece.dataset.colormap(index).items()):
+            entry = dict(zip(("c1", "c2", "c3", "c4"), map(str, channels), strict=True))
+            ElementTree.SubElement(table, "Entry", entry)
+
+
+def _text(parent: ElementTree.Element, tag: str, text: str, **attributes: str) -> None:
+    ElementTree.SubElement(parent, tag, attributes).text = text

@@ -1,0 +1,310 @@
+"""Sources opened, aligned and read as one image, a window at a time.
+
+Sources on one and the same grid are stacked, their bands following one another; others become a
+mosaic, in which a valid pixel of a later source hides an earlier one's.
+
+Masks. Earth Engine has one mask a band, a GeoTIFF has either a nodata value (masked band by band)
+or one mask for all bands. So: a nodata value given, or one that all sources share, is kept;
+otherwise floating point rasters get NaN; otherwise, when anything is masked, an internal mask.
+NaN is always masked. A fraction of opacity counts as valid, and alpha bands become the mask.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from tileserver.errors import InvalidRequest, UnreadableRaster
+from tileserver.ingest.pyramids import PyramidingPolicy
+from tileserver.pixels import AffineTransform
+
+SNAP_PIXELS = 1e-3
+"""Two grids are aligned when the corners of their pixels lie this close, in pixels."""
+
+_ID = re.compile(r"[A-Za-z0-9_.-]+")
+
+Values = NDArray[Any]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One source and its place in the mosaic."""
+
+    dataset: DatasetReader
+    indexes: tuple[int, ...]
+    """Its bands but alpha, counted from 1."""
+    first_band: int
+    column: int
+    row: int
+
+    @property
+    def bands(self) -> slice:
+        """Its bands, counted in the mosaic from 0."""
+        return slice(self.first_band, self.first_band + len(self.indexes))
+
+
+@dataclass(frozen=True, slots=True)
+class Mosaic:
+    """All that is decided before the first pixel is read."""
+
+    pieces: tuple[Piece, ...]
+    width: int
+    height: int
+    dtype: np.dtype[Any]
+    band_ids: tuple[str, ...]
+    policies: tuple[PyramidingPolicy, ...]
+    missing: float | None
+    """Source pixels equal to this are masked, too."""
+    nodata: float | None
+    has_mask: bool
+
+    @property
+    def fill(self) -> Any:
+        """What is stored where nothing is valid."""
+        return self.dtype.type(0 if self.nodata is None else self.nodata)
+
+
+def open_source(path: Path) -> DatasetReader:
+    """Open a GeoTIFF.
+
+    Raises:
+        UnreadableRaster: it is missing, or no GeoTIFF.
+    """
+    if not path.is_file():
+        raise UnreadableRaster(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(path, driver="GTiff")
+    except RasterioError as exc:
+        raise UnreadableRaster(f"{path}: not a readable GeoTIFF") from exc
+
+
+def _check_source(dataset: DatasetReader) -> None:
+    transform = transform_of(dataset)
+    if dataset.crs is None:
+        raise InvalidRequest(f"{dataset.name}: has no coordinate reference system")
+    if transform == AffineTransform(scale_x=1, scale_y=1) or not transform.determinant:
+        raise InvalidRequest(f"{dataset.name}: has no affine transform to its CRS")
+    if not _indexes(dataset):
+        raise InvalidRequest(f"{dataset.name}: has no band but alpha")
+    for name in dataset.dtypes:
+        if np.dtype(name).kind not in "iuf":
+            raise InvalidRequest(f"{dataset.name}: {name} pixels, expected integers or floats")
+
+
+def transform_of(dataset: DatasetReader) -> AffineTransform:
+    """Return where the pixels lie, as our own type."""
+    a, b, c, d, e, f = dataset.transform[:6]
+    return AffineTransform(a, b, c, d, e, f)
+
+
+def _indexes(dataset: DatasetReader) -> tuple[int, ...]:
+    colors = zip(dataset.indexes, dataset.colorinterp, strict=True)
+    return tuple(index for index, color in colors if color != ColorInterp.alpha)
+
+
+def plan(
+    datasets: Sequence[DatasetReader],
+    band_ids: Sequence[str] | None,
+    nodata: float | None,
+    policy: PyramidingPolicy,
+    band_policies: Mapping[str, PyramidingPolicy],
+) -> Mosaic:
+    """Decide where each source goes, and the type, bands, policies and masking of the whole.
+
+    Args:
+        datasets: the sources, open.
+        band_ids: a name for each band, or None to take those of the sources.
+        nodata: the value that marks missing pixels, besides the sources' own masks.
+        policy: how a pixel of the pyramid is made.
+        band_policies: exceptions, by band id.
+
+    Raises:
+        InvalidRequest: a source is no image on the Earth, or they do not fit together.
+    """
+    for dataset in datasets:
+        _check_source(dataset)
+    pieces = _arrange(datasets)
+    width = max(piece.column + piece.dataset.width for piece in pieces)
+    height = max(piece.row + piece.dataset.height for piece in pieces)
+    dtype = _common_dtype(pieces)
+    ids = _band_ids(pieces, band_ids)
+    if unknown := sorted(set(band_policies) - set(ids)):
+        raise InvalidRequest(f"no band {unknown[0]!r} to set a policy for; there are {list(ids)}")
+    has_gaps = any(piece.dataset.shape != (height, width) for piece in pieces)
+    kept_nodata, has_mask = _masking(pieces, dtype, nodata, has_gaps)
+    return Mosaic(
+        pieces=pieces,
+        width=width,
+        height=height,
+        dtype=dtype,
+        band_ids=ids,
+        policies=tuple(band_policies.get(band_id, policy) for band_id in ids),
+        missing=nodata,
+        nodata=kept_nodata,
+        has_mask=has_mask,
+    )
+
+
+def _arrange(datasets: Sequence[DatasetReader]) -> tuple[Piece, ...]:
+    """Stack what lies on one grid, make a mosaic of the rest.
+
+    Raises:
+        InvalidRequest: another CRS, pixels that are not aligned, or another number of bands.
+    """
+    corners = [_offset(datasets[0], dataset) for dataset in datasets]
+    shapes = {(*corner, dataset.shape) for corner, dataset in zip(corners, datasets, strict=True)}
+    counts = [len(_indexes(dataset)) for dataset in datasets]
+    stacked = len(shapes) == 1
+    if not stacked and len(set(counts)) > 1:
+        raise InvalidRequest(
+            "sources with different bands must share one grid to be stacked, and sources on"
+            f" different grids need as many bands each to become a mosaic; got {counts} bands"
+        )
+    left, top = min(column for column, _ in corners), min(row for _, row in corners)
+    return tuple(
+        Piece(
+            dataset=dataset,
+            indexes=_indexes(dataset),
+            first_band=sum(counts[:place]) if stacked else 0,
+            column=corner[0] - left,
+            row=corner[1] - top,
+        )
+        for place, (dataset, corner) in enumerate(zip(datasets, corners, strict=True))
+    )
+
+
+def _offset(first: DatasetReader, other: DatasetReader) -> tuple[int, int]:
+    """Return (column, row) of the other's upper-left pixel, counted in the first's."""
+    if other.crs != first.crs:
+        raise InvalidRequest(f"{other.name}: in {other.crs}, but {first.name} in {first.crs}")
+    to_pixels, to_crs = transform_of(first).inverse(), transform_of(other)
+    columns = np.array([0, other.width, 0, other.width])
+    rows = np.array([0, 0, other.height, other.height])
+    shifts = np.array(to_pixels.apply(*to_crs.apply(columns, rows))) - (columns, rows)
+    offset = shifts[:, 0].round()
+    if np.abs(shifts - offset[:, None]).max() > SNAP_PIXELS:
+        raise InvalidRequest(f"{other.name}: its pixels are not aligned with {first.name}'s")
+    return int(offset[0]), int(offset[1])
+
+
+def _common_dtype(pieces: Sequence[Piece]) -> np.dtype[Any]:
+    dtypes = [np.dtype(name) for piece in pieces for name in piece.dataset.dtypes]
+    common = np.result_type(*dtypes)
+    if common.kind == "f" and any(t.kind != "f" and t.itemsize >= common.itemsize for t in dtypes):
+        names = sorted({t.name for t in dtypes})
+        raise InvalidRequest(f"no pixel type holds all the values of {' and '.join(names)}")
+    return common
+
+
+def _band_ids(pieces: Sequence[Piece], given: Sequence[str] | None) -> tuple[str, ...]:
+    names: dict[int, str | None] = {}
+    for piece in pieces:
+        for place, index in enumerate(piece.indexes, piece.first_band):
+            names.setdefault(place, piece.dataset.descriptions[index - 1])
+    if given is None:
+        described = tuple(name or "" for name in names.values())
+        default = tuple(f"b{place}" for place in range(1, len(names) + 1))
+        return described if _are_ids(described) else default
+    if len(given) != len(names) or not _are_ids(given):
+        raise InvalidRequest(
+            f"expected {len(names)} band ids, all different, of letters, digits and _.-;"
+            f" got {list(given)}"
+        )
+    return tuple(given)
+
+
+def _are_ids(names: Sequence[str]) -> bool:
+    return len(set(names)) == len(names) and all(map(_ID.fullmatch, names))
+
+
+def _masking(
+    pieces: Sequence[Piece], dtype: np.dtype[Any], given: float | None, has_gaps: bool
+) -> tuple[float | None, bool]:
+    """Return (nodata, has mask) of the result, by the rules at the top of the module."""
+    if given is not None:
+        if not _holds(dtype, given):
+            raise InvalidRequest(f"nodata {given} is no {dtype.name} value")
+        return given, False
+    values = [_nodata(piece) for piece in pieces]
+    if values[0] is not None and _holds(dtype, values[0]) and len(set(map(str, values))) == 1:
+        return values[0], False
+    if dtype.kind == "f":
+        return math.nan, False
+    flags = [set(piece.dataset.mask_flag_enums[i - 1]) for piece in pieces for i in piece.indexes]
+    return None, has_gaps or any(MaskFlags.all_valid not in each for each in flags)
+
+
+def _nodata(piece: Piece) -> float | None:
+    """Return the value that masks every band of the piece, if that is what masks them."""
+    flags = [piece.dataset.mask_flag_enums[index - 1] for index in piece.indexes]
+    number: float | None = piece.dataset.nodata
+    return number if all(each == [MaskFlags.nodata] for each in flags) else None
+
+
+def _holds(dtype: np.dtype[Any], number: float) -> bool:
+    if dtype.kind == "f":
+        return not math.isfinite(number) or abs(number) <= np.finfo(dtype).max
+    # Beyond 2**53 the float that rasterio tells may not be the integer that the file says.
+    limits = np.iinfo(dtype)
+    small = math.isfinite(number) and abs(number) <= 2**53 and number == int(number)
+    return small and limits.min <= number <= limits.max
+
+
+def read_window(mosaic: Mosaic, window: Window) -> tuple[Values, Bools]:
+    """Return values and validity of a window, shape (bands, height, width), from all its pieces.
+
+    Raises:
+        InvalidRequest: the bands are masked in different places, and have one mask.
+        UnreadableRaster: a source is damaged.
+    """
+    shape = (len(mosaic.band_ids), window.height, window.width)
+    values, valid = np.full(shape, mosaic.fill, mosaic.dtype), np.zeros(shape, np.bool_)
+    for piece in mosaic.pieces:
+        # Where the piece and the window overlap, counted in the mosaic.
+        left, top = max(window.col_off, piece.column), max(window.row_off, piece.row)
+        right = min(window.col_off + window.width, piece.column + piece.dataset.width)
+        bottom = min(window.row_off + window.height, piece.row + piece.dataset.height)
+        if left >= right or top >= bottom:
+            continue
+        part = Window(left - piece.column, top - piece.row, right - left, bottom - top)
+        rows = slice(top - window.row_off, bottom - window.row_off)
+        place = piece.bands, rows, slice(left - window.col_off, right - window.col_off)
+        found, there = _piece_pixels(piece, part, mosaic.missing)
+        np.copyto(values[place], found, where=there)
+        valid[place] |= there
+    if mosaic.has_mask and (valid != valid[0]).any():
+        raise InvalidRequest(
+            "the bands are masked in different places, and a GeoTIFF of integers has one mask for"
+            " all of them: give a nodata value that is no pixel's"
+        )
+    return values, valid
+
+
+def _piece_pixels(piece: Piece, window: Window, missing: float | None) -> tuple[Values, Bools]:
+    try:
+        values: Values = piece.dataset.read(piece.indexes, window=window)
+        valid: Bools = piece.dataset.read_masks(piece.indexes, window=window) > 0
+    except (RasterioError, CPLE_BaseError) as exc:
+        raise UnreadableRaster(f"{piece.dataset.name}: damaged, {exc}") from exc
+    if values.dtype.kind == "f":
+        valid &= ~np.isnan(values)
+    if missing is not None and _holds(values.dtype, missing):
+        valid &= values != values.dtype.type(missing)
+    return values, valid

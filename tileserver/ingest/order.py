@@ -1,0 +1,259 @@
+"""GeoTIFFs in, one Cloud-Optimized GeoTIFF out, and its metadata beside it.
+
+    sources ─► mosaic ─► pyramid ─► COG  ─► moved into place, after its sidecar
+
+Interruption. Everything is made in `.NAME.ingest.tmp/` beside the destination, whose files bear
+no `.tif`. A failure or Ctrl-C removes the folder; after a kill the next ingest of that name does.
+The two results are moved, never copied: first the sidecar, which is nothing without its raster,
+then the raster, so that a new asset appears in one step and complete. When an asset is
+overwritten, a kill between the two moves leaves the new sidecar beside the old raster.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+
+from tileserver.errors import ConfigError, InvalidRequest
+from tileserver.ingest.cogs import CHUNK_BYTES, make_cog
+from tileserver.ingest.mosaics import Mosaic, open_source, plan
+from tileserver.ingest.pyramids import PyramidingPolicy, level_sizes
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; two ingests of one name at once are not noticed there.
+    fcntl = None  # type: ignore[assignment]
+
+# Else GDAL caches five per cent of the machine's memory, and puts masks in files of their own.
+_GDAL = {"GDAL_CACHEMAX": 96 * 2**20, "GDAL_TIFF_INTERNAL_MASK": True}
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d([Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d))?", flags=re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What `ingest` has made."""
+
+    path: Path
+    """The Cloud-Optimized GeoTIFF."""
+    sidecar: Path
+    """Its metadata: the same name with `.json`."""
+    width: int
+    height: int
+    band_ids: tuple[str, ...]
+    levels: int
+    """Overviews, not counting the image itself."""
+
+
+def ingest(
+    sources: Sequence[Path],
+    destination: Path,
+    *,
+    policy: PyramidingPolicy = PyramidingPolicy.MEAN,
+    band_policies: Mapping[str, PyramidingPolicy] = {},
+    band_ids: Sequence[str] | None = None,
+    nodata: float | None = None,
+    start_time: str | None = None,
+    end_time: str | None = None,
+    properties: Mapping[str, object] = {},
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> IngestResult:
+    """Make a Cloud-Optimized GeoTIFF with Earth Engine's pyramid, and its metadata beside it.
+
+    Sources on one and the same grid are stacked, their bands following one another; others, with
+    as many bands each and aligned pixels, become a mosaic, in which a valid pixel of a later
+    source hides an earlier one's. Different types meet in one that holds them all.
+
+    Args:
+        sources: GeoTIFFs with a CRS and an affine transform, which may be rotated.
+        destination: the `.tif` or `.tiff` to make; its folder exists.
+        policy: how a pixel is made from those below it.
+        band_policies: exceptions, by band id.
+        band_ids: a name for each band; else the sources' descriptions when all are unique and
+            of letters, digits and `_.-`; else b1, b2 ….
+        nodata: the value that marks missing pixels in sources and result, besides their own masks.
+        start_time: `YYYY-MM-DD` or RFC 3339.
+        end_time: the same, exclusive, not before start_time.
+        properties: anything that JSON can hold.
+        overwrite: replace an asset or a sidecar that is there.
+        progress: called with pixels done and in total, every level counted when made and when
+            copied. The copy is one step, and Ctrl-C waits for its end.
+        chunk_bytes: samples read at once; a window of 512 x 512 pixels may hold more.
+
+    Raises:
+        InvalidRequest: the arguments do not fit together, or the sources do not.
+        UnreadableRaster: a source is missing, no GeoTIFF, or damaged.
+        ConfigError: the destination cannot be written.
+    """
+    _check_destination(sources, destination, overwrite)
+    sidecar = destination.with_suffix(".json")
+    with ExitStack() as stack:
+        stack.enter_context(rasterio.Env(**_GDAL))
+        datasets = [stack.enter_context(open_source(source)) for source in sources]
+        mosaic = plan(datasets, band_ids, nodata, policy, band_policies)
+        document = _document(mosaic, start_time, end_time, properties)
+        folder = stack.enter_context(_workshop(destination))
+        with _write_errors(destination):
+            raster = make_cog(mosaic, folder, progress or _silent, chunk_bytes)
+        metadata = folder / "metadata"
+        metadata.write_text(document, encoding="utf-8")
+        _publish(raster, metadata, destination, sidecar)
+    return IngestResult(
+        path=destination,
+        sidecar=sidecar,
+        width=mosaic.width,
+        height=mosaic.height,
+        band_ids=mosaic.band_ids,
+        levels=len(level_sizes(mosaic.width, mosaic.height)) - 1,
+    )
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def _check_destination(sources: Sequence[Path], destination: Path, overwrite: bool) -> None:
+    folder, sidecar = destination.parent, destination.with_suffix(".json")
+    if not sources:
+        raise InvalidRequest("there is nothing to ingest: name one source or more")
+    if destination.suffix.lower() not in {".tif", ".tiff"}:
+        raise InvalidRequest(f"{destination}: the destination must end in .tif or .tiff")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ConfigError(f"{folder}: the destination's folder must exist and be writable")
+    for source in sources:
+        if destination.exists() and source.exists() and destination.samefile(source):
+            raise InvalidRequest(f"{destination}: the destination is one of the sources")
+    for present in (destination, sidecar):
+        if present.is_dir() or (present.exists() and not overwrite):
+            raise InvalidRequest(f"{present}: exists already, and overwriting was not asked for")
+
+
+# Metadata
+
+
+def _document(
+    mosaic: Mosaic, start_time: str | None, end_time: str | None, properties: Mapping[str, object]
+) -> str:
+    """Return the sidecar: what is known of the asset, as an EarthEngineAsset."""
+    start, end = _moment("start_time", start_time), _moment("end_time", end_time)
+    if start and end and start > end:
+        raise InvalidRequest(f"start_time {start_time} is after end_time {end_time}")
+    bands = zip(mosaic.band_ids, mosaic.policies, strict=True)
+    asset: dict[str, Any] = {
+        "type": "IMAGE",
+        "bands": [{"id": band_id, "pyramidingPolicy": policy} for band_id, policy in bands],
+    }
+    if len(set(mosaic.policies)) == 1:
+        asset["pyramidingPolicy"] = mosaic.policies[0]
+    for name, moment in (("startTime", start), ("endTime", end)):
+        if moment:
+            asset[name] = moment.isoformat().replace("+00:00", "Z")
+    if properties:
+        asset["properties"] = dict(properties)
+    try:
+        return json.dumps(asset, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as exc:
+        raise InvalidRequest(f"properties: not what JSON can hold, {exc}") from exc
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        if not _TIME.fullmatch(text):
+            raise ValueError
+        moment = datetime.fromisoformat(text.upper())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise InvalidRequest(
+            f"{name} {text!r}: expected YYYY-MM-DD or RFC 3339, such as 2020-04-01T18:49:19Z"
+        ) from exc
+
+
+# Files
+
+
+@contextmanager
+def _workshop(destination: Path) -> Iterator[Path]:
+    """Yield an empty folder beside the destination, which goes when we leave.
+
+    Raises:
+        InvalidRequest: another process is at work for the same destination.
+        ConfigError: the disk refuses something, in here or in the body.
+    """
+    folder = destination.with_name(f".{destination.name}.ingest.tmp")
+    try:
+        folder.mkdir(exist_ok=True)
+        with ExitStack() as stack:
+            if fcntl is not None:
+                descriptor = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, descriptor)
+                _lock(descriptor, destination)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            for left_over in folder.iterdir():
+                left_over.unlink()
+            yield folder
+    except OSError as exc:
+        raise ConfigError(f"{destination}: cannot be written, {exc}") from exc
+
+
+def _lock(descriptor: int, destination: Path) -> None:
+    """Lock a folder; the system takes the lock back when the process dies, however it dies."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who held the lock before may have removed the folder before letting go.
+        if os.fstat(descriptor).st_nlink:
+            return
+    except BlockingIOError:
+        pass
+    raise InvalidRequest(f"{destination}: is being ingested by another process")
+
+
+@contextmanager
+def _write_errors(destination: Path) -> Iterator[None]:
+    """Raise ConfigError for what goes wrong on the way to the disk, a full one first of all."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError, OSError) as exc:
+        raise ConfigError(f"{destination}: cannot be written, {exc}") from exc
+
+
+def _publish(raster: Path, metadata: Path, destination: Path, sidecar: Path) -> None:
+    """Move both into place, the sidecar first; put the old one back when the raster fails."""
+    for made in (raster, metadata):
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+    # They belong to the raster that is replaced, and GDAL would apply them to the new one.
+    for companion in (".aux.xml", ".msk", ".ovr"):
+        destination.with_name(destination.name + companion).unlink(missing_ok=True)
+    before = sidecar.read_bytes() if sidecar.exists() else None
+    try:
+        os.replace(metadata, sidecar)
+        os.replace(raster, destination)
+    except BaseException:
+        # An interruption may also come just after the second move.
+        if raster.exists():
+            _put_back(sidecar, before)
+        raise
+
+
+def _put_back(path: Path, content: bytes | None) -> None:
+    if content is None:
+        path.unlink(missing_ok=True)
+    else:
+        path.write_bytes(content)

@@ -1,0 +1,1 @@
+"""How settings are described, gathered and read; `config` says which there are."""
