@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -160,15 +160,28 @@ def write_npy(bands: BandArrays) -> bytes:
         InvalidRequest: the band ids do not fit such a header.
     """
     values = bands.masked_to_zero()
+    if len(set(bands.dtypes)) > 1:
+        return _mixed_npy(bands, values)
     interleaved = np.moveaxis(values, 0, -1)
-    little = values.dtype.newbyteorder("<")
-    header = _npy_header(bands.ids, little, interleaved.shape[:2])
+    little = (bands.dtypes[0] if bands.dtypes else values.dtype).newbyteorder("<")
+    header = _npy_header(bands.ids, [little] * len(bands.ids), interleaved.shape[:2])
     # A record of equal fields lies in memory like the last axis of a plain array.
     return header + np.ascontiguousarray(interleaved, dtype=little).tobytes()
 
 
-def _npy_header(ids: tuple[str, ...], dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    fields = [(band_id, dtype.str) for band_id in ids]
+def _mixed_npy(bands: BandArrays, values: NDArray[Any]) -> bytes:
+    """Return records whose fields have a type each."""
+    dtypes = [dtype.newbyteorder("<") for dtype in bands.dtypes]
+    records = np.empty(values.shape[1:], list(zip(bands.ids, dtypes, strict=True)))
+    for band_id, each in zip(bands.ids, values, strict=True):
+        records[band_id] = each
+    return _npy_header(bands.ids, dtypes, values.shape[1:]) + records.tobytes()
+
+
+def _npy_header(
+    ids: tuple[str, ...], dtypes: Sequence[np.dtype[Any]], shape: tuple[int, ...]
+) -> bytes:
+    fields = [(band_id, dtype.str) for band_id, dtype in zip(ids, dtypes, strict=True)]
     text = repr({"descr": fields, "fortran_order": False, "shape": shape})
     try:
         content = text.encode("latin-1")
@@ -188,6 +201,8 @@ def _npy_header(ids: tuple[str, ...], dtype: np.dtype[Any], shape: tuple[int, ..
 def _split(bands: BandArrays) -> Iterable[BandArrays]:
     for band, band_id in enumerate(bands.ids):
         part: NDArray[Any] = bands.values[band : band + 1]
+        if bands.dtypes:
+            part = part.astype(bands.dtypes[band], copy=False)
         yield BandArrays((band_id,), part, bands.valid[band : band + 1])
 
 

@@ -220,6 +220,10 @@ class BandArrays:
     """Shape (bands, height, width). What stands where nothing is valid is unspecified."""
     valid: NDArray[np.bool_]
     """Shape (bands, height, width), True where there is data (NumPy's masks mean the opposite)."""
+    dtypes: tuple[np.dtype[Any], ...] = ()
+    """The type of each band, where they are not all that of `values`, which holds them all."""
+    alpha: NDArray[np.uint8] | None = None
+    """Shape (height, width), 255 is opaque, where a picture is more than there or not."""
 
     def masked_to_zero(self) -> NDArray[Any]:
         """Return the values with zero where nothing is valid, as raw formats have it."""

@@ -69,9 +69,11 @@ def draw(bands: BandArrays, options: VisualizationOptions | None) -> Picture:
     color = _color(bands.values, _shades(options, len(bands.values)))
     opaque = _drawable(bands)
     opacity = 1.0 if options.opacity is None else options.opacity
-    if opacity == 1 and opaque.all():
+    if opacity == 1 and bands.alpha is None and opaque.all():
         return Picture(color, None)
     alpha = opaque * np.uint8(opacity * 255 + 0.5)
+    if bands.alpha is not None:
+        alpha = (opaque * (bands.alpha * opacity) + 0.5).astype(np.uint8)
     _blacken(color, alpha > 0)
     return Picture(color, alpha)
 

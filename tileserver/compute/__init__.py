@@ -1,0 +1,1 @@
+"""Earth Engine's expressions, evaluated here: graphs of algorithms over lazy images."""

@@ -1,0 +1,8 @@
+"""The algorithms of Earth Engine that there are, one module a family.
+
+Each registers itself with `registry.algorithm`; importing this package imports them all.
+"""
+
+from tileserver.compute.algorithms import arithmetic as arithmetic
+from tileserver.compute.algorithms import bands as bands
+from tileserver.compute.algorithms import casts as casts

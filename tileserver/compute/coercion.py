@@ -1,0 +1,311 @@
+"""Arguments made into the type an algorithm wants, where Earth Engine does so too.
+
+A number is an image of it, an image's footprint a geometry, a text a date or a projection;
+nothing is guessed beyond that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import shapely
+
+from tileserver.compute.context import Context
+from tileserver.compute.elements import Collection, Feature, geometry_of
+from tileserver.compute.filters import Filter
+from tileserver.compute.functions import Function
+from tileserver.compute.geometries import Geometry, geometry_from_geojson
+from tileserver.compute.images import (
+    DEFAULT_PROJECTION,
+    Band,
+    Image,
+    Projection,
+    stored_image,
+)
+from tileserver.compute.nodes import Constant
+from tileserver.compute.pixeltypes import CASTS, PixelType, of_number
+from tileserver.compute.reducing import Reducer
+from tileserver.compute.times import Date, DateRange, parse_date
+from tileserver.errors import InvalidRequest
+from tileserver.projections import crs_of
+
+
+def coerced(value: Any, type_name: str, argument: str, context: Context) -> Any:
+    """Return a value as an algorithm's argument.
+
+    Raises:
+        InvalidRequest: it is of another type; says which is wanted and which came.
+    """
+    convert = _CONVERSIONS.get(type_name)
+    if convert is None:  # Object and Any: as it comes.
+        return value
+    found = convert(value, context)
+    if found is None:
+        raise InvalidRequest(f"Parameter '{argument}': expected {type_name}, got {type_of(value)}.")
+    return found
+
+
+def type_of(value: Any) -> str:
+    """Return what Earth Engine calls the type of a value."""
+    match value:
+        case bool():
+            return "Boolean"
+        case int() | float():
+            return "Number"
+        case str():
+            return "String"
+        case list() | tuple():
+            return "List"
+        case Collection():
+            return value.kind
+        case Mapping():
+            return "Dictionary"
+        case None:
+            return "null"
+        case Function():
+            return "Algorithm"
+    return type(value).__name__
+
+
+def to_image(value: Any, context: Context) -> Image | None:
+    """Return an image: of a number the constant, of several a band each, of a text the asset."""
+    match value:
+        case Image():
+            return value
+        case bool() | int() | float():
+            return constant_image([float(value) if isinstance(value, float) else int(value)])
+        case list() if value and all(isinstance(each, int | float) for each in value):
+            return constant_image(value)
+        case str():
+            return stored_image(context.world.find_image(value))
+        case Mapping() if value and all(isinstance(v, int | float) for v in value.values()):
+            return constant_image(list(value.values()), list(value))
+    return None
+
+
+def constant_image(values: list[Any], names: list[str] | None = None) -> Image:
+    """Return an image of the same values everywhere, a band each."""
+    single = len(values) == 1
+    names = names or ["constant" if single else f"constant_{i}" for i in range(len(values))]
+    return Image(
+        tuple(
+            Band(
+                name,
+                of_number(value),
+                DEFAULT_PROJECTION,
+                None,
+                Constant(value, of_number(value).dtype),
+            )
+            for name, value in zip(names, values, strict=True)
+        )
+    )
+
+
+def to_geometry(value: Any, context: Context) -> Geometry | None:
+    """Return a geometry: of a feature or an image where it lies, of GeoJSON what it says."""
+    match value:
+        case Geometry():
+            return value
+        case Feature() | Image():
+            return geometry_of(value)
+        case Collection():
+            return collection_geometry(value)
+        case Mapping() if "type" in value:
+            return geometry_from_geojson(value)
+    return None
+
+
+def collection_geometry(collection: Collection) -> Geometry | None:
+    """Return the union of where the elements lie; None is everywhere."""
+    found = [geometry_of(each) for each in collection.elements]
+    shapes = [each.in_degrees() for each in found if each is not None]
+    if len(shapes) < len(found):
+        return None
+    return Geometry(shapely.union_all(shapes))
+
+
+def to_projection(value: Any, context: Context) -> Projection | None:
+    """Return a projection: of a text the CRS with pixels of one unit, of an image its own."""
+    match value:
+        case Projection():
+            return value
+        case str():
+            crs_of(value)
+            return Projection(value.upper() if ":" in value and len(value) < 30 else value)
+        case Image() if value.bands:
+            return value.bands[0].projection
+        case Mapping() if isinstance(value.get("crs"), str):
+            return to_projection(value["crs"], context)
+    return None
+
+
+def to_date(value: Any, context: Context) -> Date | None:
+    """Return a date: of a number so many milliseconds since 1970, of a text what it says."""
+    match value:
+        case Date():
+            return value
+        case bool():
+            return None
+        case int() | float():
+            return Date(value)
+        case str():
+            return parse_date(value)
+        case Mapping() if isinstance(value.get("value"), int | float):
+            return Date(value["value"])
+    return None
+
+
+def to_date_range(value: Any, context: Context) -> DateRange | None:
+    """Return a range: of a date the one instant, of two the time between."""
+    match value:
+        case DateRange():
+            return value
+        case [first, second]:
+            start, end = to_date(first, context), to_date(second, context)
+            return DateRange(start, end) if start and end else None
+    instant = to_date(value, context)
+    return DateRange(instant, Date(instant.millis + 1)) if instant else None
+
+
+def to_collection(value: Any, context: Context) -> Collection | None:
+    """Return a collection: of an image or a list of them, of features or geometries alike."""
+    match value:
+        case Collection():
+            return value
+        case Image():
+            return Collection("ImageCollection", (value,))
+        case Feature():
+            return Collection("FeatureCollection", (value,))
+        case Geometry():
+            return Collection("FeatureCollection", (Feature(value),))
+        case list() if value and all(isinstance(each, Image) for each in value):
+            return Collection("ImageCollection", tuple(value))
+        case list() if all(isinstance(each, Feature | Geometry) for each in value):
+            features = [e if isinstance(e, Feature) else Feature(e) for e in value]
+            return Collection("FeatureCollection", tuple(features))
+        case Mapping() if isinstance(value.get("features"), list):
+            found = [to_feature(each, context) for each in value["features"]]
+            return Collection("FeatureCollection", tuple(f for f in found if f is not None))
+    return None
+
+
+def to_image_collection(value: Any, context: Context) -> Collection | None:
+    """Return a collection of images."""
+    if isinstance(value, list):
+        images = [to_image(each, context) for each in value]
+        return None if None in images else Collection("ImageCollection", tuple(images))
+    found = to_collection(value, context)
+    if found is None or (found.kind != "ImageCollection" and found.elements):
+        return None
+    return found
+
+
+def to_feature(value: Any, context: Context) -> Feature | Image | None:
+    """Return a feature, or an image, which serves as one."""
+    match value:
+        case Feature() | Image():
+            return value
+        case Geometry():
+            return Feature(value)
+        case Mapping() if value.get("type") == "Feature":
+            geometry = value.get("geometry")
+            return Feature(
+                to_geometry(geometry, context) if geometry else None,
+                value.get("properties") or {},
+                value.get("id"),
+            )
+        case Mapping() if "type" in value:
+            return Feature(geometry_from_geojson(value))
+        case Collection():
+            return Feature(collection_geometry(value), value.properties, value.id)
+    return None
+
+
+def to_element(value: Any, context: Context) -> Any:
+    """Return what has properties: an image, a feature, a collection."""
+    return value if isinstance(value, Collection) else to_feature(value, context)
+
+
+def to_number(value: Any, context: Context) -> float | None:
+    """Return a number; true and false are 1 and 0, a date its milliseconds."""
+    match value:
+        case bool():
+            return int(value)
+        case int() | float():
+            return value
+        case Date():
+            return value.millis
+    return None
+
+
+def to_integer(value: Any, context: Context) -> int | None:
+    """Return a whole number; what lies behind its point is cut off."""
+    number = to_number(value, context)
+    return (
+        None if number is None or number != number or abs(number) == float("inf") else int(number)
+    )
+
+
+def to_text(value: Any, context: Context) -> str | None:
+    """Return a text."""
+    return value if isinstance(value, str) else None
+
+
+def to_boolean(value: Any, context: Context) -> bool | None:
+    """Return a truth value; numbers other than zero are true."""
+    return bool(value) if isinstance(value, bool | int | float) else None
+
+
+def to_list(value: Any, context: Context) -> list[Any] | None:
+    """Return a list."""
+    return list(value) if isinstance(value, list | tuple) else None
+
+
+def to_dictionary(value: Any, context: Context) -> Mapping[str, Any] | None:
+    """Return a dictionary; an element's properties are one."""
+    match value:
+        case Mapping():
+            return value
+        case Image() | Feature():
+            return value.properties
+    return None
+
+
+def to_pixel_type(value: Any, context: Context) -> PixelType | None:
+    """Return a type of pixels, of a text the one of that name."""
+    match value:
+        case PixelType():
+            return value
+        case str():
+            return CASTS.get(value.lower())
+    return None
+
+
+def _only(kind: type) -> Callable[[Any, Context], Any]:
+    return lambda value, context: value if isinstance(value, kind) else None
+
+
+_CONVERSIONS: Mapping[str, Callable[[Any, Context], Any]] = {
+    "Image": to_image,
+    "ImageCollection": to_image_collection,
+    "FeatureCollection": to_collection,
+    "Feature": to_feature,
+    "Element": to_element,
+    "Geometry": to_geometry,
+    "Projection": to_projection,
+    "Date": to_date,
+    "DateRange": to_date_range,
+    "Number": to_number,
+    "Float": to_number,
+    "Integer": to_integer,
+    "Long": to_integer,
+    "String": to_text,
+    "Boolean": to_boolean,
+    "List": to_list,
+    "Dictionary": to_dictionary,
+    "PixelType": to_pixel_type,
+    "Filter": _only(Filter),
+    "Reducer": _only(Reducer),
+    "Algorithm": _only(Function),
+}

@@ -1,0 +1,75 @@
+"""What an evaluation may use and cost: the assets it can see, its time, its steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tileserver.assets import ImageAsset
+from tileserver.compute.plan import Budget, too_long
+from tileserver.errors import InvalidRequest
+from tileserver.pixels import BandArrays, PixelGrid
+
+MAX_EVALUATIONS = 200_000
+"""Calls of algorithms in one expression, those of mapped functions included."""
+MAX_ELEMENTS = 5000
+"""Of a collection that is looked at one by one, as at Earth Engine."""
+MAX_LIST = 100_000
+MAX_TEXT = 1_000_000
+_LOOK_EVERY = 64
+
+
+class World(Protocol):
+    """The assets an expression may read; its methods block."""
+
+    def find_image(self, asset_id: str) -> ImageAsset:
+        """Return an image by any spelling of its name, or raise AssetNotFound."""
+        ...
+
+    def find_collection(self, asset_id: str) -> tuple[str, Sequence[str], dict[str, object]]:
+        """Return a collection's id, the names of its images, its properties; or AssetNotFound."""
+        ...
+
+    def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:
+        """Return bands of an image on a grid."""
+        ...
+
+
+@dataclass
+class Context:
+    """One evaluation."""
+
+    world: World
+    budget: Budget
+    evaluations: int = field(default=0)
+
+    def count_call(self) -> None:
+        """Count the call of an algorithm.
+
+        Raises:
+            InvalidRequest: there were too many, or the time is over.
+        """
+        self.evaluations += 1
+        if self.evaluations > MAX_EVALUATIONS:
+            raise InvalidRequest(
+                f"The expression calls more than {MAX_EVALUATIONS} functions; "
+                "expected one with fewer, or over a smaller collection."
+            )
+        if self.evaluations % _LOOK_EVERY == 0 and time.monotonic() > self.budget.deadline:
+            raise too_long()
+
+
+def check_length(count: int, most: int, what: str) -> None:
+    """Raise InvalidRequest if there are more of something than are allowed."""
+    if count > most:
+        raise InvalidRequest(f"There are {count} {what}, at most {most} are allowed.")
+
+
+def check_elements(count: int) -> None:
+    """Raise, in Earth Engine's words, if a collection is too large to be looked at one by one."""
+    if count > MAX_ELEMENTS:
+        raise InvalidRequest(
+            f"Collection query aborted after accumulating over {MAX_ELEMENTS} elements."
+        )

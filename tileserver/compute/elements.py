@@ -1,0 +1,87 @@
+"""Features and collections, of features or of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+from tileserver.compute.geometries import Geometry, geometry_from_geojson
+from tileserver.compute.images import FOOTPRINT, INDEX, Image
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A geometry with properties."""
+
+    geometry: Geometry | None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return GeoJSON, as getInfo tells."""
+        members: dict[str, Any] = {
+            "type": "Feature",
+            "geometry": self.geometry.to_json() if self.geometry else None,
+            "properties": dict(self.properties),
+        }
+        return members if self.id is None else members | {"id": self.id}
+
+
+Element: TypeAlias = Image | Feature
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Images or features in an order."""
+
+    kind: Literal["ImageCollection", "FeatureCollection"]
+    elements: Sequence[Any]
+    id: str | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells."""
+        features = [each.to_json() for each in self.elements]
+        if self.kind == "FeatureCollection":
+            named = [
+                each if "id" in each else each | {"id": str(i)} for i, each in enumerate(features)
+            ]
+            return {"type": self.kind, "columns": {}, "features": named}
+        members: dict[str, Any] = {"type": self.kind, "bands": [], "features": features}
+        if self.id is not None:
+            members["id"] = self.id
+        if self.properties:
+            members["properties"] = dict(self.properties)
+        return members
+
+    def with_elements(self, elements: Sequence[Any]) -> Collection:
+        """Return a collection of other elements."""
+        return replace(self, elements=tuple(elements))
+
+
+def geometry_of(element: Element) -> Geometry | None:
+    """Return where an element lies: its geometry, an image's footprint; None is everywhere."""
+    if isinstance(element, Feature):
+        return element.geometry
+    footprint = element.properties.get(FOOTPRINT)
+    if isinstance(footprint, Geometry):
+        return footprint
+    if isinstance(footprint, Mapping):
+        if footprint.get("type") == "LinearRing":
+            return geometry_from_geojson(
+                {"type": "Polygon", "coordinates": [footprint["coordinates"]]}
+            )
+        return geometry_from_geojson(footprint)
+    return None
+
+
+def index_of(element: Element, place: int) -> str:
+    """Return an element's index in its collection."""
+    named = element.properties.get(INDEX)
+    return str(place) if named is None else str(named)
+
+
+def with_properties(element: Element, properties: Mapping[str, Any]) -> Element:
+    """Return an element with other properties."""
+    return replace(element, properties=properties)

@@ -1,0 +1,166 @@
+"""The engine of expressions: pixels, values and descriptions of what is computed.
+
+    expression ─ graph ─► Image (nodes, nothing read) ─ plan ─► BandArrays ─ encode ─► bytes
+
+The graph of an expression is evaluated once and kept; each grid asked for is a small plan.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any, TypeVar
+
+import anyio
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.compute import algorithms as algorithms
+from tileserver.compute.context import Context, World
+from tileserver.compute.encoding import to_json
+from tileserver.compute.graph import evaluate
+from tileserver.compute.images import Band, Image, as_asset
+from tileserver.compute.plan import Budget, compute, too_long
+from tileserver.compute.registry import algorithm_list
+from tileserver.encoders import encode
+from tileserver.errors import AssetNotFound, InvalidRequest
+from tileserver.grids import complete
+from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
+
+_DEADLINE_S = 30.0
+_THREADS = 4
+_IMAGES = 256
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class Computing:
+    """A `PixelSource` and `BandSource` of expressions, and what tells their values."""
+
+    def __init__(
+        self, world: World, threads: int = _THREADS, deadline_s: float = _DEADLINE_S
+    ) -> None:
+        """Compute over the assets of `world`, in `threads`, for so many seconds at most."""
+        self.world = world
+        self.deadline_s = deadline_s
+        self._threads = threads
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._images: OrderedDict[tuple[str, str], Image] = OrderedDict()
+        self._lock = Lock()
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels of the image that a request's expression makes.
+
+        Raises:
+            InvalidRequest: it makes none, or cannot be computed; says why.
+            AssetNotFound: the asset of that name is no expression.
+        """
+        return await self._in_thread(self.pixels, request)
+
+    async def read_bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid; raises as `get_pixels`."""
+        return await self._in_thread(self.bands, request)
+
+    async def value(self, expression: str) -> Any:
+        """Return what getInfo tells of an expression's value; raises as `get_pixels`."""
+        return await self._in_thread(self._value, expression)
+
+    def algorithms(self) -> list[dict[str, Any]]:
+        """Return the algorithms there are, as Earth Engine lists them."""
+        return algorithm_list()
+
+    def pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels; blocks."""
+        found = self._asked(request)
+        arrays = self._computed(found.bands, found.grid, found.budget)
+        return encode(request.file_format, arrays, found.grid, request.visualization_options)
+
+    def bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid; blocks."""
+        found = self._asked(request)
+        return self._computed(found.bands, found.grid, found.budget)
+
+    def _asked(self, request: PixelRequest) -> _Asked:
+        if request.expression is None:
+            raise AssetNotFound(request.asset_id)
+        budget = self._budget()
+        image = self._image(request.expression, request.asset_version, budget)
+        if not image.bands:
+            raise InvalidRequest("The image has no bands.")
+        asset = as_asset(image, request.asset_id, request.asset_version)
+        chosen = [image.bands[i] for i in asset.indexes(request.band_ids)]
+        grid = complete(request, asset)
+        check_limits(grid.width, grid.height, [band.type.dtype.itemsize for band in chosen])
+        return _Asked(chosen, grid, budget)
+
+    def _image(self, expression: str, version: str, budget: Budget) -> Image:
+        """Return the image of an expression, evaluated once for a version of its assets."""
+        key = (expression, version)
+        with self._lock:
+            held = self._images.get(key)
+            if held is not None:
+                self._images.move_to_end(key)
+                return held
+        image = self._evaluated(expression, budget)
+        if not isinstance(image, Image):
+            raise InvalidRequest(f"Expected an Image, got {type(image).__name__}.")
+        with self._lock:
+            self._images[key] = image
+            if len(self._images) > _IMAGES:
+                self._images.popitem(last=False)
+        return image
+
+    def _evaluated(self, expression: str, budget: Budget) -> Any:
+        return evaluate(json.loads(expression), Context(self.world, budget))
+
+    def _value(self, expression: str) -> Any:
+        return to_json(self._evaluated(expression, self._budget()))
+
+    def _computed(self, bands: list[Band], grid: PixelGrid, budget: Budget) -> BandArrays:
+        dtypes = tuple(band.type.dtype for band in bands)
+        nodes = [band.node for band in bands]
+        with np.errstate(all="ignore"):
+            values, masks = compute(nodes, dtypes, grid, self.world.read, budget)
+        common = np.result_type(*dtypes)
+        mask = np.stack(masks)
+        arrays = BandArrays(
+            tuple(band.id for band in bands),
+            np.stack([each.astype(common, copy=False) for each in values]),
+            mask > 0,
+        )
+        return replace(arrays, dtypes=dtypes, alpha=_alpha(mask))
+
+    def _budget(self) -> Budget:
+        return Budget(time.monotonic() + self.deadline_s)
+
+    async def _in_thread(self, function: Callable[[A], T], argument: A) -> T:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self._threads)
+        try:
+            with anyio.fail_after(self.deadline_s + 1):
+                return await anyio.to_thread.run_sync(
+                    function, argument, limiter=self._limiter, abandon_on_cancel=True
+                )
+        except TimeoutError as exc:
+            raise too_long() from exc
+
+
+@dataclass(frozen=True)
+class _Asked:
+    bands: list[Band]
+    grid: PixelGrid
+    budget: Budget
+
+
+def _alpha(mask: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+    """Return how opaque a picture of the bands is, in bytes; None where it is that or hidden."""
+    least = mask.min(axis=0)
+    if np.isin(least, (0, 1)).all():
+        return None
+    alpha: NDArray[np.uint8] = (least * 255 + 0.5).astype(np.uint8)
+    return alpha

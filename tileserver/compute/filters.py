@@ -1,0 +1,21 @@
+"""Filters as values: what decides which elements of a collection are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tileserver.compute.elements import Element
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A question about an element."""
+
+    keeps: Callable[[Element], bool]
+    name: str = "Filter"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells of it."""
+        return {"type": f"Filter.{self.name}" if self.name != "Filter" else "Filter"}

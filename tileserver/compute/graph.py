@@ -1,0 +1,278 @@
+"""An expression's graph, evaluated: from Earth Engine's JSON to values.
+
+    {"result": "0", "values": {"0": {"functionInvocationValue": {"functionName": …, …}}}}
+
+https://developers.google.com/earth-engine/reference/rest/v1/Expression. The nested nodes are first
+laid out flat, without recursion, so that neither depth nor width can hurt; then each is evaluated
+once, what the arguments of a function change once a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tileserver.compute.context import Context
+from tileserver.compute.functions import Function
+from tileserver.compute.registry import find_algorithm
+from tileserver.errors import InvalidRequest, shown
+
+MAX_NODES = 200_000
+_MAX_CALL_DEPTH = 40
+
+Members = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Node:
+    """A node with the places of those it needs in place of the nodes themselves."""
+
+    kind: str
+    content: Any
+    needs: tuple[int, ...] = ()
+    """Evaluated before it."""
+    body: int | None = None
+    """What a function evaluates when it is called."""
+    free: frozenset[str] = frozenset()
+    """Arguments of functions around it that its value depends on."""
+
+
+def evaluate(document: object, context: Context) -> Any:
+    """Return the value of an expression.
+
+    Raises:
+        InvalidRequest: it is no expression, or an algorithm cannot do what is asked.
+    """
+    return _Graph(document).value(context)
+
+
+class _Graph:
+    def __init__(self, document: object) -> None:
+        """Read an expression.
+
+        Raises:
+            InvalidRequest: it is none.
+        """
+        members = _object(document, "expression")
+        self._values = _object(members.get("values"), "expression.values")
+        self._result = members.get("result")
+        self._named: dict[str, int] = {}
+        self._unread: list[tuple[int, object]] = []
+        self.nodes: list[_Node] = []
+        self.root = self._place_of_name(self._result)
+        while self._unread:
+            place, node = self._unread.pop()
+            self._read(place, node)
+        self._close()
+        self._held: dict[int, Any] = {}
+        self._orders: dict[int, list[int]] = {}
+
+    def value(self, context: Context) -> Any:
+        """Return the value of the result."""
+        return self.run(context, self.root, {}, 0)
+
+    def run(self, context: Context, place: int, arguments: Members, depth: int) -> Any:
+        """Return a node's value, given those of the arguments around it."""
+        if depth > _MAX_CALL_DEPTH:
+            raise InvalidRequest("The expression calls functions within functions too deeply.")
+        local: dict[int, Any] = {}
+        for each in self._order(place):
+            held = local if self.nodes[each].free else self._held
+            if each not in held:
+                held[each] = self._evaluated(context, each, local, arguments, depth)
+        return local[place] if self.nodes[place].free else self._held[place]
+
+    def _evaluated(
+        self,
+        context: Context,
+        place: int,
+        local: Mapping[int, Any],
+        arguments: Members,
+        depth: int,
+    ) -> Any:
+        node = self.nodes[place]
+        found = [local[n] if self.nodes[n].free else self._held[n] for n in node.needs]
+        match node.kind:
+            case "constantValue" | "integerValue":
+                return node.content
+            case "arrayValue":
+                return found
+            case "dictionaryValue":
+                return dict(zip(node.content, found, strict=True))
+            case "valueReference":
+                return found[0]
+            case "argumentReference":
+                return arguments[node.content]
+            case "functionDefinitionValue":
+                return _Defined(self, node.content, node.body or 0, dict(arguments), depth + 1)
+        context.count_call()
+        given = dict(zip(node.content[1], found, strict=False))
+        if node.content[0] is not None:
+            return find_algorithm(node.content[0]).call(context, given)
+        function = found[-1]
+        if not isinstance(function, Function):
+            raise InvalidRequest(f"Expected a function to call, got {shown(function)}.")
+        return function.call_named(context, given)
+
+    def _order(self, place: int) -> list[int]:
+        """Return a node and all it needs, each after those that it needs."""
+        if place not in self._orders:
+            self._orders[place] = list(self._walk(place))
+        return self._orders[place]
+
+    def _walk(self, start: int) -> Iterator[int]:
+        seen: set[int] = set()
+        stack = [(start, False)]
+        while stack:
+            place, are_needs_met = stack.pop()
+            if are_needs_met:
+                yield place
+            elif place not in seen:
+                seen.add(place)
+                stack.append((place, True))
+                stack += ((need, False) for need in reversed(self.nodes[place].needs))
+
+    def _place_of(self, node: object) -> int:
+        if len(self.nodes) >= MAX_NODES:
+            raise InvalidRequest(f"The expression has more than {MAX_NODES} nodes.")
+        self.nodes.append(_Node("", None))
+        self._unread.append((len(self.nodes) - 1, node))
+        return len(self.nodes) - 1
+
+    def _place_of_name(self, name: object) -> int:
+        if not isinstance(name, str) or name not in self._values:
+            raise InvalidRequest(f"Invalid expression: no value is named {shown(name)}.")
+        if name not in self._named:
+            self._named[name] = self._place_of(self._values[name])
+        return self._named[name]
+
+    def _read(self, place: int, document: object) -> None:
+        members = _object(document, "a node")
+        if len(members) != 1:
+            raise InvalidRequest(
+                f"Invalid expression: a node has one member, got {shown(document)}."
+            )
+        ((kind, content),) = members.items()
+        node = self.nodes[place]
+        node.kind = kind
+        match kind:
+            case "constantValue":
+                node.content = content
+            case "integerValue":
+                node.content = _integer(content)
+            case "argumentReference":
+                node.content = _text(content, kind)
+                node.free = frozenset((node.content,))
+            case "valueReference":
+                node.needs = (self._place_of_name(content),)
+            case "arrayValue":
+                node.needs = self._places(_object(content, kind).get("values", []))
+            case "dictionaryValue":
+                values = _object(_object(content, kind).get("values", {}), kind)
+                node.content = tuple(values)
+                node.needs = self._places(list(values.values()))
+            case "functionDefinitionValue":
+                definition = _object(content, kind)
+                names = definition.get("argumentNames", [])
+                node.content = tuple(_text(name, kind) for name in _list(names, kind))
+                node.body = self._place_of_name(definition.get("body"))
+            case "functionInvocationValue":
+                self._read_call(node, _object(content, kind))
+            case _:
+                raise InvalidRequest(f"Invalid expression: a node of kind {shown(kind)}.")
+
+    def _read_call(self, node: _Node, call: Members) -> None:
+        arguments = _object(call.get("arguments", {}), "arguments")
+        node.needs = self._places(list(arguments.values()))
+        if "functionReference" in call:
+            node.content = (None, tuple(arguments))
+            node.needs += (self._place_of_name(call["functionReference"]),)
+            return
+        node.content = (_text(call.get("functionName"), "functionName"), tuple(arguments))
+        find_algorithm(node.content[0])
+
+    def _places(self, nodes: object) -> tuple[int, ...]:
+        return tuple(self._place_of(node) for node in _list(nodes, "values"))
+
+    def _close(self) -> None:
+        """Find what each node's value depends on.
+
+        Raises:
+            InvalidRequest: a node depends on itself, or on an argument of no function around it.
+        """
+        done: set[int] = set()
+        under_way: set[int] = set()
+        stack = [(self.root, False)]
+        while stack:
+            place, is_left = stack.pop()
+            node = self.nodes[place]
+            if is_left:
+                self._set_free(node)
+                under_way.discard(place)
+                done.add(place)
+            elif place in under_way:
+                raise InvalidRequest("Invalid expression: a value depends on itself.")
+            elif place not in done:
+                under_way.add(place)
+                stack.append((place, True))
+                below = node.needs if node.body is None else (*node.needs, node.body)
+                stack += ((each, False) for each in below)
+        if unbound := self.nodes[self.root].free:
+            raise InvalidRequest(
+                f"Invalid expression: {shown(min(unbound))} is an argument of no function here."
+            )
+
+    def _set_free(self, node: _Node) -> None:
+        if node.kind != "argumentReference":
+            node.free = frozenset().union(*(self.nodes[need].free for need in node.needs))
+        if node.body is not None:
+            node.free |= self.nodes[node.body].free - set(node.content)
+
+
+class _Defined(Function):
+    """A function that an expression defines."""
+
+    def __init__(
+        self, graph: _Graph, names: Sequence[str], body: int, around: Members, depth: int
+    ) -> None:
+        self.graph = graph
+        self.names = tuple(names)
+        self.body = body
+        self.around = around
+        self.depth = depth
+
+    def call_named(self, context: Context, arguments: Members) -> Any:
+        """Return its value; arguments it does not have are refused."""
+        if missing := [name for name in self.names if name not in arguments]:
+            raise InvalidRequest(f"The function lacks its argument {missing[0][:60]!r}.")
+        context.count_call()
+        return self.graph.run(context, self.body, {**self.around, **arguments}, self.depth)
+
+
+def _object(value: object, what: str) -> Members:
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(f"Invalid expression: {what} must be an object, got {shown(value)}.")
+    return value
+
+
+def _list(value: object, what: str) -> Sequence[Any]:
+    if not isinstance(value, list):
+        raise InvalidRequest(f"Invalid expression: {what} must be a list, got {shown(value)}.")
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"Invalid expression: {what} must be a string, got {shown(value)}.")
+    return value
+
+
+def _integer(value: object) -> int:
+    try:
+        number = int(value) if isinstance(value, str | int) and len(str(value)) < 40 else None
+    except ValueError:
+        number = None
+    if number is None:
+        raise InvalidRequest(f"Invalid expression: expected an integer, got {shown(value)}.")
+    return number

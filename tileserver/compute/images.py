@@ -1,0 +1,228 @@
+"""Images and what they are made of: bands with a type and a projection, and properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from tileserver.assets import ImageAsset, Level
+from tileserver.compute.nodes import Node, Read
+from tileserver.compute.pixeltypes import PixelType, of_dtype
+from tileserver.errors import InvalidRequest
+from tileserver.footprints import Box, lonlat_bounds
+from tileserver.pixels import AffineTransform, PixelGrid
+from tileserver.projections import WGS84, nominal_scale_m
+
+PUBLIC = "projects/earthengine-public/assets/"
+INDEX, FOOTPRINT = "system:index", "system:footprint"
+TIME_START, TIME_END = "system:time_start", "system:time_end"
+
+
+_UNIT = AffineTransform(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A CRS and a lattice of pixels in it."""
+
+    crs_code: str
+    transform: AffineTransform = _UNIT
+
+    @property
+    def nominal_scale_m(self) -> float:
+        """Side of a pixel in metres; degrees count as along the equator."""
+        side = abs(self.transform.determinant) ** 0.5
+        return nominal_scale_m(self.crs_code, side)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells."""
+        return {"type": "Projection", "crs": self.crs_code, "transform": six(self.transform)}
+
+
+DEFAULT_PROJECTION = Projection(WGS84)
+"""Of what is made of several images, or of none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a band's pixels begin and end, in pixels of its projection."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One band of an image, not computed yet."""
+
+    id: str
+    type: PixelType
+    projection: Projection
+    extent: Extent | None
+    """None goes on without end."""
+    node: Node = field(compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells."""
+        members: dict[str, Any] = {"id": self.id, "data_type": self.type.to_json()}
+        if self.extent is not None:
+            members["dimensions"] = [self.extent.width, self.extent.height]
+            if self.extent.left or self.extent.top:
+                members["origin"] = [self.extent.left, self.extent.top]
+        code = self.projection.crs_code
+        members["crs_wkt" if len(code) > 60 else "crs"] = code
+        members["crs_transform"] = six(self.projection.transform)
+        return members
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Bands of one place, and properties."""
+
+    bands: tuple[Band, ...]
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    version: int | None = None
+
+    @property
+    def band_ids(self) -> list[str]:
+        """The ids, in order."""
+        return [band.id for band in self.bands]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells."""
+        members: dict[str, Any] = {
+            "type": "Image",
+            "id": self.id,
+            "version": self.version,
+            "bands": [band.to_json() for band in self.bands],
+            "properties": dict(self.properties),
+        }
+        return {name: value for name, value in members.items() if value not in (None, {})}
+
+    def derived(self, bands: Iterable[Band]) -> Image:
+        """Return an image of other bands that keeps the properties, as selections do."""
+        return Image(tuple(bands), self.properties, self.id, self.version)
+
+
+def six(transform: AffineTransform) -> list[float]:
+    """Return a transform in Earth Engine's order, whole numbers as such."""
+    t = transform
+    members = (t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)
+    return [int(m) if m == int(m) else m for m in members]
+
+
+def stored_image(asset: ImageAsset) -> Image:
+    """Return the image of an asset, each band read when it is needed."""
+    projection = Projection(asset.grid.crs_code, asset.grid.transform)
+    extent = Extent(0, 0, asset.grid.width, asset.grid.height)
+    types = asset.band_dtypes or (asset.dtype,) * len(asset.band_ids)
+    bands = tuple(
+        Band(band_id, of_dtype(dtype), projection, extent, Read(asset, band_id))
+        for band_id, dtype in zip(asset.band_ids, types, strict=True)
+    )
+    short = asset.name.removeprefix(PUBLIC)
+    return Image(bands, _properties(asset), short, _version(asset))
+
+
+def _properties(asset: ImageAsset) -> dict[str, Any]:
+    members: dict[str, Any] = dict(asset.properties)
+    for name, time in ((TIME_START, asset.start_time), (TIME_END, asset.end_time)):
+        if time is not None:
+            members[name] = millis_of(time)
+    members[INDEX] = asset.name.rsplit("/", 1)[-1]
+    members[FOOTPRINT] = {"type": "LinearRing", "coordinates": ring_of(lonlat_bounds(asset))}
+    if asset.size_bytes is not None:
+        members["system:asset_size"] = asset.size_bytes
+    return members
+
+
+def _version(asset: ImageAsset) -> int | None:
+    """Return the microseconds of the last change, which Earth Engine has as version."""
+    return None if asset.update_time is None else 1000 * millis_of(asset.update_time)
+
+
+def ring_of(box: Box) -> list[list[float]]:
+    """Return the ring around a box in degrees; past 180 where it crosses the antimeridian."""
+    west, south, east, north = box
+    east = east + 360 if east < west else east
+    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+
+
+def millis_of(text: str) -> int:
+    """Return a time in milliseconds since 1970; without a zone it is UTC.
+
+    Raises:
+        InvalidRequest: it is not in the form of ISO 8601.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"Invalid date {text[:40]!r}; expected one such as 2020-04-01T12:00:00."
+        ) from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return round((time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+
+
+def map_bands(image: Image, change: Callable[[Band], Band]) -> Image:
+    """Return an image with each band changed."""
+    return image.derived(change(band) for band in image.bands)
+
+
+def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
+    """Return bands under other ids, of two the same the later one with a number."""
+    taken: set[str] = set()
+    found = []
+    for band, wanted in zip(bands, ids, strict=True):
+        name, number = wanted, 0
+        while name in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        taken.add(name)
+        found.append(replace(band, id=name))
+    return found
+
+
+def native_grid(image: Image) -> PixelGrid:
+    """Return the grid of an image's first band; of one without end, the world at a degree.
+
+    Raises:
+        InvalidRequest: it has no bands.
+    """
+    if not image.bands:
+        raise InvalidRequest("The image has no bands.")
+    band = image.bands[0]
+    if band.extent is None:
+        world = AffineTransform(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)
+        return PixelGrid(360, 180, world, WGS84)
+    t = band.projection.transform
+    x, y = t.apply(band.extent.left, band.extent.top)
+    moved = replace(t, translate_x=x, translate_y=y)
+    return PixelGrid(band.extent.width, band.extent.height, moved, band.projection.crs_code)
+
+
+def as_asset(image: Image, name: str, version: str) -> ImageAsset:
+    """Return what stands for a computed image where an asset is expected: its grid and bands."""
+    dtypes = tuple(band.type.dtype for band in image.bands)
+    return ImageAsset(
+        name=name,
+        location="",
+        version=version,
+        grid=native_grid(image),
+        band_ids=tuple(image.band_ids),
+        band_indexes=tuple(range(1, len(dtypes) + 1)),
+        dtype=np.result_type(*dtypes),
+        band_dtypes=dtypes,
+        nodata=None,
+        has_mask=True,
+        shares_mask=False,
+        alpha_index=None,
+        levels=(Level(None, 1),),
+    )

@@ -1,0 +1,228 @@
+"""Nodes computed on a grid: in which order, in which pieces, and never at any price.
+
+The steps of a piece are laid out first, each node once a grid, without recursion, so that an
+expression that asks too much is refused before a pixel is read. Then they run one after
+the other, and what no later step needs is dropped. A grid is cut into pieces that fit the
+memory; as every pixel is computed on its own, and the level of the pyramid read is chosen at the
+middle of an image, the pieces meet without a seam.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.assets import ImageAsset
+from tileserver.compute.nodes import Mask, Node, Pixels, Read, Step
+from tileserver.errors import InvalidRequest
+from tileserver.pixels import BandArrays, PixelGrid
+
+PIECE_PX = 512 * 512
+"""Pixels computed at once."""
+MAX_STEPS = 100_000
+"""Of one piece: nodes times the grids they are asked for."""
+MAX_WORK_PX = 20_000_000_000
+"""Steps times pixels, over all pieces."""
+MAX_LIVE_BYTES = 512_000_000
+"""Arrays held at once."""
+_LIKELY_BYTES = 12
+"""Of a pixel between two steps: its value and its mask."""
+_LEAST_PX = 4096
+
+Reader = Callable[[ImageAsset, tuple[str, ...], PixelGrid], BandArrays]
+"""Reads bands of a stored image on a grid; blocks."""
+Key = tuple[int, PixelGrid]
+
+
+@dataclass
+class Budget:
+    """What a request may still cost."""
+
+    deadline: float
+    """On time.monotonic()."""
+    work_px: int = MAX_WORK_PX
+
+    def spend(self, work_px: int) -> None:
+        """Take work from what is left.
+
+        Raises:
+            InvalidRequest: there is not so much left.
+        """
+        self.work_px -= work_px
+        if self.work_px < 0:
+            raise too_long()
+
+    def check_time(self) -> None:
+        """Raise InvalidRequest when the time is over."""
+        if time.monotonic() > self.deadline:
+            raise too_long()
+
+
+def too_long() -> InvalidRequest:
+    """Return what Earth Engine says when a computation takes too long."""
+    return InvalidRequest("Computation timed out.")
+
+
+def too_much() -> InvalidRequest:
+    """Return what Earth Engine says when a computation takes too much memory."""
+    return InvalidRequest("User memory limit exceeded.")
+
+
+def compute(
+    nodes: Sequence[Node],
+    dtypes: Sequence[np.dtype[Any]],
+    grid: PixelGrid,
+    read: Reader,
+    budget: Budget,
+) -> tuple[list[NDArray[Any]], list[Mask]]:
+    """Return values and masks of nodes on a grid, each of shape (height, width); blocks.
+
+    Raises:
+        InvalidRequest: it takes too long or too much, in Earth Engine's words.
+        TileserverError: what the reader raises.
+    """
+    shape = (grid.height, grid.width)
+    values = [np.zeros(shape, dtype) for dtype in dtypes]
+    masks = [np.zeros(shape, np.float32) for _ in nodes]
+    for piece, place in _pieces(grid, PIECE_PX):
+        for steps, part, inner in _fitting(nodes, piece, place):
+            found = steps.run(read, budget)
+            for target, mask, pixels in zip(values, masks, found, strict=True):
+                np.copyto(target[inner], pixels.values, casting="unsafe")
+                mask[inner] = pixels.mask
+            budget.spend(len(steps.order) * part.width * part.height)
+    return values, masks
+
+
+def _fitting(
+    nodes: Sequence[Node], grid: PixelGrid, place: tuple[slice, slice]
+) -> Iterator[tuple[_Steps, PixelGrid, tuple[slice, slice]]]:
+    """Yield the steps of a piece, or of smaller ones where it would not fit the memory."""
+    steps = _Steps(nodes, grid)
+    pixels = grid.width * grid.height
+    fitting = MAX_LIVE_BYTES // (steps.widest * _LIKELY_BYTES * 2)
+    if pixels <= max(fitting, _LEAST_PX):
+        yield steps, grid, place
+        return
+    rows, columns = place
+    for part, (down, across) in _pieces(grid, max(fitting, _LEAST_PX)):
+        at = (_shifted(down, rows.start), _shifted(across, columns.start))
+        yield _Steps(nodes, part), part, at
+
+
+def _shifted(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
+
+
+def _pieces(grid: PixelGrid, most_px: int) -> Iterator[tuple[PixelGrid, tuple[slice, slice]]]:
+    """Yield rectangles that make up a grid, and their (rows, columns) in it."""
+    side = max(1, int(most_px**0.5))
+    width = min(grid.width, max(side, most_px // grid.height))
+    height = min(grid.height, max(1, most_px // width))
+    for top in range(0, grid.height, height):
+        for left in range(0, grid.width, width):
+            rows = slice(top, min(top + height, grid.height))
+            columns = slice(left, min(left + width, grid.width))
+            yield window(grid, left, top, columns.stop - left, rows.stop - top), (rows, columns)
+
+
+def window(grid: PixelGrid, column: int, row: int, width: int, height: int) -> PixelGrid:
+    """Return a rectangle of a grid's lattice."""
+    x, y = grid.transform.apply(column, row)
+    moved = replace(grid.transform, translate_x=x, translate_y=y)
+    return PixelGrid(width, height, moved, grid.crs_code)
+
+
+class _Steps:
+    """The steps to nodes' pixels on a grid, each after those it needs."""
+
+    def __init__(self, nodes: Sequence[Node], grid: PixelGrid) -> None:
+        """Lay the steps out.
+
+        Raises:
+            InvalidRequest: there are too many.
+        """
+        self.wanted = [(id(node), grid) for node in nodes]
+        self.nodes: dict[Key, Node] = {}
+        self.steps: dict[Key, Step] = {}
+        self.order: list[Key] = []
+        self._lay_out([(node, grid) for node in nodes])
+        self.widest = max((len(step.needs) for step in self.steps.values()), default=0) + 4
+        self._reads = self._grouped_reads()
+
+    def _lay_out(self, wanted: Sequence[tuple[Node, PixelGrid]]) -> None:
+        stack = [(node, grid, False) for node, grid in reversed(wanted)]
+        while stack:
+            node, grid, are_needs_met = stack.pop()
+            key = (id(node), grid)
+            if are_needs_met:
+                self.order.append(key)
+            elif key not in self.steps:
+                self.nodes[key] = node
+                step = self.steps[key] = node.step(grid)
+                stack.append((node, grid, True))
+                stack += ((need, on, False) for need, on in reversed(step.needs))
+                if len(self.steps) + len(stack) > MAX_STEPS:
+                    raise too_much()
+
+    def _grouped_reads(self) -> dict[tuple[int, PixelGrid], list[Key]]:
+        """Return the bands to be read, by image and grid."""
+        groups: dict[tuple[int, PixelGrid], list[Key]] = {}
+        for key in self.order:
+            node = self.nodes[key]
+            if isinstance(node, Read):
+                groups.setdefault((id(node.asset), key[1]), []).append(key)
+        return groups
+
+    def run(self, read: Reader, budget: Budget) -> list[Pixels]:
+        """Return the pixels of the nodes asked for."""
+        left = Counter((id(n), g) for step in self.steps.values() for n, g in step.needs)
+        left.update(self.wanted)
+        held: dict[Key, Pixels] = {}
+        live_bytes = 0
+        for key in self.order:
+            budget.check_time()
+            step = self.steps[key]
+            if key not in held:
+                node = self.nodes[key]
+                if isinstance(node, Read):
+                    held |= self._read(node, key, read)
+                else:
+                    held[key] = step.compute([held[id(n), g] for n, g in step.needs])
+            live_bytes += _held_bytes(held[key])
+            if live_bytes > MAX_LIVE_BYTES:
+                raise too_much()
+            for need in ((id(n), g) for n, g in step.needs):
+                left[need] -= 1
+                if not left[need]:
+                    live_bytes -= _held_bytes(held.pop(need))
+        return [held[key] for key in self.wanted]
+
+    def _read(self, node: Read, key: Key, read: Reader) -> dict[Key, Pixels]:
+        """Return the pixels of a band, and of all others of its image on the same grid."""
+        keys = self._reads[id(node.asset), key[1]]
+        ids = {id_of: None for k in keys for id_of in [_band_id(self.nodes[k])]}
+        arrays = read(node.asset, tuple(ids), key[1])
+        at = {band: i for i, band in enumerate(arrays.ids)}
+        masks = arrays.valid.astype(np.float32)
+        found = {}
+        for each in keys:
+            i = at[_band_id(self.nodes[each])]
+            found[each] = Pixels(arrays.values[i], masks[i])
+        return found
+
+
+def _band_id(node: Node) -> str:
+    assert isinstance(node, Read)
+    return node.band_id
+
+
+def _held_bytes(pixels: Pixels) -> int:
+    """Return the bytes that a step's own arrays take; what is broadcast takes none."""
+    return sum(a.nbytes for a in (pixels.values, pixels.mask) if any(a.strides))

@@ -1,0 +1,177 @@
+"""The algorithms there are: their signatures in Earth Engine's words, how they are called.
+
+    @algorithm("Image.add(image1: Image, image2: Image) -> Image")
+    def add(image1: Image, image2: Image) -> Image:
+
+The signature is what clients see in the list of algorithms, from which the official client makes
+its own methods; `= null` marks an argument that may be missing, any other default is told. The
+function gets its arguments by place, each made into its type (`coercion`); one whose first
+parameter is `context` gets that before them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import shapely
+
+from tileserver.compute.coercion import coerced
+from tileserver.compute.context import Context
+from tileserver.errors import InvalidRequest
+
+log = logging.getLogger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SIGNATURE = re.compile(r"(?P<name>[\w.]+)\((?P<arguments>.*)\) -> (?P<returns>\w+)", re.DOTALL)
+_ARGUMENT = re.compile(r"(?P<name>\w+): (?P<type>\w+)(?: = (?P<default>.+))?")
+_BETWEEN = re.compile(r",\s*(?=\w+: )")
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of an algorithm."""
+
+    name: str
+    type: str
+    is_optional: bool
+    default: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One algorithm."""
+
+    name: str
+    returns: str
+    arguments: tuple[Argument, ...]
+    description: str
+    function: Callable[..., Any]
+    takes_context: bool
+    is_hidden: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the list of algorithms tells of it."""
+        members: dict[str, Any] = {
+            "name": f"algorithms/{self.name}",
+            "description": self.description,
+            "returnType": self.returns,
+            "arguments": [_argument_json(each) for each in self.arguments],
+        }
+        return members | {"hidden": True} if self.is_hidden else members
+
+    def call(self, context: Context, given: Mapping[str, Any]) -> Any:
+        """Return its value for arguments by name.
+
+        Raises:
+            InvalidRequest: an argument is missing, unknown or not right; names the algorithm.
+        """
+        try:
+            return self._called(context, given)
+        except AlgorithmError:
+            raise
+        except InvalidRequest as exc:
+            raise AlgorithmError(f"{self.name}: {exc}") from exc
+        except (
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+            MemoryError,
+            shapely.errors.ShapelyError,
+        ) as exc:
+            log.info("%s failed", self.name, exc_info=exc)
+            raise AlgorithmError(f"{self.name}: Invalid arguments.") from exc
+
+    def _called(self, context: Context, given: Mapping[str, Any]) -> Any:
+        known = {each.name for each in self.arguments}
+        if unknown := sorted(set(given) - known):
+            raise InvalidRequest(
+                f"Unrecognized argument {unknown[0][:60]!r}; "
+                f"expected {', '.join(each.name for each in self.arguments)}."
+            )
+        values = [self._value(context, each, given.get(each.name)) for each in self.arguments]
+        with np.errstate(all="ignore"):
+            return self.function(*([context] if self.takes_context else []), *values)
+
+    def _value(self, context: Context, argument: Argument, given: Any) -> Any:
+        value = argument.default if given is None else given
+        if value is None:
+            if argument.is_optional:
+                return None
+            raise InvalidRequest(f"Parameter '{argument.name}' is required and may not be null.")
+        return coerced(value, argument.type, argument.name, context)
+
+
+class AlgorithmError(InvalidRequest):
+    """An algorithm cannot do what is asked; the message begins with its name."""
+
+
+ALGORITHMS: dict[str, Algorithm] = {}
+"""All there are, by name."""
+
+
+def algorithm(signature: str, hidden: bool = False) -> Callable[[F], F]:
+    """Register a function as the algorithm of a signature."""
+    found = _SIGNATURE.fullmatch(" ".join(signature.split()))
+    assert found, signature
+    listed = [each for each in _BETWEEN.split(found["arguments"]) if each]
+    arguments = tuple(_read_argument(each) for each in listed)
+
+    def register(function: F) -> F:
+        parameters = list(inspect.signature(function).parameters)
+        ALGORITHMS[found["name"]] = Algorithm(
+            found["name"],
+            found["returns"],
+            arguments,
+            (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " "),
+            function,
+            parameters[:1] == ["context"],
+            hidden,
+        )
+        return function
+
+    return register
+
+
+def find_algorithm(name: str) -> Algorithm:
+    """Return an algorithm.
+
+    Raises:
+        InvalidRequest: there is none of that name; lists those there are.
+    """
+    found = ALGORITHMS.get(name)
+    if found is None:
+        raise InvalidRequest(
+            f"Unrecognized function '{name[:80]}'. There are: {', '.join(sorted(ALGORITHMS))}."
+        )
+    return found
+
+
+def algorithm_list() -> list[dict[str, Any]]:
+    """Return all algorithms as `GET /v1/projects/*/algorithms` lists them."""
+    return [ALGORITHMS[name].to_json() for name in sorted(ALGORITHMS)]
+
+
+def _read_argument(text: str) -> Argument:
+    found = _ARGUMENT.fullmatch(text)
+    assert found, text
+    default = None if found["default"] is None else json.loads(found["default"])
+    return Argument(found["name"], found["type"], found["default"] is not None, default)
+
+
+def _argument_json(argument: Argument) -> dict[str, Any]:
+    members: dict[str, Any] = {"argumentName": argument.name, "type": argument.type}
+    if argument.is_optional:
+        members["optional"] = True
+        members["defaultValue"] = argument.default
+    return members

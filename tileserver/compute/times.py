@@ -1,0 +1,95 @@
+"""Dates and ranges of dates: milliseconds since 1970, UTC unless a zone is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tileserver.errors import InvalidRequest, shown
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_MILLIS = 253402300800000
+"""The year 10000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """An instant."""
+
+    millis: float
+    """Since 1970."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells."""
+        return {"type": "Date", "value": _whole(self.millis)}
+
+    def moment(self, zone: str | None = None) -> datetime:
+        """Return it as a datetime in a time zone.
+
+        Raises:
+            InvalidRequest: there is no such zone, or no such year in the calendar.
+        """
+        if not -62135596800000 <= self.millis < _MAX_MILLIS:
+            raise InvalidRequest(f"Date {self.millis:g} lies outside the years 1 to 9999.")
+        return (_EPOCH + timedelta(milliseconds=self.millis)).astimezone(zone_of(zone))
+
+
+@dataclass(frozen=True, slots=True)
+class DateRange:
+    """From an instant to just before another."""
+
+    start: Date
+    end: Date
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells."""
+        return {
+            "type": "DateRange",
+            "dates": [_whole(self.start.millis), _whole(self.end.millis)],
+        }
+
+    def holds(self, millis: float) -> bool:
+        """Tell whether an instant lies within."""
+        return self.start.millis <= millis < self.end.millis
+
+
+def zone_of(name: str | None) -> tzinfo:
+    """Return a time zone by its name; None is UTC.
+
+    Raises:
+        InvalidRequest: there is none of that name.
+    """
+    if name is None or name.upper() in ("UTC", "GMT", "Z"):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise InvalidRequest(f"Unknown time zone {shown(name)}.") from exc
+
+
+def millis_of(moment: datetime) -> float:
+    """Return a datetime as milliseconds since 1970."""
+    return float(round((moment - _EPOCH) / timedelta(milliseconds=1)))
+
+
+def parse_date(text: str, zone: str | None = None) -> Date:
+    """Return the date in a text of ISO 8601, such as 2020-04, 2020-04-01 or 2020-04-01T12:00:00.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    padded = text if len(text) != 4 else f"{text}-01-01"
+    padded = padded if len(text) != 7 else f"{text}-01"
+    try:
+        moment = datetime.fromisoformat(padded)
+    except ValueError:
+        raise InvalidRequest(
+            f"Invalid date {shown(text)}; expected one such as 2020-04-01T12:00:00."
+        ) from None
+    return Date(millis_of(moment if moment.tzinfo else moment.replace(tzinfo=zone_of(zone))))
+
+
+def _whole(millis: float) -> float:
+    return int(millis) if millis == int(millis) else millis

@@ -1,0 +1,61 @@
+"""The assets an expression may read: those of an engine that a name may be asked of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tileserver.assets import ImageAsset, check_asset_name
+from tileserver.catalogue import Catalogue
+from tileserver.errors import AssetNotFound, InvalidRequest
+from tileserver.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.rasters import LocalRasters
+
+
+def everything(name: str) -> bool:
+    """Tell that an asset may be read."""
+    return True
+
+
+class LocalWorld:
+    """Local rasters, as far as they may be read."""
+
+    def __init__(self, rasters: LocalRasters, may_read: Callable[[str], bool] = everything) -> None:
+        self.rasters = rasters
+        self.may_read = may_read
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The assets there are."""
+        return self.rasters.catalogue
+
+    def find_image(self, asset_id: str) -> ImageAsset:
+        """Return an image by any spelling of its name, or raise AssetNotFound."""
+        return self.catalogue.find(self._checked(asset_id))
+
+    def find_collection(self, asset_id: str) -> tuple[str, Sequence[str], dict[str, object]]:
+        """Return a folder's short id, the names of the images in it, and its properties.
+
+        Raises:
+            AssetNotFound: there is no such folder, or none that may be read.
+        """
+        name = self._checked(asset_id)
+        below = f"{name.rstrip('/')}/"
+        names = [each for each in self.catalogue.names(below) if "/" not in each[len(below) :]]
+        if not names:
+            raise AssetNotFound(asset_id)
+        return name.removeprefix("projects/earthengine-public/assets/"), names, {}
+
+    def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:
+        """Return bands of an image on a grid."""
+        return self.rasters.bands(
+            PixelRequest(asset.name, ImageFileFormat.NPY, grid, band_ids=band_ids)
+        )
+
+    def _checked(self, asset_id: str) -> str:
+        try:
+            name = check_asset_name(asset_id)
+        except InvalidRequest as exc:
+            raise AssetNotFound(asset_id) from exc
+        if not self.may_read(name):
+            raise AssetNotFound(asset_id)
+        return name
