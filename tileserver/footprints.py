@@ -190,3 +190,17 @@ def _wrapped(box: Box, turn: float) -> tuple[Box, ...]:
         for b in shifted
         if b.west < half and b.east > -half
     )
+
+
+def projected_box(grid: PixelGrid, crs_code: str) -> Box | None:
+    """Return the bounding box of a grid in a CRS, a margin included; None if it has no end there.
+
+    Where a CRS is periodic, east may lie past its edge.
+    """
+    if grid.crs_code == crs_code:
+        x, y = grid.transform.apply(
+            np.array([0, grid.width, 0, grid.width]), np.array([0, 0, grid.height, grid.height])
+        )
+        return _around(x, y)
+    box, _, _ = _extent(grid, crs_code)
+    return box if np.isfinite(box).all() else None

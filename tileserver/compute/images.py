@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -37,6 +38,23 @@ class Projection:
         """Side of a pixel in metres; degrees count as along the equator."""
         side = abs(self.transform.determinant) ** 0.5
         return nominal_scale_m(self.crs_code, side)
+
+    def at_scale(self, metres: float) -> Projection:
+        """Return the projection with pixels of another size; degrees count as at the equator.
+
+        Raises:
+            InvalidRequest: the size is not above zero.
+        """
+        if not 0 < metres < math.inf:
+            raise InvalidRequest(f"scale must be a number of metres above zero, got {metres:g}.")
+        unit = Projection(self.crs_code).nominal_scale_m
+        t, side = self.transform, abs(self.transform.determinant) ** 0.5
+        share = metres / unit / side
+        members = (t.scale_x * share, t.shear_x * share, t.translate_x)
+        return Projection(
+            self.crs_code,
+            AffineTransform(*members, t.shear_y * share, t.scale_y * share, t.translate_y),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what getInfo tells."""
@@ -190,6 +208,19 @@ def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
     return found
 
 
+def north_up(projection: Projection) -> Projection:
+    """Return a projection whose rows go south, unless its lattice says where it begins.
+
+    Lattices made of a CRS alone, or of it and a scale, begin at its origin and have rows that go
+    north, as Earth Engine tells them; nobody wants a picture so.
+    """
+    t = projection.transform
+    is_told = t.translate_x or t.translate_y or t.shear_x or t.shear_y
+    if t.scale_y < 0 or is_told:
+        return projection
+    return Projection(projection.crs_code, replace(t, scale_y=-t.scale_y))
+
+
 def native_grid(image: Image) -> PixelGrid:
     """Return the grid of an image's first band; of one without end, the world at a degree.
 
@@ -202,8 +233,10 @@ def native_grid(image: Image) -> PixelGrid:
     if band.extent is None:
         world = AffineTransform(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)
         return PixelGrid(360, 180, world, WGS84)
-    t = band.projection.transform
-    x, y = t.apply(band.extent.left, band.extent.top)
+    t = north_up(band.projection).transform
+    is_turned = t != band.projection.transform
+    top = -(band.extent.top + band.extent.height) if is_turned else band.extent.top
+    x, y = t.apply(band.extent.left, top)
     moved = replace(t, translate_x=x, translate_y=y)
     return PixelGrid(band.extent.width, band.extent.height, moved, band.projection.crs_code)
 
