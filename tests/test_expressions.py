@@ -24,8 +24,9 @@ from tests.standin_tokens import TokenServer
 from tests.test_official_client import PROJECT, Recorder
 from tileserver.app import create_app, definitions_of
 from tileserver.catalogue import Catalogue, Root
+from tileserver.computed import computed_asset
 from tileserver.config import Config, EarthEngineSettings, LayerSettings, load_config
-from tileserver.earthengine.assets import EarthAssets, computed_asset
+from tileserver.earthengine.assets import EarthAssets
 from tileserver.earthengine.masks import masked_request
 from tileserver.errors import ConfigError, InvalidRequest, UpstreamError
 from tileserver.expressions import (
@@ -343,12 +344,6 @@ def test_a_wrong_file_is_named_with_its_layer(tmp_path: Path, content: str, reas
         definitions_of(load_config(config, {}, {}), Catalogue([]))
     path = tmp_path / "ndvi.json"
     assert str(caught.value).startswith(f"[layers.ndvi] expression: {path}: {reason}")
-
-
-def test_a_layer_in_code_needs_earth_engine_too() -> None:
-    layers = (LayerSettings("s2", collection=S2),)
-    with pytest.raises(ConfigError, match=r"\[layers.s2\] needs \[earth_engine\], which computes"):
-        definitions_of(Config(layers=layers), Catalogue([]))
 
 
 # The layers themselves, from a stand-in for Earth Engine.

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "tileserver"
 LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "errors settings.sizes",
+        "errors settings.sizes access",
         "settings.kinds colormaps ingest.pyramids earthengine.upstream",
         "settings.fields pixels",
         "settings.environment settings.file geojson colors tfrecord tiles cache datasets",
@@ -21,7 +21,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "geotiff png legend styles assets ingest.mosaics settings.layers disconnects",
         "encoders footprints statistics ingest.cogs earthengine.bodies config engines",
         "grids sampling parameters catalogue ingest.order earthengine.blocks",
-        "windows layers",
+        "windows layers computed",
         "earthengine.assets earthengine.client earthengine.masks",
         "earthengine.metatile earthengine.splitting",
         "rasters queries earthengine.rasters",

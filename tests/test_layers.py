@@ -15,6 +15,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from tests.rasterfiles import noise, write_raster
+from tileserver.access import Access
 from tileserver.catalogue import Catalogue, Root
 from tileserver.errors import AssetNotFound, InvalidRequest, UnreadableRaster
 from tileserver.layers import Layer, LayerDefinition, Layers, automatic_layers
@@ -33,7 +34,8 @@ def layers_of(
     allowed: Sequence[str] | None = None,
     prefix: str = PREFIX,
 ) -> Layers:
-    return Layers(definitions, LocalRasters(Catalogue([Root(str(folder), prefix)])), allowed)
+    source = LocalRasters(Catalogue([Root(str(folder), prefix)]))
+    return Layers(definitions, source, Access(allowed))
 
 
 def find(layers: Layers, name: str, style: Style | None = None) -> Layer:

@@ -13,12 +13,15 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 
 from tileserver import endpoints
+from tileserver.access import Access
 from tileserver.cache import Cached, MemoryCache
 from tileserver.catalogue import Catalogue, Root
+from tileserver.compute.engine import Computing
+from tileserver.compute.world import LocalWorld
 from tileserver.config import Config, EarthEngineSettings
 from tileserver.disconnects import ClientGone, timely
 from tileserver.earthengine.stack import Tuning, connect
-from tileserver.engines import Engine, Engines
+from tileserver.engines import EXPRESSIONS, Engines
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
 from tileserver.page import Page, page_folder
@@ -99,14 +102,23 @@ def assemble(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED
     rasters = LocalRasters(catalogue)
     memory = MemoryCache(config.cache.memory_bytes, config.cache.ttl_s)
     definitions = definitions_of(config, catalogue, shown)
+    computed = {each.asset_name: each.computed for each in definitions if each.computed}
     earth = None
-    engine: Engine = rasters
     if config.earth_engine:
-        computed = {each.asset_name: each.computed for each in definitions if each.computed}
         earth = connect(config.earth_engine, memory, config.server.workers, tuning, computed)
-        engine = Engines(catalogue.prefixes, rasters, earth.rasters)
+    access = Access(readable_assets(config, shown))
+    remote = earth.rasters if earth else None
+    # What a layer shows was chosen by who configured it, what an expression may read was not.
+    of_layers = remote or Computing(LocalWorld(rasters), computed=computed)
+    engine = Engines(
+        catalogue.prefixes,
+        rasters,
+        Computing(LocalWorld(rasters, access.may_read)),
+        remote,
+        dict.fromkeys(computed, of_layers),
+    )
     services = endpoints.Services(
-        layers=Layers(definitions, engine, readable_assets(config, shown)),
+        layers=Layers(definitions, engine, access),
         pixels=Cached(memory, engine),
         bands=engine,
         public_url=config.server.public_url,
@@ -165,9 +177,8 @@ def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> L
         computed = None if settings.asset else computed_image(settings)
     except InvalidRequest as exc:
         raise ConfigError(f"[layers.{settings.name}] {exc}") from exc
-    if computed and earth is None:
-        raise ConfigError(f"[layers.{settings.name}] needs [earth_engine], which computes it")
-    made_up = f"projects/{earth.project if earth else ''}/expressions/{settings.name}"
+    project = earth.project if earth else "localhost"
+    made_up = f"projects/{project}{EXPRESSIONS}{settings.name}"
     return LayerDefinition(
         name=settings.name,
         asset_name=settings.asset or made_up,

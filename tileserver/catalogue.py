@@ -27,6 +27,7 @@ LOCAL_PREFIX = "projects/localhost/assets"
 SUFFIXES = (".tif", ".tiff")
 _RECHECK_S = 2.0
 _LARGE_PX = 4_000_000
+_MAX_STATES = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Catalogue:
         self.roots = tuple(roots)
         self._entries: dict[str, _Entry] = {}
         self._scanned_s = -_RECHECK_S
+        self._states: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -91,6 +93,21 @@ class Catalogue:
                 entry.asset = _read(name, entry, version)
             entry.checked_s = time.monotonic()
             return entry.asset
+
+    def state(self, name: str) -> str:
+        """Return a token that changes when an image does, or any image below a folder."""
+        below = name.rstrip("/") + "/"
+        held = self._states.get(name)
+        if held is not None and time.monotonic() - held[0] < _RECHECK_S:
+            return held[1]
+        entries = self._rescan()
+        found = [name] if name in entries else [n for n in entries if n.startswith(below)]
+        versions = (f"{each} {_version(entries[each])}" for each in sorted(found))
+        token = hashlib.blake2b(" ".join(versions).encode(), digest_size=8).hexdigest()
+        if len(self._states) >= _MAX_STATES:
+            self._states.clear()
+        self._states[name] = (time.monotonic(), token)
+        return token
 
     def names(self, parent: str = "") -> list[str]:
         """Return the names of all assets, or of those below a parent, in order."""

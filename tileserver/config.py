@@ -26,7 +26,7 @@ from tileserver.settings.fields import (
 )
 from tileserver.settings.file import gather_file
 from tileserver.settings.layers import LayerSettings as LayerSettings
-from tileserver.settings.layers import check_computed, check_layer
+from tileserver.settings.layers import check_layer
 
 _BASE_URL = 'an address such as "https://tiles.example.org", without user, query or fragment'
 
@@ -209,8 +209,6 @@ def load_config(
     config = build_config(Config, values)
     for layer in config.layers:
         check_layer(layer, values)
-    if config.earth_engine is None:
-        check_computed(config.layers, values)
     return config
 
 

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
+from tileserver.access import Access
 from tileserver.assets import ImageAsset, check_asset_name
 from tileserver.cache import SingleFlight
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
@@ -157,12 +158,12 @@ class Layers:
         self,
         definitions: Iterable[LayerDefinition],
         source: AssetSource,
-        allowed_assets: Sequence[str] | None = None,
+        access: Access | None = None,
     ) -> None:
-        """`allowed_assets` are patterns, ** crossing slashes; None allows all there are."""
+        """`access` says which assets may be read by name; without it all may."""
         self.definitions = {definition.name: definition for definition in definitions}
         self.source = source
-        self._allowed = None if allowed_assets is None else _pattern(allowed_assets)
+        self.access = access or Access()
         self._stretches: WeakKeyDictionary[ImageAsset, dict[tuple[str, ...], Style]] = (
             WeakKeyDictionary()
         )
@@ -209,8 +210,7 @@ class Layers:
 
     def may_read(self, asset_name: str) -> bool:
         """Tell whether an asset may be read by its own name."""
-        short = asset_name.removeprefix("projects/earthengine-public/assets/")
-        return self._allowed is None or any(map(self._allowed.fullmatch, (asset_name, short)))
+        return self.access.may_read(asset_name)
 
     def _ad_hoc(self, name: str) -> LayerDefinition:
         try:
@@ -276,14 +276,3 @@ def automatic_layers(asset_names: Iterable[str], taken: Iterable[str]) -> list[L
 def _classes(asset: ImageAsset) -> Style:
     table = asset.color_table
     return Style(asset.band_ids[:1], (0.0,), (len(table) - 1.0,), table)
-
-
-def _pattern(patterns: Sequence[str]) -> re.Pattern[str]:
-    alternatives = (
-        "".join(
-            {"**": ".*", "*": "[^/]*"}.get(part, re.escape(part))
-            for part in re.split(r"(\*\*|\*)", pattern)
-        )
-        for pattern in patterns
-    )
-    return re.compile("|".join(f"(?:{each})" for each in alternatives) or r"(?!)", re.DOTALL)

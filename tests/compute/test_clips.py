@@ -18,7 +18,8 @@ def ring_in_degrees(points: list[tuple[float, float]]) -> list[list[float]]:
     """Return pixel positions of the tests' grid as longitudes and latitudes."""
     x, y = GRID.transform.apply(*np.array(points, float).T)
     lon, lat = transform_points(GRID.crs_code, "EPSG:4326", x, y)
-    return np.column_stack([lon, lat]).tolist()
+    found: list[list[float]] = np.column_stack([lon, lat]).tolist()
+    return found
 
 
 TRIANGLE = [(5.2, 5.3), (50.4, 10.7), (20.1, 55.6)]
@@ -51,7 +52,7 @@ def test_a_clipped_image_is_as_large_as_what_is_left(ee: ModuleType, evaluator: 
 
 
 def test_what_is_clipped_away_leaves_nothing(ee: ModuleType, evaluator: Evaluator) -> None:
-    far = [(500, 500), (510, 500), (510, 510)]
+    far = [(500.0, 500.0), (510.0, 500.0), (510.0, 510.0)]
     found = evaluator.masked(clipped(ee, ee.Image(SCENE), far))["B1"]
     assert np.ma.getmaskarray(found).all()
 

@@ -122,8 +122,6 @@ BAD_FILES = [
     # images that are computed
     (f"{LAYER}collection = 'b'", "[layers.ndvi] needs one of", "got asset and collection"),
     ("[layers.a]\nexpression='a'\ncollection='b'", "needs one of", "got expression and collection"),
-    ("[layers.a]\nexpression = 'a.json'", "[layers.a] expression: needs [earth_engine], which"),
-    ("[layers.a]\ncollection = 'b'", "[layers.a] collection: needs [earth_engine], which"),
     (f"{EE}[layers.a]\nexpression = ''", "[layers.a] expression: expected a file"),
     (f"{EE}[layers.a]\nexpression = 7", "[layers.a] expression: expected a file, got 7"),
     (f"{LAYER}bounds = [0, 0, 1, 1]", "bounds: goes with expression or collection, not with asset"),

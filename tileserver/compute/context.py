@@ -32,6 +32,10 @@ class World(Protocol):
         """Return a collection's id, the names of its images, its properties; or AssetNotFound."""
         ...
 
+    def state(self, asset_id: str) -> str:
+        """Return a token that changes when an image or one of a collection does; "" for none."""
+        ...
+
     def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:
         """Return bands of an image on a grid."""
         ...

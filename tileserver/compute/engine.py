@@ -7,10 +7,11 @@ The graph of an expression is evaluated once and kept; each grid asked for is a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
@@ -19,15 +20,18 @@ import anyio
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.assets import ImageAsset
 from tileserver.compute import algorithms as algorithms
 from tileserver.compute.context import Context, World
 from tileserver.compute.encoding import to_json
-from tileserver.compute.graph import evaluate
+from tileserver.compute.graph import assets_named, evaluate
 from tileserver.compute.images import Band, Image, as_asset
 from tileserver.compute.plan import Budget, compute, too_long
 from tileserver.compute.registry import algorithm_list
+from tileserver.computed import computed_asset
 from tileserver.encoders import encode
-from tileserver.errors import AssetNotFound, InvalidRequest
+from tileserver.errors import AssetNotFound, InvalidRequest, UpstreamError
+from tileserver.expressions import Computed
 from tileserver.grids import complete
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 
@@ -43,14 +47,27 @@ class Computing:
     """A `PixelSource` and `BandSource` of expressions, and what tells their values."""
 
     def __init__(
-        self, world: World, threads: int = _THREADS, deadline_s: float = _DEADLINE_S
+        self,
+        world: World,
+        threads: int = _THREADS,
+        deadline_s: float = _DEADLINE_S,
+        computed: Mapping[str, Computed] | None = None,
     ) -> None:
-        """Compute over the assets of `world`, in `threads`, for so many seconds at most."""
+        """Compute expressions.
+
+        Args:
+            world: the assets they may read.
+            threads: that compute at once.
+            deadline_s: for one request.
+            computed: the expressions of layers, by the names made up for them.
+        """
         self.world = world
+        self.computed = computed or {}
         self.deadline_s = deadline_s
         self._threads = threads
         self._limiter: anyio.CapacityLimiter | None = None
         self._images: OrderedDict[tuple[str, str], Image] = OrderedDict()
+        self._assets: dict[str, ImageAsset] = {}
         self._lock = Lock()
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
@@ -69,6 +86,41 @@ class Computing:
     async def value(self, expression: str) -> Any:
         """Return what getInfo tells of an expression's value; raises as `get_pixels`."""
         return await self._in_thread(self._value, expression)
+
+    async def version(self, expression: str) -> str:
+        """Return a token that changes when any asset does that an expression names."""
+        return await self._in_thread(self._version, expression)
+
+    async def get_asset(self, name: str) -> ImageAsset:
+        """Return the image of a layer's expression as an asset.
+
+        Raises:
+            AssetNotFound: no layer has a name made up so.
+            UpstreamError: it makes no image, or one of nothing.
+        """
+        computed = self.computed.get(name)
+        if computed is None:
+            raise AssetNotFound(name)
+        return await self._in_thread(lambda each: self._described(name, each), computed)
+
+    def _described(self, name: str, computed: Computed) -> ImageAsset:
+        version = self._version(computed.expression)
+        held = self._assets.get(name)
+        if held is not None and held.version == version:
+            return held
+        try:
+            description = self._value(computed.expression)
+        except (AssetNotFound, InvalidRequest) as exc:
+            # Who asks for a tile has done nothing wrong.
+            raise UpstreamError(f"{name}: the expression cannot be computed: {exc}") from exc
+        asset = replace(computed_asset(name, computed, description), version=version)
+        self._assets[name] = asset
+        return asset
+
+    def _version(self, expression: str) -> str:
+        named = sorted(assets_named(json.loads(expression)))
+        states = " ".join(self.world.state(asset_id) for asset_id in named)
+        return hashlib.blake2b(f"{expression} {states}".encode(), digest_size=8).hexdigest()
 
     def algorithms(self) -> list[dict[str, Any]]:
         """Return the algorithms there are, as Earth Engine lists them."""

@@ -20,6 +20,7 @@ from tileserver.errors import InvalidRequest, shown
 
 MAX_NODES = 200_000
 _MAX_CALL_DEPTH = 40
+_LOADS = ("Image.load", "ImageCollection.load")
 
 Members = Mapping[str, Any]
 
@@ -45,6 +46,23 @@ def evaluate(document: object, context: Context) -> Any:
         InvalidRequest: it is no expression, or an algorithm cannot do what is asked.
     """
     return _Graph(document).value(context)
+
+
+def assets_named(document: object) -> set[str]:
+    """Return the ids of assets that an expression loads, as far as it spells them out."""
+    found: set[str] = set()
+    stack = [document]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Mapping):
+            if node.get("functionName") in _LOADS:
+                given = (node.get("arguments") or {}).get("id")
+                asset_id = given.get("constantValue") if isinstance(given, Mapping) else None
+                found |= {asset_id} if isinstance(asset_id, str) else set()
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+    return found
 
 
 class _Graph:

@@ -45,6 +45,13 @@ class LocalWorld:
             raise AssetNotFound(asset_id)
         return name.removeprefix("projects/earthengine-public/assets/"), names, {}
 
+    def state(self, asset_id: str) -> str:
+        """Return a token that changes when an image or one of a collection does; "" for none."""
+        try:
+            return self.catalogue.state(self._checked(asset_id))
+        except AssetNotFound:
+            return ""
+
     def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:
         """Return bands of an image on a grid."""
         return self.rasters.bands(

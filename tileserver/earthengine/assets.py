@@ -11,31 +11,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-import numpy as np
-
-from tileserver.assets import ImageAsset, Level
+from tileserver.assets import ImageAsset
 from tileserver.cache import SingleFlight
+from tileserver.computed import computed_asset, dtype_from_json, image_without_file
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UpstreamError
-from tileserver.expressions import Bounds, Computed
-from tileserver.grids import complete
-from tileserver.pixels import AffineTransform, Geometry, PixelGrid, PixelRequest
-from tileserver.projections import WGS84, transform_points
-from tileserver.tiles import HALF_WORLD_M, WEB_MERCATOR, pixel_m
+from tileserver.expressions import Computed
+from tileserver.pixels import PixelGrid
 from tileserver.wire import grid_from_json
 
 POLL_S = 60.0
 """Age after which an asset's metadata is asked for again; a metadata read costs no compute."""
-MAX_SAMPLES = 262_144
-"""Pixels a band that statistics ask for: they cost compute, and 512 x 512 tell enough."""
 _MISSING_S = 15.0
-_WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
-_MAX_LATITUDE = 85.0511287798066
 _MAX_ASSETS = 10_000
 
 log = logging.getLogger(__name__)
@@ -161,7 +152,7 @@ def asset_from_json(members: Mapping[str, Any]) -> ImageAsset:
     if not isinstance(grid, PixelGrid):
         raise UpstreamError(f"{name}: its first band has no complete grid")
     return replace(
-        _image(name, str(members.get("updateTime", "")), grid, ids, dtypes),
+        image_without_file(name, str(members.get("updateTime", "")), grid, ids, dtypes),
         pyramiding_policies=tuple(str(band.get("pyramidingPolicy", "MEAN")) for band in bands),
         start_time=members.get("startTime"),
         end_time=members.get("endTime"),
@@ -169,140 +160,3 @@ def asset_from_json(members: Mapping[str, Any]) -> ImageAsset:
         size_bytes=int(members["sizeBytes"]) if "sizeBytes" in members else None,
         properties=members.get("properties") or {},
     )
-
-
-def _image(
-    name: str,
-    version: str,
-    grid: PixelGrid,
-    band_ids: tuple[str, ...],
-    dtypes: tuple[np.dtype[Any], ...],
-) -> ImageAsset:
-    return ImageAsset(
-        name=name,
-        location="",
-        version=version,
-        grid=grid,
-        band_ids=band_ids,
-        band_indexes=tuple(range(1, len(band_ids) + 1)),
-        dtype=np.result_type(*dtypes),
-        band_dtypes=dtypes,
-        max_samples=MAX_SAMPLES,
-        nodata=None,
-        has_mask=True,
-        shares_mask=False,
-        alpha_index=None,
-        levels=(Level(None, 1),),
-    )
-
-
-def computed_asset(name: str, computed: Computed, description: Any) -> ImageAsset:
-    """Return the image that a description tells of, as `ee.Image.getInfo` returns it.
-
-    Composites have no dimensions: they lie within the bounds of `computed`, or everywhere.
-
-    Raises:
-        UpstreamError: it is not an image, has no bands, or none within the bounds.
-    """
-    try:
-        bands = description["bands"] if description["type"] == "Image" else []
-        ids = tuple(str(band["id"]) for band in bands)
-        dtypes = tuple(_described_dtype(band["data_type"]) for band in bands)
-        native = _described_grid(bands[0]) if "dimensions" in bands[0] else None
-    except (KeyError, IndexError, TypeError, ValueError, InvalidRequest) as exc:
-        kind = description.get("type") if isinstance(description, Mapping) else None
-        came = "one without; does the collection hold any" if kind == "Image" else kind or "nothing"
-        raise UpstreamError(f"{name}: expected an image with bands, got {str(came)[:60]}") from exc
-    if native is None:
-        grid = _mercator_grid(computed.bounds or _WORLD, computed.full_zoom)
-        return _image(name, computed.version, grid, ids, dtypes)
-    asset = _image(name, computed.version, native, ids, dtypes)
-    if computed.bounds is None:
-        return asset
-    return replace(asset, grid=_within(computed.bounds, asset))
-
-
-def _described_dtype(data_type: Mapping[str, Any]) -> np.dtype[Any]:
-    limits = {end: data_type[end] for end in ("min", "max") if end in data_type}
-    return dtype_from_json({"precision": data_type["precision"].upper(), "range": limits})
-
-
-def _described_grid(band: Mapping[str, Any]) -> PixelGrid:
-    """Return a band's grid, of which an origin is where its pixels begin."""
-    names = ("scaleX", "shearX", "translateX", "shearY", "scaleY", "translateY")
-    width, height = band["dimensions"]
-    members = {
-        "dimensions": {"width": width, "height": height},
-        "affineTransform": dict(zip(names, band["crs_transform"], strict=True)),
-    }
-    members |= {"crsCode": band["crs"]} if "crs" in band else {"crsWkt": band["crs_wkt"]}
-    grid = grid_from_json(members)
-    assert isinstance(grid, PixelGrid)
-    column, row = band.get("origin", (0, 0))
-    return _moved(grid, column, row, grid.width, grid.height)
-
-
-def _moved(grid: PixelGrid, column: int, row: int, width: int, height: int) -> PixelGrid:
-    x, y = grid.transform.apply(column, row)
-    moved = replace(grid.transform, translate_x=x, translate_y=y)
-    return PixelGrid(width, height, moved, grid.crs_code)
-
-
-def _mercator_grid(bounds: Bounds, zoom: int) -> PixelGrid:
-    """Return the whole pixels of a zoom that cover bounds."""
-    west, south, east, north = bounds
-    lats = np.clip([north, south], -_MAX_LATITUDE, _MAX_LATITUDE)
-    _, ys = transform_points(WGS84, WEB_MERCATOR, np.zeros(2), lats)
-    side = pixel_m(zoom)
-    left = math.floor((west + 180) / 360 * 2**zoom * 256)
-    right = math.ceil((east + 180) / 360 * 2**zoom * 256)
-    top, bottom = (
-        math.floor((HALF_WORLD_M - ys[0]) / side),
-        math.ceil((HALF_WORLD_M - ys[1]) / side),
-    )
-    top, bottom = max(top, 0), min(bottom, 2**zoom * 256)
-    world = PixelGrid(
-        1, 1, AffineTransform(side, 0, -HALF_WORLD_M, 0, -side, HALF_WORLD_M), WEB_MERCATOR
-    )
-    return _moved(world, left, top, right - left, bottom - top)
-
-
-def _within(bounds: Bounds, asset: ImageAsset) -> PixelGrid:
-    """Return the part of an image's grid that holds bounds."""
-    west, south, east, north = bounds
-    ring = ((west, south), (east, south), (east, north), (west, north), (west, south))
-    native = asset.grid
-    nowhere = UpstreamError(f"{asset.name}: nothing of the image lies within its bounds")
-    try:
-        asked = complete(PixelRequest(asset.name, region=Geometry("Polygon", (ring,))), asset)
-    except InvalidRequest as exc:
-        raise nowhere from exc
-    t = asked.transform
-    column, row = map(round, native.transform.inverse().apply(t.translate_x, t.translate_y))
-    left, right = max(column, 0), min(column + asked.width, native.width)
-    top, bottom = max(row, 0), min(row + asked.height, native.height)
-    if left >= right or top >= bottom:
-        raise nowhere
-    return _moved(native, left, top, right - left, bottom - top)
-
-
-def dtype_from_json(data_type: Mapping[str, Any]) -> np.dtype[Any]:
-    """Return the NumPy type that holds a PixelDataType, by its range as Earth Engine implies.
-
-    >>> dtype_from_json({"precision": "INT", "range": {"max": 65535}})
-    dtype('uint16')
-    """
-    precision = data_type.get("precision")
-    if precision == "DOUBLE":
-        return np.dtype(np.float64)
-    if precision == "FLOAT":
-        return np.dtype(np.float32)
-    span = data_type.get("range") or {}
-    low, high = float(span.get("min", 0)), float(span.get("max", 0))
-    if low == high:
-        return np.dtype(np.int32)
-    for kind in ("uint8", "int8", "uint16", "int16", "uint32", "int32"):
-        limits = np.iinfo(kind)
-        if limits.min <= low and high <= limits.max:
-            return np.dtype(kind)
-    return np.dtype(np.int64)

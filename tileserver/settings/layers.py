@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -257,15 +256,3 @@ def _content(path: Path) -> bytes:
             return file.read(MAX_BYTES + 1)
     except OSError as exc:
         raise InvalidRequest(f"cannot be read: {exc.strerror}") from exc
-
-
-def check_computed(layers: Iterable[LayerSettings], values: Values) -> None:
-    """Refuse layers that only Earth Engine can compute.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    for layer in layers:
-        for key in ("expression", "collection"):
-            if given := values.get(("layers", layer.name, key)):
-                raise ConfigError(f"{given.place}: needs [earth_engine], which computes it")
