@@ -70,6 +70,7 @@ HOMES = {
     "anyio": {
         "cli",
         "compute.engine",
+        "compute.world",
         "earthengine.client",
         "endpoints",
         "layers",

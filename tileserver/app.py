@@ -17,7 +17,7 @@ from tileserver.access import Access
 from tileserver.cache import Cached, MemoryCache
 from tileserver.catalogue import Catalogue, Root
 from tileserver.compute.engine import Computing
-from tileserver.compute.world import LocalWorld
+from tileserver.compute.world import LocalWorld, WiderWorld
 from tileserver.config import Config, EarthEngineSettings
 from tileserver.disconnects import ClientGone, timely
 from tileserver.earthengine.stack import Tuning, connect
@@ -110,10 +110,15 @@ def assemble(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED
     remote = earth.rasters if earth else None
     # What a layer shows was chosen by who configured it, what an expression may read was not.
     of_layers = remote or Computing(LocalWorld(rasters), computed=computed)
+    world = (
+        WiderWorld(rasters, remote, access.may_read)
+        if remote
+        else LocalWorld(rasters, access.may_read)
+    )
     engine = Engines(
         catalogue.prefixes,
         rasters,
-        Computing(LocalWorld(rasters, access.may_read)),
+        Computing(world),
         remote,
         dict.fromkeys(computed, of_layers),
     )

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import anyio
+
 from tileserver.assets import ImageAsset, check_asset_name
 from tileserver.catalogue import Catalogue
+from tileserver.engines import Engine
 from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.rasters import LocalRasters
+
+
+def _request(asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> PixelRequest:
+    return PixelRequest(
+        asset.name, ImageFileFormat.NPY, grid, band_ids=band_ids, asset_version=asset.version
+    )
 
 
 def everything(name: str) -> bool:
@@ -54,9 +63,7 @@ class LocalWorld:
 
     def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:
         """Return bands of an image on a grid."""
-        return self.rasters.bands(
-            PixelRequest(asset.name, ImageFileFormat.NPY, grid, band_ids=band_ids)
-        )
+        return self.rasters.bands(_request(asset, band_ids, grid))
 
     def _checked(self, asset_id: str) -> str:
         try:
@@ -66,3 +73,40 @@ class LocalWorld:
         if not self.may_read(name):
             raise AssetNotFound(asset_id)
         return name
+
+
+class WiderWorld(LocalWorld):
+    """Local rasters and, beyond their prefixes, the images of another engine.
+
+    That engine is asked on the event loop that the thread here was started from.
+    """
+
+    def __init__(
+        self, rasters: LocalRasters, remote: Engine, may_read: Callable[[str], bool] = everything
+    ) -> None:
+        super().__init__(rasters, may_read)
+        self.remote = remote
+
+    def find_image(self, asset_id: str) -> ImageAsset:
+        """Return an image by any spelling of its name, or raise AssetNotFound."""
+        name = self._checked(asset_id)
+        if self._is_local(name):
+            return self.catalogue.find(name)
+        return anyio.from_thread.run(self.remote.get_asset, name)
+
+    def state(self, asset_id: str) -> str:
+        """Return a token that changes when an image or one of a collection does; "" for none."""
+        try:
+            name = self._checked(asset_id)
+            return super().state(name) if self._is_local(name) else self.find_image(name).version
+        except AssetNotFound:
+            return ""
+
+    def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:
+        """Return bands of an image on a grid."""
+        if self._is_local(asset.name):
+            return super().read(asset, band_ids, grid)
+        return anyio.from_thread.run(self.remote.read_bands, _request(asset, band_ids, grid))
+
+    def _is_local(self, name: str) -> bool:
+        return name.startswith(self.catalogue.prefixes)
