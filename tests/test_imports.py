@@ -43,7 +43,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "endpoints",
         "app",
         "session",
-        "cli __init__ earthengine settings ingest compute",
+        "cli pytest_plugin __init__ earthengine settings ingest compute",
         "__main__",
     )
 )
@@ -53,6 +53,8 @@ HOMES = {
     "cachetools": {"cache"},
     "starlette": {"responses", "disconnects", "page", "endpoints", "app"},
     "uvicorn": {"serving"},
+    "ee": {"pytest_plugin"},
+    "pytest": {"pytest_plugin"},
     "click": {"cli"},
     "isal": {"earthengine.bodies", "png"},
     "PIL": {"earthengine.blocks", "colors", "earthengine.client", "encoders"},
@@ -87,7 +89,7 @@ HOMES = {
     },
     "tomllib": {"settings.kinds", "settings.file"},
     "httpx": {"earthengine.client", "earthengine.tokens"},
-    "google": {"earthengine.credentials", "earthengine.tokens"},
+    "google": {"pytest_plugin", "earthengine.credentials", "earthengine.tokens"},
 }
 """The only modules that may import a library."""
 
