@@ -169,7 +169,7 @@ def test_a_thousand_requests_for_one_cold_tile_read_the_raster_once(
 
     async def scenario() -> None:
         rasters = LocalRasters(Catalogue([Root(str(path))]))
-        pixels = cached(rasters, max_bytes=10**7)
+        pixels = cached(rasters, max_bytes=10**8)
         bodies = await asyncio.gather(*(pixels.get_pixels(REQUEST) for _ in range(1000)))
         assert len(lent) == 1
         assert len(set(bodies)) == 1

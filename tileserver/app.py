@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from tileserver import endpoints
 from tileserver.cache import Cached, MemoryCache
@@ -18,12 +20,17 @@ from tileserver.catalogue import Catalogue, Root
 from tileserver.config import Config, EarthEngineSettings
 from tileserver.disconnects import ClientGone, timely
 from tileserver.earthengine.stack import Tuning, connect
-from tileserver.engines import Engine, Engines
+from tileserver.engines import Computing, Engine, Engines
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
+from tileserver.folders import Tree
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
 from tileserver.page import Page, page_folder
 from tileserver.rasters import LocalRasters
 from tileserver.responses import CommonHeaders, on_client_gone, on_crash, on_error, on_http_error
+from tileserver.rest.calls import Api
+from tileserver.rest.computers import ComputingEngine, NoComputer
+from tileserver.rest.door import Door
+from tileserver.rest.graphs import Graphs, default_folder
 from tileserver.settings.layers import LayerSettings, computed_image
 from tileserver.styles import Style, parse_colors
 
@@ -32,19 +39,29 @@ _TUNED = Tuning()
 
 log = logging.getLogger(__name__)
 
+Compute = Callable[[Engine, Tree], ComputingEngine]
+"""Makes what computes expressions over the assets of an engine and a tree of names."""
 
-def create_app(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED) -> Starlette:
+
+def create_app(
+    config: Config,
+    shown: Sequence[Root] = (),
+    tuning: Tuning = _TUNED,
+    compute: Compute | None = None,
+) -> Starlette:
     """Return the server of a configuration.
 
     Args:
         config: what to serve.
         shown: more rasters, each of which becomes a layer.
         tuning: of Earth Engine, for tests and measurements.
+        compute: makes what computes expressions; without it they are refused.
 
     Raises:
         ConfigError: the configuration cannot be served; says why.
     """
-    stack = assemble(config, shown, tuning)
+    stack = assemble(config, shown, tuning, compute)
+    rest: list[BaseRoute] = [Door(stack.api, tuning.deadline_s)] if config.api.enabled else []
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
@@ -62,6 +79,7 @@ def create_app(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUN
             Route("/preview/{name:path}", timely(endpoints.preview, tuning.deadline_s)),
             Route("/legend/{layer:path}.svg", timely(endpoints.legend, tuning.deadline_s)),
             Route("/healthz", endpoints.healthz),
+            *rest,
             Mount("/", Page(directory=page_folder(), html=True)),
         ],
         middleware=[Middleware(CommonHeaders)],
@@ -83,12 +101,18 @@ class Stack:
     """Everything behind the routes."""
 
     services: endpoints.Services
+    api: Api
     credentials: str | None
     """Which Google credentials are used and whose, in words; None without Earth Engine."""
     close: Callable[[], Awaitable[None]]
 
 
-def assemble(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED) -> Stack:
+def assemble(
+    config: Config,
+    shown: Sequence[Root] = (),
+    tuning: Tuning = _TUNED,
+    compute: Compute | None = None,
+) -> Stack:
     """Return what stands behind the routes.
 
     Raises:
@@ -99,12 +123,16 @@ def assemble(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED
     rasters = LocalRasters(catalogue)
     memory = MemoryCache(config.cache.memory_bytes, config.cache.ttl_s)
     definitions = definitions_of(config, catalogue, shown)
+    computed = {each.asset_name: each.computed for each in definitions if each.computed}
+    tree = Tree(catalogue)
     earth = None
     engine: Engine = rasters
     if config.earth_engine:
-        computed = {each.asset_name: each.computed for each in definitions if each.computed}
         earth = connect(config.earth_engine, memory, config.server.workers, tuning, computed)
         engine = Engines(catalogue.prefixes, rasters, earth.rasters)
+    computer = compute(engine, tree) if compute else None
+    if computer:
+        engine = Computing(engine, computer, computed)
     services = endpoints.Services(
         layers=Layers(definitions, engine, readable_assets(config, shown)),
         pixels=Cached(memory, engine),
@@ -113,12 +141,21 @@ def assemble(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED
         tile_max_age_s=int(config.cache.ttl_s),
     )
 
+    api = Api(
+        services=services,
+        tree=tree,
+        local_prefixes=catalogue.prefixes,
+        computer=computer or NoComputer(),
+        graphs=Graphs(Path(config.api.graphs) if config.api.graphs else default_folder(os.environ)),
+        remote=earth.catalog if earth else None,
+    )
+
     async def close() -> None:
         rasters.close()
         if earth:
             await earth.close()
 
-    return Stack(services, earth.credentials if earth else None, close)
+    return Stack(services, api, earth.credentials if earth else None, close)
 
 
 def readable_assets(config: Config, shown: Sequence[Root] = ()) -> Sequence[str] | None:

@@ -1,11 +1,15 @@
-"""Two engines behind one door: local rasters below their prefixes, Earth Engine elsewhere."""
+"""Engines behind one door: local rasters below their prefixes, Earth Engine elsewhere.
+
+Before them may stand what computes expressions.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Protocol
 
 from tileserver.assets import ImageAsset
-from tileserver.pixels import BandArrays, PixelRequest
+from tileserver.pixels import BandArrays, PixelRequest, PixelSource
 
 
 class Engine(Protocol):
@@ -46,3 +50,28 @@ class Engines:
 
     def _engine(self, name: str) -> Engine:
         return self.local if name.startswith(self.local_prefixes) else self.remote
+
+
+class Computing:
+    """Hand requests with an expression to what computes them, all others to `engine`."""
+
+    def __init__(
+        self, engine: Engine, computer: PixelSource, elsewhere: Container[str] = ()
+    ) -> None:
+        """`elsewhere` are names of images that `engine` itself computes."""
+        self.engine = engine
+        self.computer = computer
+        self.elsewhere = elsewhere
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels."""
+        is_ours = request.expression is not None and request.asset_id not in self.elsewhere
+        return await (self.computer if is_ours else self.engine).get_pixels(request)
+
+    async def read_bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid."""
+        return await self.engine.read_bands(request)
+
+    async def get_asset(self, name: str) -> ImageAsset:
+        """Return an asset, or raise AssetNotFound."""
+        return await self.engine.get_asset(name)
