@@ -24,6 +24,7 @@ _EVERYWHERE = {
     "uploadType": "string",
     "upload_protocol": "string",
 }
+_INTEGERS = frozenset({"pageSize", "zoom", "x", "y"})
 _SCHEMAS = {
     "Any": {"id": "Any", "type": "object", "additionalProperties": {"type": "any"}},
     "Page": {
@@ -67,17 +68,9 @@ def discovery_document(version: str, base_url: str) -> dict[str, Any]:
 
 
 def _method(method: Method, version: str) -> dict[str, Any]:
-    parameters: dict[str, Any] = {
-        name: {
-            "type": "string",
-            "location": "path",
-            "required": True,
-            "pattern": f"^(?:{pattern})$",
-        }
-        for name, pattern in method.patterns.items()
-    }
+    parameters = {name: _path_parameter(name, each) for name, each in method.patterns.items()}
     for name in method.query:
-        kind = "integer" if name == "pageSize" else "string"
+        kind = "integer" if name in _INTEGERS else "string"
         parameters[name] = {"type": kind, "location": "query"}
     described = {
         "id": f"earthengine.{method.id}",
@@ -91,3 +84,10 @@ def _method(method: Method, version: str) -> dict[str, Any]:
     if method.http_method == "POST":
         described["request"] = {"$ref": "Any"}
     return described
+
+
+def _path_parameter(name: str, pattern: str) -> dict[str, Any]:
+    place = {"location": "path", "required": True}
+    if name in _INTEGERS:
+        return {"type": "integer", "format": "int32", **place}
+    return {"type": "string", "pattern": f"^(?:{pattern})$", **place}

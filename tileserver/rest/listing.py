@@ -76,7 +76,7 @@ def _page_size(text: str, most: int) -> int:
 
 def _after(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode("ascii")).decode()
+        return base64.b64decode(token.encode("ascii"), b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
         raise InvalidRequest(
             f"Invalid page token {shown(token)}; expected the nextPageToken of the page before."
