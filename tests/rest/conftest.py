@@ -103,6 +103,7 @@ def client(served: Served) -> Iterator[httpx.Client]:
 @pytest.fixture
 def ee(served: Served) -> Iterator[ModuleType]:
     """Return the official client, asking the server."""
-    official.Initialize(AnonymousCredentials(), url=served.url, project="localhost")
+    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    official.Initialize(credentials, url=served.url, project="localhost")
     yield official
     official.Reset()

@@ -24,7 +24,7 @@ from tileserver.rest.bodies import read_json, read_query
     ],
 )
 def test_what_is_no_json_is_refused(body: bytes, said: str) -> None:
-    with pytest.raises(InvalidRequest, match="Invalid JSON payload received.") as refusal:
+    with pytest.raises(InvalidRequest, match=r"Invalid JSON payload received\.") as refusal:
         read_json(body)
     assert said in str(refusal.value)
 

@@ -84,6 +84,16 @@ def test_every_encoding_gives_every_value(
             np.testing.assert_array_equal(ours.read(), wanted)
 
 
+def test_rasterio_opens_an_image_too(served: Served) -> None:
+    with rasterio.Env(EEDA_URL=f"{served.url}/v1/", EEDA_BEARER="x"):
+        try:
+            ours = rasterio.open(f"EEDAI:{LOCAL}/scene")
+        except rasterio.RasterioIOError as exc:
+            pytest.skip(f"this rasterio has no EEDAI driver: {exc}")
+        with ours, rasterio.open(served.folder / "local/scene.tif") as native:
+            np.testing.assert_array_equal(ours.read(), native.read())
+
+
 def test_bands_can_be_chosen(served: Served) -> None:
     ours = run(served, "gdalinfo", "-checksum", f"EEDAI:{LOCAL}/scene:B3,B4")
     native = run(served, "gdalinfo", "-checksum", str(served.folder / "local/scene.tif"))

@@ -27,8 +27,9 @@ SERIES = f"{LOCAL}/series"
 def test_initialize_works_with_any_project_and_in_a_moment(
     served: Served, project: str, slash: str
 ) -> None:
+    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
     started_s = time.perf_counter()
-    official.Initialize(AnonymousCredentials(), url=served.url + slash, project=project)
+    official.Initialize(credentials, url=served.url + slash, project=project)
     took_s = time.perf_counter() - started_s
     try:
         assert official.data.getAsset(SCENE)["id"] == SCENE
@@ -81,6 +82,12 @@ def test_images_are_chosen_by_time_place_and_property(ee: ModuleType) -> None:
     )
     assert [each["id"][-2:] for each in found["images"]] == ["m2", "m3"]
     assert len(ee.data.getList({"id": SERIES})) == 4
+
+
+def test_a_filter_too_long_for_a_url_is_sent_another_way(ee: ModuleType) -> None:
+    text = " OR ".join(["properties.CLOUD=10", *["properties.CLOUD=99"] * 200])
+    found = ee.data.listAssets({"parent": SERIES, "filter": text})["assets"]
+    assert [each["id"] for each in found] == [f"{SERIES}/m1"]
 
 
 def test_pixels_are_those_of_the_file_in_every_form(ee: ModuleType, served: Served) -> None:
@@ -161,5 +168,5 @@ def test_expressions_maps_and_thumbnails_go_through_the_client(ee: ModuleType) -
     url = tiles.url_format.format(z=0, x=0, y=0)
     assert httpx.get(url).headers["content-type"] == "image/png"
     assert tiles.fetch_tile(0, 0, 0) == httpx.get(url).content
-    with pytest.raises(ee.EEException, match="Image asset '.*x/none' not found"):
+    with pytest.raises(ee.EEException, match=r"Image asset '.*x/none' not found"):
         ee.Image("x/none").getInfo()
