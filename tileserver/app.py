@@ -39,8 +39,9 @@ _TUNED = Tuning()
 
 log = logging.getLogger(__name__)
 
-Compute = Callable[[Engine, Tree], ComputingEngine]
-"""Makes what computes expressions over the assets of an engine and a tree of names."""
+Compute = Callable[[Engine, Tree, Callable[[str], bool]], ComputingEngine]
+"""Makes what computes expressions, over the assets of an engine, the tree of local names, and
+what tells by its full name whether an asset may be read."""
 
 
 def create_app(
@@ -130,12 +131,12 @@ def assemble(
     if config.earth_engine:
         earth = connect(config.earth_engine, memory, config.server.workers, tuning, computed)
         engine = Engines(catalogue.prefixes, rasters, earth.rasters)
-    computer = compute(engine, tree) if compute else None
-    if computer:
-        engine = Computing(engine, computer, computed)
+    layers = Layers(definitions, engine, readable_assets(config, shown))
+    computer = compute(engine, tree, layers.may_read) if compute else None
+    source = Computing(engine, computer, computed) if computer else engine
     services = endpoints.Services(
-        layers=Layers(definitions, engine, readable_assets(config, shown)),
-        pixels=Cached(memory, engine),
+        layers=layers,
+        pixels=Cached(memory, source),
         bands=engine,
         public_url=config.server.public_url,
         tile_max_age_s=int(config.cache.ttl_s),

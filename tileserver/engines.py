@@ -56,7 +56,7 @@ class Computing:
     """Hand requests with an expression to what computes them, all others to `engine`."""
 
     def __init__(
-        self, engine: Engine, computer: PixelSource, elsewhere: Container[str] = ()
+        self, engine: PixelSource, computer: PixelSource, elsewhere: Container[str] = ()
     ) -> None:
         """`elsewhere` are names of images that `engine` itself computes."""
         self.engine = engine
@@ -67,11 +67,3 @@ class Computing:
         """Return the encoded pixels."""
         is_ours = request.expression is not None and request.asset_id not in self.elsewhere
         return await (self.computer if is_ours else self.engine).get_pixels(request)
-
-    async def read_bands(self, request: PixelRequest) -> BandArrays:
-        """Return values and validity on the request's grid."""
-        return await self.engine.read_bands(request)
-
-    async def get_asset(self, name: str) -> ImageAsset:
-        """Return an asset, or raise AssetNotFound."""
-        return await self.engine.get_asset(name)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from tests.standin_expressions import Expression, describe, expression_pixels, first_asset_name
 from tileserver.engines import Engine
+from tileserver.errors import AssetNotFound
 from tileserver.folders import Tree
 from tileserver.pixels import PixelRequest
 from tileserver.rasters import LocalRasters
@@ -28,8 +30,9 @@ ALGORITHMS = [
 class FewFunctions:
     """Loads images, draws and describes them."""
 
-    def __init__(self, engine: Engine, tree: Tree) -> None:
+    def __init__(self, engine: Engine, tree: Tree, may_read: Callable[[str], bool]) -> None:
         self.rasters = LocalRasters(tree.catalogue)
+        self.may_read = may_read
 
     async def value(self, expression: str) -> Any:
         return await asyncio.to_thread(
@@ -38,6 +41,8 @@ class FewFunctions:
 
     async def version(self, expression: str) -> str:
         name = first_asset_name(self.rasters, Expression.of(json.loads(expression)))
+        if not self.may_read(name):
+            raise AssetNotFound(name)
         return (await self.rasters.get_asset(name)).version
 
     def algorithms(self) -> list[dict[str, Any]]:

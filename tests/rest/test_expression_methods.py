@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.rest.conftest import LOCAL, Served, config_of
 from tests.rest.test_door import check_error
 from tests.serving import serve
 from tileserver.app import create_app
+from tileserver.config import Access
 from tileserver.expressions import loaded
 from tileserver.tiles import Tile, tile_grid
 from tileserver.wire import grid_to_json
@@ -172,6 +174,14 @@ def test_urls_outlive_the_server(served: Served, tmp_path: Path) -> None:
         tile = one.get(f"/v1/{name}/tiles/0/0/0")
     with serve(create_app(config, compute=FewFunctions)) as url:
         assert httpx.get(f"{url}/v1/{name}/tiles/0/0/0").content == tile.content
+
+
+def test_what_may_not_be_read_may_not_be_computed_from(served: Served, tmp_path: Path) -> None:
+    config = replace(config_of(served.folder, tmp_path), access=Access((f"{LOCAL}/scene",)))
+    with serve(create_app(config, compute=FewFunctions)) as url, httpx.Client(base_url=url) as one:
+        assert make(one, "thumbnails", expression=EXPRESSION, fileFormat="NPY", grid=SMALL)
+        answer = one.post("/v1/projects/p/maps", json={"expression": BYTES})
+        check_error(answer, 400, "INVALID_ARGUMENT", "bytes' not found")
 
 
 def test_without_a_computer_no_algorithms_are_there(served: Served, tmp_path: Path) -> None:

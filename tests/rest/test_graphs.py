@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,20 @@ def test_the_folder_is_the_user_s_own_where_nothing_else_is_said() -> None:
     fallback = Path.home() / ".local/state/tileserver/graphs"
     assert default_folder({}) == fallback
     assert default_folder({"XDG_STATE_HOME": "relative"}) == fallback
+
+
+def test_a_user_without_a_home_has_memory_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    # What Path.home does for a user id that no file of users knows.
+    monkeypatch.setattr(Path, "home", homeless)
+    graphs = Graphs(default_folder({}))
+    assert graphs.find(graphs.put(graph(1))) == graph(1)
+
+
+def test_workers_put_at_once_and_every_request_is_found(tmp_path: Path) -> None:
+    workers = [Graphs(tmp_path, max_graphs=50) for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        ids = list(threads.map(lambda n: workers[n % 4].put(graph(n)), range(40)))
+    assert all(workers[0].find(each) == graph(number) for number, each in enumerate(ids))

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import anyio
 from starlette.responses import Response
 
 from tileserver.errors import AssetNotFound, InvalidRequest
@@ -28,8 +27,6 @@ from tileserver.rest.listing import is_seen, list_page, read_page
 from tileserver.rest.names import full_name, is_root, parent_name
 from tileserver.wire import request_from_json
 
-_THREADS = anyio.CapacityLimiter(4)
-
 
 async def get_asset(call: Call) -> Response:
     """Answer GET {name}."""
@@ -39,10 +36,10 @@ async def get_asset(call: Call) -> Response:
             raise AssetNotFound(name)
         assert api.remote is not None
         return json_answer(await api.remote.get_asset(name))
-    if await _in_thread(api.tree.is_image, name):
+    if await api.in_thread(api.tree.is_image, name):
         _check_access(api, name)
         return json_answer(image_json(await api.services.layers.source.get_asset(name)))
-    return json_answer(await _in_thread(_folder_json, api, name))
+    return json_answer(await api.in_thread(_folder_json, api, name))
 
 
 def _check_access(api: Api, name: str) -> None:
@@ -72,7 +69,7 @@ async def _listed(call: Call, only_images: bool) -> Response:
     page = read_page(call.query, only_images)
     if api.remote is None or api.holds_local(parent):
         may_read = api.services.layers.may_read
-        return json_answer(await _in_thread(list_page, api.tree, parent, page, may_read))
+        return json_answer(await api.in_thread(list_page, api.tree, parent, page, may_read))
     if not _may_list(api, parent):
         if is_root(parent):
             return json_answer({})
@@ -124,7 +121,7 @@ async def get_pixels(call: Call) -> Response:
         asset = await api.services.layers.source.get_asset(name)
     except AssetNotFound:
         if api.is_local(name):
-            await _in_thread(_refuse_folder, api.tree, name)
+            await api.in_thread(_refuse_folder, api.tree, name)
         raise
     asked = replace(asked, asset_version=asset.version)
     return pixels_answer(asked, await call.pixels(asked))
@@ -133,9 +130,3 @@ async def get_pixels(call: Call) -> Response:
 def _refuse_folder(tree: Tree, name: str) -> None:
     kind = tree.folder(name).to_json()["type"]
     raise InvalidRequest(f"Asset {name!r} is not an IMAGE but a {kind}, which has no pixels.")
-
-
-async def _in_thread(function: Any, *arguments: Any) -> Any:
-    return await anyio.to_thread.run_sync(
-        function, *arguments, limiter=_THREADS, abandon_on_cancel=True
-    )

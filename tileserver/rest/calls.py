@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +19,9 @@ from tileserver.pixels import PixelRequest
 from tileserver.rest.bodies import read_body, read_json
 from tileserver.rest.computers import Computer
 from tileserver.rest.graphs import Graphs
+
+_THREADS = 4
+T = TypeVar("T")
 
 
 class RemoteCatalog(Protocol):
@@ -43,6 +47,14 @@ class Api:
     computer: Computer
     graphs: Graphs
     remote: RemoteCatalog | None = None
+    threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
+    """Of what reads the disk for lists, so that it never takes those of pixels."""
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what a function returns that blocks."""
+        return await anyio.to_thread.run_sync(
+            function, *arguments, limiter=self.threads, abandon_on_cancel=True
+        )
 
     def is_local(self, name: str) -> bool:
         """Tell whether an asset is a local one, or would be."""

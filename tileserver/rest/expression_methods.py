@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import anyio
 from starlette.responses import Response
 
+from tileserver.encoders import media_type
 from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileOutOfRange, shown
 from tileserver.expressions import parse_expression, to_text
 from tileserver.pixels import ImageFileFormat, PixelRequest
@@ -96,10 +96,9 @@ async def get_tile(call: Call) -> Response:
     asked = await _versioned(call, replace(_request(project, body), grid=grid))
     with _loading():
         pixels = await call.pixels(asked)
-    answer = pixels_answer(asked, pixels)
-    max_age_s = call.api.services.tile_max_age_s
-    media_type = answer.headers["content-type"]
-    return bytes_response(call.request, pixels, media_type, f"public, max-age={max_age_s}")
+    cache_control = f"public, max-age={call.api.services.tile_max_age_s}"
+    kind = media_type(asked.file_format, pixels)
+    return bytes_response(call.request, pixels, kind, cache_control)
 
 
 def _tile(path: Mapping[str, str]) -> Tile:
@@ -176,7 +175,7 @@ async def _versioned(call: Call, asked: PixelRequest) -> PixelRequest:
 
 async def _stored(call: Call, kind: str, body: Mapping[str, Any]) -> Response:
     kept = {name: value for name, value in body.items() if name not in ("name", "workloadTag")}
-    graph_id = await anyio.to_thread.run_sync(call.api.graphs.put, {"kind": kind, "body": kept})
+    graph_id = await call.api.in_thread(call.api.graphs.put, {"kind": kind, "body": kept})
     return json_answer({"name": f"{call.path['parent']}/{kind}/{graph_id}"})
 
 
@@ -187,7 +186,7 @@ async def _graph(call: Call, kind: str, graph_id: str) -> Mapping[str, Any]:
         NotFound: there is none of that id.
     """
     graphs = call.api.graphs
-    graph = graphs.known(graph_id) or await anyio.to_thread.run_sync(graphs.find, graph_id)
+    graph = graphs.known(graph_id) or await call.api.in_thread(graphs.find, graph_id)
     if graph is None or graph.get("kind") != kind:
         raise NotFound(
             f"There is no {graph_id[:64]!r} in {kind}; it may have been unused too long."

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,11 @@ log = logging.getLogger(__name__)
 def default_folder(environ: Mapping[str, str]) -> Path:
     """Return where a user's graphs are kept: https://specifications.freedesktop.org/basedir."""
     state = environ.get("XDG_STATE_HOME", "")
-    home = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+    try:
+        home = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+    except RuntimeError:
+        # A user without a home, as in some containers, has memory alone.
+        home = Path(os.devnull)
     return home / "tileserver" / "graphs"
 
 
@@ -123,8 +128,7 @@ class Graphs:
 
     def _sweep(self) -> None:
         """Delete what was not used for longest, until there is room for a tenth more."""
-        with os.scandir(self.folder) as entries:
-            found = [(each.stat(), each.path) for each in entries if each.is_file()]
+        found = _files(self.folder)
         now_s = time.time()
         for state, path in found:
             if path.endswith(".new") and now_s - state.st_mtime > _LEFT_OVER_S:
@@ -162,9 +166,17 @@ def _is_graph(path: str) -> bool:
     return _ID.fullmatch(os.path.basename(path).removesuffix(".json")) is not None
 
 
+def _files(folder: Path) -> list[tuple[os.stat_result, str]]:
+    found = []
+    with os.scandir(folder) as entries:
+        for each in entries:
+            # Another worker may have deleted it since.
+            with suppress(FileNotFoundError):
+                if each.is_file(follow_symlinks=False):
+                    found.append((each.stat(follow_symlinks=False), each.path))
+    return found
+
+
 def _unlink(path: str) -> None:
-    try:
+    with suppress(FileNotFoundError):
         os.unlink(path)
-    except OSError:
-        # Another worker was first.
-        log.debug("could not delete an old graph")
