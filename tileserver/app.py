@@ -20,7 +20,7 @@ from tileserver.catalogue import Catalogue, Root
 from tileserver.config import Config, EarthEngineSettings
 from tileserver.disconnects import ClientGone, timely
 from tileserver.earthengine.stack import Tuning, connect
-from tileserver.engines import Computing, Engine, Engines
+from tileserver.engines import Engine, Engines
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
 from tileserver.folders import Tree
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
@@ -28,7 +28,7 @@ from tileserver.page import Page, page_folder
 from tileserver.rasters import LocalRasters
 from tileserver.responses import CommonHeaders, on_client_gone, on_crash, on_error, on_http_error
 from tileserver.rest.calls import Api
-from tileserver.rest.computers import ComputingEngine, NoComputer
+from tileserver.rest.computers import Computing, ComputingEngine, NoComputer
 from tileserver.rest.door import Door
 from tileserver.rest.graphs import Graphs, default_folder
 from tileserver.settings.layers import LayerSettings, computed_image

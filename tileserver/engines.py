@@ -1,15 +1,11 @@
-"""Engines behind one door: local rasters below their prefixes, Earth Engine elsewhere.
-
-Before them may stand what computes expressions.
-"""
+"""Two engines behind one door: local rasters below their prefixes, Earth Engine elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import Protocol
 
 from tileserver.assets import ImageAsset
-from tileserver.pixels import BandArrays, PixelRequest, PixelSource
+from tileserver.pixels import BandArrays, PixelRequest
 
 
 class Engine(Protocol):
@@ -50,20 +46,3 @@ class Engines:
 
     def _engine(self, name: str) -> Engine:
         return self.local if name.startswith(self.local_prefixes) else self.remote
-
-
-class Computing:
-    """Hand requests with an expression to what computes them, all others to `engine`."""
-
-    def __init__(
-        self, engine: PixelSource, computer: PixelSource, elsewhere: Container[str] = ()
-    ) -> None:
-        """`elsewhere` are names of images that `engine` itself computes."""
-        self.engine = engine
-        self.computer = computer
-        self.elsewhere = elsewhere
-
-    async def get_pixels(self, request: PixelRequest) -> bytes:
-        """Return the encoded pixels."""
-        is_ours = request.expression is not None and request.asset_id not in self.elsewhere
-        return await (self.computer if is_ours else self.engine).get_pixels(request)

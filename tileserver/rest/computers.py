@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Protocol
 
 from tileserver.errors import InvalidRequest
-from tileserver.pixels import PixelRequest
+from tileserver.pixels import PixelRequest, PixelSource
 
 
 class Computer(Protocol):
@@ -50,6 +51,23 @@ class NoComputer:
     def algorithms(self) -> list[dict[str, Any]]:
         """Return none."""
         return []
+
+
+class Computing:
+    """Hand requests with an expression to what computes them, all others to `source`."""
+
+    def __init__(
+        self, source: PixelSource, computer: PixelSource, elsewhere: Container[str] = ()
+    ) -> None:
+        """`elsewhere` are names of images that `source` itself computes."""
+        self.source = source
+        self.computer = computer
+        self.elsewhere = elsewhere
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels."""
+        is_ours = request.expression is not None and request.asset_id not in self.elsewhere
+        return await (self.computer if is_ours else self.source).get_pixels(request)
 
 
 def _refusal() -> InvalidRequest:

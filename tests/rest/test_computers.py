@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
-from tileserver.engines import Computing
 from tileserver.pixels import PixelRequest
+from tileserver.rest.computers import Computing
 
 
 class Named:
