@@ -76,6 +76,7 @@ HOMES = {
         "layers",
         "earthengine.metatile",
         "rasters",
+        "rest.asset_methods",
         "rest.calls",
         "earthengine.splitting",
         "earthengine.tokens",

@@ -16,8 +16,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import anyio
 from starlette.responses import Response
 
+from tileserver.assets import ImageAsset
 from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.folders import Tree
 from tileserver.rest.assets import image_json
@@ -38,7 +40,7 @@ async def get_asset(call: Call) -> Response:
         return json_answer(await api.remote.get_asset(name))
     if await api.in_thread(api.tree.is_image, name):
         _check_access(api, name)
-        return json_answer(image_json(await api.services.layers.source.get_asset(name)))
+        return json_answer(image_json(await _find_image(api, name)))
     return json_answer(await api.in_thread(_folder_json, api, name))
 
 
@@ -118,13 +120,20 @@ async def get_pixels(call: Call) -> Response:
     asked = request_from_json(name, await call.json())
     _check_access(api, name)
     try:
-        asset = await api.services.layers.source.get_asset(name)
+        asset = await _find_image(api, name)
     except AssetNotFound:
         if api.is_local(name):
             await api.in_thread(_refuse_folder, api.tree, name)
         raise
     asked = replace(asked, asset_version=asset.version)
     return pixels_answer(asked, await call.pixels(asked))
+
+
+async def _find_image(api: Api, name: str) -> ImageAsset:
+    """Return an image; of a local one, as its file is at this moment and not a little before."""
+    if api.is_local(name):
+        return await anyio.to_thread.run_sync(api.tree.catalogue.find, name, 0.0)
+    return await api.services.layers.source.get_asset(name)
 
 
 def _refuse_folder(tree: Tree, name: str) -> None:
