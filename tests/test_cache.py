@@ -307,3 +307,16 @@ def test_a_flight_that_fails_at_once_is_an_error_of_the_one_who_asked() -> None:
                 await flights.join("key", broken)
 
     run(scenario)
+
+
+def test_what_alone_would_push_out_many_others_is_not_kept() -> None:
+    memory = MemoryCache(64 * 10**6, 60)
+    memory.put(REQUEST, bytes(2 * 10**6 - 1000))
+    assert memory.get(REQUEST) is not None
+    other = replace(REQUEST, asset_version="other")
+    memory.put(other, bytes(2 * 10**6))
+    assert memory.get(other) is None
+    # A tile fits a small cache too.
+    small = MemoryCache(3 * 10**6, 60)
+    small.put(REQUEST, bytes(900_000))
+    assert small.get(REQUEST) is not None

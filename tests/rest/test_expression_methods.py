@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from dataclasses import replace
@@ -18,6 +19,7 @@ from tests.rest.test_door import check_error
 from tests.serving import serve
 from tileserver.app import create_app
 from tileserver.config import Access
+from tileserver.earthengine.stack import Tuning
 from tileserver.expressions import loaded
 from tileserver.tiles import Tile, tile_grid
 from tileserver.wire import grid_to_json
@@ -182,6 +184,22 @@ def test_what_may_not_be_read_may_not_be_computed_from(served: Served, tmp_path:
         assert make(one, "thumbnails", expression=EXPRESSION, fileFormat="NPY", grid=SMALL)
         answer = one.post("/v1/projects/p/maps", json={"expression": BYTES})
         check_error(answer, 400, "INVALID_ARGUMENT", "bytes' not found")
+
+
+class Slow(FewFunctions):
+    """Never gets done."""
+
+    async def value(self, expression: str) -> Any:
+        await asyncio.sleep(3600)
+
+
+def test_what_takes_too_long_is_refused_in_earth_engine_s_words(
+    served: Served, tmp_path: Path
+) -> None:
+    config = config_of(served.folder, tmp_path)
+    with serve(create_app(config, tuning=Tuning(deadline_s=0.3), compute=Slow)) as url:
+        answer = httpx.post(f"{url}/v1/projects/p/value:compute", json={"expression": BYTES})
+    check_error(answer, 400, "INVALID_ARGUMENT", "Computation timed out.")
 
 
 def test_without_a_computer_no_algorithms_are_there(served: Served, tmp_path: Path) -> None:

@@ -39,6 +39,14 @@ def test_initialize_works_with_any_project_and_in_a_moment(
         official.Reset()
 
 
+def test_no_credentials_are_needed(served: Served) -> None:
+    official.Initialize(None, url=served.url, project="localhost")
+    try:
+        assert official.data.getAsset(SCENE)["type"] == "IMAGE"
+    finally:
+        official.Reset()
+
+
 def test_a_token_makes_no_difference(served: Served) -> None:
     token = google.oauth2.credentials.Credentials("any-token")  # type: ignore[no-untyped-call]
     official.Initialize(token, url=served.url, project="localhost")
