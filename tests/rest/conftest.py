@@ -31,6 +31,12 @@ class Served(NamedTuple):
     folder: Path
 
 
+@pytest.fixture(autouse=True)
+def _nothing_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse at once what the official client looks up elsewhere, a list of old assets."""
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of rasters, some of them in collections.

@@ -33,7 +33,6 @@ def test_initialize_works_with_any_project_and_in_a_moment(
     took_s = time.perf_counter() - started_s
     try:
         assert official.data.getAsset(SCENE)["id"] == SCENE
-        # The client looks for a list of deprecated assets elsewhere, and does without.
         assert took_s < 1
     finally:
         official.Reset()
