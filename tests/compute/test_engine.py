@@ -16,9 +16,8 @@ import pytest
 import rasterio
 from PIL import Image
 
-from tests.compute.conftest import GRID, HOME, SCENE, SIDE, Evaluator, scene_values
+from tests.compute.conftest import GRID, HOME, SCENE, SIDE, Evaluator, scene_values, world_of
 from tests.rasterfiles import noise, write_raster
-from tileserver.catalogue import Catalogue, Root
 from tileserver.compute.engine import Computing
 from tileserver.compute.world import LocalWorld
 from tileserver.errors import AssetNotFound, InvalidRequest, RequestTooLarge
@@ -30,7 +29,6 @@ from tileserver.pixels import (
     Range,
     VisualizationOptions,
 )
-from tileserver.rasters import LocalRasters
 
 PLAIN = to_text(loaded(SCENE))
 
@@ -106,7 +104,7 @@ def test_a_missing_asset_is_said_in_earth_engines_words(evaluator: Evaluator) ->
 
 
 def test_what_may_not_be_read_is_not_there(world: LocalWorld) -> None:
-    shut = Computing(LocalWorld(world.rasters, lambda name: not name.endswith("scene")))
+    shut = Computing(LocalWorld(world.rasters, world.tree, lambda name: not name.endswith("scene")))
     with pytest.raises(InvalidRequest, match="not found"):
         shut.pixels(request())
 
@@ -116,7 +114,7 @@ def test_a_replaced_file_changes_the_version_and_the_pixels(tmp_path: Path) -> N
     text = to_text(loaded(SCENE))
 
     def read() -> tuple[str, bytes]:
-        computing = Computing(LocalWorld(LocalRasters(Catalogue([Root(str(tmp_path))]))))
+        computing = Computing(world_of(tmp_path))
         version = asyncio.run(computing.version(text))
         asked = request(text, file_format=ImageFileFormat.NPY, asset_version=version)
         return version, computing.pixels(asked)
