@@ -21,6 +21,7 @@ from tileserver.app import create_app
 from tileserver.config import Access, ApiSettings, Config, EarthEngineSettings, RasterFolder
 
 SCENE = f"{PREFIX}/scene"
+DEEP = ["inner", "later"]
 NPY = {"fileFormat": "NPY", "grid": {"dimensions": {"width": 5, "height": 4}}}
 THEIRS = {"authorization": "Bearer of-the-client", "x-goog-user-project": "theirs"}
 
@@ -36,7 +37,7 @@ class Behind(NamedTuple):
 def rasters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("remote")
     (path / "deep").mkdir()
-    for name in ("scene", "other", "deep/inner"):
+    for name in ("scene", "other", "deep/inner", "deep/later"):
         write_raster(path / f"{name}.tif", noise(1, 100, 100), overviews=())
     return path
 
@@ -104,15 +105,24 @@ def test_what_may_not_be_read_is_not_asked_for(behind: Behind) -> None:
     assert behind.engine.seen == []
 
 
-def test_lists_of_earth_engine_hold_what_may_be_read(behind: Behind) -> None:
-    page = behind.client.get(f"/v1/{PREFIX}/deep:listAssets").json()
-    assert [each["name"] for each in page["assets"]] == [f"{PREFIX}/deep/inner"]
+@pytest.mark.parametrize(
+    "region",
+    ['{"type": "Point", "coordinates": [1, 2]}', "{'type': 'Point', 'coordinates': [1, 2]}"],
+)
+def test_lists_of_earth_engine_hold_what_may_be_read(
+    behind: Behind, allowed: tuple[str, ...] | None, region: str
+) -> None:
+    # What holds what may be read is listed only if a pattern allows all that is in it.
+    for parent, all_names in ((PREFIX, ["deep", "other", "scene"]), (f"{PREFIX}/deep", DEEP)):
+        page = behind.client.get(f"/v1/{parent}:listAssets").json()
+        names = [each["name"].removeprefix(f"{parent}/") for each in page.get("assets", [])]
+        assert names == ([] if allowed and parent == PREFIX else all_names)
     images = behind.client.get(
         f"/v1alpha/{PREFIX}/deep:listImages",
         params={
             "filter": "(CLOUD < 5)",
             "startTime": "2020-01-01T00:00:00Z",
-            "region": '{"type": "Point", "coordinates": [1, 2]}',
+            "region": region,
             "pageSize": 1,
         },
     ).json()
@@ -123,6 +133,15 @@ def test_lists_of_earth_engine_hold_what_may_be_read(behind: Behind) -> None:
         "intersects(\"{'type': 'Point', 'coordinates': [1, 2]}\") AND "
         "(( properties.CLOUD < 5 ))",
     }
+
+
+def test_pages_of_earth_engine_follow_each_other(behind: Behind) -> None:
+    first = behind.client.get(f"/v1/{PREFIX}/deep:listAssets?pageSize=1&view=BASIC").json()
+    query = {"pageSize": "1", "pageToken": first["nextPageToken"]}
+    second = behind.client.get(f"/v1/{PREFIX}/deep:listAssets", params=query).json()
+    found = [each["name"] for page in (first, second) for each in page["assets"]]
+    assert found == [f"{PREFIX}/deep/inner", f"{PREFIX}/deep/later"]
+    assert "nextPageToken" not in second
 
 
 def test_local_assets_are_answered_without_earth_engine(behind: Behind) -> None:

@@ -93,7 +93,7 @@ def _remote_query(query: Mapping[str, str]) -> dict[str, str]:
         if query.get(name)
     ]
     if query.get("region"):
-        region = json.dumps(json.loads(query["region"])).replace('"', "'")
+        region = json.dumps(json.loads(query["region"].replace("'", '"'))).replace('"', "'")
         parts.append(f'intersects("{region}")')
     if query.get("filter"):
         parts.append(f"({with_prefixes(query['filter'])})")

@@ -36,8 +36,8 @@ class Page:
     """Which page is wanted."""
 
     size: int
-    after: str
-    """The last name of the page before; empty for the first page."""
+    token: str
+    """`nextPageToken` of the page before; empty for the first page."""
     is_basic: bool
     tests: tuple[Test, ...] = ()
     """What images must pass; with any, folders are left out."""
@@ -60,7 +60,7 @@ def read_page(query: Mapping[str, str], only_images: bool = False) -> Page:
         tests += [time_filter(start, end)] if start or end else []
         tests += [region_filter(query["region"])] if query.get("region") else []
     size = _page_size(query.get("pageSize", ""), MAX_BASIC_PAGE if is_basic else MAX_PAGE)
-    return Page(size, _after(query.get("pageToken", "")), is_basic, tuple(tests), only_images)
+    return Page(size, query.get("pageToken", ""), is_basic, tuple(tests), only_images)
 
 
 def _page_size(text: str, most: int) -> int:
@@ -75,6 +75,7 @@ def _page_size(text: str, most: int) -> int:
 
 
 def _after(token: str) -> str:
+    """Return the last name of the page before."""
     try:
         return base64.b64decode(token.encode("ascii"), b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
@@ -94,13 +95,13 @@ def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[st
 
     Raises:
         AssetNotFound: there is no such folder or collection.
-        InvalidRequest: it is an image.
+        InvalidRequest: it is an image, or the page's token is none of ours.
     """
     if tree.is_image(parent) and may_read(parent) and not tree.children(parent):
         raise InvalidRequest(f"Asset {parent!r} is an IMAGE, expected a folder or a collection.")
     if not is_root(parent) and not is_seen(tree, tree.folder(parent), may_read):
         raise AssetNotFound(parent)
-    wanted = _wanted(tree, parent, page, may_read)
+    wanted = _wanted(tree, parent, page, may_read, _after(page.token))
     found: list[dict[str, Any]] = []
     last = ""
     answer: dict[str, Any] = {}
@@ -121,11 +122,11 @@ def is_seen(tree: Tree, folder: Folder, may_read: MayRead) -> bool:
 
 
 def _wanted(
-    tree: Tree, parent: str, page: Page, may_read: MayRead
+    tree: Tree, parent: str, page: Page, may_read: MayRead, after: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     for child in tree.children(parent):
         name = child if isinstance(child, str) else child.name
-        if name <= page.after:
+        if name <= after:
             continue
         members = (
             _image(tree, child, page, may_read)
