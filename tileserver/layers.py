@@ -67,6 +67,8 @@ class LayerDefinition:
     maxzoom: int | None = None
     is_visible: bool = True
     class_names: tuple[str, ...] = ()
+    tiles_per_side: int | None = None
+    """Of the blocks in which Earth Engine is asked; None is the server's own."""
     computed: Computed | None = None
     """What to compute, if it is no stored image; asset_name is then one made up for it."""
 
@@ -139,6 +141,7 @@ class Layer:
             workload_tag=workload_tag(self.name),
             asset_version=self.asset.version,
             expression=self.definition.expression,
+            tiles_per_side=self.definition.tiles_per_side,
         )
 
 

@@ -131,11 +131,13 @@ class _Metadata:
 
 
 def _terms(assets: EarthAssets, request: PixelRequest) -> Terms:
-    """Return what is known of a request's asset, for asking in blocks."""
+    """Return what is known of a request's asset and layer, for asking in blocks."""
     asset = assets.known(request.asset_id)
     if asset is None:
-        return Terms()
-    return Terms(pixel_type=pixel_type(asset, request), covers=lambda grid: _covers(asset, grid))
+        return Terms(request.tiles_per_side)
+    return Terms(
+        request.tiles_per_side, pixel_type(asset, request), lambda grid: _covers(asset, grid)
+    )
 
 
 def _covers(asset: ImageAsset, grid: PixelGrid) -> bool:
