@@ -19,7 +19,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "wire projections render expressions",
         "earthengine.credentials earthengine.breaker earthengine.retries",
         "geotiff png legend styles assets ingest.mosaics settings.layers disconnects",
-        "encoders footprints statistics ingest.cogs earthengine.bodies config engines",
+        "encoders scanlines footprints statistics ingest.cogs earthengine.bodies config engines",
         "grids sampling parameters catalogue ingest.order earthengine.blocks",
         "windows layers",
         "earthengine.assets earthengine.client earthengine.masks",
@@ -41,7 +41,7 @@ HOMES = {
     "starlette": {"responses", "disconnects", "page", "endpoints", "app"},
     "uvicorn": {"serving"},
     "click": {"cli"},
-    "isal": {"earthengine.bodies", "png"},
+    "isal": {"earthengine.bodies", "png", "scanlines"},
     "PIL": {"earthengine.blocks", "colors", "earthengine.client", "encoders"},
     "rasterio": {
         "assets",

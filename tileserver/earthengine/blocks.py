@@ -19,6 +19,7 @@ from tileserver.errors import RequestTooLarge, UpstreamError
 from tileserver.pixels import ImageFileFormat, PixelGrid, check_limits
 from tileserver.png import write_png
 from tileserver.render import Picture
+from tileserver.scanlines import read_plain_png
 from tileserver.tiles import Tile, tile_grid
 
 _MAX_NPY_HEADER = 1 << 16
@@ -120,6 +121,9 @@ def read_png(body: bytes, grid: PixelGrid) -> NDArray[np.uint8]:
     Raises:
         UpstreamError: it is no PNG, is damaged, or is of another size or depth.
     """
+    plain = read_plain_png(body, grid.width, grid.height)
+    if plain is not None:
+        return plain
     try:
         with Image.open(io.BytesIO(body), formats=("PNG",)) as image:
             # Before a pixel is decoded, so that no bomb goes off.
