@@ -15,7 +15,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "settings.kinds colormaps ingest.pyramids earthengine.upstream",
         "settings.fields pixels",
         "settings.environment settings.file geojson colors tfrecord tiles cache datasets",
-        "earthengine.limits earthengine.tokens",
+        "earthengine.limits earthengine.tokens earthengine.connections",
         "wire projections render expressions",
         "earthengine.credentials earthengine.breaker earthengine.retries",
         "geotiff png legend styles assets ingest.mosaics settings.layers disconnects",
@@ -64,7 +64,7 @@ HOMES = {
         "earthengine.tokens",
     },
     "tomllib": {"settings.kinds", "settings.file"},
-    "httpx": {"earthengine.client", "earthengine.tokens"},
+    "httpx": {"earthengine.client", "earthengine.connections", "earthengine.tokens"},
     "google": {"earthengine.credentials", "earthengine.tokens"},
 }
 """The only modules that may import a library."""

@@ -14,7 +14,8 @@ from tileserver.cache import Cached, MemoryCache, Refusals
 from tileserver.config import EarthEngineSettings
 from tileserver.earthengine.assets import POLL_S, EarthAssets
 from tileserver.earthengine.breaker import Breaker, Guarded
-from tileserver.earthengine.client import EarthEngine, make_client
+from tileserver.earthengine.client import EarthEngine
+from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.credentials import find_credentials
 from tileserver.earthengine.limits import Limited, worker_share
 from tileserver.earthengine.metatile import Metatiled, Terms
