@@ -6,14 +6,12 @@ asked once however many of its tiles are wanted, and all that it holds goes into
 ends where the pyramid and the asset's footprint end, and it is halved until it fits the limits
 of getPixels; a block too complex for Earth Engine is asked again in smaller ones.
 
-A tile asked alone (a link, a preview) brings its block too. Measured on two cores against a
-stand-in of 300 ms and 4 ms for each 256x256, with noisy RGB of 1.7 MB a block: it takes 400 ms so
-and 308 ms by itself. To tell it from the first tile of a view, that one would have to wait for a
-second; tried with 10 ms, and on a busy machine the second came later, a request too many for the
-view. So a lone tile is 0.1 s slower, a quota is never spent twice, and a layer whose tiles are
-looked at one by one is given blocks of one tile. To decode, cut and encode a block takes 27 ms in
-a thread. A cold view of 54 tiles takes 0.53 s instead of 0.71 s, five at once 1.2 s instead of
-2.4 s; with ten requests at once 0.53 s instead of 1.87 s.
+A tile asked alone (a link, a preview) brings its block too: against a stand-in of 300 ms and 4 ms
+for each 256x256 it takes 0.39 s so and 0.31 s by itself. To tell it from the first tile of a view,
+that one would have to wait for a second; tried with 10 ms, and on a busy machine the second came
+later, a request too many for the view. So a quota is never spent twice, and a layer whose tiles
+are looked at one by one is given blocks of one tile. What a view gains is measured in
+tests/benchmarks/earth.py.
 """
 
 from __future__ import annotations
