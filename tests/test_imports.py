@@ -30,7 +30,7 @@ HOMES = {
     "ee": {"pytest_plugin"},
     "pytest": {"pytest_plugin"},
     "click": {"cli"},
-    "isal": {"earthengine.bodies", "png"},
+    "isal": {"earthengine.bodies", "png", "scanlines"},
     "PIL": {"earthengine.blocks", "colors", "earthengine.client", "encoders"},
     "rasterio": {
         "compute.algorithms.clips",
@@ -49,7 +49,7 @@ HOMES = {
         "earthengine.client",
         "endpoints",
         "layers",
-        "earthengine.metatile",
+        "earthengine.cutting",
         "rasters",
         "rest.asset_methods",
         "rest.calls",
@@ -58,7 +58,7 @@ HOMES = {
     },
     "shapely": {"compute", "rest.geometries"},
     "tomllib": {"settings.kinds", "settings.file"},
-    "httpx": {"earthengine.client", "earthengine.tokens"},
+    "httpx": {"earthengine.client", "earthengine.connections", "earthengine.tokens"},
     "google": {"pytest_plugin", "earthengine.credentials", "earthengine.tokens"},
 }
 """The only modules that may import a library, or folders of which any may."""

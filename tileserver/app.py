@@ -223,4 +223,5 @@ def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> L
         maxzoom=settings.maxzoom,
         is_visible=settings.visible,
         class_names=settings.class_names,
+        tiles_per_side=settings.tiles_per_side,
     )

@@ -161,7 +161,9 @@ class Cached:
 
     async def _fetch(self, request: PixelRequest) -> bytes:
         body = await self.source.get_pixels(request)
-        self.memory.put(request, body)
+        # Who cuts tiles out of blocks has put it there already.
+        if self.memory.get(request) is not body:
+            self.memory.put(request, body)
         return body
 
     async def _fetch_again(self, request: PixelRequest, stale: bytes) -> bytes:

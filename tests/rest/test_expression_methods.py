@@ -193,7 +193,7 @@ def test_what_takes_too_long_is_refused_in_earth_engine_s_words(
     body = {
         "expression": {"result": "0", "values": values},
         "fileFormat": "NPY",
-        "grid": {"dimensions": {"width": 2000, "height": 2000}},
+        "grid": {"dimensions": {"width": 1500, "height": 1500}},
     }
     with serve(create_app(config, tuning=Tuning(deadline_s=0.3))) as url:
         answer = httpx.post(f"{url}/v1/projects/p/image:computePixels", json=body)

@@ -173,6 +173,7 @@ def test_every_member_of_a_layer_is_read(load: Load) -> None:
     minzoom = 2
     maxzoom = 14
     visible = false
+    tiles_per_side = 8
     class_names = ["low", "high, very"]
     """
     assert load(toml).layers == (
@@ -189,6 +190,7 @@ def test_every_member_of_a_layer_is_read(load: Load) -> None:
             gamma=1.2,
             opacity=0.0,
             minzoom=2,
+            tiles_per_side=8,
             maxzoom=14,
             visible=False,
             class_names=("low", "high, very"),

@@ -14,7 +14,8 @@ from tileserver.cache import Cached, MemoryCache, Refusals
 from tileserver.config import EarthEngineSettings
 from tileserver.earthengine.assets import POLL_S, EarthAssets
 from tileserver.earthengine.breaker import Breaker, Guarded
-from tileserver.earthengine.client import EarthEngine, make_client
+from tileserver.earthengine.client import EarthEngine
+from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.credentials import find_credentials
 from tileserver.earthengine.limits import Limited, worker_share
 from tileserver.earthengine.metatile import Metatiled, Terms
@@ -148,11 +149,13 @@ class Catalog:
 
 
 def _terms(assets: EarthAssets, request: PixelRequest) -> Terms:
-    """Return what is known of a request's asset, for asking in blocks."""
+    """Return what is known of a request's asset and layer, for asking in blocks."""
     asset = assets.known(request.asset_id)
     if asset is None:
-        return Terms()
-    return Terms(pixel_type=pixel_type(asset, request), covers=lambda grid: _covers(asset, grid))
+        return Terms(request.tiles_per_side)
+    return Terms(
+        request.tiles_per_side, pixel_type(asset, request), lambda grid: _covers(asset, grid)
+    )
 
 
 def _covers(asset: ImageAsset, grid: PixelGrid) -> bool:
