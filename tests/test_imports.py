@@ -57,6 +57,7 @@ HOMES = {
         "earthengine.tokens",
     },
     "shapely": {"compute", "rest.geometries"},
+    "regex": {"compute.patterns"},
     "tomllib": {"settings.kinds", "settings.file"},
     "httpx": {"earthengine.client", "earthengine.connections", "earthengine.tokens"},
     "google": {"pytest_plugin", "earthengine.credentials", "earthengine.tokens"},
