@@ -23,6 +23,7 @@ from tileserver.compute.images import (
     Projection,
     stored_image,
 )
+from tileserver.compute.margins import ErrorMargin
 from tileserver.compute.nodes import Constant
 from tileserver.compute.pixeltypes import CASTS, PixelType, of_number
 from tileserver.compute.reducing import Reducer
@@ -282,6 +283,20 @@ def to_pixel_type(value: Any, context: Context) -> PixelType | None:
     return None
 
 
+def to_error_margin(value: Any, context: Context) -> ErrorMargin | None:
+    """Return an error margin, of a number so many metres."""
+    match value:
+        case ErrorMargin():
+            return value
+        case bool():
+            return None
+        case int() | float():
+            return ErrorMargin(value)
+        case Mapping() if isinstance(value.get("value"), int | float):
+            return ErrorMargin(value["value"])
+    return None
+
+
 def _only(kind: type) -> Callable[[Any, Context], Any]:
     return lambda value, context: value if isinstance(value, kind) else None
 
@@ -305,6 +320,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, Context], Any]] = {
     "List": to_list,
     "Dictionary": to_dictionary,
     "PixelType": to_pixel_type,
+    "ErrorMargin": to_error_margin,
     "Filter": _only(Filter),
     "Reducer": _only(Reducer),
     "Algorithm": _only(Function),

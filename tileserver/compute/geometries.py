@@ -7,7 +7,7 @@ given in; `geodesic` is carried along and told, and makes no difference to what 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class Geometry:
         Raises:
             InvalidRequest: part of it lies outside the domain of the CRS.
         """
-        moved = _moved(self.shape, self.projection.transform.apply)
+        moved = moved_shape(self.shape, self.projection.transform.apply)
         if crs_code == self.projection.crs_code:
             return moved
         west, south, east, north = moved.bounds if not moved.is_empty else (0.0,) * 4
@@ -61,17 +61,30 @@ class Geometry:
         def project(x: Any, y: Any) -> tuple[Any, Any]:
             return transform_points(self.projection.crs_code, crs_code, x, y)
 
-        found = _moved(fine, project)
+        found = moved_shape(fine, project)
         if not np.isfinite(shapely.get_coordinates(found)).all():
             raise InvalidRequest(f"The geometry reaches outside the domain of {crs_code[:60]}.")
         return found
+
+    def in_projection(self, projection: Projection) -> Geometry:
+        """Return the geometry in the pixels of a projection, its edges followed closely.
+
+        Raises:
+            InvalidRequest: part of it lies outside the domain of the CRS.
+        """
+        if projection == self.projection:
+            return self
+        moved = moved_shape(self.in_crs(projection.crs_code), projection.transform.inverse().apply)
+        return Geometry(moved, projection, self.geodesic)
 
     def in_degrees(self) -> BaseGeometry:
         """Return the shape in longitude and latitude."""
         return self.shape if self.projection == _DEGREES else self.in_crs(WGS84)
 
 
-def _moved(geometry: BaseGeometry, move: Callable[[Any, Any], tuple[Any, Any]]) -> BaseGeometry:
+def moved_shape(
+    geometry: BaseGeometry, move: Callable[[Any, Any], tuple[Any, Any]]
+) -> BaseGeometry:
     """Return a geometry with each (x, y) moved; `move` takes and gives arrays of shape (n,)."""
 
     def moved(points: Any) -> Any:
@@ -101,8 +114,64 @@ def make_geometry(
     if not is_finite:
         raise _bad_coordinates(kind, coordinates)
     if found.geom_type.endswith("Polygon") and not found.is_valid:
-        found = shapely.make_valid(found)
+        # Even-odd within a polygon; parts of several that overlap are one.
+        parts = [shapely.make_valid(part) for part in shapely.get_parts(found)]
+        found = shapely.union_all(parts) if len(parts) > 1 else parts[0]
     return Geometry(found, projection or _DEGREES, geodesic)
+
+
+def rectangle(
+    left: float,
+    low: float,
+    right: float,
+    high: float,
+    projection: Projection | None = None,
+    geodesic: bool | None = False,
+) -> Geometry:
+    """Return a rectangle, its ring counter-clockwise from the lower left corner."""
+    ring = [(left, low), (right, low), (right, high), (left, high), (left, low)]
+    return Geometry(shapely.Polygon(ring), projection or _DEGREES, geodesic)
+
+
+UNBOUNDED = rectangle(-180, -90, 180, 90)
+"""Of what lies everywhere."""
+
+
+def is_unbounded(geometry: Geometry) -> bool:
+    """Tell whether a geometry is the whole Earth."""
+    return geometry.projection == _DEGREES and bool(geometry.shape.equals(UNBOUNDED.shape))
+
+
+def collected(
+    geometries: Sequence[Geometry],
+    projection: Projection | None = None,
+    geodesic: bool | None = None,
+) -> Geometry:
+    """Return geometries as one, in the projection they share, else in degrees.
+
+    Points alone are a MultiPoint, and so with lines and areas; others a GeometryCollection.
+
+    Raises:
+        InvalidRequest: they have too many points.
+    """
+    shared = {each.projection for each in geometries}
+    target = projection or (shared.pop() if len(shared) == 1 else _DEGREES)
+    parts = [
+        part for each in geometries for part in shapely.get_parts(each.in_projection(target).shape)
+    ]
+    if sum(int(shapely.get_num_coordinates(part)) for part in parts) > MAX_POINTS:
+        raise InvalidRequest(f"A geometry has at most {MAX_POINTS} points.")
+    kinds = {part.geom_type for part in parts}
+    if len(kinds) == 1 and (make := _MULTIPLE.get(next(iter(kinds)))):
+        return Geometry(make(parts), target, geodesic)
+    return Geometry(shapely.GeometryCollection(parts), target, geodesic)
+
+
+_MULTIPLE: Mapping[str, Callable[[Sequence[Any]], BaseGeometry]] = {
+    "Point": shapely.MultiPoint,
+    "LineString": shapely.MultiLineString,
+    "Polygon": shapely.MultiPolygon,
+}
 
 
 def _bad_coordinates(kind: str, coordinates: object) -> InvalidRequest:
@@ -185,7 +254,7 @@ def area_m2(found: BaseGeometry) -> float:
         x = np.radians(lon) * _EARTH_RADIUS_M
         return x, np.sin(np.radians(lat)) * _EARTH_RADIUS_M
 
-    return float(_moved(fine, equal_area).area)
+    return float(moved_shape(fine, equal_area).area)
 
 
 def length_m(found: BaseGeometry) -> float:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SIGNATURE = re.compile(r"(?P<name>[\w.]+)\((?P<arguments>.*)\) -> (?P<returns>\w+)", re.DOTALL)
+_SIGNATURE = re.compile(r"(?P<name>[\w.]+)\((?P<arguments>.*)\) -> (?P<returns>[\w<>]+)", re.DOTALL)
 _ARGUMENT = re.compile(r"(?P<name>\w+): (?P<type>\w+)(?: = (?P<default>.+))?")
 _BETWEEN = re.compile(r",\s*(?=\w+: )")
 

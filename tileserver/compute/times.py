@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from tileserver.errors import InvalidRequest, shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_MILLIS = 253402300800000
-"""The year 10000."""
+MIN_MILLIS, MAX_MILLIS = -62135596800000, 253402300800000
+"""The years 1 and 10000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Date:
         Raises:
             InvalidRequest: there is no such zone, or no such year in the calendar.
         """
-        if not -62135596800000 <= self.millis < _MAX_MILLIS:
+        if not MIN_MILLIS <= self.millis < MAX_MILLIS:
             raise InvalidRequest(f"Date {self.millis:g} lies outside the years 1 to 9999.")
         return (_EPOCH + timedelta(milliseconds=self.millis)).astimezone(zone_of(zone))
 
