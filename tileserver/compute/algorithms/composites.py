@@ -247,10 +247,8 @@ def reduce_bands(image: Image, reducer: Reducer) -> Image:
             chosen = [image.bands[place] for place in output.takes]
         found = output.type_of(pixeltypes.union(band.type for band in chosen))
         node = piled(output, chosen, found)
-        is_alike = all(
-            b.projection == first.projection and b.extent == first.extent for b in chosen
-        )
-        place = (first.projection, first.extent) if is_alike else (DEFAULT_PROJECTION, None)
+        places = {(band.projection, band.extent) for band in chosen}
+        place = places.pop() if len(places) == 1 else (DEFAULT_PROJECTION, None)
         bands.append(Band(output.name, found, *place, node))
     return image.derived(bands)
 
