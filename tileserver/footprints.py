@@ -35,13 +35,18 @@ class Box(NamedTuple):
         )
 
 
-@lru_cache(maxsize=4096)
 def footprint(asset: ImageAsset, crs_code: str) -> tuple[Box, ...]:
     """Return boxes in a CRS that together hold the asset: two if it crosses the antimeridian.
 
     A little too large rather than too small, so that nothing outside need be looked at.
     """
-    box, margin_x, margin_y = _extent(asset.grid, crs_code)
+    return grid_boxes(asset.grid, crs_code)
+
+
+@lru_cache(maxsize=8192)
+def grid_boxes(grid: PixelGrid, crs_code: str) -> tuple[Box, ...]:
+    """Return boxes in a CRS that together hold a grid's pixels, as `footprint` does."""
+    box, margin_x, margin_y = _extent(grid, crs_code)
     box = Box(box.west - margin_x, box.south - margin_y, box.east + margin_x, box.north + margin_y)
     turn = period(crs_code)
     return (box,) if turn is None else _wrapped(box, turn)

@@ -15,6 +15,8 @@ class Filter:
 
     keeps: Callable[[Element], bool]
     name: str = "Filter"
+    depth: int = 0
+    """Filters within filters."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what getInfo tells of it."""

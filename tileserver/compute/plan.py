@@ -90,7 +90,7 @@ def compute(
     shape = (grid.height, grid.width)
     values = [np.zeros(shape, dtype) for dtype in dtypes]
     masks = [np.zeros(shape, np.float32) for _ in nodes]
-    for piece, place in _pieces(grid, PIECE_PX):
+    for piece, place in pieces(grid, PIECE_PX):
         for steps, part, inner in _fitting(nodes, piece, place):
             found = steps.run(read, budget)
             for target, mask, pixels in zip(values, masks, found, strict=True):
@@ -111,7 +111,7 @@ def _fitting(
         yield steps, grid, place
         return
     rows, columns = place
-    for part, (down, across) in _pieces(grid, max(fitting, _LEAST_PX)):
+    for part, (down, across) in pieces(grid, max(fitting, _LEAST_PX)):
         at = (_shifted(down, rows.start), _shifted(across, columns.start))
         yield _Steps(nodes, part), part, at
 
@@ -120,8 +120,8 @@ def _shifted(part: slice, by: int) -> slice:
     return slice(part.start + by, part.stop + by)
 
 
-def _pieces(grid: PixelGrid, most_px: int) -> Iterator[tuple[PixelGrid, tuple[slice, slice]]]:
-    """Yield rectangles that make up a grid, and their (rows, columns) in it."""
+def pieces(grid: PixelGrid, most_px: int) -> Iterator[tuple[PixelGrid, tuple[slice, slice]]]:
+    """Yield rectangles that make up a grid, at most so large, and their (rows, columns) in it."""
     side = max(1, int(most_px**0.5))
     width = min(grid.width, max(side, most_px // grid.height))
     height = min(grid.height, max(1, most_px // width))
@@ -153,8 +153,9 @@ class _Steps:
         self.steps: dict[Key, Step] = {}
         self.order: list[Key] = []
         self._lay_out([(node, grid) for node in nodes])
-        self.widest = max((len(step.needs) for step in self.steps.values()), default=0) + 4
         self._reads = self._grouped_reads()
+        self.order = self._in_turn()
+        self.widest = max((len(step.needs) for step in self.steps.values()), default=0) + 4
 
     def _lay_out(self, wanted: Sequence[tuple[Node, PixelGrid]]) -> None:
         stack = [(node, grid, False) for node, grid in reversed(wanted)]
@@ -179,6 +180,33 @@ class _Steps:
             if isinstance(node, Read):
                 groups.setdefault((id(node.asset), key[1]), []).append(key)
         return groups
+
+    def _in_turn(self) -> list[Key]:
+        """Return the order with all that a read makes possible right after it.
+
+        The bands of an image are read at once; none of them waits for its turn among all other
+        images, so that what is held does not grow with their number.
+        """
+        waiting: dict[Key, list[Key]] = {}
+        missing: Counter[Key] = Counter()
+        for key in self.order:
+            needs = {(id(node), grid) for node, grid in self.steps[key].needs}
+            missing[key] = len(needs)
+            for need in needs:
+                waiting.setdefault(need, []).append(key)
+        found: dict[Key, None] = {}
+        for key in self.order:
+            ready = [key] if key not in found else []
+            if ready and isinstance(self.nodes[key], Read):
+                ready = self._reads[id(self.nodes[key].asset), key[1]][::-1]  # type: ignore[attr-defined]
+            while ready:
+                done = ready.pop()
+                found[done] = None
+                for each in waiting.get(done, ()):
+                    missing[each] -= 1
+                    if not missing[each]:
+                        ready.append(each)
+        return list(found)
 
     def run(self, read: Reader, budget: Budget) -> list[Pixels]:
         """Return the pixels of the nodes asked for."""
