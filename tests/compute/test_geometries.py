@@ -107,6 +107,18 @@ def test_an_image_of_a_constant_is_everywhere(ee: ModuleType, evaluator: Evaluat
     assert evaluator.value(ee.Image(SCENE).geometry().isUnbounded()) is False
 
 
+def test_an_image_without_a_footprint_lies_where_its_bands_do(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    bare = ee.Image(ee.Image(SCENE).set("system:footprint", None))
+    found = bare.geometry()
+    assert evaluator.value(found.isUnbounded()) is False
+    apart = found.symmetricDifference(ee.Image(SCENE).geometry(), 1).area(1)
+    assert evaluator.value(apart) < 0.03 * (30 * SIDE) ** 2
+    everywhere = bare.addBands(ee.Image(1)).geometry()
+    assert evaluator.value(everywhere.isUnbounded()) is True
+
+
 def test_areas_and_lengths_are_metres_on_a_sphere(ee: ModuleType, evaluator: Evaluator) -> None:
     box = ee.Geometry.Rectangle([0, 0, 2, 2], None, False)
     degree = math.radians(1) * RADIUS
