@@ -40,7 +40,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "compute.algorithms.projections",
         "compute.algorithms.dates",
         "compute.algorithms.geometries compute.algorithms.shapes",
-        "compute.algorithms.features",
+        "compute.algorithms.features compute.algorithms.coverings",
         "compute.algorithms.dictionaries",
         "compute.algorithms.numbers compute.algorithms.pixels",
         "compute.algorithms.texts compute.algorithms.lists",
@@ -86,6 +86,7 @@ HOMES = {
         "earthengine.tokens",
     },
     "shapely": {
+        "compute.algorithms.coverings",
         "compute.algorithms.geometries",
         "compute.algorithms.shapes",
         "compute.coercion",

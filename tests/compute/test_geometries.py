@@ -239,6 +239,20 @@ def test_a_centroid_lies_in_the_middle(ee: ModuleType, evaluator: Evaluator) -> 
     assert found["coordinates"] == pytest.approx([1, 1], abs=1e-3)
 
 
+def test_a_geometry_is_covered_with_the_cells_of_a_grid(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    proj = ee.Projection("EPSG:32612")
+    box = ee.Geometry.Rectangle([300050, 4000050, 300250, 4000150], proj, False)
+    found = evaluator.value(box.coveringGrid(proj, 100))
+    assert found["type"] == "FeatureCollection"
+    assert len(found["features"]) == 3 * 2
+    cells = shapely.union_all([shape(each["geometry"]) for each in found["features"]])
+    assert cells.bounds == (3000, 40000, 3003, 40002)
+    with pytest.raises(InvalidRequest, match="The grid is too fine"):
+        evaluator.value(box.coveringGrid(proj, 0.001))
+
+
 def test_edges_are_called_geodesic_where_nothing_is_said(
     ee: ModuleType, evaluator: Evaluator
 ) -> None:

@@ -6,6 +6,7 @@ Each registers itself with `registry.algorithm`; importing this package imports 
 from tileserver.compute.algorithms import arithmetic as arithmetic
 from tileserver.compute.algorithms import bands as bands
 from tileserver.compute.algorithms import casts as casts
+from tileserver.compute.algorithms import coverings as coverings
 from tileserver.compute.algorithms import dates as dates
 from tileserver.compute.algorithms import dictionaries as dictionaries
 from tileserver.compute.algorithms import features as features
