@@ -20,8 +20,8 @@ GEOMETRIES = (
         {"type": "Point", "coordinates": [-121.5, 38]},
     ),
     Value(
-        "a rectangle's corners",
-        lambda ee: ee.Geometry.Rectangle([0, 1, 2, 3]).coordinates(),
+        "corners",
+        lambda ee: ee.Geometry.LineString([[0, 1], [2, 3]]).bounds().coordinates(),
         [[[0, 1], [2, 1], [2, 3], [0, 3], [0, 1]]],
     ),
     Value(
@@ -91,6 +91,11 @@ LISTS = (
     Value("sort and slice", lambda ee: ee.List([3, 1, 2]).sort().slice(1), [2, 3]),
     Value("zip", lambda ee: ee.List([1, 2]).zip(ee.List(["a", "b"])), [[1, "a"], [2, "b"]]),
     Value("reduce", lambda ee: ee.List([1, 2, 6]).reduce(ee.Reducer.mean()), 3),
+    Value(
+        "reduce pairs",
+        lambda ee: ee.List([[1, 3], [2, 5], [3, 7]]).reduce(ee.Reducer.linearFit()),
+        {"scale": 2.0, "offset": 1.0},
+    ),
     Value("get from behind", lambda ee: ee.List([1, 2, 3]).get(-1), 3),
 )
 DICTIONARIES = (

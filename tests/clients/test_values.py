@@ -16,7 +16,7 @@ from tests.clients.values import COLLECTIONS, IMAGES, NORTH, REGIONS, UTM, WEST,
 ALL = (*IMAGES, *COLLECTIONS, *REGIONS, *EXACT)
 
 
-def named(values: tuple[Value, ...]) -> Any:
+def named(values: tuple[Value, ...]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("value", values, ids=[value.name for value in values])
 
 

@@ -58,7 +58,7 @@ def reduced(
 
     def build(ee: ModuleType) -> Any:
         chosen = getattr(ee.Reducer, reducer)() if isinstance(reducer, str) else reducer(ee)
-        image = ee.Image(asset).select(list(band) or [0])
+        image = ee.Image(asset).select(list(band)) if band else ee.Image(asset)
         return image.reduceRegion(reducer=chosen, geometry=box(ee, 10, 20, 50, 40), scale=30)
 
     return build
@@ -231,7 +231,7 @@ REGIONS = (
     Value(
         "median",
         reduced("median", HEIGHTS),
-        {"elevation": float(np.ma.median(part(HIGH)))},
+        {"elevation": float(np.median(part(HIGH).compressed()))},
     ),
     Value("count of what is not masked", reduced("count", HOLES), {"b1": part(HOLE).count()}),
     Value(
