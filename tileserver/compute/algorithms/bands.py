@@ -71,8 +71,8 @@ def _matching(image: Image, selector: Any) -> list[Band]:
         found = [band for band in image.bands if pattern.fullmatch(band.id)]
     if not found:
         raise InvalidRequest(
-            f"Pattern '{selector[:80]}' did not match any bands. Available bands: "
-            f"[{', '.join(image.band_ids[:20])}]."
+            f"Band pattern '{selector[:80]}' did not match any bands. Available bands: "
+            f"[{', '.join(image.band_ids[:20])}]"
         )
     return found
 
