@@ -127,7 +127,9 @@ def write_all(top: Path) -> None:
 
 
 def _write_s2(folder: Path) -> None:
-    (folder / "collection.json").write_text("{}")
+    # What public collections have, and those who look for images by time ask for.
+    years = [millis(datetime(year, 1, 1, tzinfo=UTC)) for year in (2015, 2026)]
+    (folder / "collection.json").write_text(json.dumps({"properties": {"date_range": years}}))
     for seed, (index, start, clouds, east_m) in enumerate(S2_IMAGES):
         # The best one ends a little before the grid of the example does.
         height, width = (800, 700) if index == S2_BEST else (100, 300)
