@@ -174,6 +174,8 @@ def nearest(left: Geometry, right: Geometry, projection: Projection | None) -> B
     if a.is_empty or b.is_empty:
         raise InvalidRequest("The geometry is empty.")
     line = shapely.shortest_line(a, b)
+    if line is None:
+        raise InvalidRequest("The geometries have no distance.")
     if projection is not None or line.length == 0:
         return line
     # Degrees of longitude are shorter than those of latitude: find it again in metres.
