@@ -169,7 +169,7 @@ def test_a_thousand_requests_for_one_cold_tile_read_the_raster_once(
 
     async def scenario() -> None:
         rasters = LocalRasters(Catalogue([Root(str(path))]))
-        pixels = cached(rasters, max_bytes=10**7)
+        pixels = cached(rasters, max_bytes=10**8)
         bodies = await asyncio.gather(*(pixels.get_pixels(REQUEST) for _ in range(1000)))
         assert len(lent) == 1
         assert len(set(bodies)) == 1
@@ -307,3 +307,16 @@ def test_a_flight_that_fails_at_once_is_an_error_of_the_one_who_asked() -> None:
                 await flights.join("key", broken)
 
     run(scenario)
+
+
+def test_what_alone_would_push_out_many_others_is_not_kept() -> None:
+    memory = MemoryCache(64 * 10**6, 60)
+    memory.put(REQUEST, bytes(2 * 10**6 - 1000))
+    assert memory.get(REQUEST) is not None
+    other = replace(REQUEST, asset_version="other")
+    memory.put(other, bytes(2 * 10**6))
+    assert memory.get(other) is None
+    # A tile fits a small cache too.
+    small = MemoryCache(3 * 10**6, 60)
+    small.put(REQUEST, bytes(900_000))
+    assert small.get(REQUEST) is not None

@@ -26,7 +26,8 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from tests.loopback import Answer, Asked, Loopback, json_answer
-from tileserver.earthengine.client import EarthEngine, make_client
+from tileserver.earthengine.client import EarthEngine
+from tileserver.earthengine.connections import make_client
 from tileserver.errors import UpstreamError
 from tileserver.wire import request_from_params
 

@@ -162,10 +162,21 @@ def test_gamma_above_one_brightens(dtype: str) -> None:
 
 def test_a_mask_in_any_band_hides_the_pixel() -> None:
     valid = [[[True, False, True]], [[True, True, True]], [[True, True, False]]]
-    picture = draw(bands_of(np.full((3, 1, 3), 7, np.uint8), valid), None)
+    bands = bands_of(np.full((3, 1, 3), 7, np.uint8), valid)
+    picture = draw(bands, VisualizationOptions((Range(0, 255),)))
     assert picture.alpha is not None
     assert picture.alpha.tolist() == [[255, 0, 0]]
     assert picture.color.tolist() == [[[7, 7, 7], [0, 0, 0], [0, 0, 0]]]
+
+
+def test_without_options_the_samples_of_the_other_bands_can_be_read_out() -> None:
+    valid = [[[True, False, True]], [[True, True, True]], [[True, True, False]]]
+    values = np.full((3, 1, 3), 7, np.float32)
+    values[1, 0, 0] = np.nan
+    picture = draw(bands_of(values, valid), None)
+    assert picture.alpha is not None
+    assert picture.alpha.tolist() == [[0, 0, 0]]
+    assert picture.color.tolist() == [[[7, 0, 7], [0, 7, 7], [7, 7, 0]]]
 
 
 def test_a_masked_grey_pixel_is_transparent_black() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from tileserver import endpoints
 from tileserver.access import Access
@@ -23,10 +25,14 @@ from tileserver.disconnects import ClientGone, timely
 from tileserver.earthengine.stack import Tuning, connect
 from tileserver.engines import EXPRESSIONS, Engines
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
+from tileserver.folders import Tree
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
 from tileserver.page import Page, page_folder
 from tileserver.rasters import LocalRasters
 from tileserver.responses import CommonHeaders, on_client_gone, on_crash, on_error, on_http_error
+from tileserver.rest.calls import Api
+from tileserver.rest.door import Door
+from tileserver.rest.graphs import Graphs, default_folder
 from tileserver.settings.layers import LayerSettings, computed_image
 from tileserver.styles import Style, parse_colors
 
@@ -48,6 +54,7 @@ def create_app(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUN
         ConfigError: the configuration cannot be served; says why.
     """
     stack = assemble(config, shown, tuning)
+    rest: list[BaseRoute] = [Door(stack.api, tuning.deadline_s)] if config.api.enabled else []
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
@@ -65,6 +72,7 @@ def create_app(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUN
             Route("/preview/{name:path}", timely(endpoints.preview, tuning.deadline_s)),
             Route("/legend/{layer:path}.svg", timely(endpoints.legend, tuning.deadline_s)),
             Route("/healthz", endpoints.healthz),
+            *rest,
             Mount("/", Page(directory=page_folder(), html=True)),
         ],
         middleware=[Middleware(CommonHeaders)],
@@ -86,6 +94,7 @@ class Stack:
     """Everything behind the routes."""
 
     services: endpoints.Services
+    api: Api
     credentials: str | None
     """Which Google credentials are used and whose, in words; None without Earth Engine."""
     close: Callable[[], Awaitable[None]]
@@ -106,19 +115,21 @@ def assemble(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED
     earth = None
     if config.earth_engine:
         earth = connect(config.earth_engine, memory, config.server.workers, tuning, computed)
+    tree = Tree(catalogue)
     access = Access(readable_assets(config, shown))
     remote = earth.rasters if earth else None
     # What a layer shows was chosen by who configured it, what an expression may read was not.
-    of_layers = remote or Computing(LocalWorld(rasters), computed=computed)
+    of_layers = remote or Computing(LocalWorld(rasters, tree), computed=computed)
     world = (
-        WiderWorld(rasters, remote, access.may_read)
+        WiderWorld(rasters, tree, remote, access.may_read)
         if remote
-        else LocalWorld(rasters, access.may_read)
+        else LocalWorld(rasters, tree, access.may_read)
     )
+    computing = Computing(world)
     engine = Engines(
         catalogue.prefixes,
         rasters,
-        Computing(world),
+        computing,
         remote,
         dict.fromkeys(computed, of_layers),
     )
@@ -130,12 +141,21 @@ def assemble(config: Config, shown: Sequence[Root] = (), tuning: Tuning = _TUNED
         tile_max_age_s=int(config.cache.ttl_s),
     )
 
+    api = Api(
+        services=services,
+        tree=tree,
+        local_prefixes=catalogue.prefixes,
+        computer=computing,
+        graphs=Graphs(Path(config.api.graphs) if config.api.graphs else default_folder(os.environ)),
+        remote=earth.catalog if earth else None,
+    )
+
     async def close() -> None:
         rasters.close()
         if earth:
             await earth.close()
 
-    return Stack(services, earth.credentials if earth else None, close)
+    return Stack(services, api, earth.credentials if earth else None, close)
 
 
 def readable_assets(config: Config, shown: Sequence[Root] = ()) -> Sequence[str] | None:
@@ -203,4 +223,5 @@ def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> L
         maxzoom=settings.maxzoom,
         is_visible=settings.visible,
         class_names=settings.class_names,
+        tiles_per_side=settings.tiles_per_side,
     )

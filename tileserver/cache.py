@@ -20,6 +20,10 @@ from tileserver.pixels import PixelRequest, PixelSource
 _ENTRY_BYTES = 1000
 """About what a key and the cache's own bookkeeping weigh beside the tile."""
 
+_SHARE = 32
+"""What alone is more than this part of the cache is not kept: one download, hundreds of tiles."""
+_ALWAYS_KEPT_BYTES = 1_000_000
+"""As large as tiles come; kept in a small cache too."""
 _RETRY_STALE_S = 10.0
 """After a failure a stale tile is served so long before its source is asked again."""
 _MAX_FAILED = 100_000
@@ -118,8 +122,9 @@ class MemoryCache:
         return None if entry is None else entry[0]
 
     def put(self, request: PixelRequest, body: bytes) -> None:
-        """Keep the pixels of a request, unless they alone are more than the cache may hold."""
-        if len(body) + _ENTRY_BYTES <= self._entries.maxsize:
+        """Keep the pixels of a request, unless they would push out too many others."""
+        most = min(self._entries.maxsize, max(self._entries.maxsize // _SHARE, _ALWAYS_KEPT_BYTES))
+        if len(body) + _ENTRY_BYTES <= most:
             self._entries[request] = body, self.clock() + self.ttl_s
 
 
@@ -156,7 +161,9 @@ class Cached:
 
     async def _fetch(self, request: PixelRequest) -> bytes:
         body = await self.source.get_pixels(request)
-        self.memory.put(request, body)
+        # Who cuts tiles out of blocks has put it there already.
+        if self.memory.get(request) is not body:
+            self.memory.put(request, body)
         return body
 
     async def _fetch_again(self, request: PixelRequest, stale: bytes) -> bytes:

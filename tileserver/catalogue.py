@@ -64,15 +64,17 @@ class Catalogue:
         """What the names of all assets begin with, one or the other; each ends in a slash."""
         return tuple({f"{root.prefix.rstrip('/')}/" for root in self.roots})
 
-    def known(self, name: str) -> ImageAsset | None:
+    def known(self, name: str, max_age_s: float | None = None) -> ImageAsset | None:
         """Return an asset that was looked at a moment ago, or None; never touches the disk."""
         entry = self._entries.get(name)
-        if entry and entry.asset and time.monotonic() - entry.checked_s < _RECHECK_S:
+        if max_age_s is None:
+            max_age_s = _RECHECK_S
+        if entry and entry.asset and time.monotonic() - entry.checked_s < max_age_s:
             return entry.asset
         return None
 
-    def find(self, name: str) -> ImageAsset:
-        """Return an asset as its file is now.
+    def find(self, name: str, max_age_s: float | None = None) -> ImageAsset:
+        """Return an asset as its file is now, or was less than `max_age_s` ago.
 
         Raises:
             AssetNotFound: there is none of that name.
@@ -83,7 +85,7 @@ class Catalogue:
             raise AssetNotFound(name)
         # Of many who ask at once one reads the file, and all get the same asset.
         with entry.lock:
-            if known := self.known(name):
+            if known := self.known(name, max_age_s):
                 return known
             version = _version(entry)
             if version is None:

@@ -157,6 +157,24 @@ class EarthEngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """[api]: the Earth Engine-compatible REST API."""
+
+    enabled: bool = field(
+        default=True,
+        metadata=setting(kinds.FLAG, "serve Earth Engine's REST API below /v1"),
+    )
+    graphs: str | None = field(
+        default=None,
+        metadata=setting(
+            kinds.FOLDER_PATH,
+            "folder of the maps and thumbnails that were handed out as URLs; "
+            "else tileserver/graphs in the user's state folder",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that can be set."""
 
@@ -166,6 +184,7 @@ class Config:
     )
     cache: CacheSettings = field(default=CacheSettings(), metadata=section(CacheSettings))
     access: Access = field(default=Access(), metadata=section(Access))
+    api: ApiSettings = field(default=ApiSettings(), metadata=section(ApiSettings))
     earth_engine: EarthEngineSettings | None = field(
         default=None, metadata=section(EarthEngineSettings)
     )

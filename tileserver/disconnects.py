@@ -40,18 +40,22 @@ async def while_connected(receive: Receive, call: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientGone: it did.
     """
-    task = asyncio.create_task(call)
-    gone = asyncio.create_task(_disconnected(receive))
+    asking = asyncio.current_task()
+    assert asking is not None
+    watch = asyncio.create_task(_cancel_when_gone(receive, asking))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        return task.result()
+        return await call
+    except asyncio.CancelledError:
+        # As `asyncio.timeout` tells its own cancelling from that of others.
+        if watch.done() and asking.uncancel() == 0:
+            raise ClientGone from None
+        raise
     finally:
-        gone.cancel()
-        task.cancel()
+        watch.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _cancel_when_gone(receive: Receive, asking: asyncio.Task[Any]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    # Here and not in a callback, which would run even when it has been too late for long.
+    asking.cancel()

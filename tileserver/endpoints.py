@@ -87,7 +87,7 @@ async def layer_list(request: Request) -> Response:
     parameters = parse_query(request.scope["query_string"], ("after", "limit"))
     limit = parse_side("limit", parameters, 1000) or 100
     found, after = await services.layers.page(parameters.get("after"), limit)
-    return json_response(request, documents.layer_page(_base_url(request), found, after, limit))
+    return json_response(request, documents.layer_page(base_url(request), found, after, limit))
 
 
 async def tilejson(request: Request) -> Response:
@@ -96,7 +96,7 @@ async def tilejson(request: Request) -> Response:
     # The tiles of the document are PNG: what cannot be drawn is refused here, not tile by tile.
     check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
-    return json_response(request, documents.tilejson(_base_url(request), layer, style))
+    return json_response(request, documents.tilejson(base_url(request), layer, style))
 
 
 async def info(request: Request) -> Response:
@@ -148,7 +148,7 @@ def _services(request: Request) -> Services:
     return services
 
 
-def _base_url(request: Request) -> str:
+def base_url(request: Request) -> str:
     """Return where the server is reached, as it was told or as the client says."""
     public_url = _services(request).public_url
     if public_url is not None:

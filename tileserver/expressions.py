@@ -187,7 +187,17 @@ def read_expression(content: bytes) -> Node:
         document = json.loads(document) if isinstance(document, str) else document
     except (ValueError, RecursionError):
         raise InvalidRequest("expected JSON, as ee.Image.serialize() writes it") from None
+    return parse_expression(document)
+
+
+def parse_expression(document: object) -> Node:
+    """Return the expression in parsed JSON.
+
+    Raises:
+        InvalidRequest: it is none; says what there is instead.
+    """
     _check(document)
+    assert isinstance(document, dict)
     return {"result": document["result"], "values": document["values"]}
 
 

@@ -68,6 +68,8 @@ class LayerDefinition:
     maxzoom: int | None = None
     is_visible: bool = True
     class_names: tuple[str, ...] = ()
+    tiles_per_side: int | None = None
+    """Of the blocks in which Earth Engine is asked; None is the server's own."""
     computed: Computed | None = None
     """What to compute, if it is no stored image; asset_name is then one made up for it."""
 
@@ -115,8 +117,7 @@ class Layer:
     @property
     def version(self) -> str:
         """A token that changes whenever the pixels or the style do."""
-        text = f"{self.asset.name} {self.asset.version} {self.style}"
-        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        return _version(self.asset.name, self.asset.version, self.style)
 
     def shows(self, grid: PixelGrid) -> bool:
         """Tell whether any of the asset may lie on a grid."""
@@ -140,7 +141,14 @@ class Layer:
             workload_tag=workload_tag(self.name),
             asset_version=self.asset.version,
             expression=self.definition.expression,
+            tiles_per_side=self.definition.tiles_per_side,
         )
+
+
+@lru_cache(maxsize=4096)
+def _version(asset_name: str, asset_version: str, style: Style) -> str:
+    text = f"{asset_name} {asset_version} {style}"
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 @lru_cache(maxsize=4096)
@@ -251,6 +259,7 @@ class Layers:
         return Style(bands, lows, highs)
 
 
+@lru_cache(maxsize=4096)
 def workload_tag(layer_name: str) -> str | None:
     """Return a layer's name as Earth Engine's accounting takes it, or None if nothing is left.
 

@@ -209,6 +209,9 @@ class PixelRequest:
     """The state of the asset that is meant, so that caches never mix two; not on the wire."""
     expression: str | None = None
     """What to compute instead of reading the asset: Earth Engine's expression, as JSON."""
+    tiles_per_side: int | None = field(default=None, compare=False)
+    """Tiles on one side of the blocks in which Earth Engine is asked, as the layer has it; changes
+    no pixel, and is not on the wire. None is the server's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Picture:
     color: NDArray[np.uint8]
     """Grey of shape (height, width), or red, green, blue of shape (height, width, 3).
 
-    Zero where alpha is zero, so that hidden pixels cost next to nothing.
+    Zero where alpha is zero, so that hidden pixels cost next to nothing; but without options
+    a channel is zero only where its own band is masked.
     """
     alpha: NDArray[np.uint8] | None
     """Shape (height, width), 255 is opaque; None when every pixel is."""
@@ -74,7 +75,11 @@ def draw(bands: BandArrays, options: VisualizationOptions | None) -> Picture:
     alpha = opaque * np.uint8(opacity * 255 + 0.5)
     if bands.alpha is not None:
         alpha = (opaque * (bands.alpha * opacity) + 0.5).astype(np.uint8)
-    _blacken(color, alpha > 0)
+    if draws(options):
+        _blacken(color, alpha > 0)
+    else:
+        # GDAL reads samples out of such a picture: those of a band outlive the mask of another.
+        _blacken(color, *map(_finite, bands.values, bands.valid))
     return Picture(color, alpha)
 
 
@@ -174,17 +179,21 @@ def _color(values: NDArray[Any], shades: Sequence[_Shade]) -> NDArray[np.uint8]:
 def _drawable(bands: BandArrays) -> NDArray[np.bool_]:
     """Return where every band has a finite value, shape (height, width)."""
     drawable: NDArray[np.bool_] = np.logical_and.reduce(bands.valid, axis=0)
-    if bands.values.dtype.kind == "f":
-        for values in bands.values:
-            drawable &= np.isfinite(values)
+    for values in bands.values:
+        drawable = _finite(values, drawable)
     return drawable
 
 
-def _blacken(color: NDArray[np.uint8], shown: NDArray[np.bool_]) -> None:
+def _finite(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return valid & np.isfinite(values) if values.dtype.kind == "f" else valid
+
+
+def _blacken(color: NDArray[np.uint8], *shown: NDArray[np.bool_]) -> None:
+    """Put zero where nothing is shown: one mask for all channels, or one each."""
     channels = color if color.ndim == 3 else color[..., np.newaxis]
     # Channel by channel: a broadcast over the last axis of three takes twice as long.
     for channel in range(channels.shape[2]):
-        channels[..., channel] *= shown
+        channels[..., channel] *= shown[channel % len(shown)]
 
 
 def _paint(values: NDArray[Any], shade: _Shade) -> NDArray[np.uint8]:

@@ -67,6 +67,26 @@ _PREFLIGHT = {
     "access-control-allow-headers": "Authorization, X-API-Key, If-None-Match",
     "access-control-max-age": "86400",
 }
+_REST_PREFLIGHT = {
+    **_PREFLIGHT,
+    "access-control-allow-methods": "GET, HEAD, POST, OPTIONS",
+    "access-control-allow-headers": (
+        "Authorization, Content-Type, X-API-Key, X-Goog-Api-Client, X-Goog-User-Project, "
+        "X-HTTP-Method-Override, If-None-Match"
+    ),
+}
+_REST_PATH = re.compile(r"/+((?:\$discovery|v1(?:alpha|beta)?)(?:/.*)?)", re.DOTALL)
+
+
+def rest_path(scope: Scope) -> str | None:
+    """Return what a path is within the Earth Engine-compatible API; None if it is not of it.
+
+    >>> rest_path({"path": "//v1/projects/p/algorithms"})
+    'v1/projects/p/algorithms'
+    """
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    match = _REST_PATH.fullmatch(path)
+    return match[1] if match else None
 
 
 def bytes_response(
@@ -173,7 +193,8 @@ class CommonHeaders:
             await send(message)
 
         if scope["method"] == "OPTIONS":
-            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send_with_headers)
+            granted = _PREFLIGHT if rest_path(scope) is None else _REST_PREFLIGHT
+            await Response(status_code=204, headers=granted)(scope, receive, send_with_headers)
             return
         await self.app(scope, receive, send_with_headers)
 

@@ -8,6 +8,8 @@ depends on x alone and y on y alone, one row and one column of points are enough
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise, product
@@ -79,19 +81,20 @@ def _leaves_the_map(grid: PixelGrid) -> bool:
     turn = period(grid.crs_code)
     if turn is None:
         return False
-    t = grid.transform
-    corners = np.array([0, t.scale_x * grid.width]) + t.translate_x
-    corners = np.concatenate([corners, corners + t.shear_x * grid.height])
-    return not bool((np.abs(corners) <= turn / 2 * (1 + _ON_MAP)).all())
+    corners = (grid.transform.apply(column, row)[0] for column, row in _corners(grid))
+    return not all(abs(x) <= turn / 2 * (1 + _ON_MAP) for x in corners)
+
+
+def _corners(grid: PixelGrid) -> Iterator[tuple[int, int]]:
+    """Yield (column, row) of each corner; arrays of four are slower than four numbers."""
+    return product((0, grid.width), (0, grid.height))
 
 
 def _part(box: Box, grid: PixelGrid) -> Part | None:
     inverse = grid.transform.inverse()
-    x = np.array([box.west, box.east, box.west, box.east])
-    y = np.array([box.south, box.south, box.north, box.north])
-    with np.errstate(invalid="ignore"):
-        columns, rows = inverse.apply(x, y)
+    corners = product((box.west, box.east), (box.south, box.north))
     # 0 * inf, of a footprint without bounds, is not a number.
+    columns, rows = zip(*(inverse.apply(float(x), float(y)) for x, y in corners), strict=True)
     left, right = _clipped(columns, grid.width)
     top, bottom = _clipped(rows, grid.height)
     if left >= right or top >= bottom:
@@ -105,11 +108,11 @@ def _cut(grid: PixelGrid, left: int, top: int, right: int, bottom: int) -> Part:
     return Part(left, top, PixelGrid(right - left, bottom - top, moved, grid.crs_code))
 
 
-def _clipped(values: Coordinates, size: int) -> tuple[int, int]:
-    if not np.isfinite(values).all():
+def _clipped(values: Sequence[float], size: int) -> tuple[int, int]:
+    if not all(map(math.isfinite, values)):
         return 0, size
-    low, high = np.floor(values.min()), np.ceil(values.max())
-    return int(np.clip(low, 0, size)), int(np.clip(high, 0, size))
+    low, high = math.floor(min(values)), math.ceil(max(values))
+    return min(max(low, 0), size), min(max(high, 0), size)
 
 
 def choose_level(asset: ImageAsset, grid: PixelGrid) -> Level:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -15,6 +18,7 @@ from tileserver.errors import ConfigError
 _GRACE_S = 8
 """Seconds that requests under way get to end; Cloud Run kills after ten."""
 _BACKLOG = 2048
+_PATIENCE_S = 20
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -65,3 +69,45 @@ def serve_app(app: Callable[[], object], listening: socket.socket, workers: int)
             Multiprocess(config, sockets=[listening]).run()
         else:
             uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def served(app: Any, grace_s: int = 1) -> Iterator[str]:
+    """Serve an application from a thread, on a free port of this machine, while inside.
+
+    Yields:
+        Its address, without a final slash.
+
+    Raises:
+        ConfigError: it does not start, or does not end.
+    """
+    with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listening:
+        config = uvicorn.Config(
+            app,
+            lifespan="on",
+            access_log=False,
+            log_level=logging.WARNING,
+            server_header=False,
+            # Else a client that holds its connection open holds up the end.
+            timeout_graceful_shutdown=grace_s,
+        )
+        server = uvicorn.Server(config)
+        arguments = {"sockets": [listening]}
+        thread = threading.Thread(target=server.run, kwargs=arguments, name="uvicorn", daemon=True)
+        thread.start()
+        try:
+            _wait_until_started(server, thread)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(_PATIENCE_S)
+    if thread.is_alive():
+        raise ConfigError("the server did not end")
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    patience_ends = time.monotonic() + _PATIENCE_S
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > patience_ends:
+            raise ConfigError("the server did not start; its log says why")
+        time.sleep(0.005)

@@ -61,7 +61,7 @@ def request_from_json(asset_id: str, body: object) -> PixelRequest:
         InvalidRequest: a member is unknown, of the wrong type or out of range; the message
             names it as Earth Engine does.
     """
-    members = _members(
+    members = check_members(
         body,
         "",
         (
@@ -163,8 +163,12 @@ def _visualization_to_json(options: VisualizationOptions) -> dict[str, Any]:
     return members
 
 
-def _members(value: object, place: str, known: Sequence[str]) -> Mapping[str, Any]:
-    """Return the members of a JSON object, all of them known, none of them null."""
+def check_members(value: object, place: str, known: Sequence[str]) -> Mapping[str, Any]:
+    """Return the members of a JSON object that are not null.
+
+    Raises:
+        InvalidRequest: it is no object, or has a member that is not `known`.
+    """
     if not isinstance(value, Mapping):
         where = f"at '{place}' " if place else ""
         raise InvalidRequest(
@@ -199,7 +203,7 @@ def _file_format(value: object) -> ImageFileFormat:
 
 
 def _grid(value: object) -> PixelGrid | PartialGrid:
-    members = _members(value, "grid", ("dimensions", "affineTransform", "crsCode", "crsWkt"))
+    members = check_members(value, "grid", ("dimensions", "affineTransform", "crsCode", "crsWkt"))
     if "crsCode" in members and "crsWkt" in members:
         raise InvalidRequest("grid: crsCode and crsWkt are both given, give one of them.")
     width, height = _optional(members, "dimensions", _dimensions) or (None, None)
@@ -211,7 +215,7 @@ def _grid(value: object) -> PixelGrid | PartialGrid:
 
 
 def _dimensions(value: object) -> tuple[int, int]:
-    members = _members(value, "grid.dimensions", ("width", "height"))
+    members = check_members(value, "grid.dimensions", ("width", "height"))
     width, height = (
         _integer(members.get(name, 0), f"grid.dimensions.{name}") for name in ("width", "height")
     )
@@ -223,7 +227,7 @@ def _dimensions(value: object) -> tuple[int, int]:
 
 
 def _transform(value: object) -> AffineTransform:
-    members = _members(value, "grid.affine_transform", tuple(_TRANSFORM_NAMES))
+    members = check_members(value, "grid.affine_transform", tuple(_TRANSFORM_NAMES))
     transform = AffineTransform(
         **{
             attribute: _number(members.get(name, 0), f"grid.affine_transform.{name}")
@@ -254,7 +258,7 @@ def _crs_wkt(value: object) -> str:
 
 def _visualization(value: object) -> VisualizationOptions | None:
     place = "visualization_options"
-    members = _members(value, place, ("ranges", "paletteColors", "gamma", "opacity"))
+    members = check_members(value, place, ("ranges", "paletteColors", "gamma", "opacity"))
     options = VisualizationOptions(
         ranges=tuple(_range(r) for r in _list(members.get("ranges"), f"{place}.ranges")),
         palette_colors=_strings(members.get("paletteColors"), f"{place}.palette_colors"),
@@ -266,7 +270,7 @@ def _visualization(value: object) -> VisualizationOptions | None:
 
 def _range(value: object) -> Range:
     place = "visualization_options.ranges"
-    members = _members(value, place, ("min", "max"))
+    members = check_members(value, place, ("min", "max"))
     return Range(*(_number(members.get(name, 0), f"{place}.{name}") for name in ("min", "max")))
 
 
@@ -274,7 +278,7 @@ def _gamma(value: object) -> float:
     place = "visualization_options.gamma"
     # ee.data.getMapId wraps the number, as protobuf's DoubleValue.
     if isinstance(value, Mapping):
-        value = _members(value, place, ("value",)).get("value", 0)
+        value = check_members(value, place, ("value",)).get("value", 0)
     return _number(value, place)
 
 

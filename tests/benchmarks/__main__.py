@@ -22,6 +22,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import from_bounds
 
 from tests.benchmarks.earth import measure_earth
+from tests.benchmarks.rest import measure_rest
 from tests.benchmarks.scene import write_scene
 from tileserver.app import create_app
 from tileserver.catalogue import Catalogue, Root
@@ -187,6 +188,7 @@ def main() -> None:
         path = write_scene(Path(folder, "scene.tif"))
         measure_engine(path)
         measure_http(path)
+        measure_rest(path, scene_tiles(path, 13))
     print()
     measure_earth()
 

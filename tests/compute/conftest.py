@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +22,7 @@ from tileserver.catalogue import Catalogue, Root
 from tileserver.compute.engine import Computing
 from tileserver.compute.registry import algorithm_list
 from tileserver.compute.world import LocalWorld
+from tileserver.folders import Tree
 from tileserver.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.rasters import LocalRasters
 
@@ -73,6 +75,12 @@ def start_of(number: int) -> datetime:
     return datetime(2020, 4, 1, 10, 30, tzinfo=UTC) + timedelta(days=10 * number)
 
 
+def world_of(folder: Path) -> LocalWorld:
+    """Return the assets of a folder."""
+    catalogue = Catalogue([Root(str(folder))])
+    return LocalWorld(LocalRasters(catalogue), Tree(catalogue))
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> LocalWorld:
     folder = tmp_path_factory.mktemp("assets")
@@ -94,7 +102,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> LocalWorld:
             "properties": {"CLOUD": 50 - 10 * number, "NAME": f"t{number}"},
         }
         path.with_suffix(".json").write_text(json.dumps(about))
-    return LocalWorld(LocalRasters(Catalogue([Root(str(folder))])))
+    return world_of(folder)
 
 
 class _Directory(Loopback):

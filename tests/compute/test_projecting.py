@@ -15,15 +15,13 @@ from tests.compute.conftest import (
     Evaluator,
     height_values,
     scene_values,
+    world_of,
 )
 from tests.rasterfiles import ramp, write_raster
-from tileserver.catalogue import Catalogue, Root
 from tileserver.compute.plan import window
-from tileserver.compute.world import LocalWorld
 from tileserver.errors import InvalidRequest
 from tileserver.footprints import lonlat_bounds
 from tileserver.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
-from tileserver.rasters import LocalRasters
 
 DEGREES = PixelGrid(50, 40, AffineTransform(0.0004, 0, -112.184, 0, -0.0004, 40.6480), "EPSG:4326")
 """Over most of the rasters."""
@@ -79,7 +77,7 @@ def test_between_pixels_values_are_interpolated(
 ) -> None:
     folder = tmp_path_factory.mktemp("ramp")
     write_raster(folder / "ramp.tif", ramp(SIDE, SIDE, 2.0, 3.0), overviews=())
-    evaluator = Evaluator(LocalWorld(LocalRasters(Catalogue([Root(str(folder))]))))
+    evaluator = Evaluator(world_of(folder))
     fine = PixelGrid(60, 60, AffineTransform(10, 0, 400300, 0, -10, 4499700), "EPSG:32612")
     at = 10 + (np.arange(60) + 0.5) / 3 - 0.5
     expected = 2 * at[np.newaxis, :] + 3 * at[:, np.newaxis]

@@ -250,3 +250,32 @@ def test_a_tile_that_has_expired_is_served_on_while_earth_engine_fails(
             assert (answer.status_code, answer.content) == (200, old)
             time.sleep(0.1)
         assert earth.get(OTHER).status_code != 200
+
+
+@pytest.mark.parametrize(("side", "sizes"), [(1, [256] * 16), (2, [512] * 4), (None, [1024])])
+def test_a_layer_is_asked_in_blocks_of_its_own_size(
+    serve_earth: Serve, engine: StandIn, side: int | None, sizes: list[int]
+) -> None:
+    layer = replace(SCENE, tiles_per_side=side)
+    with serve_earth(config=Config(layers=(layer,))) as earth:
+        answers = get_all(earth, view("scene", 8, 132, 116, 4, 4))
+    assert {each.status_code for each in answers} == {200}
+    assert sides_asked(engine) == sizes
+
+
+def test_two_layers_of_one_asset_have_blocks_of_their_own_sizes(
+    serve_earth: Serve, engine: StandIn
+) -> None:
+    one = replace(SCENE, name="one", tiles_per_side=1)
+    two = replace(SCENE, name="two", tiles_per_side=2, gamma=1.5)
+    with serve_earth(config=Config(layers=(one, two))) as earth:
+        for name in ("one", "two"):
+            get_all(earth, view(name, 8, 132, 116, 2, 2))
+    assert sides_asked(engine) == [256] * 4 + [512]
+
+
+def sides_asked(engine: StandIn) -> list[int]:
+    """Return the widths of the pictures asked for, in pixels; all are square."""
+    sizes = [each.json()["grid"]["dimensions"] for each in engine.seen if each.kind == "getPixels"]
+    assert all(size["width"] == size["height"] for size in sizes)
+    return [size["width"] for size in sizes]

@@ -30,7 +30,8 @@ from tests.standin import (
     tls_context,
     unroutable,
 )
-from tileserver.earthengine.client import EarthEngine, asset_name, make_client
+from tileserver.earthengine.client import EarthEngine, asset_name
+from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.tokens import GoogleAuth
 from tileserver.errors import (
     AssetNotFound,

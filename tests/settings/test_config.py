@@ -10,6 +10,7 @@ import pytest
 
 from tileserver.config import (
     Access,
+    ApiSettings,
     CacheSettings,
     Config,
     EarthEngineSettings,
@@ -77,6 +78,7 @@ def test_nothing_given_makes_the_defaults(load: Load) -> None:
     assert config.server == Server("127.0.0.1", 8080, 1, None)
     assert config.cache == CacheSettings(512_000_000, 3600, None)
     assert config.access == Access(None, ())
+    assert config.api == ApiSettings(True, None)
     assert (config.rasters, config.earth_engine, config.layers) == ((), None, ())
 
 
@@ -171,6 +173,7 @@ def test_every_member_of_a_layer_is_read(load: Load) -> None:
     minzoom = 2
     maxzoom = 14
     visible = false
+    tiles_per_side = 8
     class_names = ["low", "high, very"]
     """
     assert load(toml).layers == (
@@ -187,6 +190,7 @@ def test_every_member_of_a_layer_is_read(load: Load) -> None:
             gamma=1.2,
             opacity=0.0,
             minzoom=2,
+            tiles_per_side=8,
             maxzoom=14,
             visible=False,
             class_names=("low", "high, very"),
@@ -431,3 +435,9 @@ def test_described_defaults_are_what_a_user_would_write(load: Load) -> None:
     assert len(lines) >= 8
     config = load("\n".join([*lines, 'earth_engine.project = "my-project"']))
     assert config == Config(earth_engine=EarthEngineSettings("my-project"))
+
+
+def test_the_folder_of_graphs_is_beside_the_file(load: Load) -> None:
+    api = load('[api]\nenabled = false\ngraphs = "state/graphs"').api
+    assert api == ApiSettings(False, "state/graphs")
+    assert load(environ={"TILESERVER_API__ENABLED": "off"}).api == ApiSettings(False)

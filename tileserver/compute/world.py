@@ -10,6 +10,7 @@ from tileserver.assets import ImageAsset, check_asset_name
 from tileserver.catalogue import Catalogue
 from tileserver.engines import Engine
 from tileserver.errors import AssetNotFound, InvalidRequest
+from tileserver.folders import Tree
 from tileserver.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.rasters import LocalRasters
 
@@ -28,8 +29,12 @@ def everything(name: str) -> bool:
 class LocalWorld:
     """Local rasters, as far as they may be read."""
 
-    def __init__(self, rasters: LocalRasters, may_read: Callable[[str], bool] = everything) -> None:
+    def __init__(
+        self, rasters: LocalRasters, tree: Tree, may_read: Callable[[str], bool] = everything
+    ) -> None:
+        """Offer the assets of `rasters`, of which `tree` has the folders."""
         self.rasters = rasters
+        self.tree = tree
         self.may_read = may_read
 
     @property
@@ -42,17 +47,19 @@ class LocalWorld:
         return self.catalogue.find(self._checked(asset_id))
 
     def find_collection(self, asset_id: str) -> tuple[str, Sequence[str], dict[str, object]]:
-        """Return a folder's short id, the names of the images in it, and its properties.
+        """Return a collection's id, the names of the images in it, and its properties.
+
+        A folder of images will do too, though it is told as a FOLDER where it has no
+        collection.json.
 
         Raises:
             AssetNotFound: there is no such folder, or none that may be read.
+            UnreadableRaster: its collection.json is broken.
         """
-        name = self._checked(asset_id)
-        below = f"{name.rstrip('/')}/"
-        names = [each for each in self.catalogue.names(below) if "/" not in each[len(below) :]]
-        if not names:
-            raise AssetNotFound(asset_id)
-        return name.removeprefix("projects/earthengine-public/assets/"), names, {}
+        name = self._checked(asset_id).rstrip("/")
+        folder = self.tree.folder(name).to_json()
+        names = [each for each in self.tree.children(name) if isinstance(each, str)]
+        return folder["id"], [n for n in names if self.may_read(n)], folder.get("properties") or {}
 
     def state(self, asset_id: str) -> str:
         """Return a token that changes when an image or one of a collection does; "" for none."""
@@ -82,9 +89,13 @@ class WiderWorld(LocalWorld):
     """
 
     def __init__(
-        self, rasters: LocalRasters, remote: Engine, may_read: Callable[[str], bool] = everything
+        self,
+        rasters: LocalRasters,
+        tree: Tree,
+        remote: Engine,
+        may_read: Callable[[str], bool] = everything,
     ) -> None:
-        super().__init__(rasters, may_read)
+        super().__init__(rasters, tree, may_read)
         self.remote = remote
 
     def find_image(self, asset_id: str) -> ImageAsset:

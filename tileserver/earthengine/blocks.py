@@ -19,6 +19,7 @@ from tileserver.errors import RequestTooLarge, UpstreamError
 from tileserver.pixels import ImageFileFormat, PixelGrid, check_limits
 from tileserver.png import write_png
 from tileserver.render import Picture
+from tileserver.scanlines import read_plain_png
 from tileserver.tiles import Tile, tile_grid
 
 _MAX_NPY_HEADER = 1 << 16
@@ -101,17 +102,41 @@ def smaller(
     return side, found
 
 
-def cut(body: bytes, block: Block, file_format: ImageFileFormat) -> dict[Tile, bytes]:
-    """Return the tiles of a block, encoded; blocks.
+class Sheet:
+    """The pixels of a block, to be cut into tiles."""
+
+    def __init__(self, pixels: NDArray[Any], block: Block, file_format: ImageFileFormat) -> None:
+        self.block = block
+        self.file_format = file_format
+        self._pixels = pixels
+        self._places = dict(block.places())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels."""
+        return self._pixels.nbytes
+
+    def encoded(self, tile: Tile) -> bytes:
+        """Return one of the tiles; blocks."""
+        pixels = self._pixels[self._places[tile]]
+        is_raw = self.file_format is ImageFileFormat.NPY
+        return _npy(pixels) if is_raw else _picture(self.file_format, pixels)
+
+
+def read_sheet(body: bytes, block: Block, file_format: ImageFileFormat) -> Sheet:
+    """Return the pixels of a block, whose tiles are wanted in a format; blocks.
 
     Raises:
         UpstreamError: the body is not a whole PNG or NPY of the block's size.
     """
-    if file_format is ImageFileFormat.NPY:
-        records = read_npy(body, block.grid)
-        return {tile: _npy(records[place]) for tile, place in block.places()}
-    samples = read_png(body, block.grid)
-    return {tile: _picture(file_format, samples[place]) for tile, place in block.places()}
+    read = read_npy if file_format is ImageFileFormat.NPY else read_png
+    return Sheet(read(body, block.grid), block, file_format)
+
+
+def cut(body: bytes, block: Block, file_format: ImageFileFormat) -> dict[Tile, bytes]:
+    """Return all tiles of a block, encoded; blocks, and raises as `read_sheet`."""
+    sheet = read_sheet(body, block, file_format)
+    return {tile: sheet.encoded(tile) for tile, _ in block.places()}
 
 
 def read_png(body: bytes, grid: PixelGrid) -> NDArray[np.uint8]:
@@ -120,6 +145,9 @@ def read_png(body: bytes, grid: PixelGrid) -> NDArray[np.uint8]:
     Raises:
         UpstreamError: it is no PNG, is damaged, or is of another size or depth.
     """
+    plain = read_plain_png(body, grid.width, grid.height)
+    if plain is not None:
+        return plain
     try:
         with Image.open(io.BytesIO(body), formats=("PNG",)) as image:
             # Before a pixel is decoded, so that no bomb goes off.

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +23,7 @@ import httpx
 from PIL import Image
 
 from tileserver.earthengine.bodies import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
+from tileserver.earthengine.connections import Connections
 from tileserver.earthengine.upstream import AssetRefused, error_of
 from tileserver.encoders import MAX_WEBP_SIDE
 from tileserver.errors import (
@@ -37,10 +37,6 @@ from tileserver.errors import (
 from tileserver.pixels import ImageFileFormat, PixelRequest
 from tileserver.wire import request_to_json
 
-CONNECT_S = 3.0
-_READ_S = 25.0
-_POOL_S = 5.0
-_KEEPALIVE_S = 60.0
 _MAX_ERROR_BYTES = 65_536
 _QUIET_S = 60.0
 
@@ -51,35 +47,6 @@ _HEADERS = {"accept-encoding": "gzip", "content-type": "application/json"}
 _ASKED_AS_PNG = frozenset({ImageFileFormat.WEBP, ImageFileFormat.AUTO_JPEG_PNG})
 
 log = logging.getLogger(__name__)
-
-
-def make_client(
-    auth: httpx.Auth | None, concurrency: int, tls: ssl.SSLContext | None = None
-) -> httpx.AsyncClient:
-    """Return a client that never has more than `concurrency` requests in flight.
-
-    Certificates are always verified, redirects never followed: either could give a token away.
-
-    Args:
-        auth: signs the requests; None leaves them unsigned.
-        concurrency: connections, each with one request at a time.
-        tls: whom to trust; None is the authorities that browsers trust.
-    """
-    limits = httpx.Limits(
-        max_connections=concurrency,
-        max_keepalive_connections=concurrency,
-        keepalive_expiry=_KEEPALIVE_S,
-    )
-    timeout = httpx.Timeout(connect=CONNECT_S, read=_READ_S, write=_READ_S, pool=_POOL_S)
-    return httpx.AsyncClient(
-        auth=auth,
-        verify=True if tls is None else tls,
-        limits=limits,
-        timeout=timeout,
-        headers={"user-agent": f"ee-tileserver/{version('ee-tileserver')}"},
-        follow_redirects=False,
-        trust_env=False,
-    )
 
 
 @contextmanager
@@ -134,7 +101,7 @@ class EarthEngine:
     """The pixels and metadata of Earth Engine's assets."""
 
     def __init__(
-        self, client: httpx.AsyncClient, project: str, endpoint: str, deadline_s: float = 25
+        self, client: Connections, project: str, endpoint: str, deadline_s: float = 25
     ) -> None:
         """Ask through a client from `make_client`.
 
@@ -254,22 +221,18 @@ class EarthEngine:
         name = wanted.asset_id
         content = json.dumps(body, separators=(",", ":")).encode()
         with upstream_errors(name), anyio.fail_after(self.deadline_s):
-            request = self.client.build_request(
-                "POST", f"{self.endpoint}/v1/{path}", content=content, headers=_HEADERS
+            found, headers = await self._send(
+                "POST", path, name, max_body_bytes(asked), content=content
             )
-            found, headers = await self._send(request, name, max_body_bytes(asked))
             pixels = verify_body(found, headers.get("content-type"), asked)
             if wanted.file_format is ImageFileFormat.WEBP:
                 pixels = await anyio.to_thread.run_sync(_webp_of_png, pixels)
         return pixels
 
     async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
-        """Ask for a JSON object; `more` is what httpx takes for a request."""
+        """Ask for a JSON object; `more` is what else `Connections.send` takes."""
         with upstream_errors(name), anyio.fail_after(self.deadline_s):
-            request = self.client.build_request(
-                method, f"{self.endpoint}/v1/{path}", headers=_HEADERS, **more
-            )
-            found, _ = await self._send(request, name, MAX_BODY_BYTES)
+            found, _ = await self._send(method, path, name, MAX_BODY_BYTES, **more)
         try:
             document = json.loads(found)
         except ValueError:
@@ -279,10 +242,11 @@ class EarthEngine:
         return document
 
     async def _send(
-        self, request: httpx.Request, name: str, max_bytes: int
+        self, method: str, path: str, name: str, max_bytes: int, **more: Any
     ) -> tuple[bytes, Mapping[str, str]]:
         """Return the body and headers of a 200; raise what any other answer means."""
-        response = await self.client.send(request, stream=True)
+        url = f"{self.endpoint}/v1/{path}"
+        response = await self.client.send(method, url, headers=_HEADERS, **more)
         try:
             self._look_at_quota(response.headers)
             if response.status_code == 200:

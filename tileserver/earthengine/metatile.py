@@ -6,29 +6,26 @@ asked once however many of its tiles are wanted, and all that it holds goes into
 ends where the pyramid and the asset's footprint end, and it is halved until it fits the limits
 of getPixels; a block too complex for Earth Engine is asked again in smaller ones.
 
-A tile asked alone (a link, a preview) brings its block too. Measured on two cores against a
-stand-in of 300 ms and 4 ms for each 256x256, with noisy RGB of 1.7 MB a block: it takes 400 ms so
-and 308 ms by itself. To tell it from the first tile of a view, that one would have to wait for a
-second; tried with 10 ms, and on a busy machine the second came later, a request too many for the
-view. So a lone tile is 0.1 s slower, a quota is never spent twice, and a layer whose tiles are
-looked at one by one is given blocks of one tile. To decode, cut and encode a block takes 27 ms in
-a thread. A cold view of 54 tiles takes 0.53 s instead of 0.71 s, five at once 1.2 s instead of
-2.4 s; with ten requests at once 0.53 s instead of 1.87 s.
+A tile asked alone (a link, a preview) brings its block too: against a stand-in of 300 ms and 4 ms
+for each 256x256 it takes 0.39 s so and 0.31 s by itself. To tell it from the first tile of a view,
+that one would have to wait for a second; tried with 10 ms, and on a busy machine the second came
+later, a request too many for the view. So a quota is never spent twice, and a layer whose tiles
+are looked at one by one is given blocks of one tile. What a view gains is measured in
+tests/benchmarks/earth.py.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import anyio
 import numpy as np
 
-from tileserver.cache import MemoryCache, SingleFlight
-from tileserver.earthengine.blocks import Block, block_of, cut, fitting, nothing, smaller
+from tileserver.cache import MemoryCache
+from tileserver.earthengine.blocks import Block, block_of, fitting, nothing, smaller
+from tileserver.earthengine.cutting import Cutting
 from tileserver.errors import RequestTooLarge, TooComplex
 from tileserver.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
 from tileserver.tiles import Tile, tile_grid, tile_of
@@ -91,11 +88,7 @@ class Metatiled:
         self.terms = terms
         self._sides: dict[Hashable, tuple[int, float]] = {}
         self._blocks: dict[Hashable, Block] = {}
-        self._bodies: SingleFlight[PixelRequest, bytes] = SingleFlight()
-        self._cuts: SingleFlight[tuple[PixelRequest, ImageFileFormat], Mapping[Tile, bytes]] = (
-            SingleFlight()
-        )
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._cutting = Cutting(memory, source)
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels.
@@ -159,23 +152,7 @@ class Metatiled:
         if block.is_one_tile and upstream is request.file_format:
             return await self.source.get_pixels(request)
         asked = replace(request, grid=block.grid, file_format=upstream)
-        key = (asked, request.file_format)
-        tiles = await self._cuts.join(key, lambda: self._cut(asked, request.file_format, block))
-        return tiles[tile]
-
-    async def _cut(
-        self, asked: PixelRequest, file_format: ImageFileFormat, block: Block
-    ) -> Mapping[Tile, bytes]:
-        """Return the tiles of a block, all of them in the cache."""
-        body = await self._bodies.join(asked, lambda: self.source.get_pixels(asked))
-        if self._limiter is None:
-            # More threads than processors would only make the first block as late as the last.
-            self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
-        tiles = await anyio.to_thread.run_sync(cut, body, block, file_format, limiter=self._limiter)
-        for tile, each in tiles.items():
-            grid = tile_grid(tile, block.size)
-            self.memory.put(replace(asked, grid=grid, file_format=file_format), each)
-        return tiles
+        return await self._cutting.get_tile(asked, request.file_format, block, tile)
 
 
 def _remember(of_views: dict[Hashable, V], view: Hashable, what: V) -> None:

@@ -14,7 +14,8 @@ from tileserver.cache import Cached, MemoryCache, Refusals
 from tileserver.config import EarthEngineSettings
 from tileserver.earthengine.assets import POLL_S, EarthAssets
 from tileserver.earthengine.breaker import Breaker, Guarded
-from tileserver.earthengine.client import EarthEngine, make_client
+from tileserver.earthengine.client import EarthEngine
+from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.credentials import find_credentials
 from tileserver.earthengine.limits import Limited, worker_share
 from tileserver.earthengine.metatile import Metatiled, Terms
@@ -57,6 +58,8 @@ class Earth:
     rasters: EarthRasters
     credentials: str
     """Which credentials are used and whose, in words."""
+    catalog: Catalog
+    """Its assets as Earth Engine itself tells of them."""
     close: Callable[[], Awaitable[None]]
 
 
@@ -88,7 +91,7 @@ def connect(
     breaker = Breaker(engine)
     limited = Limited(breaker, concurrency, settings.requests_per_second / workers)
     guarded = Retrying(Guarded(limited, breaker), deadline_s=tuning.deadline_s)
-    metadata = _Metadata(engine, limited, breaker, guarded)
+    metadata = Catalog(engine, limited, breaker, guarded)
     assets = EarthAssets(metadata, tuning.poll_s, computed=computed)
     rasters = EarthRasters(
         assets,
@@ -100,10 +103,10 @@ def connect(
         ),
         values=Cached(memory, Refusals(Split(guarded, deadline_s=tuning.deadline_s))),
     )
-    return Earth(rasters, description, client.aclose)
+    return Earth(rasters, description, metadata, client.aclose)
 
 
-class _Metadata:
+class Catalog:
     """Metadata, asked within the same quota and with the same patience as pixels."""
 
     def __init__(
@@ -115,9 +118,24 @@ class _Metadata:
         self.retrying = retrying
 
     async def get_asset(self, name: str) -> Mapping[str, Any]:
+        """Return the EarthEngineAsset, or raise AssetNotFound."""
         return await self._ask(name, lambda: self.engine.get_asset(name))
 
+    async def list_assets(self, parent: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return a page of the assets in what has a name; the query is that of `listAssets`."""
+        return await self._ask(
+            parent,
+            lambda: self.engine.list_assets(
+                parent,
+                query.get("pageToken"),
+                int(query["pageSize"]) if query.get("pageSize") else None,
+                query.get("filter"),
+                query.get("view"),
+            ),
+        )
+
     async def compute_value(self, expression: Mapping[str, Any], name: str) -> Any:
+        """Return an expression's value: of an image, its description."""
         return await self._ask(name, lambda: self.engine.compute_value(expression, name))
 
     async def _ask(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -131,11 +149,13 @@ class _Metadata:
 
 
 def _terms(assets: EarthAssets, request: PixelRequest) -> Terms:
-    """Return what is known of a request's asset, for asking in blocks."""
+    """Return what is known of a request's asset and layer, for asking in blocks."""
     asset = assets.known(request.asset_id)
     if asset is None:
-        return Terms()
-    return Terms(pixel_type=pixel_type(asset, request), covers=lambda grid: _covers(asset, grid))
+        return Terms(request.tiles_per_side)
+    return Terms(
+        request.tiles_per_side, pixel_type(asset, request), lambda grid: _covers(asset, grid)
+    )
 
 
 def _covers(asset: ImageAsset, grid: PixelGrid) -> bool:

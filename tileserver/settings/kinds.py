@@ -212,6 +212,12 @@ def _host(value: object) -> str:
     return found
 
 
+def _folder_path(value: object) -> str:
+    found = _text(value)
+    _require("\0" not in found and "://" not in found)
+    return found
+
+
 def _raster_path(value: object) -> str:
     found = _text(value)
     scheme, separator, rest = found.partition("://")
@@ -256,5 +262,6 @@ HOST = Kind('a host name or an IP address, such as "0.0.0.0" or "::"', _host)
 RASTER_PATH = Kind(
     "a file, a folder, or an s3://, gs:// or https:// address", _raster_path, is_path=True
 )
+FOLDER_PATH = Kind("a folder of this machine", _folder_path, is_path=True)
 ASSET_PREFIX = Kind('"projects/", a project id of 6 to 30 characters, "/assets"', _asset_prefix)
 SECRET = Kind('the secret itself, or "env:NAME" for the environment variable NAME', _secret)

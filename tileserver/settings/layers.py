@@ -54,6 +54,13 @@ def _reducer(value: object) -> str:
     return value
 
 
+def _side(value: object) -> int:
+    side = kinds.whole(1, 8).parse(value)
+    if side & (side - 1):
+        raise ValueError("no power of two")
+    return int(side)
+
+
 _DAY = kinds.Kind('a day such as "2020-04-01"', _day)
 _BOUNDS = kinds.Kind(
     "[west, south, east, north] in degrees, west below east, which may lie past 180",
@@ -61,6 +68,8 @@ _BOUNDS = kinds.Kind(
     kinds.NUMBERS.from_text,
 )
 _REDUCER = kinds.Kind(f"one of {', '.join(REDUCERS)}", _reducer)
+
+_SIDE = kinds.Kind("1, 2, 4 or 8", _side, from_text=int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,12 @@ class LayerSettings:
     class_names: tuple[str, ...] = field(
         default=(),
         metadata=setting(kinds.TEXTS, "names of the classes in the legend, one per colour"),
+    )
+    tiles_per_side: int | None = field(
+        default=None,
+        metadata=setting(
+            _SIDE, "tiles on one side of the blocks in which Earth Engine is asked; else 4"
+        ),
     )
     expression: str | None = field(
         default=None,

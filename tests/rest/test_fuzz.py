@@ -1,0 +1,153 @@
+"""Whatever is sent, the answer has Earth Engine's shape and no failure is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.rest.conftest import LOCAL, Served
+from tileserver.expressions import loaded
+
+FEW = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+NAMES = st.sampled_from(
+    [
+        "fileFormat",
+        "grid",
+        "region",
+        "bandIds",
+        "visualizationOptions",
+        "workloadTag",
+        "expression",
+        "dimensions",
+        "width",
+        "height",
+        "affineTransform",
+        "scaleX",
+        "scaleY",
+        "crsCode",
+        "crsWkt",
+        "type",
+        "coordinates",
+        "ranges",
+        "min",
+        "max",
+        "paletteColors",
+        "gamma",
+        "opacity",
+        "filenamePrefix",
+        "values",
+        "result",
+    ]
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(
+        ["NPY", "PNG", "GEO_TIFF", "EPSG:4326", "EPSG:3857", "Point", "b1", "1e3", "0"]
+    ),
+    st.text(max_size=10),
+)
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=12,
+)
+GRIDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "dimensions": st.fixed_dictionaries(
+            {"width": st.integers(-1, 40), "height": st.integers(-1, 40)}
+        ),
+        "affineTransform": st.fixed_dictionaries(
+            {
+                name: st.floats(-1e7, 1e7)
+                for name in ("scaleX", "shearX", "translateX", "shearY", "scaleY", "translateY")
+            }
+        ),
+        "crsCode": st.sampled_from(["EPSG:4326", "EPSG:3857", "EPSG:3413", "SR-ORG:6974", "x:1"]),
+    },
+)
+REGIONS = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["Point", "Polygon", "MultiPoint"]),
+        "coordinates": st.lists(st.floats(-400, 400), max_size=3) | DOCUMENTS,
+    }
+)
+BODIES = DOCUMENTS | st.fixed_dictionaries(
+    {"fileFormat": st.sampled_from(["NPY", "PNG", "JPEG", "GEO_TIFF"])},
+    optional={"grid": GRIDS, "region": REGIONS, "bandIds": st.just(["b1"])},
+)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(served: Served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def check_shape(answer: httpx.Response) -> None:
+    assert answer.status_code in (200, 400, 404, 405), answer.text
+    if answer.status_code != 200:
+        error = answer.json()["error"]
+        assert error["code"] == answer.status_code
+        assert error["message"]
+        assert error["status"] in ("INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED")
+
+
+@FEW
+@given(body=BODIES)
+def test_any_body_of_get_pixels(fuzzed: httpx.Client, body: Any) -> None:
+    check_shape(fuzzed.post(f"/v1/{LOCAL}/bytes:getPixels", json=body))
+
+
+@FEW
+@given(
+    body=BODIES,
+    method=st.sampled_from(["image:computePixels", "value:compute", "maps", "thumbnails"]),
+)
+def test_any_body_of_what_computes(fuzzed: httpx.Client, body: Any, method: str) -> None:
+    if isinstance(body, dict):
+        body = {"expression": loaded(f"{LOCAL}/bytes"), **body}
+    check_shape(fuzzed.post(f"/v1/projects/p/{method}", json=body))
+
+
+@FEW
+@given(raw=st.binary(max_size=40))
+def test_any_bytes_as_a_body(fuzzed: httpx.Client, raw: bytes) -> None:
+    check_shape(fuzzed.post(f"/v1/{LOCAL}/bytes:getPixels", content=raw))
+
+
+@FEW
+@given(
+    path=st.text(max_size=30),
+    method=st.sampled_from(["GET", "POST", "DELETE"]),
+    below=st.sampled_from(["", "projects/", f"{LOCAL}/", "projects/p/maps/", "projects/p:"]),
+)
+def test_any_path(fuzzed: httpx.Client, path: str, method: str, below: str) -> None:
+    check_shape(fuzzed.request(method, f"/v1/{below}{quote(path, safe='/:')}"))
+
+
+@FEW
+@given(
+    query=st.dictionaries(
+        st.sampled_from(
+            ["pageSize", "pageToken", "filter", "view", "region", "startTime", "endTime"]
+        ),
+        st.text(max_size=20)
+        | st.sampled_from(["BASIC", "2", "CLOUD < 20", "NOT", "2020-02-01", "{'type': 'Point'}"]),
+    )
+)
+def test_any_query_of_a_list(fuzzed: httpx.Client, query: dict[str, str]) -> None:
+    check_shape(fuzzed.get(f"/v1/{LOCAL}/series:listImages", params=query))

@@ -1,0 +1,1 @@
+"""Earth Engine's REST API in front of our engines, for `ee`, GDAL and others."""

@@ -1,0 +1,129 @@
+"""What a request carries: its body, read as far as it may be long, as JSON; and its query.
+
+Clients send JSON without a Content-Type, or a long query as the body of a POST that stands for a
+GET, so the headers decide little.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from tileserver.errors import InvalidRequest, RequestTooLarge, shown
+
+MAX_BYTES = 10_485_760
+"""https://developers.google.com/earth-engine/guides/usage."""
+_MAX_DRAINED = 10 * MAX_BYTES
+_MAX_DEPTH = 400
+"""Of arrays and objects in each other; the official client names what is nested 50 calls deep."""
+_MAX_PARAMETERS = 1000
+_NOT_JSON = "Invalid JSON payload received."
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body.
+
+    Raises:
+        RequestTooLarge: it has more than `MAX_BYTES`, of which no more than that was kept.
+    """
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_BYTES:
+            chunks.append(chunk)
+        elif chunks:
+            chunks = []
+        # To hang up on who is still sending would lose the answer on the way.
+        if size > _MAX_DRAINED:
+            break
+    if size > MAX_BYTES:
+        raise RequestTooLarge(f"Request payload size exceeds the limit: {MAX_BYTES} bytes.")
+    return b"".join(chunks)
+
+
+def read_json(body: bytes) -> Any:
+    """Return parsed JSON.
+
+    Raises:
+        InvalidRequest: it is none, has a member twice, a number that is none, or is nested deeper
+            than anything a client would send.
+    """
+    try:
+        document = json.loads(
+            body,
+            object_pairs_hook=_members,
+            parse_constant=_no_number,
+            parse_float=_finite,
+        )
+        if b"\\ud" in body.lower():
+            # Half of a surrogate pair can be parsed, but never written again.
+            json.dumps(document, ensure_ascii=False).encode()
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as exc:
+        raise InvalidRequest(f"{_NOT_JSON} {_told(exc)}") from None
+    _check_depth(document)
+    return document
+
+
+def _told(exc: ValueError) -> str:
+    if isinstance(exc, json.JSONDecodeError):
+        return f"{exc.msg} at character {exc.pos}."
+    return "It is not UTF-8." if isinstance(exc, UnicodeError) else str(exc)[:200]
+
+
+def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        times = Counter(name for name, _ in pairs)
+        raise ValueError(f"Name {shown(times.most_common(1)[0][0])} is given twice in an object.")
+    return members
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"Expected a finite number, got {text}.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text[:40])
+
+
+def _check_depth(document: Any) -> None:
+    level = [document]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest(f"{_NOT_JSON} It is nested more than {_MAX_DEPTH} deep.")
+
+
+def read_query(text: bytes) -> dict[str, str]:
+    """Return the parameters of a query string; of two of a name the last one counts.
+
+    Raises:
+        InvalidRequest: it cannot be read.
+    """
+    try:
+        pairs = parse_qsl(text.decode("ascii"), errors="strict", max_num_fields=_MAX_PARAMETERS)
+    except ValueError as exc:
+        raise InvalidRequest(
+            f"The query is not percent-encoded UTF-8 of at most {_MAX_PARAMETERS} parameters."
+        ) from exc
+    return dict(pairs)

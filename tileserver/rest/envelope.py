@@ -1,0 +1,88 @@
+"""Errors in Earth Engine's shape: `{"error": {"code", "message", "status"}}`.
+
+The official client raises the message of such a body, and "Ok" for any other. It asks 429 and
+every 5xx five times again, over a minute, and 401 makes it look for another token. So what
+fails the same way each time is a 4xx here, and never 401:
+
+- a file that cannot be read is a failed precondition, 400;
+- what takes too long is "Computation timed out.", 400, as Earth Engine itself has it;
+- credentials of ours that are not accepted are ours to mend, 403;
+- a quota that is used up until tomorrow, or an engine that is down, says so with Retry-After.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from tileserver.errors import (
+    AuthenticationFailed,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    QuotaExhausted,
+    RateLimited,
+    TileserverError,
+    TooComplex,
+    UnreadableRaster,
+    UpstreamError,
+)
+
+_CODES: Mapping[type[TileserverError], tuple[int, str]] = {
+    InvalidRequest: (400, "INVALID_ARGUMENT"),
+    NotFound: (404, "NOT_FOUND"),
+    UnreadableRaster: (400, "FAILED_PRECONDITION"),
+    DeadlineExceeded: (400, "INVALID_ARGUMENT"),
+    TooComplex: (400, "INVALID_ARGUMENT"),
+    RateLimited: (429, "RESOURCE_EXHAUSTED"),
+    QuotaExhausted: (429, "RESOURCE_EXHAUSTED"),
+    Overloaded: (503, "UNAVAILABLE"),
+    AuthenticationFailed: (403, "PERMISSION_DENIED"),
+    UpstreamError: (502, "UNAVAILABLE"),
+    TileserverError: (500, "INTERNAL"),
+}
+"""HTTP status and Earth Engine's word for it, looked up along the error's MRO."""
+_TIMED_OUT = "Computation timed out."
+_UNKNOWN_NAME = re.compile(
+    r"""Invalid JSON payload received\. Unknown name "[^"]*"(?: at '(?P<field>[^']*)')?:"""
+    r" Cannot find field\."
+)
+
+
+def error_body(code: int, status: str, message: str) -> dict[str, Any]:
+    """Return an error as JSON; an unknown member is told twice, as Earth Engine does."""
+    error: dict[str, Any] = {"code": code, "message": message, "status": status}
+    unknown = _UNKNOWN_NAME.match(message)
+    if unknown:
+        violation = {"field": unknown["field"] or "", "description": unknown[0]}
+        error["details"] = [
+            {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}
+        ]
+    return {"error": error}
+
+
+def refuse(code: int, status: str, message: str, **headers: str) -> Response:
+    """Return an error as an answer."""
+    body = json.dumps(error_body(code, status, " ".join(message.split())))
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(
+        body, code, {"cache-control": "no-store", **names}, media_type="application/json"
+    )
+
+
+def answer_error(exc: TileserverError) -> Response:
+    """Return what a client is told of an error."""
+    code, status = next(_CODES[each] for each in type(exc).__mro__ if each in _CODES)
+    message = str(exc)
+    if isinstance(exc, DeadlineExceeded):
+        message = f"{_TIMED_OUT} {message}"
+    if code in (429, 503):
+        after_s = exc.retry_after_s if isinstance(exc, Overloaded) else None
+        return refuse(code, status, message, retry_after=str(math.ceil(after_s or 1)))
+    return refuse(code, status, message)

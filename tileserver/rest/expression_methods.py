@@ -1,0 +1,219 @@
+"""The methods that compute: values, pixels, maps and thumbnails of expressions.
+
+A map or thumbnail is checked when it is made, as some clients ask again and again for what its URL
+refuses: of a map one pixel is drawn, of a thumbnail all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from starlette.responses import Response
+
+from tileserver.encoders import media_type
+from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileOutOfRange, shown
+from tileserver.expressions import parse_expression, to_text
+from tileserver.pixels import ImageFileFormat, PixelRequest
+from tileserver.responses import bytes_response
+from tileserver.rest.calls import Call, json_answer, pixels_answer
+from tileserver.tiles import Tile, tile_grid
+from tileserver.wire import check_members, request_from_json
+
+_OWN_MEMBERS = ("expression", "filenamePrefix", "name")
+_FILE_NAME = re.compile(r"[^\w.-]+", re.ASCII)
+_SUFFIXES = {
+    ImageFileFormat.GEO_TIFF: "tif",
+    ImageFileFormat.NPY: "npy",
+    ImageFileFormat.TF_RECORD_IMAGE: "tfrecord",
+    ImageFileFormat.ZIPPED_GEO_TIFF: "zip",
+    ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: "zip",
+}
+"""Of what a browser saves instead of showing."""
+_COORDINATE = re.compile(r"-?[0-9]{1,12}", re.ASCII)
+
+
+async def compute_value(call: Call) -> Response:
+    """Answer POST {project}/value:compute."""
+    body = await call.json()
+    check_members(body, "", ("expression", "workloadTag"))
+    expression = _expression(body)
+    with _loading():
+        value = await call.api.computer.value(expression)
+    return json_answer({"result": _finite(value)})
+
+
+async def compute_pixels(call: Call) -> Response:
+    """Answer POST {project}/image:computePixels."""
+    body = await call.json()
+    asked = await _versioned(call, _request(call.path["project"], body))
+    with _loading():
+        return pixels_answer(asked, await call.pixels(asked))
+
+
+async def list_algorithms(call: Call) -> Response:
+    """Answer GET {parent}/algorithms."""
+    return json_answer({"algorithms": call.api.computer.algorithms()})
+
+
+async def get_config(call: Call) -> Response:
+    """Answer GET projects/P/config: every project is as good as registered."""
+    state = "REGISTERED_NOT_COMMERCIALLY"
+    return json_answer({"name": call.path["name"], "registrationState": state})
+
+
+async def create_map(call: Call) -> Response:
+    """Answer POST {parent}/maps."""
+    body = await call.json()
+    asked = _request(call.path["parent"], body)
+    if not asked.file_format.is_picture:
+        raise InvalidRequest(f"A map is of PNG, JPEG or AUTO_JPEG_PNG, got {asked.file_format}.")
+    if asked.grid is not None or asked.region is not None:
+        raise InvalidRequest("A map has tiles: it takes neither grid nor region.")
+    middle = tile_grid(Tile(0, 0, 0))
+    scale = middle.transform.scale_x * middle.width
+    one = replace(
+        middle,
+        width=1,
+        height=1,
+        transform=replace(middle.transform, scale_x=scale, scale_y=-scale),
+    )
+    with _loading():
+        await call.pixels(await _versioned(call, replace(asked, grid=one)))
+    return await _stored(call, "maps", body)
+
+
+async def get_tile(call: Call) -> Response:
+    """Answer GET {parent}/tiles/{zoom}/{x}/{y}; nobody need sign it."""
+    project, _, map_id = call.path["parent"].partition("/maps/")
+    body = await _graph(call, "maps", map_id)
+    grid = tile_grid(_tile(call.path))
+    asked = await _versioned(call, replace(_request(project, body), grid=grid))
+    with _loading():
+        pixels = await call.pixels(asked)
+    cache_control = f"public, max-age={call.api.services.tile_max_age_s}"
+    kind = media_type(asked.file_format, pixels)
+    return bytes_response(call.request, pixels, kind, cache_control)
+
+
+def _tile(path: Mapping[str, str]) -> Tile:
+    """Return the tile of a path; x goes around the Earth, as clients let it.
+
+    Raises:
+        TileOutOfRange: there is none.
+    """
+    texts = [path[name] for name in ("zoom", "x", "y")]
+    if not all(map(_COORDINATE.fullmatch, texts)):
+        raise TileOutOfRange(f"expected whole numbers as zoom, x and y, got {shown(texts)}")
+    zoom, x, y = map(int, texts)
+    if not 0 <= zoom < 64:
+        raise TileOutOfRange(f"there is no zoom {zoom}")
+    return Tile(x % 2**zoom, y, zoom)
+
+
+async def create_thumbnail(call: Call) -> Response:
+    """Answer POST {parent}/thumbnails."""
+    body = await call.json()
+    with _loading():
+        await call.pixels(await _versioned(call, _request(call.path["parent"], body)))
+    return await _stored(call, "thumbnails", body)
+
+
+async def get_thumbnail(call: Call) -> Response:
+    """Answer GET {name}:getPixels; nobody need sign it."""
+    project, _, thumbnail_id = call.path["name"].partition("/thumbnails/")
+    body = await _graph(call, "thumbnails", thumbnail_id)
+    asked = await _versioned(call, _request(project, body))
+    with _loading():
+        return pixels_answer(asked, await call.pixels(asked), _file_name(asked, body))
+
+
+def _file_name(asked: PixelRequest, body: Mapping[str, Any]) -> str | None:
+    prefix = _FILE_NAME.sub("_", body.get("filenamePrefix") or "download")[:80]
+    suffix = _SUFFIXES.get(asked.file_format)
+    return None if suffix is None else f"{prefix}.{suffix}"
+
+
+def _request(project: str, body: Any) -> PixelRequest:
+    """Return the request in the body of computePixels, a map or a thumbnail.
+
+    Raises:
+        InvalidRequest: as `wire.request_from_json`, or there is no expression.
+    """
+    rest = body
+    if isinstance(body, dict):
+        rest = {name: value for name, value in body.items() if name not in _OWN_MEMBERS}
+    asked = request_from_json("", rest)
+    expression = _expression(body)
+    prefix = body.get("filenamePrefix")
+    if prefix is not None and not isinstance(prefix, str):
+        raise InvalidRequest(
+            f"Invalid value at 'filename_prefix': expected a string, got {shown(prefix)}."
+        )
+    name = hashlib.sha256(expression.encode()).hexdigest()[:32]
+    return replace(asked, asset_id=f"{project}/expressions/{name}", expression=expression)
+
+
+def _expression(body: Mapping[str, Any]) -> str:
+    try:
+        return to_text(parse_expression(body.get("expression")))
+    except InvalidRequest as exc:
+        raise InvalidRequest(f"Invalid value at 'expression': {exc}.") from exc
+
+
+async def _versioned(call: Call, asked: PixelRequest) -> PixelRequest:
+    assert asked.expression is not None
+    with _loading():
+        version = await call.api.computer.version(asked.expression)
+    return replace(asked, asset_version=version)
+
+
+async def _stored(call: Call, kind: str, body: Mapping[str, Any]) -> Response:
+    kept = {name: value for name, value in body.items() if name not in ("name", "workloadTag")}
+    graph_id = await call.api.in_thread(call.api.graphs.put, {"kind": kind, "body": kept})
+    return json_answer({"name": f"{call.path['parent']}/{kind}/{graph_id}"})
+
+
+async def _graph(call: Call, kind: str, graph_id: str) -> Mapping[str, Any]:
+    """Return the body that a map or thumbnail was made with.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    graphs = call.api.graphs
+    graph = graphs.known(graph_id) or await call.api.in_thread(graphs.find, graph_id)
+    if graph is None or graph.get("kind") != kind:
+        raise NotFound(
+            f"There is no {graph_id[:64]!r} in {kind}; it may have been unused too long."
+        )
+    body: Mapping[str, Any] = graph["body"]
+    return body
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Say as Earth Engine does that an asset in an expression is missing: 400, not 404."""
+    try:
+        yield
+    except AssetNotFound as exc:
+        named = str(exc).removesuffix(" not found.")
+        raise InvalidRequest(
+            f"Image.load: Image {named[:1].lower()}{named[1:]} not found (does not exist or "
+            "caller does not have access)."
+        ) from exc
+
+
+def _finite(value: Any) -> Any:
+    """Return a value that JSON can hold: what is no number is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value

@@ -1,0 +1,166 @@
+"""Pages of assets in a folder, a collection or a project.
+
+A page goes on after the last name of the one before, so what comes and goes between two pages
+neither repeats nor hides anything else. An image that cannot be read is left out where more than
+its name is to be told.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, shown
+from tileserver.folders import Folder, Tree
+from tileserver.rest.assets import basic, image_json
+from tileserver.rest.filters import Test, parse_filter, region_filter, time_filter
+from tileserver.rest.names import is_root
+
+MAX_PAGE = 1000
+MAX_BASIC_PAGE = 10_000
+"""https://developers.google.com/earth-engine/reference/rest/v1/projects.assets/listAssets."""
+_VIEWS = ("", "EARTH_ENGINE_ASSET_VIEW_UNSPECIFIED", "FULL", "BASIC")
+
+log = logging.getLogger(__name__)
+
+MayRead = Callable[[str], bool]
+"""Whether an asset may be read, by its full name."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which page is wanted."""
+
+    size: int
+    token: str
+    """`nextPageToken` of the page before; empty for the first page."""
+    is_basic: bool
+    tests: tuple[Test, ...] = ()
+    """What images must pass; with any, folders are left out."""
+    only_images: bool = False
+
+
+def read_page(query: Mapping[str, str], only_images: bool = False) -> Page:
+    """Return the page that a query asks for, with listImages' own parameters if those are meant.
+
+    Raises:
+        InvalidRequest: a parameter is malformed; says which.
+    """
+    view = query.get("view", "")
+    if view not in _VIEWS:
+        raise InvalidRequest(f"Invalid value at 'view', {shown(view)}; expected BASIC or FULL.")
+    is_basic = view == "BASIC"
+    tests = [parse_filter(query["filter"])] if query.get("filter") else []
+    if only_images:
+        start, end = query.get("startTime"), query.get("endTime")
+        tests += [time_filter(start, end)] if start or end else []
+        tests += [region_filter(query["region"])] if query.get("region") else []
+    size = _page_size(query.get("pageSize", ""), MAX_BASIC_PAGE if is_basic else MAX_PAGE)
+    return Page(size, query.get("pageToken", ""), is_basic, tuple(tests), only_images)
+
+
+def _page_size(text: str, most: int) -> int:
+    if not text:
+        return most
+    if not (text.isascii() and text.isdigit() and len(text) < 11):
+        raise InvalidRequest(
+            f"Invalid value at 'page_size' (TYPE_INT32), {shown(text)}; expected a whole number, "
+            "not below zero."
+        )
+    return min(int(text) or most, most)
+
+
+def _after(token: str) -> str:
+    """Return the last name of the page before."""
+    try:
+        return base64.b64decode(token.encode("ascii"), b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        raise InvalidRequest(
+            f"Invalid page token {shown(token)}; expected the nextPageToken of the page before."
+        ) from None
+
+
+def _token(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[str, Any]:
+    """Return `assets` (or `images`) and, if there are more, `nextPageToken`; reads the disk.
+
+    A project that nobody configured has no assets; that is no error.
+
+    Raises:
+        AssetNotFound: there is no such folder or collection.
+        InvalidRequest: it is an image, or the page's token is none of ours.
+    """
+    if tree.is_image(parent) and may_read(parent) and not tree.children(parent):
+        raise InvalidRequest(f"Asset {parent!r} is an IMAGE, expected a folder or a collection.")
+    if not is_root(parent) and not is_seen(tree, tree.folder(parent), may_read):
+        raise AssetNotFound(parent)
+    wanted = _wanted(tree, parent, page, may_read, _after(page.token))
+    found: list[dict[str, Any]] = []
+    last = ""
+    answer: dict[str, Any] = {}
+    for name, members in wanted:
+        if len(found) == page.size:
+            answer["nextPageToken"] = _token(last)
+            break
+        found.append(members)
+        last = name
+    # proto3 leaves out what is empty.
+    kind = "images" if page.only_images else "assets"
+    return {kind: found, **answer} if found else answer
+
+
+def is_seen(tree: Tree, folder: Folder, may_read: MayRead) -> bool:
+    """Tell whether a folder may be read, or any image below it."""
+    return may_read(folder.name) or any(map(may_read, tree.images_below(folder.name)))
+
+
+def _wanted(
+    tree: Tree, parent: str, page: Page, may_read: MayRead, after: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for child in tree.children(parent):
+        name = child if isinstance(child, str) else child.name
+        if name <= after:
+            continue
+        members = (
+            _image(tree, child, page, may_read)
+            if isinstance(child, str)
+            else _folder(tree, child, page, may_read)
+        )
+        if members is not None:
+            yield name, members
+
+
+def _image(tree: Tree, name: str, page: Page, may_read: MayRead) -> dict[str, Any] | None:
+    if not may_read(name):
+        return None
+    if page.is_basic and not page.tests:
+        short = name.removeprefix("projects/earthengine-public/assets/")
+        return {"type": "IMAGE", "name": name, "id": short}
+    try:
+        asset = tree.catalogue.find(name)
+        if not all(test(asset) for test in page.tests):
+            return None
+        members = image_json(asset)
+    except TileserverError as exc:
+        log.warning("left out of a listing: %s", exc)
+        return None
+    return basic(members) if page.is_basic else members
+
+
+def _folder(tree: Tree, folder: Folder, page: Page, may_read: MayRead) -> dict[str, Any] | None:
+    if page.only_images or page.tests or not is_seen(tree, folder, may_read):
+        return None
+    try:
+        members = folder.to_json()
+    except TileserverError as exc:
+        log.warning("left out of a listing: %s", exc)
+        return None
+    # Folders are always told as BASIC.
+    return members if folder.is_collection and not page.is_basic else basic(members)
