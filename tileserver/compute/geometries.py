@@ -16,6 +16,7 @@ import shapely
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
+from tileserver.compute.crossings import check_crossings
 from tileserver.compute.images import Projection
 from tileserver.errors import InvalidRequest, shown
 from tileserver.projections import WGS84, transform_points
@@ -114,6 +115,7 @@ def make_geometry(
     if not is_finite:
         raise _bad_coordinates(kind, coordinates)
     if found.geom_type.endswith("Polygon") and not found.is_valid:
+        check_crossings([found])
         # Even-odd within a polygon; parts of several that overlap are one.
         parts = [shapely.make_valid(part) for part in shapely.get_parts(found)]
         found = shapely.union_all(parts) if len(parts) > 1 else parts[0]

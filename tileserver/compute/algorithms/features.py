@@ -148,9 +148,11 @@ def _present(element: Element, name: Any) -> Any:
 _COPY = "destination: Element = null, source: Element = null"
 
 
-@algorithm(
-    f"Element.copyProperties({_COPY}, properties: List = null, exclude: List = null) -> Element"
-)
+_NAMES = "properties: List = null, exclude: List = null"
+
+
+@algorithm(f"Element.copyProperties({_COPY}, {_NAMES}) -> Element")
+@algorithm(f"Image.copyProperties({_COPY}, {_NAMES}) -> Element")
 def copy_properties(
     destination: Element | None,
     source: Element | None,

@@ -16,6 +16,8 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from tileserver.compute.context import check_length
+from tileserver.compute.crossings import check_crossings
 from tileserver.compute.elements import Element, Feature, geometry_of
 from tileserver.compute.geometries import (
     UNBOUNDED,
@@ -34,6 +36,7 @@ from tileserver.errors import InvalidRequest
 from tileserver.projections import WGS84, transform_points
 
 _MARGINS = "maxError: ErrorMargin = null, proj: Projection = null"
+_MAX_BUFFERED_PARTS, _MAX_BUFFERED_POINTS = 5000, 100_000
 _ARC_SEGMENTS = 16
 """Of a quarter of a circle in a buffer: 0.5% of the distance at most."""
 
@@ -86,6 +89,7 @@ def buffered(geometry: Geometry, distance: float, projection: Projection | None)
     if not abs(distance) < 2e7:
         raise InvalidRequest(f"The distance must be less than 20000000, got {distance:g}.")
     seen = _seen(geometry, projection)
+    _check_buffer(seen.shape)
     if projection is not None:
         return replace(seen, shape=seen.shape.buffer(distance, quad_segs=_ARC_SEGMENTS))
     # Each part around its own middle, where the plane is true.
@@ -95,6 +99,11 @@ def buffered(geometry: Geometry, distance: float, projection: Projection | None)
         if not part.is_empty
     ]
     return replace(seen, shape=shapely.union_all(parts), geodesic=None)
+
+
+def _check_buffer(found: BaseGeometry) -> None:
+    check_length(len(shapely.get_parts(found)), _MAX_BUFFERED_PARTS, "parts to buffer")
+    check_length(int(shapely.get_num_coordinates(found)), _MAX_BUFFERED_POINTS, "points to buffer")
 
 
 def simplified(
@@ -134,6 +143,7 @@ def _hull(geometry: Geometry, projection: Projection | None) -> Geometry:
 
 def _dissolved(geometry: Geometry, projection: Projection | None) -> Geometry:
     seen = _seen(geometry, projection)
+    check_crossings([seen.shape])
     return replace(seen, shape=shapely.union_all(shapely.get_parts(seen.shape)))
 
 
@@ -194,6 +204,7 @@ def _related(name: str) -> Callable[[Geometry, Geometry, Projection | None], boo
 def _joined(name: str) -> Callable[[Geometry, Geometry, Projection | None], Geometry]:
     def join(left: Geometry, right: Geometry, projection: Projection | None) -> Geometry:
         a, b = _seen(left, projection), _seen(right, projection)
+        check_crossings([a.shape, b.shape])
         return replace(a, shape=getattr(shapely, name)(a.shape, b.shape))
 
     return join

@@ -1,0 +1,92 @@
+"""Lists and dictionaries passed through functions, filters and reducers; lists as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tileserver.compute.algorithms.texts import text_of
+from tileserver.compute.context import MAX_TEXT, Context, check_length
+from tileserver.compute.elements import Feature
+from tileserver.compute.filters import Filter
+from tileserver.compute.functions import Function
+from tileserver.compute.reducing import Output, Reducer
+from tileserver.compute.registry import algorithm
+from tileserver.errors import InvalidRequest, shown
+
+
+@algorithm("List.map(list: List, baseAlgorithm: Algorithm, dropNulls: Boolean = false) -> List")
+def map_list(
+    context: Context, elements: list[Any], function: Function, drops_nulls: bool
+) -> list[Any]:
+    """Return what a function makes of each element."""
+    found = [function.call(context, each) for each in elements]
+    return [each for each in found if each is not None] if drops_nulls else found
+
+
+@algorithm("List.iterate(list: List, function: Algorithm, first: Object) -> Object")
+def iterate(context: Context, elements: list[Any], function: Function, first: Any) -> Any:
+    """Return what a function makes of each element and of what it made of those before it."""
+    for each in elements:
+        first = function.call(context, each, first)
+    return first
+
+
+@algorithm("Dictionary.map(dictionary: Dictionary, baseAlgorithm: Algorithm) -> Dictionary")
+def map_dictionary(
+    context: Context, members: Mapping[str, Any], function: Function
+) -> dict[str, Any]:
+    """Return a dictionary of what a function makes of each key and its value."""
+    return {key: function.call(context, key, value) for key, value in members.items()}
+
+
+@algorithm("List.filter(list: List, filter: Filter) -> List")
+def filter_list(context: Context, elements: list[Any], kept: Filter) -> list[Any]:
+    """Return the elements that a filter keeps; what has no properties is its property 'item'."""
+    found = []
+    for each in elements:
+        context.count_call()
+        if kept.keeps(_as_element(each)):
+            found.append(each)
+    return found
+
+
+def _as_element(value: Any) -> Any:
+    if hasattr(value, "properties"):
+        return value
+    members = {**value, "item": value} if isinstance(value, Mapping) else {"item": value}
+    return Feature(None, members)
+
+
+@algorithm("List.reduce(list: List, reducer: Reducer) -> Object")
+def reduce_list(elements: list[Any], reducer: Reducer) -> Any:
+    """Return what comes out of a reducer for a list; of several outputs a dictionary."""
+    if reducer.repeats is not None:
+        raise InvalidRequest("A reducer of several inputs cannot reduce a list of one.")
+    found = {output.name: _reduced(output, elements) for output in reducer.outputs}
+    return next(iter(found.values())) if len(found) == 1 else found
+
+
+def _reduced(output: Output, elements: list[Any]) -> Any:
+    if output.collect is not None:
+        return output.collect(elements)
+    if wrong := [each for each in elements if not isinstance(each, int | float | None)]:
+        raise InvalidRequest(f"Expected a list of numbers, got {shown(wrong[0])} in it.")
+    valid = np.array([each is not None for each in elements], bool)
+    numbers = [0 if each is None else each for each in elements]
+    value, shows = output.reduce(np.array(numbers, np.float64), valid)
+    return np.asarray(value).item() if bool(np.all(shows)) else None
+
+
+@algorithm('List.join(list: List, separator: String = "") -> String')
+def join(elements: list[Any], separator: str) -> str:
+    """Return the elements as strings, one after another, with something between them."""
+    total = len(separator) * len(elements)
+    parts = []
+    for each in elements:
+        parts.append(text_of(each))
+        total += len(parts[-1])
+        check_length(total, MAX_TEXT, "characters in a string")
+    return separator.join(parts)

@@ -1,0 +1,69 @@
+"""Numbers as text: as they are, and after patterns of printf as Java reads them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from tileserver.errors import InvalidRequest, shown
+
+_CONVERSION = re.compile(r"%([-+ 0,#(]*)(\d{1,3})?(?:\.(\d{1,2}))?([dsfeEgGxXo])")
+_MAX_PATTERN = 1000
+
+
+def number_text(value: float) -> str:
+    """Return a number as text; whole ones without a point."""
+    if isinstance(value, int):
+        return str(value)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    if 1e-3 <= abs(value) < 1e7:
+        return repr(value)
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    digits = repr(value / 10.0 ** int(exponent)) if abs(int(exponent)) < 300 else mantissa
+    return f"{digits}E{int(exponent)}"
+
+
+def formatted(value: float, pattern: str) -> str:
+    """Return a number after a pattern of printf with one conversion, such as '%.2f' or '%05d'.
+
+    Raises:
+        InvalidRequest: the pattern is none, or does not suit the number.
+    """
+    literal = pattern[:_MAX_PATTERN].replace("%%", "\0")
+    found = list(_CONVERSION.finditer(literal))
+    if len(found) != 1 or "%" in _CONVERSION.sub("", literal) or len(pattern) > _MAX_PATTERN:
+        raise InvalidRequest(
+            f"Invalid format string {shown(pattern)}; expected one conversion such as '%.2f'."
+        )
+    flags, width, precision, kind = found[0].groups()
+    told = _converted(value, flags, precision, kind)
+    text = _padded(told, flags, int(width or 0))
+    return (literal[: found[0].start()] + text + literal[found[0].end() :]).replace("\0", "%")
+
+
+def _converted(value: float, flags: str, precision: str | None, kind: str) -> str:
+    if kind == "s":
+        text = number_text(value)
+        return text if precision is None else text[: int(precision)]
+    if not math.isfinite(value):
+        return number_text(value)
+    comma = "," if "," in flags else ""
+    sign = "+" if "+" in flags else (" " if " " in flags else "")
+    if kind in "dxXo":
+        if value != int(value) or precision is not None:
+            raise InvalidRequest(f"{kind} != {number_text(value)}: expected a whole number.")
+        whole = int(value)
+        if kind != "d" and whole < 0:
+            whole += 2**64
+        return f"{whole:{sign}{comma if kind == 'd' else ''}{kind}}"
+    digits = 6 if precision is None else int(precision)
+    return f"{float(value):{sign}{comma}.{digits}{kind}}"
+
+
+def _padded(text: str, flags: str, width: int) -> str:
+    if "-" in flags:
+        return text.ljust(width)
+    return text.zfill(width) if "0" in flags else text.rjust(width)
