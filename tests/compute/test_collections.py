@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.compute.conftest import COUNT, SCENE, SERIES, Evaluator, start_of
-from tileserver.compute.algorithms import collections
-from tileserver.compute.context import MAX_ELEMENTS
+from tileserver.assets import ImageAsset
+from tileserver.catalogue import Catalogue
+from tileserver.compute.algorithms.collections import StoredImages
+from tileserver.compute.context import MAX_ELEMENTS, Context
+from tileserver.compute.plan import Budget
+from tileserver.compute.world import LocalWorld
 from tileserver.errors import InvalidRequest
+from tileserver.rasters import LocalRasters
 
 INSIDE = [-112.175, 40.643]
 """A point on the images of SERIES."""
@@ -79,21 +85,19 @@ def test_a_collection_is_sorted_either_way(
 
 
 def test_the_first_image_of_many_is_the_only_one_looked_at(evaluator: Evaluator) -> None:
-    class Context:
-        budget = type("Budget", (), {"check_time": lambda self: None})()
+    asked: list[str] = []
 
-        class world:  # noqa: N801
-            asked: list[str] = []
+    class World(LocalWorld):
+        def find_image(self, asset_id: str) -> ImageAsset:
+            asked.append(asset_id)
+            return evaluator.computing.world.find_image(f"{SERIES}/t0")
 
-            @classmethod
-            def find_image(cls, name: str) -> Any:
-                cls.asked.append(name)
-                return evaluator.computing.world.find_image(f"{SERIES}/t0")
-
-    stored = collections.StoredImages(Context, [str(i) for i in range(100_000)])  # type: ignore[arg-type]
+    rasters = LocalRasters(Catalogue([]))
+    context = Context(World(rasters), Budget(time.monotonic() + 9))
+    stored = StoredImages(context, [str(i) for i in range(100_000)])
     assert len(stored) == 100_000
     assert stored[7:][0].id == f"{SERIES}/t0"
-    assert Context.world.asked == ["7"]
+    assert asked == ["7"]
 
 
 def test_a_function_is_mapped_over_images_which_keep_their_index(
@@ -146,7 +150,9 @@ def test_images_of_a_list_are_numbered(ee: ModuleType, evaluator: Evaluator) -> 
 
 
 def test_elements_alike_are_dropped(ee: ModuleType, evaluator: Evaluator) -> None:
-    features = ee.FeatureCollection([ee.Feature(None, {"k": k, "n": n}) for n, k in enumerate("aba")])
+    features = ee.FeatureCollection(
+        [ee.Feature(None, {"k": k, "n": n}) for n, k in enumerate("aba")]
+    )
     assert evaluator.value(features.distinct("k").aggregate_array("n")) == [0, 1]
     assert evaluator.value(features.remap(["a"], [7], "k").aggregate_array("k")) == [7, 7]
 

@@ -70,10 +70,12 @@ def test_metadata_are_filtered_the_old_way_too(ee: ModuleType, evaluator: Evalua
 
 def boxes(ee: ModuleType) -> Any:
     """Return squares of a degree, their west edges at 0, 1 and 10, and one at 179.5."""
-    west = [0, 1, 10, 179.5]
-    return ee.FeatureCollection(
-        [ee.Feature(ee.Geometry.Polygon([[[x, 0], [x + 1, 0], [x + 1, 1], [x, 1]]]), {"x": x}) for x in west]
-    )
+
+    def box(x: float) -> Any:
+        ring = [[x, 0], [x + 1, 0], [x + 1, 1], [x, 1]]
+        return ee.Feature(ee.Geometry.Polygon([ring]), {"x": x})
+
+    return ee.FeatureCollection([box(x) for x in (0, 1, 10, 179.5)])
 
 
 @pytest.mark.parametrize(
