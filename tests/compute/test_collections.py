@@ -10,12 +10,13 @@ import pytest
 
 from tests.compute.conftest import COUNT, SCENE, SERIES, Evaluator, start_of
 from tileserver.assets import ImageAsset
-from tileserver.catalogue import Catalogue
+from tileserver.catalogue import Catalogue, Root
 from tileserver.compute.algorithms.collections import StoredImages
 from tileserver.compute.context import MAX_ELEMENTS, Context
 from tileserver.compute.plan import Budget
 from tileserver.compute.world import LocalWorld
 from tileserver.errors import InvalidRequest
+from tileserver.folders import Tree
 from tileserver.rasters import LocalRasters
 
 INSIDE = [-112.175, 40.643]
@@ -92,8 +93,9 @@ def test_the_first_image_of_many_is_the_only_one_looked_at(evaluator: Evaluator)
             asked.append(asset_id)
             return evaluator.computing.world.find_image(f"{SERIES}/t0")
 
-    rasters = LocalRasters(Catalogue([]))
-    context = Context(World(rasters), Budget(time.monotonic() + 9))
+    catalogue = Catalogue([Root("nowhere")])
+    world = World(LocalRasters(catalogue), Tree(catalogue))
+    context = Context(world, Budget(time.monotonic() + 9))
     stored = StoredImages(context, [str(i) for i in range(100_000)])
     assert len(stored) == 100_000
     assert stored[7:][0].id == f"{SERIES}/t0"
@@ -164,3 +166,16 @@ def test_too_many_elements_are_refused_in_earth_engines_words(
     sentence = f"Collection query aborted after accumulating over {MAX_ELEMENTS} elements."
     with pytest.raises(InvalidRequest, match=sentence):
         evaluator.value(features.size())
+
+
+def test_random_numbers_are_the_same_again(ee: ModuleType, evaluator: Evaluator) -> None:
+    series = ee.ImageCollection(SERIES)
+    found = evaluator.value(series.randomColumn().aggregate_array("random"))
+    assert found == evaluator.value(series.randomColumn().aggregate_array("random"))
+    assert found != evaluator.value(series.randomColumn(seed=1).aggregate_array("random"))
+    assert len(set(found)) == COUNT
+    assert all(0 <= each < 1 for each in found)
+    many = ee.FeatureCollection([ee.Feature(None, {"i": i}) for i in range(1000)])
+    normal = many.randomColumn("r", 5, "normal", ["i"])
+    assert evaluator.value(normal.aggregate_mean("r")) == pytest.approx(0, abs=0.15)
+    assert evaluator.value(normal.aggregate_total_sd("r")) == pytest.approx(1, abs=0.15)

@@ -34,6 +34,12 @@ def triangle(ee: ModuleType) -> Any:
     return ee.Geometry.Polygon([TRIANGLE], "EPSG:32612", False)
 
 
+def degrees(x: float, y: float) -> tuple[float, float]:
+    """Return a place in EPSG:32612 in longitude and latitude."""
+    lon, lat = transform_points("EPSG:32612", "EPSG:4326", np.array([x]), np.array([y]))
+    return float(lon[0]), float(lat[0])
+
+
 def inside() -> Any:
     """Return which pixels of GRID have their centre in TRIANGLE, shape (SIDE, SIDE)."""
     columns, rows = np.meshgrid(np.arange(SIDE) + 0.5, np.arange(SIDE) + 0.5)
@@ -108,8 +114,8 @@ def test_the_lattice_is_the_one_asked_for(ee: ModuleType, evaluator: Evaluator) 
 
 
 def test_a_point_is_the_pixel_it_lies_in(ee: ModuleType, evaluator: Evaluator) -> None:
-    lon, lat = transform_points("EPSG:32612", "EPSG:4326", [LEFT + 100], [TOP - 200])
-    point = ee.Geometry.Point([float(lon[0]), float(lat[0])])
+    lon, lat = degrees(LEFT + 100, TOP - 200)
+    point = ee.Geometry.Point([lon, lat])
     found = evaluator.value(ee.Image(SCENE).reduceRegion(ee.Reducer.first(), point))
     assert found == dict(zip(("B1", "B2", "B3"), scene_values()[:, 6, 3].tolist(), strict=True))
 
@@ -218,8 +224,8 @@ def test_features_lend_their_properties_to_their_pixels(
 def test_a_series_has_a_row_for_each_image_of_each_pixel(
     ee: ModuleType, evaluator: Evaluator
 ) -> None:
-    lon, lat = transform_points("EPSG:32612", "EPSG:4326", [LEFT + 615], [TOP - 915])
-    point = ee.Geometry.Point([float(lon[0]), float(lat[0])])
+    lon, lat = degrees(LEFT + 615, TOP - 915)
+    point = ee.Geometry.Point([lon, lat])
     header, *rows = evaluator.value(
         ee.ImageCollection(SERIES).getRegion(point, None, "EPSG:32612", [30, 0, LEFT, 0, -30, TOP])
     )
@@ -227,7 +233,7 @@ def test_a_series_has_a_row_for_each_image_of_each_pixel(
     assert [row[0] for row in rows] == [f"t{i}" for i in range(6)]
     expected = series_values()[:, 0, 30, 20].tolist()
     assert [row[4] for row in rows] == expected
-    assert rows[0][1] == pytest.approx(lon[0])
+    assert rows[0][1] == pytest.approx(lon)
 
 
 def test_a_series_too_long_is_refused(ee: ModuleType, evaluator: Evaluator) -> None:

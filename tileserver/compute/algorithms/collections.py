@@ -7,8 +7,10 @@ less.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any, overload
 
 from tileserver.compute.algorithms.filters import plain, value_of
@@ -274,3 +276,36 @@ def remap(collection: Collection, before: list[Any], after: list[Any], name: str
         if isinstance(value, str | int | float) and value in table:
             kept.append(with_properties(element, {**element.properties, name: table[value]}))
     return collection.with_elements(kept)
+
+
+@algorithm(
+    'Collection.randomColumn(collection: FeatureCollection, columnName: String = "random",'
+    ' seed: Long = 0.0, distribution: String = "uniform",'
+    ' rowKeys: List = ["system:index"]) -> FeatureCollection'
+)
+def random_column(
+    collection: Collection, name: str, seed: int, distribution: str, keys: list[Any]
+) -> Collection:
+    """Return elements with a number that is random, and the same whenever it is asked for.
+
+    It depends on the seed and on the properties in `rowKeys`; the numbers are not Earth Engine's.
+    """
+    check_elements(len(collection.elements))
+    if distribution not in ("uniform", "normal"):
+        raise InvalidRequest(f"distribution must be uniform or normal, got {shown(distribution)}.")
+    found = []
+    for place, element in enumerate(collection.elements):
+        own = [
+            index_of(element, place) if key == INDEX else plain(value_of(element, str(key)))
+            for key in keys
+        ]
+        share = _share(repr((seed, own)))
+        number = share if distribution == "uniform" else NormalDist().inv_cdf(share or 0.5)
+        found.append(with_properties(element, {**element.properties, name: number}))
+    return collection.with_elements(found)
+
+
+def _share(text: str) -> float:
+    """Return a number of 0..1, 1 excluded, that a text alone determines."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53
