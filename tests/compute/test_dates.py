@@ -230,6 +230,7 @@ def test_ranges_are_compared(ee: ModuleType, evaluator: Evaluator) -> None:
     ("make", "said"),
     [
         (lambda ee: ee.Date("tomorrow"), "Invalid date"),
+        (lambda ee: ee.Date(ee.Number(-1).sqrt()), "Expected a date"),
         (lambda ee: ee.Date("2020-04-01", "Mars/Olympus"), "Unknown time zone"),
         (lambda ee: ee.Date("2020-04-01", "../../etc/passwd"), "Unknown time zone"),
         (lambda ee: ee.Date(TEXT).advance(1, "fortnight"), "is none of year, month, week"),

@@ -89,7 +89,9 @@ def test_a_rectangle_lies_in_the_pixels_of_a_projection(
 ) -> None:
     make = ee.ApiFunction.lookup("GeometryConstructors.Rectangle")
     box = make.call([0, 0, SIDE, SIDE], ee.Image(SCENE).projection(), False)
-    assert shape(evaluator.value(box)).bounds == (0, 0, SIDE, SIDE)
+    pixels = ee.Image(SCENE).projection()
+    assert evaluator.value(box.area(1, pixels)) == SIDE**2
+    assert evaluator.value(box)["coordinates"][0][0] == [UTAH.c, UTAH.f]
     there = box.transform(ee.Projection("EPSG:32612"), 1)
     side = 30 * SIDE
     expected = (UTAH.c, UTAH.f - side, UTAH.c + side, UTAH.f)
@@ -105,6 +107,18 @@ def test_a_rectangle_lies_in_the_pixels_of_a_projection(
 def test_an_image_of_a_constant_is_everywhere(ee: ModuleType, evaluator: Evaluator) -> None:
     assert evaluator.value(ee.Image(1).geometry().isUnbounded()) is True
     assert evaluator.value(ee.Image(SCENE).geometry().isUnbounded()) is False
+
+
+def test_an_image_without_a_footprint_lies_where_its_bands_do(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    bare = ee.Image(ee.Image(SCENE).set("system:footprint", None))
+    found = bare.geometry()
+    assert evaluator.value(found.isUnbounded()) is False
+    apart = found.symmetricDifference(ee.Image(SCENE).geometry(), 1).area(1)
+    assert evaluator.value(apart) < 0.03 * (30 * SIDE) ** 2
+    everywhere = bare.addBands(ee.Image(1)).geometry()
+    assert evaluator.value(everywhere.isUnbounded()) is True
 
 
 def test_areas_and_lengths_are_metres_on_a_sphere(ee: ModuleType, evaluator: Evaluator) -> None:
@@ -225,6 +239,20 @@ def test_a_centroid_lies_in_the_middle(ee: ModuleType, evaluator: Evaluator) -> 
     found = evaluator.value(ee.Geometry.Polygon(SQUARE).centroid(1))
     assert found["type"] == "Point"
     assert found["coordinates"] == pytest.approx([1, 1], abs=1e-3)
+
+
+def test_a_geometry_is_covered_with_the_cells_of_a_grid(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    proj = ee.Projection("EPSG:32612")
+    box = ee.Geometry.Rectangle([300050, 4000050, 300250, 4000150], proj, False)
+    found = evaluator.value(box.coveringGrid(proj, 100))
+    assert found["type"] == "FeatureCollection"
+    assert len(found["features"]) == 3 * 2
+    cells = shapely.union_all([shape(each["geometry"]) for each in found["features"]])
+    assert cells.bounds == (300000, 4000000, 300300, 4000200)
+    with pytest.raises(InvalidRequest, match="The grid is too fine"):
+        evaluator.value(box.coveringGrid(proj, 0.001))
 
 
 def test_edges_are_called_geodesic_where_nothing_is_said(

@@ -6,13 +6,14 @@ nothing is guessed beyond that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import shapely
 
 from tileserver.compute.context import Context
-from tileserver.compute.elements import Collection, Feature, geometry_of
+from tileserver.compute.elements import Collection, Feature, geometry_of, image_geometry
 from tileserver.compute.filters import Filter
 from tileserver.compute.functions import Function
 from tileserver.compute.geometries import Geometry, geometry_from_geojson
@@ -108,8 +109,10 @@ def to_geometry(value: Any, context: Context) -> Geometry | None:
     match value:
         case Geometry():
             return value
-        case Feature() | Image():
-            return geometry_of(value)
+        case Feature():
+            return value.geometry
+        case Image():
+            return image_geometry(value)
         case Collection():
             return collection_geometry(value)
         case Mapping() if "type" in value:
@@ -149,11 +152,11 @@ def to_date(value: Any, context: Context) -> Date | None:
         case bool():
             return None
         case int() | float():
-            return Date(value)
+            return Date(value) if math.isfinite(value) else None
         case str():
             return parse_date(value)
         case Mapping() if isinstance(value.get("value"), int | float):
-            return Date(value["value"])
+            return to_date(value["value"], context)
     return None
 
 

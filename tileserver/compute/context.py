@@ -18,6 +18,8 @@ MAX_ELEMENTS = 5000
 """Of a collection that is looked at one by one, as at Earth Engine."""
 MAX_LIST = 100_000
 MAX_TEXT = 1_000_000
+MAX_MADE_BYTES = 400_000_000
+"""Of all strings, lists and dictionaries that one expression makes, about."""
 _LOOK_EVERY = 64
 
 
@@ -48,6 +50,7 @@ class Context:
     world: World
     budget: Budget
     evaluations: int = field(default=0)
+    made_bytes: int = field(default=0)
 
     def count_call(self) -> None:
         """Count the call of an algorithm.
@@ -63,6 +66,16 @@ class Context:
             )
         if self.evaluations % _LOOK_EVERY == 0 and time.monotonic() > self.budget.deadline:
             raise too_long()
+
+    def count_made(self, size_bytes: int) -> None:
+        """Count the memory of a value that was made, about.
+
+        Raises:
+            InvalidRequest: there is too much, in Earth Engine's words.
+        """
+        self.made_bytes += size_bytes
+        if self.made_bytes > MAX_MADE_BYTES:
+            raise InvalidRequest("User memory limit exceeded.")
 
 
 def check_length(count: int, most: int, what: str) -> None:

@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from tileserver.compute.geometries import Geometry, geometry_from_geojson
-from tileserver.compute.images import FOOTPRINT, INDEX, Image
+from tileserver.compute.geometries import (
+    UNBOUNDED,
+    Geometry,
+    collected,
+    geometry_from_geojson,
+    rectangle,
+)
+from tileserver.compute.images import DEFAULT_PROJECTION, FOOTPRINT, INDEX, Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,22 @@ def geometry_of(element: Element) -> Geometry | None:
             )
         return geometry_from_geojson(footprint)
     return None
+
+
+def image_geometry(image: Image) -> Geometry:
+    """Return where an image lies: its footprint, else its bands, one without end everywhere."""
+    found = geometry_of(image)
+    if found is not None:
+        return found
+    places = {(band.extent, band.projection) for band in image.bands}
+    parts = []
+    for extent, projection in places:
+        if extent is None:
+            return UNBOUNDED
+        right, bottom = extent.left + extent.width, extent.top + extent.height
+        box = rectangle(extent.left, extent.top, right, bottom, projection)
+        parts.append(box.in_projection(DEFAULT_PROJECTION))
+    return collected(parts) if parts else UNBOUNDED
 
 
 def index_of(element: Element, place: int) -> str:

@@ -38,6 +38,7 @@ from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 _DEADLINE_S = 30.0
 _THREADS = 4
 _IMAGES = 256
+_RECHECK_S = 2.0
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -67,7 +68,7 @@ class Computing:
         self._threads = threads
         self._limiter: anyio.CapacityLimiter | None = None
         self._images: OrderedDict[tuple[str, str], Image] = OrderedDict()
-        self._assets: dict[str, ImageAsset] = {}
+        self._assets: dict[str, tuple[ImageAsset, float]] = {}
         self._lock = Lock()
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
@@ -101,20 +102,25 @@ class Computing:
         computed = self.computed.get(name)
         if computed is None:
             raise AssetNotFound(name)
+        held = self._assets.get(name)
+        # A tile that is in the cache must not wait for a thread.
+        if held is not None and time.monotonic() - held[1] < _RECHECK_S:
+            return held[0]
         return await self._in_thread(lambda each: self._described(name, each), computed)
 
     def _described(self, name: str, computed: Computed) -> ImageAsset:
         version = self._version(computed.expression)
         held = self._assets.get(name)
-        if held is not None and held.version == version:
-            return held
+        if held is not None and held[0].version == version:
+            self._assets[name] = held[0], time.monotonic()
+            return held[0]
         try:
             description = self._value(computed.expression)
         except (AssetNotFound, InvalidRequest) as exc:
             # Who asks for a tile has done nothing wrong.
             raise UpstreamError(f"{name}: the expression cannot be computed: {exc}") from exc
         asset = replace(computed_asset(name, computed, description), version=version)
-        self._assets[name] = asset
+        self._assets[name] = asset, time.monotonic()
         return asset
 
     def _version(self, expression: str) -> str:
@@ -138,10 +144,12 @@ class Computing:
         return self._computed(found.bands, found.grid, found.budget)
 
     def _asked(self, request: PixelRequest) -> _Asked:
-        if request.expression is None:
+        named = self.computed.get(request.asset_id)
+        expression = request.expression or (named.expression if named else None)
+        if expression is None:
             raise AssetNotFound(request.asset_id)
         budget = self._budget()
-        image = self._image(request.expression, request.asset_version, budget)
+        image = self._image(expression, request.asset_version, budget)
         if not image.bands:
             raise InvalidRequest("The image has no bands.")
         asset = as_asset(image, request.asset_id, request.asset_version)

@@ -38,8 +38,10 @@ class Geometry:
     geodesic: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return GeoJSON, as getInfo tells."""
-        members = geojson_of(self.shape)
+        """Return GeoJSON, as getInfo tells: in the CRS, for it has no place for a transform."""
+        transform = self.projection.transform
+        is_plain = transform == _DEGREES.transform
+        members = geojson_of(self.shape if is_plain else moved_shape(self.shape, transform.apply))
         if self.geodesic is not None:
             members["geodesic"] = self.geodesic
         if self.projection != _DEGREES:

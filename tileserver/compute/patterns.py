@@ -37,7 +37,7 @@ class Pattern:
             message = f"The pattern {shown(text)} is no regular expression."
             raise InvalidRequest(message) from exc
 
-    def fits(self, text: str) -> bool:
+    def fullmatch(self, text: str) -> bool:
         """Tell whether it matches all of a text."""
         return self._timed(self._compiled.fullmatch, text) is not None
 

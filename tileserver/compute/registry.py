@@ -24,6 +24,9 @@ import shapely
 
 from tileserver.compute.coercion import coerced
 from tileserver.compute.context import Context
+from tileserver.compute.elements import Collection, Feature
+from tileserver.compute.geometries import Geometry
+from tileserver.compute.images import Image
 from tileserver.errors import InvalidRequest
 
 log = logging.getLogger(__name__)
@@ -101,7 +104,9 @@ class Algorithm:
             )
         values = [self._value(context, each, given.get(each.name)) for each in self.arguments]
         with np.errstate(all="ignore"):
-            return self.function(*([context] if self.takes_context else []), *values)
+            found = self.function(*([context] if self.takes_context else []), *values)
+        context.count_made(_size_bytes(found))
+        return found
 
     def _value(self, context: Context, argument: Argument, given: Any) -> Any:
         value = argument.default if given is None else given
@@ -110,6 +115,22 @@ class Algorithm:
                 return None
             raise InvalidRequest(f"Parameter '{argument.name}' is required and may not be null.")
         return coerced(value, argument.type, argument.name, context)
+
+
+def _size_bytes(value: Any) -> int:
+    """Return about what a value itself takes; what it holds was counted when it was made."""
+    match value:
+        case str():
+            return len(value)
+        case list() | tuple():
+            return 40 * len(value)
+        case Mapping():
+            return 32 * len(value)
+        case Geometry():
+            return 16 * int(shapely.get_num_coordinates(value.shape))
+        case Feature() | Image() | Collection():
+            return 32 * len(value.properties)
+    return 0
 
 
 class AlgorithmError(InvalidRequest):

@@ -10,6 +10,7 @@ from tileserver.compute.algorithms import casts as casts
 from tileserver.compute.algorithms import clips as clips
 from tileserver.compute.algorithms import collections as collections
 from tileserver.compute.algorithms import composites as composites
+from tileserver.compute.algorithms import coverings as coverings
 from tileserver.compute.algorithms import dates as dates
 from tileserver.compute.algorithms import dictionaries as dictionaries
 from tileserver.compute.algorithms import features as features

@@ -217,4 +217,4 @@ def selected(context: Context, members: Mapping[str, Any], selector: Any) -> lis
     if selector in members:
         return [selector]
     pattern = Pattern(selector)
-    return [name for name in members if pattern.fits(name)]
+    return [name for name in members if pattern.fullmatch(name)]

@@ -50,7 +50,7 @@ def affine_of(members: Sequence[Any]) -> AffineTransform:
     if len(members) != 6 or len(numbers) != 6:
         raise InvalidRequest(f"A transform must have 6 numbers, got {shown(list(members))}.")
     found = AffineTransform(*map(float, numbers))
-    if not abs(found.determinant) > 0:
+    if not 0 < abs(found.determinant) < math.inf or not math.isfinite(sum(numbers)):
         raise InvalidRequest(f"The transform {shown(numbers)} cannot be inverted.")
     return found
 
@@ -119,8 +119,8 @@ def scaled(projection: Projection, x: float, y: float) -> Projection:
     found = AffineTransform(
         t.scale_x * x, t.shear_x * y, t.translate_x, t.shear_y * x, t.scale_y * y, t.translate_y
     )
-    if not abs(found.determinant) > 0:
-        raise InvalidRequest("A projection cannot be scaled by zero.")
+    if not 0 < abs(found.determinant) < math.inf:
+        raise InvalidRequest(f"A projection cannot be scaled by {x:g} and {y:g}.")
     return replace(projection, transform=found)
 
 
@@ -128,6 +128,8 @@ def scaled(projection: Projection, x: float, y: float) -> Projection:
 def translate(projection: Projection, x: float, y: float) -> Projection:
     """Return the projection with its origin moved by so many pixels."""
     left, top = projection.transform.apply(x, y)
+    if not math.isfinite(left + top):
+        raise InvalidRequest(f"A projection cannot be moved by {x:g} and {y:g}.")
     moved = replace(projection.transform, translate_x=left, translate_y=top)
     return replace(projection, transform=moved)
 

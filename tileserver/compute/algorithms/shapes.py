@@ -18,9 +18,8 @@ from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.context import check_length
 from tileserver.compute.crossings import check_crossings
-from tileserver.compute.elements import Element, Feature, geometry_of
+from tileserver.compute.elements import Element, Feature, geometry_of, image_geometry
 from tileserver.compute.geometries import (
-    UNBOUNDED,
     Geometry,
     area_m2,
     length_m,
@@ -47,11 +46,11 @@ def where(element: Element) -> Geometry:
     Raises:
         InvalidRequest: a feature has no geometry.
     """
+    if isinstance(element, Image):
+        return image_geometry(element)
     found = geometry_of(element)
     if found is not None:
         return found
-    if isinstance(element, Image):
-        return UNBOUNDED
     raise InvalidRequest("The feature has no geometry.")
 
 
