@@ -126,6 +126,20 @@ def test_a_function_that_gives_no_element_is_refused(ee: ModuleType, evaluator: 
         evaluator.value(mapped)
 
 
+def test_elements_for_which_a_function_gives_null_can_be_dropped(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    def cloudy(image: Any) -> Any:
+        return ee.Algorithms.If(ee.Number(image.get("CLOUD")).gt(25), image, None)
+
+    series = ee.ImageCollection(SERIES)
+    assert names(evaluator, series.map(cloudy, True)) == ["t0", "t1", "t2"]
+    with pytest.raises(InvalidRequest, match="must return a Feature or Image"):
+        evaluator.value(series.map(cloudy))
+    with pytest.raises(InvalidRequest, match="must return a Feature or Image"):
+        evaluator.value(series.map(lambda image: image.id(), True))
+
+
 def test_a_state_goes_through_all_elements(ee: ModuleType, evaluator: Evaluator) -> None:
     first = ee.Image.constant(0)
     total = ee.ImageCollection(SERIES).iterate(

@@ -123,3 +123,37 @@ def test_filters_within_filters_have_an_end(
         deep = ee.Filter.Or(*[deep] * copies)
     with pytest.raises(InvalidRequest, match="Filters are nested too deeply"):
         kept(ee, evaluator, deep)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CLOUD < 30", "345"),
+        ("30 <= CLOUD", "012"),
+        ("CLOUD == 30 || NAME == 't5'", "25"),
+        ('CLOUD > 5 && (NAME == "t1" || !(CLOUD >= 20))', "14"),
+        ("CLOUD != 1e1", "01235"),
+        ("system:time_start >= 1587551400000", "345"),
+        ("MISSING == 1", ""),
+    ],
+)
+def test_a_filter_may_be_a_text(
+    ee: ModuleType, evaluator: Evaluator, text: str, expected: str
+) -> None:
+    assert kept(ee, evaluator, text) == expected
+    assert kept(ee, evaluator, ee.Filter.expression(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "CLOUD", "CLOUD <", "(CLOUD < 3", "CLOUD < 3)", "a ~ 3", "1 <"]
+)
+def test_a_text_that_is_no_filter_is_refused(
+    ee: ModuleType, evaluator: Evaluator, text: str
+) -> None:
+    with pytest.raises(InvalidRequest, match="Cannot parse the filter"):
+        kept(ee, evaluator, ee.Filter.expression(text))
+
+
+def test_a_text_of_many_parentheses_has_an_end(ee: ModuleType, evaluator: Evaluator) -> None:
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        kept(ee, evaluator, ee.Filter.expression("(" * 3000 + "CLOUD < 3" + ")" * 3000))

@@ -13,6 +13,7 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, overload
 
+from tileserver.compute.algorithms.filterformulas import filter_of
 from tileserver.compute.algorithms.filters import plain, value_of
 from tileserver.compute.coercion import to_element, to_image_collection
 from tileserver.compute.context import Context, check_elements
@@ -107,6 +108,7 @@ def _of_kind(elements: Sequence[Any], empty: Any = "FeatureCollection") -> Colle
 @algorithm("Collection.filter(collection: FeatureCollection, filter: Object) -> FeatureCollection")
 def filter_elements(context: Context, collection: Collection, wanted: Any) -> Collection:
     """Return the elements that a filter passes; of images nothing but the metadata is read."""
+    wanted = filter_of(wanted) if isinstance(wanted, str) else wanted
     if not isinstance(wanted, Filter):
         raise InvalidRequest(f"Expected a Filter, got {shown(wanted)}.")
     kept = []
@@ -191,16 +193,19 @@ def map_elements(
     found = []
     for place, element in enumerate(collection.elements):
         context.count_call()
-        made = to_element(function.call(context, element), context)
-        if isinstance(made, Image | Feature):
-            is_named = INDEX in made.properties or isinstance(made, Feature)
-            found.append(made if is_named else _indexed(made, index_of(element, place)))
-        elif not drops_nulls or made is not None:
-            raise InvalidRequest(
-                "A mapped algorithm must return a Feature or Image."
-                + ("" if made is not None else " It returned null; dropNulls leaves those out.")
-            )
+        made = function.call(context, element)
+        if made is None and drops_nulls:
+            continue
+        found.append(_mapped(to_element(made, context), index_of(element, place)))
     return replace(_of_kind(found, collection.kind), id=collection.id)
+
+
+def _mapped(made: Any, index: str) -> Element:
+    if not isinstance(made, Image | Feature):
+        raise InvalidRequest("A mapped algorithm must return a Feature or Image.")
+    is_named = INDEX in made.properties or isinstance(made, Feature)
+    element: Element = made if is_named else _indexed(made, index)
+    return element
 
 
 @algorithm(
