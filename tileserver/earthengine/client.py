@@ -23,6 +23,7 @@ import anyio
 import httpx
 from PIL import Image
 
+from tileserver import metrics
 from tileserver.earthengine.bodies import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
 from tileserver.earthengine.upstream import AssetRefused, error_of
 from tileserver.encoders import MAX_WEBP_SIDE
@@ -253,7 +254,7 @@ class EarthEngine:
         """POST what is asked, and return it in the format that is wanted."""
         name = wanted.asset_id
         content = json.dumps(body, separators=(",", ":")).encode()
-        with upstream_errors(name), anyio.fail_after(self.deadline_s):
+        with metrics.upstream("pixels"), upstream_errors(name), anyio.fail_after(self.deadline_s):
             request = self.client.build_request(
                 "POST", f"{self.endpoint}/v1/{path}", content=content, headers=_HEADERS
             )
@@ -265,7 +266,7 @@ class EarthEngine:
 
     async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
         """Ask for a JSON object; `more` is what httpx takes for a request."""
-        with upstream_errors(name), anyio.fail_after(self.deadline_s):
+        with metrics.upstream("metadata"), upstream_errors(name), anyio.fail_after(self.deadline_s):
             request = self.client.build_request(
                 method, f"{self.endpoint}/v1/{path}", headers=_HEADERS, **more
             )
