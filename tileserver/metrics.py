@@ -183,12 +183,15 @@ def upstream(kind: str) -> Iterator[None]:
 
 def exposition() -> bytes:
     """Return all figures in Prometheus's text format, those of all workers; reads files then."""
-    if _folder is None:
-        return generate_latest(REGISTRY)
-    _bury(_folder)
-    together = CollectorRegistry()
-    MultiProcessCollector(together, str(_folder))  # type: ignore[no-untyped-call]
-    return generate_latest(together)
+    if _folder is not None:
+        try:
+            _bury(_folder)
+            together = CollectorRegistry()
+            MultiProcessCollector(together, str(_folder))  # type: ignore[no-untyped-call]
+            return generate_latest(together)
+        except (OSError, ValueError, RuntimeError) as exc:
+            log.warning("The metrics of the other workers cannot be read: %s", exc)
+    return generate_latest(REGISTRY)
 
 
 def _bury(folder: Path) -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
 from tests.commands import Serving, serving
 from tests.earth.conftest import Google
 from tests.standin import PREFIX, StandIn
@@ -90,3 +92,19 @@ def until(condition: Callable[[], object], patience_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < ends_s, "it did not come about"
         time.sleep(0.05)
+
+
+def ask_alone(url: str) -> int | str:
+    """Ask over a connection of its own; return the status, or what kind of failure there was."""
+    try:
+        return httpx.get(url, timeout=30, trust_env=False).status_code
+    except httpx.TransportError as exc:
+        return type(exc).__name__
+
+
+def figure(text: str, name: str, *labels: str) -> float:
+    """Return the sum of a metric's samples that have these values among their labels."""
+    found = re.findall(rf"^tileserver_{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+    return sum(
+        float(value) for said, value in found if set(labels) <= set(re.findall(r'"([^"]*)"', said))
+    )
