@@ -116,7 +116,7 @@ def test_tiles_from_redis_are_those_of_earth_engine_and_survive_it(
 def test_an_asset_that_changes_gets_new_keys(tmp_path: Path, google: Google) -> None:
     place = Affine(0.02, 0, 0.0, 0, -0.02, 20.0)
     path = "/tiles/scene/8/129/115.png"
-    seen = []
+    seen, version = [], ""
     with (
         redis_server(tmp_path) as server,
         StandIn(tmp_path, accepts=google.tokens.accepts) as engine,
@@ -126,7 +126,10 @@ def test_an_asset_that_changes_gets_new_keys(tmp_path: Path, google: Google) -> 
             scene = noise(3, 200, 200, seed=turn)
             write_raster(tmp_path / "scene.tif", scene, "EPSG:4326", place, overviews=())
             os.utime(tmp_path / "scene.tif", (time.time() + 60 * turn,) * 2)
-            with Serve(engine.url, [])(Tuning(), config) as earth:
+            with Serve(engine.url, [])(Tuning(poll_s=0.1), config) as earth:
+                # The stand-in looks at its files now and then, as Earth Engine's metadata lags.
+                until(lambda old=version: earth.get("/info/scene").json()["version"] != old)  # type: ignore[misc]
+                version = earth.get("/info/scene").json()["version"]
                 seen.append(pixels(earth.get(path)))
                 until(server.keys)
     assert engine.pixel_requests == len(seen) == 2
