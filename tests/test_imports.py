@@ -17,7 +17,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "settings.environment settings.file geojson colors tfrecord tiles cache datasets watchdog",
         "readiness sharing.bodies",
         "earthengine.limits earthengine.tokens sharing.stores",
-        "wire projections render expressions sharing.folder sharing.remote",
+        "wire projections render expressions sharing.folder sharing.remote sharing.seats",
         "earthengine.credentials earthengine.breaker earthengine.retries",
         "geotiff png legend styles assets ingest.mosaics settings.layers disconnects",
         "encoders footprints statistics ingest.cogs earthengine.bodies config engines",

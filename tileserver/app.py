@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from tileserver.responses import (
 from tileserver.settings.layers import LayerSettings, computed_image
 from tileserver.sharing.folder import FolderStore
 from tileserver.sharing.remote import RedisStore
+from tileserver.sharing.seats import seated
 from tileserver.sharing.stores import Tolerant
 from tileserver.styles import Style, parse_colors
 from tileserver.watchdog import watched
@@ -71,7 +72,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
         with stack.services.readiness.until_the_end():
-            async with watched(stack.sample):
+            async with watched(stack.sample), stack.seated:
                 yield {"services": stack.services}
         await stack.close()
 
@@ -111,6 +112,8 @@ class Stack:
     services: endpoints.Services
     credentials: str | None
     """Which Google credentials are used and whose, in words; None without Earth Engine."""
+    seated: AbstractAsyncContextManager[None]
+    """To be inside of while serving: only a worker with a seat asks Earth Engine."""
     sample: Callable[[], None]
     """Puts down the figures that are read off rather than counted."""
     close: Callable[[], Awaitable[None]]
@@ -156,7 +159,11 @@ def assemble(
             await store.close()
 
     credentials = earth.credentials if earth else None
-    return Stack(services, credentials, partial(_sample, memory, earth), close)
+    seat: AbstractAsyncContextManager[None] = nullcontext()
+    if earth and folder:
+        earth.slots.hold()
+        seat = seated(folder, config.server.workers, earth.slots.resume)
+    return Stack(services, credentials, seat, partial(_sample, memory, earth), close)
 
 
 def shared_store(config: Config, folder: Path | None) -> Tolerant | None:

@@ -111,3 +111,41 @@ def test_on_sighup_the_workers_are_replaced_and_no_request_fails(
                 is_over.set()
         assert set(heard) == {200}
         assert len(heard) > 100
+
+
+def test_on_sighup_no_more_than_the_cap_is_in_flight_and_no_cold_tile_is_lost(
+    folder: Path, google: Google, tmp_path: Path
+) -> None:
+    with (
+        engine_of(folder, google, 0.6) as engine,
+        serving_earth(engine, google, tmp_path, 2) as server,
+    ):
+        until(lambda: len(workers_of(server)) == 2)
+        before = workers_of(server)
+        port = int(urlsplit(server.url).port or 0)
+        heard: list[list[int]] = []
+        is_over = threading.Event()
+
+        async def keep_asking(client: int) -> None:
+            turn = 0
+            while not is_over.is_set():
+                # A style of its own each time: a block that nobody has asked for.
+                turn += 1
+                path = f"{HUNDRED[client % 100]}?gamma={1 + turn / 1000:.3f}&min={client}"
+                heard.append(await one_client(port, [path]))
+
+        async def scenario() -> None:
+            asking = [asyncio.create_task(keep_asking(client)) for client in range(200)]
+            await asyncio.to_thread(until, lambda: engine.max_in_flight >= 36)
+            server.process.send_signal(signal.SIGHUP)
+            try:
+                await asyncio.to_thread(until, lambda: not workers_of(server) & before, 30)
+                await asyncio.sleep(1)
+            finally:
+                is_over.set()
+            await asyncio.gather(*asking)
+
+        asyncio.run(scenario())
+        assert {status for each in heard for status in each} == {200}
+        assert engine.max_in_flight <= 40
+        assert all(asked.status == 200 for asked in engine.seen)
