@@ -12,11 +12,12 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "errors settings.sizes",
-        "settings.kinds colormaps ingest.pyramids earthengine.upstream",
+        "settings.kinds colormaps ingest.pyramids earthengine.upstream metrics",
         "settings.fields pixels",
-        "settings.environment settings.file geojson colors tfrecord tiles cache datasets",
-        "earthengine.limits earthengine.tokens earthengine.connections",
-        "wire projections render expressions",
+        "settings.environment settings.file geojson colors tfrecord tiles cache datasets watchdog",
+        "readiness sharing.bodies earthengine.connections",
+        "earthengine.limits earthengine.tokens sharing.stores",
+        "wire projections render expressions sharing.folder sharing.remote sharing.seats",
         "earthengine.credentials earthengine.breaker earthengine.retries",
         "geotiff png legend styles assets ingest.mosaics settings.layers disconnects",
         "encoders scanlines footprints statistics ingest.cogs earthengine.bodies config engines",
@@ -30,7 +31,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "endpoints",
         "app",
         "session",
-        "cli __init__ earthengine settings ingest",
+        "cli __init__ earthengine settings ingest sharing",
         "__main__",
     )
 )
@@ -38,6 +39,8 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
 HOMES = {
     "mercantile": {"tiles"},
     "cachetools": {"cache"},
+    "prometheus_client": {"metrics"},
+    "redis": {"sharing.remote"},
     "starlette": {"responses", "disconnects", "page", "endpoints", "app"},
     "uvicorn": {"serving"},
     "click": {"cli"},
@@ -60,6 +63,7 @@ HOMES = {
         "layers",
         "earthengine.cutting",
         "rasters",
+        "sharing.folder",
         "earthengine.splitting",
         "earthengine.tokens",
     },
