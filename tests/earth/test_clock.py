@@ -85,7 +85,7 @@ def test_a_wall_clock_that_jumps_an_hour_harms_nothing(
         started = time.monotonic()
         styled = [f"{path}?gamma=1.5" for path in SMOOTH]
         assert {each.status_code for each in get_all(client, styled)} == {200}
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 15
         assert engine.pixel_requests == 12
         assert engine.max_in_flight <= 40
         # The time to live: after nine real seconds it is fetched again.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import replace
+from dataclasses import fields
 from typing import NamedTuple
 
 from tileserver.pixels import PixelRequest
@@ -30,10 +30,10 @@ def key_of(namespace: str, request: PixelRequest) -> str:
 
     Args:
         namespace: who may see the same pixels under the same names.
-        request: its asset_version is part of the key, its workload_tag is not.
+        request: its asset_version is part of the key, what changes no pixel is not.
     """
-    said = repr(replace(request, workload_tag=None))
-    return hashlib.sha256(f"{SCHEMA}\n{namespace}\n{said}".encode()).hexdigest()
+    said = [(each.name, getattr(request, each.name)) for each in fields(request) if each.compare]
+    return hashlib.sha256(f"{SCHEMA}\n{namespace}\n{said!r}".encode()).hexdigest()
 
 
 def wrap(key: str, pixels: bytes, put_s: float = 0.0) -> bytes:
