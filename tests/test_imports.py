@@ -50,6 +50,7 @@ HOMES = {
         "endpoints",
         "layers",
         "earthengine.cutting",
+        "sharing.folder",
         "rasters",
         "rest.asset_methods",
         "rest.calls",
