@@ -57,7 +57,7 @@ HOMES = {
         "earthengine.splitting",
         "earthengine.tokens",
     },
-    "shapely": {"compute", "rest.geometries"},
+    "shapely": {"compute", "outlines"},
     "regex": {"compute.patterns"},
     "tomllib": {"settings.kinds", "settings.file"},
     "httpx": {"earthengine.client", "earthengine.connections", "earthengine.tokens"},
