@@ -60,21 +60,17 @@ def _as_element(value: Any) -> Any:
 
 @algorithm("List.reduce(list: List, reducer: Reducer) -> Object")
 def reduce_list(elements: list[Any], reducer: Reducer) -> Any:
-    """Return what comes out of a reducer for a list; of several outputs a dictionary.
-
-    For a reducer of several inputs each element is a list with as many numbers.
-    """
-    found = reducer.results([column_of(each) for each in _inputs(elements, reducer.inputs)])
+    """Return what comes out of a reducer for a list; of several outputs a dictionary."""
+    rows = [[each] for each in elements] if reducer.inputs == 1 else elements
+    for row in rows:
+        if not isinstance(row, list | tuple) or len(row) != reducer.inputs:
+            raise InvalidRequest(
+                f"The reducer {reducer.name} needs a list of {reducer.inputs} inputs each, "
+                f"got {shown(row)}."
+            )
+    columns = [column_of(row[i] for row in rows) for i in range(reducer.inputs)]
+    found = reducer.results(columns)
     return next(iter(found.values())) if len(found) == 1 else found
-
-
-def _inputs(elements: list[Any], count: int) -> list[list[Any]]:
-    if count == 1:
-        return [elements]
-    for each in elements:
-        if not (isinstance(each, list) and len(each) == count):
-            raise InvalidRequest(f"Expected lists of {count} values, got {shown(each)}.")
-    return [[each[place] for each in elements] for place in range(count)]
 
 
 @algorithm('List.join(list: List, separator: String = "") -> String')
