@@ -91,7 +91,7 @@ def test_cubexpress_finds_images_and_downloads_them(
     (row,) = table.df.itertuples()
     assert S2_BEST[:8] in row.id
     result = cubexpress.express(table.select_bands("B4", "B3", "B2"), str(tmp_path))
-    assert (result.succeeded, result.failed) == (1, 0)
+    assert (result.n_succeeded, result.n_failed) == (1, 0)
     (path,) = tmp_path.rglob("*.tif")
     with rasterio.open(path) as dataset:
         values, transform = dataset.read(), dataset.transform
