@@ -79,15 +79,11 @@ DATES = (
     ),
     Value("get", lambda ee: ee.Date("2020-06-15").get("month"), 6),
     Value("millis", lambda ee: ee.Date.fromYMD(2020, 6, 1).millis(), JUNE),
-    Value(
-        "range", lambda ee: ee.Date("2020-06-15").getRange("month").start().format("dd"), "01"
-    ),
+    Value("range", lambda ee: ee.Date("2020-06-15").getRange("month").start().format("dd"), "01"),
 )
 LISTS = (
     Value("sequence", lambda ee: ee.List.sequence(1, 9, 2), [1, 3, 5, 7, 9]),
-    Value(
-        "map", lambda ee: ee.List([1, 2, 3]).map(lambda n: ee.Number(n).multiply(n)), [1, 4, 9]
-    ),
+    Value("map", lambda ee: ee.List([1, 2, 3]).map(lambda n: ee.Number(n).multiply(n)), [1, 4, 9]),
     Value("sort and slice", lambda ee: ee.List([3, 1, 2]).sort().slice(1), [2, 3]),
     Value("zip", lambda ee: ee.List([1, 2]).zip(ee.List(["a", "b"])), [[1, "a"], [2, "b"]]),
     Value("reduce", lambda ee: ee.List([1, 2, 6]).reduce(ee.Reducer.mean()), 3),

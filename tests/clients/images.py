@@ -31,6 +31,8 @@ from tests.clients.values import UTM, box
 Masked = np.ma.MaskedArray[Any, Any]
 BLUE, GREEN, RED, NIR = np.ma.masked_array(scene(), False)
 HOLE, HIGH, RGB = holes(), heights(), picture()
+masked: Any = np.ma
+"""NumPy has no types for most of it."""
 CLOUDY = (series()[:, 2] & CLOUD_BIT) != 0
 B4S = np.ma.masked_array(series()[:, 0], CLOUDY)
 B8S = np.ma.masked_array(series()[:, 1], CLOUDY)
@@ -63,7 +65,7 @@ def clear(ee: ModuleType, *bands: str) -> Any:
 
 def best_ndvi() -> dict[str, Masked]:
     """Return the pixels of the image with the greatest NDVI."""
-    index = ndvi(B8S, B4S)
+    index: Any = ndvi(B8S, B4S)
     place = index.filled(-9).argmax(axis=0)[np.newaxis]
     hidden = index.mask.all(axis=0)
     return {
@@ -74,7 +76,7 @@ def best_ndvi() -> dict[str, Masked]:
 
 def stretched(values: Any, low: float, high: float) -> Masked:
     """Return values as bytes, as visualize does."""
-    share = np.clip((np.ma.asarray(values, np.float64) - low) / (high - low), 0, 1)
+    share: Any = masked.asarray(np.clip((np.ma.asarray(values, np.float64) - low) / (high - low), 0, 1))
     return np.ma.masked_array(np.floor(share.filled(0) * 255 + 0.5), np.ma.getmaskarray(share))
 
 
@@ -87,7 +89,7 @@ def coarse(served: Served) -> dict[str, Masked]:
 
 def bilinear(values: Masked) -> NDArray[np.float64]:
     """Return values half a pixel to the south-east, without the last row and column."""
-    v = values.astype(np.float64).filled(np.nan)
+    v: Any = masked.filled(values.astype(np.float64), np.nan)
     return np.asarray((v[:-1, :-1] + v[1:, :-1] + v[:-1, 1:] + v[1:, 1:]) / 4)
 
 
@@ -113,12 +115,12 @@ IMAGES = (
     Computed(
         "an expression with a condition",
         lambda ee: ee.Image(SCENE).expression("b('B4') > 2000 ? b('B4') : -1").rename("x"),
-        lambda _: {"x": np.ma.where(RED > 2000, RED.astype(int), -1)},
+        lambda _: {"x": masked.where(RED > 2000, RED.astype(int), -1)},
     ),
     Computed(
         "median without clouds",
         lambda ee: clear(ee, "B4", "B8").median(),
-        lambda _: {"B4": np.ma.median(B4S, axis=0), "B8": np.ma.median(B8S, axis=0)},
+        lambda _: {"B4": masked.median(B4S, axis=0), "B8": masked.median(B8S, axis=0)},
     ),
     Computed(
         "mean without clouds",
@@ -189,7 +191,9 @@ IMAGES = (
             .map(
                 lambda image: image.subtract(
                     ee.Number(
-                        image.reduceRegion(ee.Reducer.mean(), box(ee, 0, 0, SIDE, SIDE), 30).get("B4")
+                        image.reduceRegion(ee.Reducer.mean(), box(ee, 0, 0, SIDE, SIDE), 30).get(
+                            "B4"
+                        )
                     )
                 ).toDouble()
             )
@@ -199,10 +203,8 @@ IMAGES = (
     ),
     Computed(
         "where",
-        lambda ee: (
-            ee.Image(SCENE).select("B4").where(ee.Image(SCENE).select("B8").gt(2000), 7)
-        ),
-        lambda _: {"B4": np.ma.where(NIR > 2000, 7, RED)},
+        lambda ee: ee.Image(SCENE).select("B4").where(ee.Image(SCENE).select("B8").gt(2000), 7),
+        lambda _: {"B4": masked.where(NIR > 2000, 7, RED)},
     ),
     Computed(
         "clip",
@@ -216,7 +218,7 @@ IMAGES = (
             .select("B2")
             .blend(ee.Image(SCENE).select(["B8"], ["B2"]).clip(box(ee, 10, 20, 50, 40)))
         ),
-        lambda _: {"B2": np.ma.where(INSIDE, NIR, BLUE)},
+        lambda _: {"B2": masked.where(INSIDE, NIR, BLUE)},
     ),
     Computed(
         "reproject, twice as coarse",

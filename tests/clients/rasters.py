@@ -109,7 +109,10 @@ def write_all(top: Path) -> None:
     high = heights()
     descriptions = ("elevation",)
     write_raster(
-        local / "heights.tif", high.data[np.newaxis], mask=~high.mask, descriptions=descriptions
+        local / "heights.tif",
+        high.data[np.newaxis],
+        mask=~np.ma.getmaskarray(high),
+        descriptions=descriptions,
     )
     write_raster(local / "bytes.tif", picture().data, nodata=0)
     write_raster(local / "folder/inner.tif", holes().data[np.newaxis], nodata=-9999)

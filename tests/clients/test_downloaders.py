@@ -11,8 +11,20 @@ import pytest
 import rasterio
 
 from tests.clients.conftest import Served
-from tests.clients.rasters import BANDS, COUNT, HEIGHTS, S2, S2_BEST, SCENE, SERIES, SIDE
-from tests.clients.rasters import heights, scene, series, start_of
+from tests.clients.rasters import (
+    BANDS,
+    COUNT,
+    HEIGHTS,
+    S2,
+    S2_BEST,
+    SCENE,
+    SERIES,
+    SIDE,
+    heights,
+    scene,
+    series,
+    start_of,
+)
 from tests.clients.values import NORTH, UTM, WEST
 from tests.oracles import pixels_of
 from tests.rasterfiles import grid_of

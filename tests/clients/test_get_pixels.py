@@ -14,8 +14,19 @@ from rasterio.warp import transform as warp
 
 from tests.clients.conftest import Served
 from tests.clients.formats import geotiff, npy, rgba, zipped
-from tests.clients.rasters import BANDS, BYTES, GRID, HEIGHTS, HOLES, SCENE, SIDE
-from tests.clients.rasters import heights, holes, picture, scene
+from tests.clients.rasters import (
+    BANDS,
+    BYTES,
+    GRID,
+    HEIGHTS,
+    HOLES,
+    SCENE,
+    SIDE,
+    heights,
+    holes,
+    picture,
+    scene,
+)
 from tests.clients.values import NORTH, UTM, WEST
 from tests.oracles import pixels_of
 from tests.rasterfiles import grid_of
@@ -74,7 +85,9 @@ def test_a_geotiff_is_where_it_is(ee: ModuleType, spelling: str) -> None:
     np.testing.assert_array_equal(values, scene())
 
 
-@pytest.mark.parametrize(("file_format", "files"), [("ZIPPED_GEO_TIFF", 1), ("ZIPPED_GEO_TIFF_PER_BAND", 4)])
+@pytest.mark.parametrize(
+    ("file_format", "files"), [("ZIPPED_GEO_TIFF", 1), ("ZIPPED_GEO_TIFF_PER_BAND", 4)]
+)
 def test_zipped_geotiffs(ee: ModuleType, file_format: str, files: int) -> None:
     found = zipped(pixels(ee, SCENE, file_format))
     assert len(found) == files
@@ -100,9 +113,7 @@ def test_png_of_bytes_is_those_bytes(ee: ModuleType) -> None:
 
 
 def test_png_with_visualization(ee: ModuleType) -> None:
-    shown = rgba(
-        pixels(ee, SCENE, "PNG", bandIds=["B4", "B3", "B2"], visualizationOptions=STRETCH)
-    )
+    shown = rgba(pixels(ee, SCENE, "PNG", bandIds=["B4", "B3", "B2"], visualizationOptions=STRETCH))
     np.testing.assert_array_equal(shown[:3], stretched(scene()[[2, 1, 0]]))
     assert (shown[3] == 255).all()
 

@@ -33,7 +33,9 @@ def pixels(**asked: Any) -> Callable[[ModuleType], Any]:
 
 REFUSALS = (
     Refusal("a missing asset's pixels", pixels(assetId=f"{LOCAL}/no"), f"'{LOCAL}/no' not found."),
-    Refusal("a missing asset", lambda ee: ee.data.getAsset(f"{LOCAL}/no"), f"'{LOCAL}/no' not found."),
+    Refusal(
+        "a missing asset", lambda ee: ee.data.getAsset(f"{LOCAL}/no"), f"'{LOCAL}/no' not found."
+    ),
     Refusal(
         "a missing image",
         lambda ee: ee.Image(f"{LOCAL}/no").getInfo(),
@@ -83,7 +85,9 @@ REFUSALS = (
     ),
     Refusal(
         "first of what a collection does not have",
-        lambda ee: ee.ImageCollection(SERIES).filterDate("1999-01-01").first().bandNames().getInfo(),
+        lambda ee: (
+            ee.ImageCollection(SERIES).filterDate("1999-01-01").first().bandNames().getInfo()
+        ),
         "Image.bandNames: Parameter 'image' is required and may not be null.",
     ),
     Refusal(
@@ -127,8 +131,8 @@ def test_a_function_that_is_not_there_cannot_even_be_built(ee: ModuleType) -> No
 def test_what_is_not_there_is_told_by_name_when_it_is_sent_all_the_same(
     served: Served, web: requests.Session
 ) -> None:
-    call = {"functionName": "Image.neverHeardOf", "arguments": {}}
-    expression = {"result": "0", "values": {"0": {"functionInvocationValue": call}}}
+    call: dict[str, Any] = {"functionName": "Image.neverHeardOf", "arguments": {}}
+    expression: Any = {"result": "0", "values": {"0": {"functionInvocationValue": call}}}
     url = f"{served.url}/v1/projects/localhost/value:compute"
     answer = web.post(url, json={"expression": expression}, timeout=MOST_S)
     assert answer.status_code == 400

@@ -11,6 +11,7 @@ import pytest
 from tests.clients.rasters import (
     CLOUD_BIT,
     COUNT,
+    HEIGHTS,
     SCENE,
     SERIES,
     SIDE,
@@ -19,7 +20,6 @@ from tests.clients.rasters import (
     series,
     start_of,
 )
-from tests.clients.rasters import HEIGHTS
 from tests.clients.values import NORTH, WEST
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -145,7 +145,9 @@ COLLECTIONS = (
     ),
     Value(
         "filter by place, found",
-        lambda ee: ee.ImageCollection(SERIES).filterBounds(ee.Geometry.Point(-112.17, 40.63)).size(),
+        lambda ee: (
+            ee.ImageCollection(SERIES).filterBounds(ee.Geometry.Point(-112.17, 40.63)).size()
+        ),
         COUNT,
     ),
     Value(
@@ -190,10 +192,8 @@ COLLECTIONS = (
     ),
     Value(
         "iterate",
-        lambda ee: (
-            ee.ImageCollection(SERIES).iterate(
-                lambda image, sofar: ee.Number(sofar).add(image.getNumber("CLOUD")), 1
-            )
+        lambda ee: ee.ImageCollection(SERIES).iterate(
+            lambda image, sofar: ee.Number(sofar).add(image.getNumber("CLOUD")), 1
         ),
         151,
     ),
@@ -211,9 +211,7 @@ COLLECTIONS = (
     Value(
         "features",
         lambda ee: (
-            ee.FeatureCollection(
-                [ee.Feature(ee.Geometry.Point(i, i), {"n": i}) for i in (3, 1, 2)]
-            )
+            ee.FeatureCollection([ee.Feature(ee.Geometry.Point(i, i), {"n": i}) for i in (3, 1, 2)])
             .filter(ee.Filter.gte("n", 2))
             .sort("n")
             .aggregate_array("n")
@@ -287,18 +285,14 @@ REGIONS = (
     ),
     Value(
         "at a point",
-        lambda ee: (
-            ee.Image(SCENE).reduceRegion(
-                ee.Reducer.first(), ee.Geometry.Point([WEST + 165, NORTH - 45], UTM), 30
-            )
+        lambda ee: ee.Image(SCENE).reduceRegion(
+            ee.Reducer.first(), ee.Geometry.Point([WEST + 165, NORTH - 45], UTM), 30
         ),
         dict(zip(("B2", "B3", "B4", "B8"), scene()[:, 1, 5].tolist(), strict=True)),
     ),
     Value(
         "a sample",
-        lambda ee: (
-            ee.Image(HOLES).sample(box(ee, 0, 0, 3, 2), 30).aggregate_array("b1")
-        ),
+        lambda ee: ee.Image(HOLES).sample(box(ee, 0, 0, 3, 2), 30).aggregate_array("b1"),
         HOLE[:2, :3].compressed().tolist(),
     ),
 )
