@@ -267,6 +267,23 @@ IMAGES = (
         lambda _: {"B3": np.clip(GREEN, 100, 200)},
     ),
     Computed(
+        "casts by their short names",
+        lambda ee: (
+            ee.Image(SCENE)
+            .select("B2")
+            .divide(10)
+            .byte()
+            .addBands(ee.Image(SCENE).select("B3").divide(10).int16())
+            .addBands(ee.Image(SCENE).select("B4").float())
+            .double()
+        ),
+        lambda _: {
+            "B2": np.ma.minimum(BLUE // 10, 255),
+            "B3": GREEN // 10,
+            "B4": RED.astype(float),
+        },
+    ),
+    Computed(
         "a constant under a mask",
         lambda ee: ee.Image(5).updateMask(ee.Image(HOLES).mask()).rename("five"),
         lambda _: {"five": HOLE * 0 + 5},
