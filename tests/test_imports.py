@@ -34,6 +34,7 @@ HOMES = {
     "PIL": {"earthengine.blocks", "colors", "earthengine.client", "encoders"},
     "rasterio": {
         "compute.algorithms.clips",
+        "compute.drawing",
         "assets",
         "ingest.cogs",
         "datasets",

@@ -18,7 +18,7 @@ import requests
 
 from tests.clients.conftest import Served
 from tests.clients.formats import rgba
-from tests.clients.rasters import BANDS, COUNT, HEIGHTS, HOLES, SCENE, SERIES, scene, start_of
+from tests.clients.rasters import BANDS, COUNT, HEIGHTS, HOLES, SCENE, SERIES, SIDE, scene, start_of
 from tests.clients.test_urls import TILE
 from tests.clients.values import box
 from tests.commands import ROOT
@@ -98,6 +98,16 @@ def test_a_layer_of_a_collection_is_its_mosaic(
     page.add_layer(ee.ImageCollection(SERIES), {"bands": ["B4"], "min": 0, "max": 5000}, "series")
     query = {"bands": "B4", "min": "0", "max": "5000"}
     check_tile(served, web, page.layers[-1].url, f"{SERIES}/t{COUNT - 1}", query)
+
+
+def test_a_layer_of_a_geometry_is_drawn(ee: ModuleType, geemap: Any, web: requests.Session) -> None:
+    page = geemap.Map(ee_initialize=False)
+    page.add_layer(box(ee, 0, 0, SIDE, SIDE), {"color": "ff0000"}, "region")
+    found = rgba(web.get(page.layers[-1].url.format(**TILE._asdict()), timeout=20).content)
+    # The fill, half and two thirds opaque; no edge is near.
+    assert (found[0] == 255).all()
+    assert not found[1:3].any()
+    assert set(np.unique(found[3])) <= {84, 85, 127, 128}
 
 
 def test_a_page_of_folium_holds_the_same_tiles(

@@ -22,6 +22,7 @@ from tileserver.compute.algorithms import lists as lists
 from tileserver.compute.algorithms import mapping as mapping
 from tileserver.compute.algorithms import masks as masks
 from tileserver.compute.algorithms import numbers as numbers
+from tileserver.compute.algorithms import painting as painting
 from tileserver.compute.algorithms import pixels as pixels
 from tileserver.compute.algorithms import places as places
 from tileserver.compute.algorithms import projecting as projecting

@@ -25,12 +25,13 @@ def cast_band(band: Band, type_: PixelType) -> Band:
     """Return a band in another type: clamped to its ends, fractions cut off."""
 
     def compute(pixels: Pixels) -> Pixels:
-        return Pixels(_cast(pixels.values, type_.dtype), pixels.mask)
+        return Pixels(cast_values(pixels.values, type_.dtype), pixels.mask)
 
     return replace(band, type=type_, node=Apply(compute, (band.node,)))
 
 
-def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def cast_values(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return numbers in another type: clamped to its ends, fractions cut off."""
     if dtype.kind == "f" or values.dtype == dtype:
         return values.astype(dtype)
     limits = np.iinfo(dtype)
