@@ -25,6 +25,7 @@ HOMES = {
         "rest.door",
         "rest.envelope",
         "rest.expression_methods",
+        "rest.table_methods",
     },
     "uvicorn": {"serving"},
     "ee": {"pytest_plugin"},

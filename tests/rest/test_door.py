@@ -51,7 +51,7 @@ def test_all_versions_are_one_api_with_any_slashes_before(
         ("GET", "/v1"),
         ("GET", "/v1/"),
         ("GET", "/v1/projects/p/operations"),
-        ("POST", "/v1/projects/p/table:computeFeatures"),
+        ("POST", "/v1/projects/p/table:export"),
         ("DELETE", "/v1/projects/p/operations/x"),
         ("GET", "/v1/projects/p/assets/../../x"),
         ("GET", "/$discovery"),

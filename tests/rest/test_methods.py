@@ -39,7 +39,7 @@ def test_a_path_finds_its_method(http_method: str, path: str, handler: str) -> N
         ("DELETE", "projects/p/assets/a", ("GET",)),
         ("PATCH", "projects/p/maps", ("POST",)),
         ("GET", "projects/p/operations", ()),
-        ("POST", "projects/p/table:computeFeatures", ()),
+        ("POST", "projects/p/table:export", ()),
         ("GET", "", ()),
     ],
 )

@@ -9,11 +9,38 @@ from typing import Any
 import numpy as np
 
 from tileserver.compute.context import check_elements, check_length
-from tileserver.compute.elements import Collection
+from tileserver.compute.elements import Collection, Element, Feature, geometry_of
+from tileserver.compute.geometries import geojson_of
+from tileserver.compute.images import FOOTPRINT, Image
 from tileserver.errors import InvalidRequest
 
 MAX_VALUES = 1_000_000
 _MAX_DEPTH = 60
+
+
+def features_json(value: Any) -> list[dict[str, Any]]:
+    """Return the elements of a collection as GeoJSON features, in degrees with straight edges.
+
+    A feature or an image is a collection of one; an image is a feature where it lies.
+
+    Raises:
+        InvalidRequest: it is no collection, or too large.
+    """
+    elements = value.elements if isinstance(value, Collection) else [value]
+    if not all(isinstance(each, Feature | Image) for each in elements):
+        raise InvalidRequest(f"Expected a FeatureCollection, got {type(value).__name__}.")
+    check_elements(len(elements))
+    return [_feature_json(each, place) for place, each in enumerate(elements)]
+
+
+def _feature_json(element: Element, place: int) -> dict[str, Any]:
+    found = geometry_of(element)
+    return {
+        "type": "Feature",
+        "id": element.id if isinstance(element, Feature) and element.id else str(place),
+        "geometry": None if found is None else geojson_of(found.in_degrees()),
+        "properties": to_json({k: v for k, v in element.properties.items() if k != FOOTPRINT}),
+    }
 
 
 class _Count:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tileserver.assets import ImageAsset
 from tileserver.compute import algorithms as algorithms
 from tileserver.compute.context import Context, World
-from tileserver.compute.encoding import to_json
+from tileserver.compute.encoding import features_json, to_json
 from tileserver.compute.graph import assets_named, evaluate
 from tileserver.compute.images import Band, Image, as_asset
 from tileserver.compute.plan import Budget, compute, too_long
@@ -87,6 +87,10 @@ class Computing:
     async def value(self, expression: str) -> Any:
         """Return what getInfo tells of an expression's value; raises as `get_pixels`."""
         return await self._in_thread(self._value, expression)
+
+    async def features(self, expression: str) -> list[dict[str, Any]]:
+        """Return the features that a collection has, as GeoJSON; raises as `get_pixels`."""
+        return await self._in_thread(self._features, expression)
 
     async def version(self, expression: str) -> str:
         """Return a token that changes when any asset does that an expression names."""
@@ -177,6 +181,9 @@ class Computing:
 
     def _evaluated(self, expression: str, budget: Budget) -> Any:
         return evaluate(json.loads(expression), Context(self.world, budget))
+
+    def _features(self, expression: str) -> list[dict[str, Any]]:
+        return features_json(self._evaluated(expression, self._budget()))
 
     def _value(self, expression: str) -> Any:
         return to_json(self._evaluated(expression, self._budget()))

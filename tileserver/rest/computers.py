@@ -16,6 +16,10 @@ class Computer(Protocol):
         """
         ...
 
+    async def features(self, expression: str) -> list[dict[str, Any]]:
+        """Return the features of a collection as GeoJSON in degrees; raises as `value`."""
+        ...
+
     async def version(self, expression: str) -> str:
         """Return a token that changes whenever an asset it loads does; raises as `value`."""
         ...

@@ -33,6 +33,8 @@ _SCHEMAS = {
         "properties": {
             "assets": {"type": "array", "items": {"$ref": "Any"}},
             "images": {"type": "array", "items": {"$ref": "Any"}},
+            "type": {"type": "string"},
+            "features": {"type": "array", "items": {"$ref": "Any"}},
             "nextPageToken": {"type": "string"},
         },
     },

@@ -15,7 +15,7 @@ from tileserver.earthengine.retries import deadline
 from tileserver.endpoints import base_url
 from tileserver.errors import InvalidRequest, TileserverError
 from tileserver.responses import rest_path
-from tileserver.rest import asset_methods, expression_methods
+from tileserver.rest import asset_methods, expression_methods, table_methods
 from tileserver.rest.bodies import read_body, read_query
 from tileserver.rest.calls import Api, Call, json_answer
 from tileserver.rest.discovery import discovery_document
@@ -32,7 +32,7 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 def _handlers() -> Mapping[str, Handler]:
     names = {method.handler for method in METHODS}
-    places = [vars(asset_methods), vars(expression_methods)]
+    places = [vars(asset_methods), vars(expression_methods), vars(table_methods)]
     return {name: next(place[name] for place in places if name in place) for name in names}
 
 

@@ -47,17 +47,17 @@ async def compute_value(call: Call) -> Response:
     """Answer POST {project}/value:compute."""
     body = await call.json()
     check_members(body, "", ("expression", "workloadTag"))
-    expression = _expression(body)
-    with _loading():
+    expression = read_expression(body)
+    with loading():
         value = await call.api.computer.value(expression)
-    return json_answer({"result": _finite(value)})
+    return json_answer({"result": finite(value)})
 
 
 async def compute_pixels(call: Call) -> Response:
     """Answer POST {project}/image:computePixels."""
     body = await call.json()
     asked = await _versioned(call, _request(call.path["project"], body))
-    with _loading():
+    with loading():
         return pixels_answer(asked, await call.pixels(asked))
 
 
@@ -88,7 +88,7 @@ async def create_map(call: Call) -> Response:
         height=1,
         transform=replace(middle.transform, scale_x=scale, scale_y=-scale),
     )
-    with _loading():
+    with loading():
         await call.pixels(await _versioned(call, replace(asked, grid=one)))
     return await _stored(call, "maps", body)
 
@@ -99,7 +99,7 @@ async def get_tile(call: Call) -> Response:
     body = await _graph(call, "maps", map_id)
     grid = tile_grid(_tile(call.path))
     asked = await _versioned(call, replace(_request(project, body), grid=grid))
-    with _loading():
+    with loading():
         pixels = await call.pixels(asked)
     cache_control = f"public, max-age={call.api.services.tile_max_age_s}"
     kind = media_type(asked.file_format, pixels)
@@ -124,7 +124,7 @@ def _tile(path: Mapping[str, str]) -> Tile:
 async def create_thumbnail(call: Call) -> Response:
     """Answer POST {parent}/thumbnails."""
     body = await call.json()
-    with _loading():
+    with loading():
         await call.pixels(await _versioned(call, _request(call.path["parent"], body)))
     return await _stored(call, "thumbnails", body)
 
@@ -134,7 +134,7 @@ async def get_thumbnail(call: Call) -> Response:
     project, _, thumbnail_id = call.path["name"].partition("/thumbnails/")
     body = await _graph(call, "thumbnails", thumbnail_id)
     asked = await _versioned(call, _request(project, body))
-    with _loading():
+    with loading():
         pixels = await call.pixels(asked)
     prefix = _FILE_NAME.sub("_", body.get("filenamePrefix") or "download")[:80]
     if asked.file_format in _ZIPPED:
@@ -157,7 +157,7 @@ def _request(project: str, body: Any) -> PixelRequest:
     if isinstance(body, dict):
         rest = {name: value for name, value in body.items() if name not in _OWN_MEMBERS}
     asked = request_from_json("", rest)
-    expression = _expression(body)
+    expression = read_expression(body)
     prefix = body.get("filenamePrefix")
     if prefix is not None and not isinstance(prefix, str):
         raise InvalidRequest(
@@ -167,7 +167,12 @@ def _request(project: str, body: Any) -> PixelRequest:
     return replace(asked, asset_id=f"{project}/expressions/{name}", expression=expression)
 
 
-def _expression(body: Mapping[str, Any]) -> str:
+def read_expression(body: Mapping[str, Any]) -> str:
+    """Return the expression in a body as canonical text.
+
+    Raises:
+        InvalidRequest: it is malformed, or there is none.
+    """
     try:
         return to_text(parse_expression(body.get("expression")))
     except InvalidRequest as exc:
@@ -176,7 +181,7 @@ def _expression(body: Mapping[str, Any]) -> str:
 
 async def _versioned(call: Call, asked: PixelRequest) -> PixelRequest:
     assert asked.expression is not None
-    with _loading():
+    with loading():
         version = await call.api.computer.version(asked.expression)
     return replace(asked, asset_version=version)
 
@@ -204,7 +209,7 @@ async def _graph(call: Call, kind: str, graph_id: str) -> Mapping[str, Any]:
 
 
 @contextmanager
-def _loading() -> Iterator[None]:
+def loading() -> Iterator[None]:
     """Say as Earth Engine does that an asset in an expression is missing: 400, not 404."""
     try:
         yield
@@ -216,12 +221,12 @@ def _loading() -> Iterator[None]:
         ) from exc
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Return a value that JSON can hold: what is no number is null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: finite(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return value

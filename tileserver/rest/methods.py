@@ -86,6 +86,14 @@ METHODS = (
         {"project": PROJECT},
     ),
     Method(
+        "projects.table.computeFeatures",
+        "POST",
+        "{+project}/table:computeFeatures",
+        "compute_features",
+        {"project": PROJECT},
+        response="Page",
+    ),
+    Method(
         "projects.image.computePixels",
         "POST",
         "{+project}/image:computePixels",
