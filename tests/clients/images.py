@@ -76,7 +76,9 @@ def best_ndvi() -> dict[str, Masked]:
 
 def stretched(values: Any, low: float, high: float) -> Masked:
     """Return values as bytes, as visualize does."""
-    share: Any = masked.asarray(np.clip((np.ma.asarray(values, np.float64) - low) / (high - low), 0, 1))
+    share: Any = masked.asarray(
+        np.clip((np.ma.asarray(values, np.float64) - low) / (high - low), 0, 1)
+    )
     return np.ma.masked_array(np.floor(share.filled(0) * 255 + 0.5), np.ma.getmaskarray(share))
 
 
