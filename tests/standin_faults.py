@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from PIL import Image
 
-from tests.loopback import Act, Answer, Exchange, error_answer, fault
+from tests.loopback import Answer, Exchange, error_answer, fault
 
 TOO_MANY = (
     "Too Many Requests: Request was rejected because the request rate or concurrency limit "
