@@ -14,7 +14,7 @@ from tileserver import endpoints, metrics
 from tileserver.access import Access
 from tileserver.cache import Cached, MemoryCache
 from tileserver.catalogue import Catalogue, Root
-from tileserver.compute.engine import Computing
+from tileserver.compute.engine import COMPUTING_S, Computing
 from tileserver.compute.world import LocalWorld, WiderWorld
 from tileserver.config import Config, EarthEngineSettings
 from tileserver.earthengine.stack import Earth, Tuning, connect
@@ -81,13 +81,16 @@ def assemble(
     access = Access(readable_assets(config, shown))
     remote = earth.rasters if earth else None
     # What a layer shows was chosen by who configured it, what an expression may read was not.
-    of_layers = remote or Computing(LocalWorld(rasters, tree), computed=computed)
+    deadline_s = min(COMPUTING_S, tuning.deadline_s)
+    of_layers = remote or Computing(
+        LocalWorld(rasters, tree), deadline_s=deadline_s, computed=computed
+    )
     world = (
         WiderWorld(rasters, tree, remote, access.may_read)
         if remote
         else LocalWorld(rasters, tree, access.may_read)
     )
-    computing = Computing(world)
+    computing = Computing(world, deadline_s=deadline_s)
     engine = Engines(
         catalogue.prefixes,
         rasters,

@@ -104,8 +104,8 @@ class MemoryCache:
     ) -> None:
         self.ttl_s = ttl_s
         self.clock = clock
-        self._entries: LRUCache[PixelRequest, tuple[bytes, float]] = LRUCache(
-            max_bytes, getsizeof=lambda entry: len(entry[0]) + _ENTRY_BYTES
+        self._entries: LRUCache[PixelRequest, tuple[bytes, float, int]] = LRUCache(
+            max_bytes, getsizeof=lambda entry: entry[2]
         )
 
     @property
@@ -126,8 +126,10 @@ class MemoryCache:
     def put(self, request: PixelRequest, body: bytes) -> None:
         """Keep the pixels of a request, unless they would push out too many others."""
         most = min(self._entries.maxsize, max(self._entries.maxsize // _SHARE, _ALWAYS_KEPT_BYTES))
-        if len(body) + _ENTRY_BYTES <= most:
-            self._entries[request] = body, self.clock() + self.ttl_s
+        # An expression may be longer than the tile it makes.
+        size = len(body) + len(request.expression or "") + _ENTRY_BYTES
+        if size <= most:
+            self._entries[request] = body, self.clock() + self.ttl_s, size
 
 
 class Cached:

@@ -23,7 +23,12 @@ Messages say what came and what would have been right. They are shown to clients
 name assets, never paths.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
 _MAX_SHOWN = 80
+_HUGE = 10**100
 
 
 def shown(value: object) -> str:
@@ -32,11 +37,42 @@ def shown(value: object) -> str:
     >>> shown({"a": [1, None]})
     "{'a': [1, None]}"
     """
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # too deep; or an integer of more than 4300 digits
-        text = f"a huge {type(value).__name__}"
-    return text[:_MAX_SHOWN].replace("\n", " ")
+    return _brief(value, _MAX_SHOWN)[:_MAX_SHOWN].replace("\n", " ")
+
+
+def _brief(value: object, room: int) -> str:
+    """Return the beginning of a value's repr: no more of it is looked at than there is room for.
+
+    What strangers build may share its parts, and then be longer than any memory; and what is no
+    plain value may know of paths.
+    """
+    match value:
+        case str() | bytes():
+            return repr(value[: room + 1])
+        case list() | tuple():
+            left, right = "[]" if isinstance(value, list) else "()"
+            end = f",{right}" if len(value) == 1 and right == ")" else right
+            return left + _joined((("", each) for each in value), room) + end
+        case Mapping():
+            return "{" + _joined(((k, v) for k, v in value.items()), room, is_named=True) + "}"
+        case int() if abs(value) >= _HUGE:
+            return "a huge int"
+        case None | bool() | int() | float() | set() | frozenset() | type():
+            return repr(value)
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "AEIO" else f"a {name}"
+
+
+def _joined(members: Iterable[tuple[object, object]], room: int, is_named: bool = False) -> str:
+    text = ""
+    for name, value in members:
+        if len(text) > room:
+            break
+        key = f"{_brief(name, room)}: " if is_named else ""
+        # One less each time, so that what is nested ends too.
+        more = key + _brief(value, room - len(text) - len(key) - 1) if room > 0 else "…"
+        text += f", {more}" if text else more
+    return text
 
 
 class TileserverError(Exception):

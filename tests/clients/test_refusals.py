@@ -50,8 +50,7 @@ REFUSALS = (
     Refusal(
         "an unknown band of an image",
         lambda ee: ee.Image(SCENE).select("B99").getInfo(),
-        "Image.select: Band pattern 'B99' did not match any bands. Available bands: "
-        "[B2, B3, B4, B8]",
+        "Image.select: Pattern 'B99' did not match any bands. Available bands: [B2, B3, B4, B8]",
     ),
     Refusal(
         "too much",

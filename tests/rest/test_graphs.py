@@ -18,9 +18,9 @@ def graph(number: int, size: int = 0) -> dict[str, object]:
 def test_what_is_put_is_found_by_another_process(tmp_path: Path) -> None:
     graph_id = Graphs(tmp_path / "graphs").put(graph(1))
     other = Graphs(tmp_path / "graphs")
-    assert other.known(graph_id) is None
+    assert other.known(graph_id, 1000) is None
     assert other.find(graph_id) == graph(1)
-    assert other.known(graph_id) == graph(1)
+    assert other.known(graph_id, 1000) == graph(1)
 
 
 def test_equal_requests_have_one_id_whatever_the_order_of_members(tmp_path: Path) -> None:

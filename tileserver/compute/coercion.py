@@ -13,10 +13,11 @@ from typing import Any
 import shapely
 
 from tileserver.compute.context import Context
+from tileserver.compute.crossings import check_crossings
 from tileserver.compute.elements import Collection, Feature, geometry_of, image_geometry
 from tileserver.compute.filters import Filter
 from tileserver.compute.functions import Function
-from tileserver.compute.geometries import Geometry, geometry_from_geojson
+from tileserver.compute.geometries import Geometry, check_points, geometry_from_geojson
 from tileserver.compute.images import (
     DEFAULT_PROJECTION,
     Band,
@@ -123,9 +124,12 @@ def to_geometry(value: Any, context: Context) -> Geometry | None:
 def collection_geometry(collection: Collection) -> Geometry | None:
     """Return the union of where the elements lie; None is everywhere."""
     found = [geometry_of(each) for each in collection.elements]
-    shapes = [each.in_degrees() for each in found if each is not None]
-    if len(shapes) < len(found):
+    known = [each for each in found if each is not None]
+    if len(known) < len(found):
         return None
+    check_points(each.shape for each in known)
+    shapes = [each.in_degrees() for each in known]
+    check_crossings(shapes)
     return Geometry(shapely.union_all(shapes))
 
 

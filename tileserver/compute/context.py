@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tileserver.assets import ImageAsset
-from tileserver.compute.plan import Budget, too_long
+from tileserver.compute.plan import Budget, too_much
 from tileserver.errors import InvalidRequest
 from tileserver.pixels import BandArrays, PixelGrid
 
@@ -18,9 +17,9 @@ MAX_ELEMENTS = 5000
 """Of a collection that is looked at one by one, as at Earth Engine."""
 MAX_LIST = 100_000
 MAX_TEXT = 1_000_000
-MAX_MADE_BYTES = 400_000_000
+MAX_MADE_BYTES = 150_000_000
 """Of all strings, lists and dictionaries that one expression makes, about."""
-_LOOK_EVERY = 64
+_LOOK_EVERY = 256
 
 
 class World(Protocol):
@@ -50,6 +49,7 @@ class Context:
     world: World
     budget: Budget
     evaluations: int = field(default=0)
+    nodes: int = field(default=0)
     made_bytes: int = field(default=0)
 
     def count_call(self) -> None:
@@ -64,8 +64,13 @@ class Context:
                 f"The expression calls more than {MAX_EVALUATIONS} functions; "
                 "expected one with fewer, or over a smaller collection."
             )
-        if self.evaluations % _LOOK_EVERY == 0 and time.monotonic() > self.budget.deadline:
-            raise too_long()
+        self.budget.check_time()
+
+    def count_node(self) -> None:
+        """Count a node of the graph that is looked at; raises when the time is over."""
+        self.nodes += 1
+        if self.nodes % _LOOK_EVERY == 0:
+            self.budget.check_time()
 
     def count_made(self, size_bytes: int) -> None:
         """Count the memory of a value that was made, about.
@@ -75,7 +80,7 @@ class Context:
         """
         self.made_bytes += size_bytes
         if self.made_bytes > MAX_MADE_BYTES:
-            raise InvalidRequest("User memory limit exceeded.")
+            raise too_much()
 
 
 def check_length(count: int, most: int, what: str) -> None:

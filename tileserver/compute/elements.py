@@ -24,11 +24,11 @@ class Feature:
     properties: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return GeoJSON, as getInfo tells."""
+    def frame(self) -> dict[str, Any]:
+        """Return the members of GeoJSON, values within them as they are."""
         members: dict[str, Any] = {
             "type": "Feature",
-            "geometry": self.geometry.to_json() if self.geometry else None,
+            "geometry": self.geometry,
             "properties": dict(self.properties),
         }
         return members if self.id is None else members | {"id": self.id}
@@ -46,20 +46,22 @@ class Collection:
     id: str | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
-        features = [each.to_json() for each in self.elements]
+    def frame(self) -> dict[str, Any]:
+        """Return what getInfo tells, but for the elements."""
         if self.kind == "FeatureCollection":
-            named = [
-                each if "id" in each else each | {"id": str(i)} for i, each in enumerate(features)
-            ]
-            return {"type": self.kind, "columns": {}, "features": named}
-        members: dict[str, Any] = {"type": self.kind, "bands": [], "features": features}
+            return {"type": self.kind, "columns": {}}
+        members: dict[str, Any] = {"type": self.kind, "bands": []}
         if self.id is not None:
             members["id"] = self.id
         if self.properties:
             members["properties"] = dict(self.properties)
         return members
+
+    def numbered(self, features: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return what is told of the elements; a feature without an id has its place as one."""
+        if self.kind == "ImageCollection":
+            return features
+        return [each if "id" in each else each | {"id": str(i)} for i, each in enumerate(features)]
 
     def with_elements(self, elements: Sequence[Any]) -> Collection:
         """Return a collection of other elements."""

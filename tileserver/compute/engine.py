@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import Any, TypeVar
 
 import anyio
@@ -22,12 +20,13 @@ from numpy.typing import NDArray
 
 from tileserver.assets import ImageAsset
 from tileserver.compute import algorithms as algorithms
-from tileserver.compute.context import Context, World
+from tileserver.compute.context import Context, World, check_length
 from tileserver.compute.encoding import features_json, to_json
 from tileserver.compute.graph import assets_named, evaluate
+from tileserver.compute.held import HeldImages
 from tileserver.compute.images import Band, Image, as_asset
 from tileserver.compute.plan import Budget, compute, too_long
-from tileserver.compute.registry import algorithm_list
+from tileserver.compute.registry import algorithm_list, failures_told
 from tileserver.computed import computed_asset
 from tileserver.encoders import encode
 from tileserver.errors import AssetNotFound, InvalidRequest, UpstreamError
@@ -35,9 +34,15 @@ from tileserver.expressions import Computed
 from tileserver.grids import complete
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 
-_DEADLINE_S = 30.0
+COMPUTING_S = 30.0
+"""For one request, unless it is told otherwise."""
 _THREADS = 4
-_IMAGES = 256
+_MOST_ASSETS = 5000
+"""That an expression may name one by one."""
+_LATE_S = 0.25
+"""Longer than the deadline that who computes is waited for."""
+_CALL_BYTES = 500
+"""What an image takes for each call that made it, about."""
 _RECHECK_S = 2.0
 
 A = TypeVar("A")
@@ -51,7 +56,7 @@ class Computing:
         self,
         world: World,
         threads: int = _THREADS,
-        deadline_s: float = _DEADLINE_S,
+        deadline_s: float = COMPUTING_S,
         computed: Mapping[str, Computed] | None = None,
     ) -> None:
         """Compute expressions.
@@ -67,9 +72,8 @@ class Computing:
         self.deadline_s = deadline_s
         self._threads = threads
         self._limiter: anyio.CapacityLimiter | None = None
-        self._images: OrderedDict[tuple[str, str], Image] = OrderedDict()
+        self._images = HeldImages()
         self._assets: dict[str, tuple[ImageAsset, float]] = {}
-        self._lock = Lock()
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels of the image that a request's expression makes.
@@ -110,16 +114,20 @@ class Computing:
         # A tile that is in the cache must not wait for a thread.
         if held is not None and time.monotonic() - held[1] < _RECHECK_S:
             return held[0]
-        return await self._in_thread(lambda each: self._described(name, each), computed)
 
-    def _described(self, name: str, computed: Computed) -> ImageAsset:
-        version = self._version(computed.expression)
+        def described(each: Computed, budget: Budget) -> ImageAsset:
+            return self._described(name, each, budget)
+
+        return await self._in_thread(described, computed)
+
+    def _described(self, name: str, computed: Computed, budget: Budget) -> ImageAsset:
+        version = self._version(computed.expression, budget)
         held = self._assets.get(name)
         if held is not None and held[0].version == version:
             self._assets[name] = held[0], time.monotonic()
             return held[0]
         try:
-            description = self._value(computed.expression)
+            description = self._value(computed.expression, budget)
         except (AssetNotFound, InvalidRequest) as exc:
             # Who asks for a tile has done nothing wrong.
             raise UpstreamError(f"{name}: the expression cannot be computed: {exc}") from exc
@@ -127,32 +135,37 @@ class Computing:
         self._assets[name] = asset, time.monotonic()
         return asset
 
-    def _version(self, expression: str) -> str:
+    def _version(self, expression: str, budget: Budget | None = None) -> str:
         named = sorted(assets_named(json.loads(expression)))
-        states = " ".join(self.world.state(asset_id) for asset_id in named)
+        check_length(len(named), _MOST_ASSETS, "assets")
+        states = " ".join(self._state(asset_id, budget) for asset_id in named)
         return hashlib.blake2b(f"{expression} {states}".encode(), digest_size=8).hexdigest()
+
+    def _state(self, asset_id: str, budget: Budget | None) -> str:
+        if budget is not None:
+            budget.check_time()
+        return self.world.state(asset_id)
 
     def algorithms(self) -> list[dict[str, Any]]:
         """Return the algorithms there are, as Earth Engine lists them."""
         return algorithm_list()
 
-    def pixels(self, request: PixelRequest) -> bytes:
+    def pixels(self, request: PixelRequest, budget: Budget | None = None) -> bytes:
         """Return the encoded pixels; blocks."""
-        found = self._asked(request)
+        found = self._asked(request, budget or self._budget())
         arrays = self._computed(found.bands, found.grid, found.budget)
         return encode(request.file_format, arrays, found.grid, request.visualization_options)
 
-    def bands(self, request: PixelRequest) -> BandArrays:
+    def bands(self, request: PixelRequest, budget: Budget | None = None) -> BandArrays:
         """Return values and validity on the request's grid; blocks."""
-        found = self._asked(request)
+        found = self._asked(request, budget or self._budget())
         return self._computed(found.bands, found.grid, found.budget)
 
-    def _asked(self, request: PixelRequest) -> _Asked:
+    def _asked(self, request: PixelRequest, budget: Budget) -> _Asked:
         named = self.computed.get(request.asset_id)
         expression = request.expression or (named.expression if named else None)
         if expression is None:
             raise AssetNotFound(request.asset_id)
-        budget = self._budget()
         image = self._image(expression, request.asset_version, budget)
         if not image.bands:
             raise InvalidRequest("The image has no bands.")
@@ -164,34 +177,37 @@ class Computing:
 
     def _image(self, expression: str, version: str, budget: Budget) -> Image:
         """Return the image of an expression, evaluated once for a version of its assets."""
-        key = (expression, version)
-        with self._lock:
-            held = self._images.get(key)
-            if held is not None:
-                self._images.move_to_end(key)
-                return held
-        image = self._evaluated(expression, budget)
+        held = self._images.get(expression, version)
+        if held is not None:
+            return held
+        context = Context(self.world, budget)
+        image = self._evaluated(expression, context)
         if not isinstance(image, Image):
             raise InvalidRequest(f"Expected an Image, got {type(image).__name__}.")
-        with self._lock:
-            self._images[key] = image
-            if len(self._images) > _IMAGES:
-                self._images.popitem(last=False)
+        size = len(expression) + context.made_bytes + _CALL_BYTES * context.evaluations
+        self._images.hold(expression, version, image, size)
         return image
 
-    def _evaluated(self, expression: str, budget: Budget) -> Any:
-        return evaluate(json.loads(expression), Context(self.world, budget))
+    def _evaluated(self, expression: str, context: Context) -> Any:
+        document = json.loads(expression)
+        with failures_told("expression"):
+            return evaluate(document, context)
 
-    def _features(self, expression: str) -> list[dict[str, Any]]:
-        return features_json(self._evaluated(expression, self._budget()))
+    def _features(self, expression: str, budget: Budget) -> list[dict[str, Any]]:
+        value = self._evaluated(expression, Context(self.world, budget))
+        with failures_told("features"):
+            return features_json(value)
 
-    def _value(self, expression: str) -> Any:
-        return to_json(self._evaluated(expression, self._budget()))
+    def _value(self, expression: str, budget: Budget | None = None) -> Any:
+        context = Context(self.world, budget or self._budget())
+        value = self._evaluated(expression, context)
+        with failures_told("value"):
+            return to_json(value)
 
     def _computed(self, bands: list[Band], grid: PixelGrid, budget: Budget) -> BandArrays:
         dtypes = tuple(band.type.dtype for band in bands)
         nodes = [band.node for band in bands]
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), failures_told("pixels"):
             values, masks = compute(nodes, dtypes, grid, self.world.read, budget)
         common = np.result_type(*dtypes)
         mask = np.stack(masks)
@@ -205,16 +221,20 @@ class Computing:
     def _budget(self) -> Budget:
         return Budget(time.monotonic() + self.deadline_s)
 
-    async def _in_thread(self, function: Callable[[A], T], argument: A) -> T:
+    async def _in_thread(self, function: Callable[[A, Budget], T], argument: A) -> T:
+        """Return what a function returns, called in a thread; it ends soon when nobody waits."""
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._threads)
+        budget = self._budget()
         try:
-            with anyio.fail_after(self.deadline_s + 1):
+            with anyio.fail_after(self.deadline_s + _LATE_S):
                 return await anyio.to_thread.run_sync(
-                    function, argument, limiter=self._limiter, abandon_on_cancel=True
+                    function, argument, budget, limiter=self._limiter, abandon_on_cancel=True
                 )
         except TimeoutError as exc:
             raise too_long() from exc
+        finally:
+            budget.deadline = 0.0
 
 
 @dataclass(frozen=True)

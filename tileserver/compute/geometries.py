@@ -7,7 +7,7 @@ given in; `geodesic` is carried along and told, and makes no difference to what 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ from tileserver.errors import InvalidRequest, shown
 from tileserver.projections import WGS84, transform_points
 
 MAX_POINTS = 1_000_000
+_MAX_DEPTH = 4
+"""Collections of geometries within collections."""
 _DEGREES = Projection(WGS84)
 _STEP_SHARE = 1 / 20
 """How finely an edge is followed into another CRS, as a share of the geometry's size."""
@@ -105,10 +107,9 @@ def make_geometry(
     Raises:
         InvalidRequest: the coordinates are not those of such a geometry.
     """
+    _check_count(coordinates)
     try:
         found = shape({"type": kind, "coordinates": _closed(kind, coordinates)})
-        if shapely.get_num_coordinates(found) > MAX_POINTS:
-            raise InvalidRequest(f"A geometry has at most {MAX_POINTS} points.")
         is_finite = bool(np.isfinite(shapely.get_coordinates(found)).all())
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, RecursionError) as exc:
         raise _bad_coordinates(kind, coordinates) from exc
@@ -163,12 +164,20 @@ def collected(
     parts = [
         part for each in geometries for part in shapely.get_parts(each.in_projection(target).shape)
     ]
-    if sum(int(shapely.get_num_coordinates(part)) for part in parts) > MAX_POINTS:
-        raise InvalidRequest(f"A geometry has at most {MAX_POINTS} points.")
+    check_points(parts)
     kinds = {part.geom_type for part in parts}
     if len(kinds) == 1 and (make := _MULTIPLE.get(next(iter(kinds)))):
         return Geometry(make(parts), target, geodesic)
     return Geometry(shapely.GeometryCollection(parts), target, geodesic)
+
+
+def check_points(shapes: Iterable[BaseGeometry]) -> None:
+    """Raise InvalidRequest if shapes together have more points than a geometry may have."""
+    count = 0
+    for each in shapes:
+        count += int(shapely.get_num_coordinates(each))
+        if count > MAX_POINTS:
+            raise InvalidRequest(f"A geometry has at most {MAX_POINTS} points.")
 
 
 _MULTIPLE: Mapping[str, Callable[[Sequence[Any]], BaseGeometry]] = {
@@ -180,6 +189,17 @@ _MULTIPLE: Mapping[str, Callable[[Sequence[Any]], BaseGeometry]] = {
 
 def _bad_coordinates(kind: str, coordinates: object) -> InvalidRequest:
     return InvalidRequest(f"Invalid GeoJSON coordinates of a {kind}: {shown(coordinates)}.")
+
+
+def _check_count(coordinates: Any) -> None:
+    """Raise InvalidRequest if there are too many points, or too many lists around them."""
+    level, count = [coordinates], 0
+    for _ in range(5):
+        inner = [each for each in level if isinstance(each, list | tuple)]
+        count += len(inner)
+        if count + sum(map(len, inner)) > 3 * MAX_POINTS:
+            raise InvalidRequest(f"A geometry has at most {MAX_POINTS} points.")
+        level = [each for part in inner for each in part]
 
 
 def _closed(kind: str, coordinates: Any) -> Any:
@@ -197,22 +217,27 @@ def _closed_ring(ring: Any) -> Any:
     return [*ring, ring[0]] if list(ring[0]) != list(ring[-1]) or len(ring) < 4 else ring
 
 
-def geometry_from_geojson(members: Mapping[str, Any]) -> Geometry:
+def geometry_from_geojson(members: Mapping[str, Any], _depth: int = 0) -> Geometry:
     """Return the geometry of GeoJSON, of a Feature its own.
 
     Raises:
         InvalidRequest: it is none.
     """
+    if _depth > _MAX_DEPTH:
+        raise InvalidRequest("Geometries are nested too deeply.")
     kind = members.get("type")
     geodesic = members.get("geodesic")
     if kind == "Feature" and isinstance(members.get("geometry"), Mapping):
-        return geometry_from_geojson(members["geometry"])
+        return geometry_from_geojson(members["geometry"], _depth + 1)
     if kind == "GeometryCollection":
         parts = members.get("geometries") or []
-        return Geometry(
-            shapely.GeometryCollection([geometry_from_geojson(p).shape for p in parts]),
-            geodesic=geodesic,
-        )
+        found, count = [], 0
+        for part in parts:
+            found.append(geometry_from_geojson(part, _depth + 1).shape)
+            count += 1 + int(shapely.get_num_coordinates(found[-1]))
+            if count > MAX_POINTS // 10**_depth:
+                raise InvalidRequest(f"A collection has at most {MAX_POINTS} points.")
+        return Geometry(shapely.GeometryCollection(found), geodesic=geodesic)
     if not isinstance(kind, str) or "coordinates" not in members:
         raise InvalidRequest(f"Expected a GeoJSON geometry, got {shown(dict(members))}.")
     return make_geometry(kind, members["coordinates"], geodesic=geodesic)

@@ -20,6 +20,9 @@ from tileserver.errors import InvalidRequest, shown
 
 MAX_NODES = 200_000
 _MAX_CALL_DEPTH = 40
+_MAX_FREE = 200
+"""Arguments of functions around a node that its value may depend on."""
+_PLACE_BYTES = 8
 _LOADS = ("Image.load", "ImageCollection.load")
 
 Members = Mapping[str, Any]
@@ -56,7 +59,8 @@ def assets_named(document: object) -> set[str]:
         node = stack.pop()
         if isinstance(node, Mapping):
             if node.get("functionName") in _LOADS:
-                given = (node.get("arguments") or {}).get("id")
+                arguments = node.get("arguments")
+                given = arguments.get("id") if isinstance(arguments, Mapping) else None
                 asset_id = given.get("constantValue") if isinstance(given, Mapping) else None
                 found |= {asset_id} if isinstance(asset_id, str) else set()
             stack.extend(node.values())
@@ -95,10 +99,13 @@ class _Graph:
         if depth > _MAX_CALL_DEPTH:
             raise InvalidRequest("The expression calls functions within functions too deeply.")
         local: dict[int, Any] = {}
-        for each in self._order(place):
+        for each in self._order(context, place):
+            context.count_node()
             held = local if self.nodes[each].free else self._held
             if each not in held:
                 held[each] = self._evaluated(context, each, local, arguments, depth)
+        # What depends on no argument is held from now on.
+        self._orders[place] = [each for each in self._orders[place] if self.nodes[each].free]
         return local[place] if self.nodes[place].free else self._held[place]
 
     def _evaluated(
@@ -115,8 +122,10 @@ class _Graph:
             case "constantValue" | "integerValue":
                 return node.content
             case "arrayValue":
+                context.count_made(_PLACE_BYTES * len(found))
                 return found
             case "dictionaryValue":
+                context.count_made(4 * _PLACE_BYTES * len(found))
                 return dict(zip(node.content, found, strict=True))
             case "valueReference":
                 return found[0]
@@ -133,20 +142,21 @@ class _Graph:
             raise InvalidRequest(f"Expected a function to call, got {shown(function)}.")
         return function.call_named(context, given)
 
-    def _order(self, place: int) -> list[int]:
+    def _order(self, context: Context, place: int) -> list[int]:
         """Return a node and all it needs, each after those that it needs."""
         if place not in self._orders:
-            self._orders[place] = list(self._walk(place))
+            self._orders[place] = list(self._walk(context, place))
         return self._orders[place]
 
-    def _walk(self, start: int) -> Iterator[int]:
+    def _walk(self, context: Context, start: int) -> Iterator[int]:
         seen: set[int] = set()
         stack = [(start, False)]
         while stack:
             place, are_needs_met = stack.pop()
             if are_needs_met:
                 yield place
-            elif place not in seen:
+            elif place not in seen and place not in self._held:
+                context.count_node()
                 seen.add(place)
                 stack.append((place, True))
                 stack += ((need, False) for need in reversed(self.nodes[place].needs))
@@ -246,6 +256,10 @@ class _Graph:
             node.free = frozenset().union(*(self.nodes[need].free for need in node.needs))
         if node.body is not None:
             node.free |= self.nodes[node.body].free - set(node.content)
+        if len(node.free) > _MAX_FREE:
+            raise InvalidRequest(
+                f"Invalid expression: a value depends on more than {_MAX_FREE} arguments."
+            )
 
 
 class _Defined(Function):

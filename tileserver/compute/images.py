@@ -207,14 +207,15 @@ def map_bands(image: Image, change: Callable[[Band], Band]) -> Image:
 
 def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
     """Return bands under other ids, of two the same the later one with a number."""
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     found = []
     for band, wanted in zip(bands, ids, strict=True):
-        name, number = wanted, 0
+        name, number = wanted, taken.get(wanted, 0)
         while name in taken:
             number += 1
             name = f"{wanted}_{number}"
-        taken.add(name)
+        taken[wanted] = number
+        taken.setdefault(name, 0)
         found.append(replace(band, id=name))
     return found
 

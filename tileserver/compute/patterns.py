@@ -5,6 +5,7 @@ Python's own may take for ever (`(a|a)*b`) and hold all threads up while they do
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -13,17 +14,40 @@ import regex
 
 from tileserver.errors import InvalidRequest, shown
 
+T = TypeVar("T")
+
 _MAX_LENGTH = 1000
 _TIME_S = 0.5
 
-T = TypeVar("T")
+
+class Patience:
+    """Time that patterns may take, all together."""
+
+    def __init__(self, time_s: float = _TIME_S) -> None:
+        self.left_s = time_s
+
+    def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Return what a function of `regex` returns.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
+        if self.left_s <= 0:
+            raise TimeoutError
+        start = time.monotonic()
+        try:
+            return function(*arguments, timeout=self.left_s, concurrent=True, **options)
+        finally:
+            self.left_s -= time.monotonic() - start
 
 
 class Pattern:
     """A regular expression."""
 
-    def __init__(self, text: str, ignores_case: bool = False) -> None:
-        """Read it.
+    def __init__(
+        self, text: str, ignores_case: bool = False, patience: Patience | None = None
+    ) -> None:
+        """Read it; without `patience` it has some of its own, for all it is asked.
 
         Raises:
             InvalidRequest: it is none, or too long.
@@ -31,6 +55,7 @@ class Pattern:
         if len(text) > _MAX_LENGTH:
             raise InvalidRequest(f"The pattern {shown(text)} is longer than {_MAX_LENGTH}.")
         self.text = text
+        self.patience = patience or Patience()
         try:
             self._compiled = regex.compile(text, regex.IGNORECASE if ignores_case else 0)
         except (regex.error, OverflowError, RecursionError) as exc:
@@ -74,7 +99,7 @@ class Pattern:
 
     def _timed(self, function: Callable[..., T], text: str) -> T:
         try:
-            return function(text, timeout=_TIME_S, concurrent=True)
+            return self.patience.call(function, text)
         except TimeoutError as exc:
             raise InvalidRequest(
                 f"The pattern {shown(self.text)} takes too long; expected a simpler one."

@@ -91,29 +91,29 @@ def compute(
     values = [np.zeros(shape, dtype) for dtype in dtypes]
     masks = [np.zeros(shape, np.float32) for _ in nodes]
     for piece, place in pieces(grid, PIECE_PX):
-        for steps, part, inner in _fitting(nodes, piece, place):
+        for steps, inner in _fitting(nodes, piece, place, budget):
             found = steps.run(read, budget)
             for target, mask, pixels in zip(values, masks, found, strict=True):
                 np.copyto(target[inner], pixels.values, casting="unsafe")
                 mask[inner] = pixels.mask
-            budget.spend(len(steps.order) * part.width * part.height)
+            budget.spend(steps.work_px)
     return values, masks
 
 
 def _fitting(
-    nodes: Sequence[Node], grid: PixelGrid, place: tuple[slice, slice]
-) -> Iterator[tuple[_Steps, PixelGrid, tuple[slice, slice]]]:
+    nodes: Sequence[Node], grid: PixelGrid, place: tuple[slice, slice], budget: Budget
+) -> Iterator[tuple[_Steps, tuple[slice, slice]]]:
     """Yield the steps of a piece, or of smaller ones where it would not fit the memory."""
-    steps = _Steps(nodes, grid)
+    steps = _Steps(nodes, grid, budget)
     pixels = grid.width * grid.height
     fitting = MAX_LIVE_BYTES // (steps.widest * _LIKELY_BYTES * 2)
     if pixels <= max(fitting, _LEAST_PX):
-        yield steps, grid, place
+        yield steps, place
         return
     rows, columns = place
     for part, (down, across) in pieces(grid, max(fitting, _LEAST_PX)):
         at = (_shifted(down, rows.start), _shifted(across, columns.start))
-        yield _Steps(nodes, part), part, at
+        yield _Steps(nodes, part, budget), at
 
 
 def _shifted(part: slice, by: int) -> slice:
@@ -142,7 +142,7 @@ def window(grid: PixelGrid, column: int, row: int, width: int, height: int) -> P
 class _Steps:
     """The steps to nodes' pixels on a grid, each after those it needs."""
 
-    def __init__(self, nodes: Sequence[Node], grid: PixelGrid) -> None:
+    def __init__(self, nodes: Sequence[Node], grid: PixelGrid, budget: Budget) -> None:
         """Lay the steps out.
 
         Raises:
@@ -152,12 +152,13 @@ class _Steps:
         self.nodes: dict[Key, Node] = {}
         self.steps: dict[Key, Step] = {}
         self.order: list[Key] = []
-        self._lay_out([(node, grid) for node in nodes])
+        self._lay_out([(node, grid) for node in nodes], budget)
         self._reads = self._grouped_reads()
         self.order = self._in_turn()
+        self.work_px = sum(grid.width * grid.height for _, grid in self.order)
         self.widest = max((len(step.needs) for step in self.steps.values()), default=0) + 4
 
-    def _lay_out(self, wanted: Sequence[tuple[Node, PixelGrid]]) -> None:
+    def _lay_out(self, wanted: Sequence[tuple[Node, PixelGrid]], budget: Budget) -> None:
         stack = [(node, grid, False) for node, grid in reversed(wanted)]
         while stack:
             node, grid, are_needs_met = stack.pop()
@@ -165,6 +166,7 @@ class _Steps:
             if are_needs_met:
                 self.order.append(key)
             elif key not in self.steps:
+                budget.check_time()
                 self.nodes[key] = node
                 step = self.steps[key] = node.step(grid)
                 stack.append((node, grid, True))

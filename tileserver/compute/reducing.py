@@ -45,7 +45,9 @@ def column_of(values: Iterable[Any]) -> Column:
         dtype: Any = np.int64 if is_whole else np.float64
         return Column(np.array([0 if e is None else e for e in found], dtype=dtype), valid)
     objects = np.empty(len(found), dtype=object)
-    objects[:] = found
+    for place, each in enumerate(found):
+        # Not all at once: NumPy would look into lists within lists.
+        objects[place] = each
     return Column(objects, valid)
 
 

@@ -15,7 +15,8 @@ import inspect
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -77,23 +78,12 @@ class Algorithm:
             InvalidRequest: an argument is missing, unknown or not right; names the algorithm.
         """
         try:
-            return self._called(context, given)
+            with failures_told(self.name):
+                return self._called(context, given)
         except AlgorithmError:
             raise
         except InvalidRequest as exc:
             raise AlgorithmError(f"{self.name}: {exc}") from exc
-        except (
-            ArithmeticError,
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            RecursionError,
-            MemoryError,
-            shapely.errors.ShapelyError,
-        ) as exc:
-            log.info("%s failed", self.name, exc_info=exc)
-            raise AlgorithmError(f"{self.name}: Invalid arguments.") from exc
 
     def _called(self, context: Context, given: Mapping[str, Any]) -> Any:
         known = {each.name for each in self.arguments}
@@ -105,7 +95,7 @@ class Algorithm:
         values = [self._value(context, each, given.get(each.name)) for each in self.arguments]
         with np.errstate(all="ignore"):
             found = self.function(*([context] if self.takes_context else []), *values)
-        context.count_made(_size_bytes(found))
+        context.count_made(_size_bytes(found, values))
         return found
 
     def _value(self, context: Context, argument: Argument, given: Any) -> Any:
@@ -117,13 +107,15 @@ class Algorithm:
         return coerced(value, argument.type, argument.name, context)
 
 
-def _size_bytes(value: Any) -> int:
+def _size_bytes(value: Any, given: Sequence[Any]) -> int:
     """Return about what a value itself takes; what it holds was counted when it was made."""
     match value:
         case str():
             return len(value)
         case list() | tuple():
-            return 40 * len(value)
+            # Most of what is in a list made of another is in both.
+            longest = max((len(each) for each in given if isinstance(each, list)), default=0)
+            return (8 if len(value) <= 2 * longest else 40) * len(value)
         case Mapping():
             return 32 * len(value)
         case Geometry():
@@ -131,6 +123,28 @@ def _size_bytes(value: Any) -> int:
         case Feature() | Image() | Collection():
             return 32 * len(value.properties)
     return 0
+
+
+@contextmanager
+def failures_told(what: str) -> Iterator[None]:
+    """Raise InvalidRequest in place of what Python and its libraries raise for odd values.
+
+    Whatever is computed was asked for by a client, and fails the same way the next time.
+    """
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        shapely.errors.ShapelyError,
+    ) as exc:
+        log.info("%s failed", what, exc_info=exc)
+        raise InvalidRequest("Invalid arguments.") from exc
 
 
 class AlgorithmError(InvalidRequest):

@@ -117,7 +117,7 @@ def _readable(api: Api, page: Mapping[str, Any], only_images: bool) -> dict[str,
 async def get_pixels(call: Call) -> Response:
     """Answer POST {name}:getPixels."""
     api, name = call.api, full_name(call.path["name"])
-    asked = request_from_json(name, await call.json())
+    asked = await call.json(lambda body: request_from_json(name, body))
     _check_access(api, name)
     try:
         asset = await _find_image(api, name)

@@ -21,6 +21,8 @@ from tileserver.rest.computers import Computer
 from tileserver.rest.graphs import Graphs
 
 _THREADS = 4
+SHORT_BYTES = 50_000
+"""Of JSON that is read and written in no time."""
 T = TypeVar("T")
 
 
@@ -77,13 +79,16 @@ class Call:
     query: Mapping[str, str]
     """Those of the query, of which clients send many that mean nothing here."""
 
-    async def json(self) -> Any:
-        """Return the body, parsed.
+    async def json(self, read: Callable[[Any], T]) -> T:
+        """Return what `read` makes of the parsed body; a long one is parsed in a thread.
 
         Raises:
-            InvalidRequest: it is too long, or no JSON.
+            InvalidRequest: it is too long, or no JSON; or what `read` raises.
         """
-        return read_json(await read_body(self.request))
+        body = await read_body(self.request)
+        if len(body) <= SHORT_BYTES:
+            return read(read_json(body))
+        return await self.api.in_thread(lambda: read(read_json(body)))
 
     async def pixels(self, asked: PixelRequest) -> bytes:
         """Return pixels through the cache that tiles share; stops when the client hangs up."""

@@ -16,12 +16,13 @@ from typing import Any
 
 from starlette.responses import Response
 
+from tileserver.disconnects import while_connected
 from tileserver.encoders import media_type, named_zip
 from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileOutOfRange, shown
 from tileserver.expressions import parse_expression, to_text
 from tileserver.pixels import ImageFileFormat, PixelRequest
 from tileserver.responses import bytes_response
-from tileserver.rest.calls import Call, json_answer, pixels_answer
+from tileserver.rest.calls import SHORT_BYTES, Call, json_answer, pixels_answer
 from tileserver.tiles import Tile, tile_grid
 from tileserver.wire import check_members, request_from_json
 
@@ -45,18 +46,21 @@ _COORDINATE = re.compile(r"-?[0-9]{1,12}", re.ASCII)
 
 async def compute_value(call: Call) -> Response:
     """Answer POST {project}/value:compute."""
-    body = await call.json()
-    check_members(body, "", ("expression", "workloadTag"))
-    expression = read_expression(body)
+    expression = await call.json(_value_asked)
     with loading():
-        value = await call.api.computer.value(expression)
-    return json_answer({"result": finite(value)})
+        value = await while_connected(call.request.receive, call.api.computer.value(expression))
+    return await call.api.in_thread(lambda: json_answer({"result": finite(value)}))
+
+
+def _value_asked(body: Any) -> str:
+    check_members(body, "", ("expression", "workloadTag"))
+    return read_expression(body)
 
 
 async def compute_pixels(call: Call) -> Response:
     """Answer POST {project}/image:computePixels."""
-    body = await call.json()
-    asked = await _versioned(call, _request(call.path["project"], body))
+    asked = await call.json(lambda body: _request(call.path["project"], body))
+    asked = await _versioned(call, asked)
     with loading():
         return pixels_answer(asked, await call.pixels(asked))
 
@@ -74,8 +78,7 @@ async def get_config(call: Call) -> Response:
 
 async def create_map(call: Call) -> Response:
     """Answer POST {parent}/maps."""
-    body = await call.json()
-    asked = _request(call.path["parent"], body)
+    asked, body = await call.json(lambda body: (_request(call.path["parent"], body), body))
     if not asked.file_format.is_picture:
         raise InvalidRequest(f"A map is of PNG, JPEG or AUTO_JPEG_PNG, got {asked.file_format}.")
     if asked.grid is not None or asked.region is not None:
@@ -96,9 +99,9 @@ async def create_map(call: Call) -> Response:
 async def get_tile(call: Call) -> Response:
     """Answer GET {parent}/tiles/{zoom}/{x}/{y}; nobody need sign it."""
     project, _, map_id = call.path["parent"].partition("/maps/")
-    body = await _graph(call, "maps", map_id)
     grid = tile_grid(_tile(call.path))
-    asked = await _versioned(call, replace(_request(project, body), grid=grid))
+    asked, _ = await _graph(call, "maps", map_id, project)
+    asked = await _versioned(call, replace(asked, grid=grid))
     with loading():
         pixels = await call.pixels(asked)
     cache_control = f"public, max-age={call.api.services.tile_max_age_s}"
@@ -123,20 +126,20 @@ def _tile(path: Mapping[str, str]) -> Tile:
 
 async def create_thumbnail(call: Call) -> Response:
     """Answer POST {parent}/thumbnails."""
-    body = await call.json()
+    asked, body = await call.json(lambda body: (_request(call.path["parent"], body), body))
     with loading():
-        await call.pixels(await _versioned(call, _request(call.path["parent"], body)))
+        await call.pixels(await _versioned(call, asked))
     return await _stored(call, "thumbnails", body)
 
 
 async def get_thumbnail(call: Call) -> Response:
     """Answer GET {name}:getPixels; nobody need sign it."""
     project, _, thumbnail_id = call.path["name"].partition("/thumbnails/")
-    body = await _graph(call, "thumbnails", thumbnail_id)
-    asked = await _versioned(call, _request(project, body))
+    asked, named = await _graph(call, "thumbnails", thumbnail_id, project)
+    asked = await _versioned(call, asked)
     with loading():
         pixels = await call.pixels(asked)
-    prefix = _FILE_NAME.sub("_", body.get("filenamePrefix") or "download")[:80]
+    prefix = _FILE_NAME.sub("_", named or "download")[:80]
     if asked.file_format in _ZIPPED:
         pixels = await call.api.in_thread(named_zip, pixels, prefix, _ZIPPED[asked.file_format])
     return pixels_answer(asked, pixels, _file_name(asked, prefix))
@@ -192,20 +195,28 @@ async def _stored(call: Call, kind: str, body: Mapping[str, Any]) -> Response:
     return json_answer({"name": f"{call.path['parent']}/{kind}/{graph_id}"})
 
 
-async def _graph(call: Call, kind: str, graph_id: str) -> Mapping[str, Any]:
-    """Return the body that a map or thumbnail was made with.
+async def _graph(
+    call: Call, kind: str, graph_id: str, project: str
+) -> tuple[PixelRequest, str | None]:
+    """Return the request that a map or thumbnail was made with, and what it is to be named.
 
     Raises:
         NotFound: there is none of that id.
     """
+
+    def read(graph: Mapping[str, Any] | None) -> tuple[PixelRequest, str | None]:
+        if graph is None or graph.get("kind") != kind:
+            raise NotFound(
+                f"There is no {graph_id[:64]!r} in {kind}; it may have been unused too long."
+            )
+        body = graph["body"]
+        return _request(project, body), body.get("filenamePrefix")
+
     graphs = call.api.graphs
-    graph = graphs.known(graph_id) or await call.api.in_thread(graphs.find, graph_id)
-    if graph is None or graph.get("kind") != kind:
-        raise NotFound(
-            f"There is no {graph_id[:64]!r} in {kind}; it may have been unused too long."
-        )
-    body: Mapping[str, Any] = graph["body"]
-    return body
+    known = graphs.known(graph_id, SHORT_BYTES)
+    if known is not None:
+        return read(known)
+    return await call.api.in_thread(lambda: read(graphs.find(graph_id)))
 
 
 @contextmanager

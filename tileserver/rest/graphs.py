@@ -70,11 +70,13 @@ class Graphs:
             self._tell(exc)
         return graph_id
 
-    def known(self, graph_id: str) -> dict[str, Any] | None:
-        """Return a request that was used a moment ago, or None; never touches the disk."""
+    def known(self, graph_id: str, max_characters: int) -> dict[str, Any] | None:
+        """Return a short request that was used a moment ago, or None; never touches the disk."""
         with self._lock:
             held = self._held.get(graph_id)
             if held is None or time.monotonic() - held[1] >= _TOUCH_S:
+                return None
+            if len(held[0]) > max_characters:
                 return None
             self._held.move_to_end(graph_id)
         graph: dict[str, Any] = json.loads(held[0])

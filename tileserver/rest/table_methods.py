@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from tileserver.disconnects import while_connected
 from tileserver.errors import InvalidRequest, shown
 from tileserver.rest.calls import Call, json_answer
 from tileserver.rest.expression_methods import finite, loading, read_expression
@@ -21,16 +22,22 @@ MAX_PAGE = 1000
 
 async def compute_features(call: Call) -> Response:
     """Answer POST {project}/table:computeFeatures."""
-    body = await call.json()
-    check_members(body, "", ("expression", "pageSize", "pageToken", "workloadTag"))
-    first, size = _page(body)
-    expression = read_expression(body)
+    expression, first, size = await call.json(_asked)
     with loading():
-        features = await call.api.computer.features(expression)
-    page = {"type": "FeatureCollection", "features": finite(features[first : first + size])}
-    if first + size < len(features):
-        page["nextPageToken"] = str(first + size)
-    return json_answer(page)
+        features = await while_connected(
+            call.request.receive, call.api.computer.features(expression)
+        )
+    return await call.api.in_thread(_answer, features, first, first + size)
+
+
+def _answer(features: list[Any], first: int, end: int) -> Response:
+    page = {"type": "FeatureCollection", "features": finite(features[first:end])}
+    return json_answer(page | {"nextPageToken": str(end)} if end < len(features) else page)
+
+
+def _asked(body: Any) -> tuple[str, int, int]:
+    check_members(body, "", ("expression", "pageSize", "pageToken", "workloadTag"))
+    return read_expression(body), *_page(body)
 
 
 def _page(body: Mapping[str, Any]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from tileserver.compute.coercion import constant_image, to_image
 from tileserver.compute.context import Context, check_length
 from tileserver.compute.elements import Element
 from tileserver.compute.images import INDEX, Band, Image, named, stored_image
-from tileserver.compute.patterns import Pattern
+from tileserver.compute.patterns import Patience, Pattern
 from tileserver.compute.pixeltypes import PixelType
 from tileserver.compute.registry import algorithm
 from tileserver.errors import AssetNotFound, InvalidRequest, shown
@@ -48,14 +48,17 @@ def select(image: Image, selectors: list[Any], new_names: list[str] | None) -> I
         raise InvalidRequest(
             f"Band pattern {shown(selectors[0])} was applied to an Image with no bands."
         )
-    bands = [band for selector in selectors for band in _matching(image, selector)]
-    check_length(len(bands), MAX_BANDS, "bands")
+    patience = Patience()
+    bands: list[Band] = []
+    for selector in selectors:
+        bands += _matching(image, selector, patience)
+        check_length(len(bands), MAX_BANDS, "bands")
     if new_names is None:
         return image.derived(named(bands, [band.id for band in bands]))
     return image.derived(_renamed(bands, new_names))
 
 
-def _matching(image: Image, selector: Any) -> list[Band]:
+def _matching(image: Image, selector: Any, patience: Patience) -> list[Band]:
     if isinstance(selector, bool) or not isinstance(selector, str | int | float):
         raise InvalidRequest(f"Expected names or places of bands, got {shown(selector)}.")
     if not isinstance(selector, str):
@@ -67,23 +70,14 @@ def _matching(image: Image, selector: Any) -> list[Band]:
         return [image.bands[place]]
     found = [band for band in image.bands if band.id == selector]
     if (not found and not _PLAIN.fullmatch(selector)) or (not found and "." in selector):
-        pattern = safe_pattern(selector)
+        pattern = Pattern(selector, patience=patience)
         found = [band for band in image.bands if pattern.fullmatch(band.id)]
     if not found:
         raise InvalidRequest(
-            f"Band pattern '{selector[:80]}' did not match any bands. Available bands: "
-            f"[{', '.join(image.band_ids[:20])}]"
+            f"Pattern '{selector[:80]}' did not match any bands. Available bands: "
+            f"[{', '.join(band[:80] for band in image.band_ids[:20])}]."
         )
     return found
-
-
-def safe_pattern(text: str) -> Pattern:
-    """Return a regular expression that cannot run for ever.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
-    return Pattern(text)
 
 
 def _renamed(bands: Sequence[Band], names: Sequence[Any]) -> list[Band]:

@@ -8,7 +8,7 @@ less.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, overload
@@ -24,6 +24,7 @@ from tileserver.compute.elements import (
     index_of,
     with_properties,
 )
+from tileserver.compute.equality import Keys
 from tileserver.compute.filters import Filter
 from tileserver.compute.functions import Function
 from tileserver.compute.images import INDEX, Image, stored_image
@@ -255,9 +256,10 @@ def distinct(collection: Collection, properties: Any) -> Collection:
     names = [properties] if isinstance(properties, str) else properties
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidRequest(f"Expected names of properties, got {shown(properties)}.")
-    kept: dict[str, Element] = {}
+    keys = Keys()
+    kept: dict[Hashable, Element] = {}
     for element in collection.elements:
-        kept.setdefault(repr([plain(value_of(element, name)) for name in names]), element)
+        kept.setdefault(keys.of([plain(value_of(element, name)) for name in names]), element)
     return collection.with_elements(list(kept.values()))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from tileserver.compute.coercion import to_date, to_date_range, type_of
 from tileserver.compute.context import Context
 from tileserver.compute.elements import Element, geometry_of
+from tileserver.compute.equality import is_same
 from tileserver.compute.filters import Filter
 from tileserver.compute.images import TIME_START
 from tileserver.compute.registry import algorithm
@@ -83,9 +84,10 @@ def _ordered(test: Test) -> Test:
 
 def _equal(a: Any, b: Any) -> bool:
     a, b = plain(a), plain(b)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return list(a) == list(b)
-    return bool(a == b) if _comparable(a, b) or type(a) is type(b) else False
+    if _comparable(a, b):
+        return bool(a == b)
+    # Lists of lists that share their parts have no end for Python's own comparison.
+    return is_same(a, b)
 
 
 def _in(values: Any, value: Any) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tileserver.compute.coercion import to_geometry
@@ -199,6 +199,8 @@ def unzip(elements: list[Any]) -> list[list[Any]]:
     """Return lists of the first, the second … elements of lists."""
     if wrong := [each for each in elements if not isinstance(each, list)]:
         raise InvalidRequest(f"Expected a list of lists, got {shown(wrong[0])} in it.")
+    count = len(elements) * min(map(len, elements), default=0)
+    check_length(count, 10 * MAX_LIST, "elements in lists")
     return [list(each) for each in zip(*elements, strict=False)]
 
 
@@ -231,32 +233,35 @@ def sort(elements: list[Any], keys: list[Any] | None) -> list[Any]:
     by = elements if keys is None else keys
     if len(by) != len(elements):
         raise InvalidRequest(f"Expected as many keys as elements, {len(elements)}, got {len(by)}.")
-    order = sorted(range(len(by)), key=[order_of(each) for each in by].__getitem__)
+    ranks = Order()
+    order = sorted(range(len(by)), key=[ranks.of(each) for each in by].__getitem__)
     return [elements[i] for i in order]
 
 
-def order_of(value: Any, depth: int = 0) -> tuple[Any, ...]:
-    """Return what puts a value in its place among others.
+class Order:
+    """What puts values in their place among others; all it is given count together."""
 
-    Raises:
-        InvalidRequest: values of its kind have no order.
-    """
-    match value:
-        case None:
-            return (-1,)
-        case bool() | int() | float():
-            return (0, value != value, value)
-        case str():
-            return (1, value)
-        case list() | tuple() if depth < 3:
-            return (2, [order_of(each, depth + 1) for each in _few(value)])
-    millis = getattr(value, "millis", None)
-    if millis is not None:
-        return (0, False, millis)
-    raise InvalidRequest(f"Expected numbers or strings to sort, got {shown(value)}.")
+    def __init__(self) -> None:
+        self._seen = 0
 
+    def of(self, value: Any, depth: int = 0) -> tuple[Any, ...]:
+        """Return what compares as a value does.
 
-def _few(values: Iterable[Any]) -> list[Any]:
-    found = list(values)
-    check_length(len(found), 100, "elements in a list that is a key")
-    return found
+        Raises:
+            InvalidRequest: values of its kind have no order, or they are too many.
+        """
+        match value:
+            case None:
+                return (-1,)
+            case bool() | int() | float():
+                return (0, value != value, value)
+            case str():
+                return (1, value)
+            case list() | tuple() if depth < 3:
+                self._seen += len(value)
+                check_length(self._seen, 2 * MAX_LIST, "elements in lists that are keys")
+                return (2, [self.of(each, depth + 1) for each in value])
+        millis = getattr(value, "millis", None)
+        if millis is not None:
+            return (0, False, millis)
+        raise InvalidRequest(f"Expected numbers or strings to sort, got {shown(value)}.")

@@ -7,7 +7,7 @@ several modes the smallest is taken. Bucket limits are taken and not used, as al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from tileserver.compute import reductions
 from tileserver.compute.context import check_length
+from tileserver.compute.equality import Keys
 from tileserver.compute.pixeltypes import BOOLEAN, DOUBLE, PixelType
 from tileserver.compute.reducing import Column, Output, Reduced, Reducer, Stack, Valid, known_rows
 from tileserver.compute.registry import algorithm
@@ -77,7 +78,12 @@ def _counted(columns: Sequence[Column]) -> int:
 
 def _count_distinct(columns: Sequence[Column]) -> int:
     (values,) = known_rows(columns)
-    return len(np.unique(values)) if values.dtype != object else len({repr(v) for v in values})
+    return len(np.unique(values)) if values.dtype != object else _different(values)
+
+
+def _different(values: Iterable[Any]) -> int:
+    keys = Keys()
+    return len({keys.of(value) for value in values})
 
 
 _COUNT = replace(number("count", reductions.count, lambda t: COUNT), tell=_counted)

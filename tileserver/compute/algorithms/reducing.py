@@ -173,6 +173,8 @@ def frequencies(columns: Sequence[Column]) -> dict[str, int]:
     """Return how often each value of a column comes up, by the value as text."""
     (values,) = known_rows(columns)
     if values.dtype == object:
+        if wrong := [each for each in values if not isinstance(each, str | int | float)]:
+            raise InvalidRequest(f"Expected numbers or strings, got {shown(wrong[0])}.")
         values = np.array([each if isinstance(each, str) else repr(each) for each in values])
     found, counts = np.unique(values, return_counts=True)
     check_length(len(found), 100_000, "different values")

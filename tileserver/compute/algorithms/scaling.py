@@ -127,6 +127,8 @@ def remap(
 def interpolate(image: Image, xs: list[Any], ys: list[Any], behavior: str) -> Image:
     """Return the first band passed through straight lines between points."""
     check_length(len(xs), _MAX_TABLE, "points")
+    if wrong := [n for n in (*xs, *ys) if isinstance(n, bool) or not isinstance(n, int | float)]:
+        raise InvalidRequest(f"Expected numbers, got {shown(wrong[0])}.")
     x, y = np.array(xs, np.float64), np.array(ys, np.float64)
     if len(x) != len(y) or len(x) < 2 or not (np.diff(x) > 0).all():
         raise InvalidRequest("x must rise strictly, and have two or more values, as many as y.")

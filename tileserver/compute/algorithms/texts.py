@@ -133,12 +133,14 @@ def replace(text: str, pattern: str, replacement: str, flags: str) -> str:
     """Return a string with the first match of a pattern replaced, or with flag g all of them."""
     made = 0
 
-    def by(found: Any) -> str:
+    def count(new: str) -> str:
         nonlocal made
-        new = _REFERENCE.sub(lambda part: _referred(part, found), replacement)
         made += len(new)
-        check_length(made, MAX_TEXT, "characters in a string")
+        check_length(made, 2 * MAX_TEXT, "characters in a string")
         return new
+
+    def by(found: Any) -> str:
+        return count(_REFERENCE.sub(lambda part: count(_referred(part, found)), replacement))
 
     return checked(_pattern(pattern, flags, "gi").replaced(text, by, "g" in flags))
 
