@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.compute.conftest import COUNT, SCENE, SERIES, Evaluator, start_of
+from tests.compute.conftest import COUNT, GRID, SCENE, SERIES, Evaluator, series_values, start_of
 from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue, Root
 from tileserver.compute.algorithms.collections import StoredImages
@@ -193,3 +193,36 @@ def test_random_numbers_are_the_same_again(ee: ModuleType, evaluator: Evaluator)
     normal = many.randomColumn("r", 5, "normal", ["i"])
     assert evaluator.value(normal.aggregate_mean("r")) == pytest.approx(0, abs=0.15)
     assert evaluator.value(normal.aggregate_total_sd("r")) == pytest.approx(1, abs=0.15)
+
+
+def test_collections_in_a_collection_become_one(ee: ModuleType, evaluator: Evaluator) -> None:
+    def points(count: int) -> Any:
+        made = [ee.Feature(ee.Geometry.Point(i, i), {"n": 10 * count + i}) for i in range(count)]
+        return ee.FeatureCollection(made)
+
+    nested = ee.FeatureCollection([points(2), points(3)])
+    flat = nested.flatten()
+    assert evaluator.value(flat.aggregate_array("n")) == [20, 21, 30, 31, 32]
+    wanted = ["0_0", "0_1", "1_0", "1_1", "1_2"]
+    assert evaluator.value(flat.aggregate_array("system:index")) == wanted
+
+
+def test_what_a_map_samples_of_images_is_made_one_table(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    point = ee.FeatureCollection(
+        [ee.Feature(ee.Geometry.Point(list(GRID.transform.apply(7.5, 5.5)), GRID.crs_code))]
+    )
+
+    def samples(image: Any) -> Any:
+        return image.select("B1").unmask(0).sampleRegions(point, scale=30)
+
+    table = ee.ImageCollection(SERIES).map(samples).flatten()
+    found = evaluator.value(table.aggregate_array("B1"))
+    values = series_values()[:, 0].filled(0)
+    assert found == [int(values[i, 5, 7]) for i in range(COUNT)]
+
+
+def test_only_collections_are_flattened(ee: ModuleType, evaluator: Evaluator) -> None:
+    with pytest.raises(InvalidRequest, match=r"Collection\.flatten: Expected collections, got"):
+        evaluator.value(ee.ImageCollection(SERIES).flatten())

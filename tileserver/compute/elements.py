@@ -100,7 +100,7 @@ def image_geometry(image: Image) -> Geometry:
     return collected(parts) if parts else UNBOUNDED
 
 
-def index_of(element: Element, place: int) -> str:
+def index_of(element: Element | Collection, place: int) -> str:
     """Return an element's index in its collection."""
     named = element.properties.get(INDEX)
     return str(place) if named is None else str(named)

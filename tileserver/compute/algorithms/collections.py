@@ -201,12 +201,13 @@ def map_elements(
     return replace(_of_kind(found, collection.kind), id=collection.id)
 
 
-def _mapped(made: Any, index: str) -> Element:
+def _mapped(made: Any, index: str) -> Any:
+    if isinstance(made, Collection):
+        return _indexed(made, index)
     if not isinstance(made, Image | Feature):
         raise InvalidRequest("A mapped algorithm must return a Feature or Image.")
     is_named = INDEX in made.properties or isinstance(made, Feature)
-    element: Element = made if is_named else _indexed(made, index)
-    return element
+    return made if is_named else _indexed(made, index)
 
 
 @algorithm(
@@ -245,6 +246,20 @@ def merge(first: Collection, second: Collection) -> Collection:
 def merge_images(first: Collection, second: Collection) -> Collection:
     """Return the images of both, their indexes after 1_ and 2_."""
     return merge(first, second)
+
+
+@algorithm("Collection.flatten(collection: FeatureCollection) -> FeatureCollection")
+def flatten(collection: Collection) -> Collection:
+    """Return the elements of a collection's collections, their indexes after those of these."""
+    check_elements(len(collection.elements))
+    found: list[Any] = []
+    for place, inner in enumerate(collection.elements):
+        if not isinstance(inner, Collection):
+            raise InvalidRequest(f"Expected collections, got a {type(inner).__name__}.")
+        check_elements(len(found) + len(inner.elements))
+        outer = index_of(inner, place)
+        found += [_indexed(e, f"{outer}_{index_of(e, i)}") for i, e in enumerate(inner.elements)]
+    return _of_kind(found)
 
 
 @algorithm(
