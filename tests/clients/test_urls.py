@@ -235,3 +235,25 @@ def test_a_thumbnail_of_bytes_is_those_bytes(ee: ModuleType, web: requests.Sessi
     visible = ~picture().mask.any(axis=0)
     np.testing.assert_array_equal(shown[3] > 0, visible)
     np.testing.assert_array_equal(shown[:3][:, visible], picture().data[:, visible])
+
+
+def test_a_map_that_says_nothing_of_its_looks_shows_three_bands_over_all_their_type_holds(
+    ee: ModuleType, served: Served, web: requests.Session
+) -> None:
+    map_id = ee.Image(SCENE).getMapId({"format": "png"})
+    shown = rgba(tile_of(web, map_id))
+    oracle = scene_on(served)
+    clear = ~oracle.on_edge
+    wanted = stretched(oracle.values[:3].astype(float), 0, 65535)
+    np.testing.assert_array_equal(shown[:3][:, clear], wanted[:, clear])
+
+
+def test_a_thumbnail_of_one_band_that_says_nothing_is_grey(
+    ee: ModuleType, web: requests.Session
+) -> None:
+    asked = {"format": "png", "dimensions": SIDE}
+    shown = rgba(fetch(web, ee.Image(HOLES).getThumbURL(asked), "image/png"))
+    valid = ~holes().mask
+    np.testing.assert_array_equal(shown[3] > 0, valid)
+    wanted = stretched(holes().data.astype(float), -32768, 32767)
+    np.testing.assert_array_equal(shown[0][valid], wanted[valid])

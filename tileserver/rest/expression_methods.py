@@ -7,6 +7,7 @@ refuses: of a map one pixel is drawn, of a thumbnail all of them.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,8 @@ from starlette.responses import Response
 from tileserver.disconnects import while_connected
 from tileserver.encoders import media_type, named_zip
 from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileOutOfRange, shown
-from tileserver.expressions import parse_expression, to_text
+from tileserver.expressions import call as invocation
+from tileserver.expressions import constant, extended, parse_expression, reference, to_text
 from tileserver.pixels import ImageFileFormat, PixelRequest
 from tileserver.responses import bytes_response
 from tileserver.rest.calls import SHORT_BYTES, Call, json_answer, pixels_answer
@@ -41,6 +43,7 @@ _ZIPPED = {
     ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: True,
 }
 """Whether there is a file a band."""
+_VISUALIZE = "Image.visualize"
 _COORDINATE = re.compile(r"-?[0-9]{1,12}", re.ASCII)
 
 
@@ -78,7 +81,7 @@ async def get_config(call: Call) -> Response:
 
 async def create_map(call: Call) -> Response:
     """Answer POST {parent}/maps."""
-    asked, body = await call.json(lambda body: (_request(call.path["parent"], body), body))
+    asked, body = await call.json(lambda body: (_shown(call.path["parent"], body), body))
     if not asked.file_format.is_picture:
         raise InvalidRequest(f"A map is of PNG, JPEG or AUTO_JPEG_PNG, got {asked.file_format}.")
     if asked.grid is not None or asked.region is not None:
@@ -126,7 +129,7 @@ def _tile(path: Mapping[str, str]) -> Tile:
 
 async def create_thumbnail(call: Call) -> Response:
     """Answer POST {parent}/thumbnails."""
-    asked, body = await call.json(lambda body: (_request(call.path["parent"], body), body))
+    asked, body = await call.json(lambda body: (_shown(call.path["parent"], body), body))
     with loading():
         await call.pixels(await _versioned(call, asked))
     return await _stored(call, "thumbnails", body)
@@ -150,8 +153,33 @@ def _file_name(asked: PixelRequest, prefix: str) -> str | None:
     return None if suffix is None else f"{prefix}.{suffix}"
 
 
+def _shown(project: str, body: Any) -> PixelRequest:
+    """Return the request in the body of a map or a thumbnail; raises as `_request`.
+
+    A picture that says nothing of its looks is visualized as Earth Engine does by itself: the
+    first three bands, or the first, over all that their types hold.
+    """
+    asked = _request(project, body)
+    if not asked.file_format.is_picture or asked.visualization_options is not None:
+        return asked
+    assert asked.expression is not None
+    expression = json.loads(asked.expression)
+    if _is_visualized(expression) and not asked.band_ids:
+        return asked
+    bands = {"bands": constant(list(asked.band_ids))} if asked.band_ids else {}
+    node = invocation(_VISUALIZE, image=reference("image"), **bands)
+    picture = to_text(extended(expression, {"picture": node}, "picture"))
+    asset_id = _asset_id(project, picture)
+    return replace(asked, asset_id=asset_id, expression=picture, band_ids=())
+
+
+def _is_visualized(expression: Mapping[str, Any]) -> bool:
+    node = expression["values"][expression["result"]].get("functionInvocationValue", {})
+    return bool(node.get("functionName") == _VISUALIZE)
+
+
 def _request(project: str, body: Any) -> PixelRequest:
-    """Return the request in the body of computePixels, a map or a thumbnail.
+    """Return the request in the body of computePixels.
 
     Raises:
         InvalidRequest: as `wire.request_from_json`, or there is no expression.
@@ -166,8 +194,12 @@ def _request(project: str, body: Any) -> PixelRequest:
         raise InvalidRequest(
             f"Invalid value at 'filename_prefix': expected a string, got {shown(prefix)}."
         )
+    return replace(asked, asset_id=_asset_id(project, expression), expression=expression)
+
+
+def _asset_id(project: str, expression: str) -> str:
     name = hashlib.sha256(expression.encode()).hexdigest()[:32]
-    return replace(asked, asset_id=f"{project}/expressions/{name}", expression=expression)
+    return f"{project}/expressions/{name}"
 
 
 def read_expression(body: Mapping[str, Any]) -> str:
@@ -210,7 +242,7 @@ async def _graph(
                 f"There is no {graph_id[:64]!r} in {kind}; it may have been unused too long."
             )
         body = graph["body"]
-        return _request(project, body), body.get("filenamePrefix")
+        return _shown(project, body), body.get("filenamePrefix")
 
     graphs = call.api.graphs
     known = graphs.known(graph_id, SHORT_BYTES)
