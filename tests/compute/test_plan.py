@@ -125,8 +125,8 @@ def endless(count: int) -> Any:
 def test_what_costs_too_much_is_refused(
     evaluator: Evaluator, made: Any, left_s: float, told: str
 ) -> None:
+    budget_ = Budget(time.monotonic() + left_s)
     with pytest.raises(InvalidRequest, match=told):
-        budget_ = Budget(time.monotonic() + left_s)
         compute([made()], [np.dtype("uint8")], GRID, Reads(evaluator), budget_)
 
 
