@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from rasterio.warp import transform as warp
 
 from tests.clients.rasters import COUNT, SCENE, SERIES, scene
@@ -56,3 +60,37 @@ def test_a_table_of_a_time_series(ee: ModuleType) -> None:
     told = ee.data.computeFeatures({"expression": features})["features"]
     assert [each["properties"]["name"] for each in told] == [f"t{i}" for i in range(COUNT)]
     assert {each["geometry"] for each in told} == {None}
+
+
+def test_a_table_is_downloaded_as_csv(ee: ModuleType, web: requests.Session) -> None:
+    url = means(ee).getDownloadURL("csv", ["n", "mean"], "my means")
+    answer = web.get(url, timeout=20)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.headers["content-disposition"] == 'attachment; filename="my_means.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["n"] for row in rows] == ["0", "1", "2"]
+    assert [float(row["mean"]) for row in rows] == pytest.approx(wanted())
+
+
+def test_a_table_is_downloaded_as_geojson(ee: ModuleType, web: requests.Session) -> None:
+    answer = web.get(means(ee).getDownloadURL("geojson"), timeout=20)
+    told = answer.json()
+    assert [each["properties"]["mean"] for each in told["features"]] == pytest.approx(wanted())
+    assert told["features"] == ee.data.computeFeatures({"expression": means(ee)})["features"]
+
+
+def test_a_table_of_another_kind_is_refused(ee: ModuleType) -> None:
+    with pytest.raises(ee.EEException, match="Invalid value at 'file_format', 'KML'"):
+        means(ee).getDownloadURL("kml")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_geemap_writes_zonal_statistics(ee: ModuleType, tmp_path: Path) -> None:
+    geemap = pytest.importorskip("geemap", exc_type=ImportError)
+    path = tmp_path / "zones.csv"
+    zones = ee.FeatureCollection([ee.Feature(box(ee, *each), {"zone": 1}) for each in BOXES])
+    image = ee.Image(SCENE).select("B8")
+    geemap.zonal_stats(image, zones, str(path), "MEAN", scale=30, verbose=False)
+    rows = list(csv.DictReader(path.open()))
+    assert [float(row["mean"]) for row in rows] == pytest.approx(wanted())

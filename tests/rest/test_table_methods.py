@@ -47,3 +47,36 @@ def test_what_is_no_page_of_a_table_is_refused(
     client: httpx.Client, body: dict[str, Any], said: str
 ) -> None:
     check_error(ask(client, **body), 400, "INVALID_ARGUMENT", said)
+
+
+TABLES = "/v1/projects/p/tables"
+
+
+def test_the_url_of_a_table_is_for_anybody(client: httpx.Client) -> None:
+    body = {"expression": EXPRESSION, "fileFormat": "CSV", "selectors": ["CLOUD"], "filename": None}
+    made = client.post(f"{TABLES}?fields=name&alt=json", json=body).json()
+    assert set(made) == {"name"}
+    answer = client.get(f"/v1/{made['name']}:getFeatures")
+    assert answer.text.split() == ["CLOUD", "10.0", "20.0", "30.0", "40.0"]
+    again = made["name"].replace("tables", "thumbnails")
+    check_error(client.get(f"/v1/{again}:getPixels"), 404, "NOT_FOUND")
+    check_error(client.get(f"{TABLES}/{'0' * 32}:getFeatures"), 404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"fileFormat": "SHP"}, "Invalid value at 'file_format', 'SHP'; expected CSV or GEO_JSON"),
+        ({"fileFormat": ["CSV"]}, "Invalid value at 'file_format'"),
+        ({"selectors": "CLOUD"}, "Invalid value at 'selectors'"),
+        ({"selectors": [1]}, "Invalid value at 'selectors'"),
+        ({"filename": 1}, "Invalid value at 'filename'"),
+        ({"grid": {}}, 'Unknown name "grid"'),
+        ({"expression": {"result": "0", "values": {"0": constant(3)}}}, "FeatureCollection"),
+    ],
+)
+def test_what_is_no_table_is_refused_when_it_is_asked_for(
+    client: httpx.Client, body: dict[str, Any], said: str
+) -> None:
+    answer = client.post(TABLES, json={"expression": EXPRESSION, **body})
+    check_error(answer, 400, "INVALID_ARGUMENT", said)

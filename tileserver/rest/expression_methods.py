@@ -10,10 +10,10 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 
@@ -27,6 +27,8 @@ from tileserver.responses import bytes_response
 from tileserver.rest.calls import SHORT_BYTES, Call, json_answer, pixels_answer
 from tileserver.tiles import Tile, tile_grid
 from tileserver.wire import check_members, request_from_json
+
+T = TypeVar("T")
 
 _OWN_MEMBERS = ("expression", "filenamePrefix", "name")
 _FILE_NAME = re.compile(r"[^\w.-]+", re.ASCII)
@@ -96,14 +98,14 @@ async def create_map(call: Call) -> Response:
     )
     with loading():
         await call.pixels(await _versioned(call, replace(asked, grid=one)))
-    return await _stored(call, "maps", body)
+    return await stored(call, "maps", body)
 
 
 async def get_tile(call: Call) -> Response:
     """Answer GET {parent}/tiles/{zoom}/{x}/{y}; nobody need sign it."""
     project, _, map_id = call.path["parent"].partition("/maps/")
     grid = tile_grid(_tile(call.path))
-    asked, _ = await _graph(call, "maps", map_id, project)
+    asked = await found(call, "maps", map_id, lambda body: _shown(project, body))
     asked = await _versioned(call, replace(asked, grid=grid))
     with loading():
         pixels = await call.pixels(asked)
@@ -132,20 +134,30 @@ async def create_thumbnail(call: Call) -> Response:
     asked, body = await call.json(lambda body: (_shown(call.path["parent"], body), body))
     with loading():
         await call.pixels(await _versioned(call, asked))
-    return await _stored(call, "thumbnails", body)
+    return await stored(call, "thumbnails", body)
 
 
 async def get_thumbnail(call: Call) -> Response:
     """Answer GET {name}:getPixels; nobody need sign it."""
     project, _, thumbnail_id = call.path["name"].partition("/thumbnails/")
-    asked, named = await _graph(call, "thumbnails", thumbnail_id, project)
+    asked, named = await found(
+        call,
+        "thumbnails",
+        thumbnail_id,
+        lambda body: (_shown(project, body), body.get("filenamePrefix")),
+    )
     asked = await _versioned(call, asked)
     with loading():
         pixels = await call.pixels(asked)
-    prefix = _FILE_NAME.sub("_", named or "download")[:80]
+    prefix = file_stem(named)
     if asked.file_format in _ZIPPED:
         pixels = await call.api.in_thread(named_zip, pixels, prefix, _ZIPPED[asked.file_format])
     return pixels_answer(asked, pixels, _file_name(asked, prefix))
+
+
+def file_stem(named: str | None) -> str:
+    """Return a name as that of a file, without a suffix."""
+    return _FILE_NAME.sub("_", named or "download")[:80]
 
 
 def _file_name(asked: PixelRequest, prefix: str) -> str | None:
@@ -221,34 +233,32 @@ async def _versioned(call: Call, asked: PixelRequest) -> PixelRequest:
     return replace(asked, asset_version=version)
 
 
-async def _stored(call: Call, kind: str, body: Mapping[str, Any]) -> Response:
+async def stored(call: Call, kind: str, body: Mapping[str, Any]) -> Response:
+    """Keep the body of a request that a URL is to stand for, and answer with the URL's name."""
     kept = {name: value for name, value in body.items() if name not in ("name", "workloadTag")}
     graph_id = await call.api.in_thread(call.api.graphs.put, {"kind": kind, "body": kept})
     return json_answer({"name": f"{call.path['parent']}/{kind}/{graph_id}"})
 
 
-async def _graph(
-    call: Call, kind: str, graph_id: str, project: str
-) -> tuple[PixelRequest, str | None]:
-    """Return the request that a map or thumbnail was made with, and what it is to be named.
+async def found(call: Call, kind: str, graph_id: str, read: Callable[[Mapping[str, Any]], T]) -> T:
+    """Return what `read` makes of the body that `stored` has kept.
 
     Raises:
         NotFound: there is none of that id.
     """
 
-    def read(graph: Mapping[str, Any] | None) -> tuple[PixelRequest, str | None]:
+    def read_graph(graph: Mapping[str, Any] | None) -> T:
         if graph is None or graph.get("kind") != kind:
             raise NotFound(
                 f"There is no {graph_id[:64]!r} in {kind}; it may have been unused too long."
             )
-        body = graph["body"]
-        return _shown(project, body), body.get("filenamePrefix")
+        return read(graph["body"])
 
     graphs = call.api.graphs
     known = graphs.known(graph_id, SHORT_BYTES)
     if known is not None:
-        return read(known)
-    return await call.api.in_thread(lambda: read(graphs.find(graph_id)))
+        return read_graph(known)
+    return await call.api.in_thread(lambda: read_graph(graphs.find(graph_id)))
 
 
 @contextmanager

@@ -131,6 +131,21 @@ METHODS = (
         {"name": r"projects/[^/]+/thumbnails/[^/]+"},
     ),
     Method(
+        "projects.tables.create",
+        "POST",
+        "{+parent}/tables",
+        "create_table",
+        {"parent": PROJECT},
+        ("workloadTag",),
+    ),
+    Method(
+        "projects.tables.getFeatures",
+        "GET",
+        "{+name}:getFeatures",
+        "get_table",
+        {"name": r"projects/[^/]+/tables/[^/]+"},
+    ),
+    Method(
         "projects.assets.getPixels",
         "POST",
         "{+name}:getPixels",

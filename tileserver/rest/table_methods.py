@@ -1,11 +1,13 @@
-"""The methods that compute tables: the features of collections, page by page.
+"""The methods that compute tables: the features of collections, page by page or as a file.
 
-Each page computes the collection anew; a page's token is the place of its first feature.
+Each page computes the collection anew; a page's token is the place of its first feature. A file
+is computed when its URL is made, too, so that what cannot be is refused then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
@@ -13,7 +15,15 @@ from starlette.responses import Response
 from tileserver.disconnects import while_connected
 from tileserver.errors import InvalidRequest, shown
 from tileserver.rest.calls import Call, json_answer
-from tileserver.rest.expression_methods import finite, loading, read_expression
+from tileserver.rest.expression_methods import (
+    file_stem,
+    finite,
+    found,
+    loading,
+    read_expression,
+    stored,
+)
+from tileserver.rest.tables import FORMATS
 from tileserver.wire import check_members
 
 MAX_PAGE = 1000
@@ -52,3 +62,66 @@ def _page(body: Mapping[str, Any]) -> tuple[int, int]:
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise InvalidRequest(f"Invalid value at 'page_size', {shown(size)}; expected 1 to 1000.")
     return int(token), min(size, MAX_PAGE)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What a file is made of."""
+
+    expression: str
+    file_format: str
+    columns: tuple[str, ...] | None
+    name: str
+
+
+async def create_table(call: Call) -> Response:
+    """Answer POST {parent}/tables."""
+    table, body = await call.json(lambda body: (_table(body), body))
+    await _features(call, table)
+    return await stored(call, "tables", body)
+
+
+async def get_table(call: Call) -> Response:
+    """Answer GET {name}:getFeatures; nobody need sign it."""
+    _, _, table_id = call.path["name"].partition("/tables/")
+    table = await found(call, "tables", table_id, _table)
+    features = await _features(call, table)
+    write, suffix, media_type = FORMATS[table.file_format]
+    content = await call.api.in_thread(write, features, table.columns)
+    headers = {
+        "cache-control": "private, no-store",
+        "content-disposition": f'attachment; filename="{table.name}.{suffix}"',
+    }
+    return Response(content, headers=headers, media_type=media_type)
+
+
+async def _features(call: Call, table: _Table) -> list[dict[str, Any]]:
+    asking = call.api.computer.features(table.expression)
+    with loading():
+        return await while_connected(call.request.receive, asking)
+
+
+def _table(body: Any) -> _Table:
+    """Return the table that a body describes.
+
+    Raises:
+        InvalidRequest: a member is malformed; says which.
+    """
+    check_members(
+        body, "", ("name", "expression", "fileFormat", "selectors", "filename", "workloadTag")
+    )
+    file_format, columns = body.get("fileFormat") or "CSV", body.get("selectors")
+    if not isinstance(file_format, str) or file_format not in FORMATS:
+        raise InvalidRequest(
+            f"Invalid value at 'file_format', {shown(file_format)}; "
+            f"expected {' or '.join(FORMATS)}."
+        )
+    if columns is not None and not (
+        isinstance(columns, list) and all(isinstance(name, str) for name in columns)
+    ):
+        raise InvalidRequest(f"Invalid value at 'selectors', {shown(columns)}.")
+    name = body.get("filename")
+    if name is not None and not isinstance(name, str):
+        raise InvalidRequest(f"Invalid value at 'filename', {shown(name)}.")
+    chosen = None if not columns else tuple(columns)
+    return _Table(read_expression(body), file_format, chosen, file_stem(name or "table"))
