@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from tileserver.colors import parse_color
 from tileserver.compute.algorithms.casts import cast_values
 from tileserver.compute.context import check_elements
-from tileserver.compute.drawing import MARKERS, drawn, marker, outline, parts_of
+from tileserver.compute.drawing import MARKERS, drawn, marker, near, outline, parts_of
 from tileserver.compute.elements import Collection, Element, geometry_of
 from tileserver.compute.geometries import Geometry
 from tileserver.compute.images import DEFAULT_PROJECTION, Band, Image, map_bands
@@ -101,9 +101,10 @@ def _places(shapes: _Shapes, widths: list[float] | None, grid: PixelGrid) -> NDA
     """Return which geometry each pixel shows, -1 for none."""
     owners, parts = [], []
     for place, found in enumerate(shapes.parts_in(grid.crs_code)):
-        for part in found:
+        width = None if widths is None else max(widths[place], 0)
+        for part in near(found, grid, 1 + (width or 0)):
             owners.append(place)
-            parts.append(part if widths is None else outline(part, max(widths[place], 0), grid))
+            parts.append(part if width is None else outline(part, width, grid))
     return np.array([*owners, -1], np.int32)[drawn(parts, grid)]
 
 
@@ -242,7 +243,8 @@ def _layers(
 ) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
     """Return what is filled, and what is drawn as lines and edges."""
     areas, edges = [], []
-    for part in (part for found in shapes.parts_in(grid.crs_code) for part in found):
+    parts = [part for found in shapes.parts_in(grid.crs_code) for part in found]
+    for part in near(parts, grid, style_.size_px + style_.width_px + 1):
         is_point = part.geom_type == "Point"
         shape = marker(part, style_.mark, style_.size_px, grid) if is_point else part
         if shape.geom_type == "Polygon":
