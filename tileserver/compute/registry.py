@@ -115,7 +115,7 @@ def _size_bytes(value: Any, given: Sequence[Any]) -> int:
         case list() | tuple():
             # Most of what is in a list made of another is in both.
             longest = max((len(each) for each in given if isinstance(each, list)), default=0)
-            return (8 if len(value) <= 2 * longest else 40) * len(value)
+            return (11 if len(value) <= 2 * longest else 40) * len(value)
         case Mapping():
             return 32 * len(value)
         case Geometry():
