@@ -92,8 +92,8 @@ class Algorithm:
                 f"Unrecognized argument {unknown[0][:60]!r}; "
                 f"expected {', '.join(each.name for each in self.arguments)}."
             )
-        values = [self._value(context, each, given.get(each.name)) for each in self.arguments]
         with np.errstate(all="ignore"):
+            values = [self._value(context, each, given.get(each.name)) for each in self.arguments]
             found = self.function(*([context] if self.takes_context else []), *values)
         context.count_made(_size_bytes(found, values))
         return found
