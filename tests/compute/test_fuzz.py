@@ -15,15 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.compute.conftest import HEIGHTS, HOLES, SCENE, SERIES, Evaluator
+from tests.compute.conftest import HEIGHTS, HOLES, SCENE, SERIES
 from tests.compute.graphs import Builder, spoilt
 from tests.rest import memory
 from tileserver.compute.engine import Computing
-from tileserver.compute.images import Image
 from tileserver.compute.plan import Budget
 from tileserver.compute.world import LocalWorld
 from tileserver.errors import TileserverError
-from tileserver.expressions import parse_expression, to_text
+from tileserver.expressions import loaded, parse_expression, to_text
 from tileserver.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.rest.bodies import read_json
 from tileserver.rest.envelope import answer_error
@@ -61,27 +60,35 @@ def check_told(text: str, world: LocalWorld) -> None:
         assert secret not in text
 
 
+def answer_of(computing: Computing, document: Any) -> str:
+    """Return what the server answers to an expression; of an image its pixels are asked too.
+
+    Raises:
+        TileserverError: it is refused.
+    """
+    text = to_text(parse_expression(read_json(json.dumps(document).encode())))
+    computing._version(text, Budget(time.monotonic() + DEADLINE_S))
+    told = json.dumps(computing._value(text), allow_nan=False)
+    RAN["value"] += 1
+    if told.startswith('{"type": "Image"'):
+        name = "projects/p/expressions/x"
+        assert computing.pixels(PixelRequest(name, ImageFileFormat.NPY, GRID, expression=text))
+        RAN["pixels"] += 1
+    return told
+
+
 def run(computing: Computing, document: Any) -> None:
     """Do what the server does with an expression, and judge what comes of it."""
+    RAN["cases"] += 1
     start = time.monotonic()
+    status = 200
     try:
-        body = read_json(json.dumps(document).encode())
-        text = to_text(parse_expression(body))
-        computing._version(text, Budget(start + DEADLINE_S))
-        told = json.dumps(computing._value(text), allow_nan=False)
-        RAN["value"] += 1
-        if told.startswith('{"type": "Image"'):
-            request = PixelRequest(
-                "projects/p/expressions/x", ImageFileFormat.NPY, GRID, expression=text
-            )
-            assert computing.pixels(request)
-            RAN["pixels"] += 1
+        told = answer_of(computing, document)
     except TileserverError as exc:
-        told = str(exc)
-        assert told
-        assert answer_error(exc).status_code < 500
-        RAN["refused"] += 1
+        told, status = str(exc), answer_error(exc).status_code
     took_s = time.monotonic() - start
+    assert told
+    assert status < 500
     check_told(told, computing.world)  # type: ignore[arg-type]
     assert took_s < 2 * DEADLINE_S + LATE_S
 
@@ -102,18 +109,13 @@ def test_any_spoilt_graph(computing: Computing, chance: random.Random) -> None:
     run(computing, spoilt(chance, built(chance)))
 
 
-def test_so_many_were_tried_and_not_all_of_them_refused(computing: Computing) -> None:
+def test_so_many_were_tried_and_not_all_of_them_refused() -> None:
     print(dict(RAN))
-    assert RAN["value"] + RAN["refused"] - RAN["pixels"] >= 2 * CASES * 0.9
+    assert RAN["cases"] >= 2 * CASES
     assert RAN["value"] > CASES / 20
     assert RAN["pixels"] > CASES / 100
 
 
-def test_an_honest_image_is_computed_after_all_that(
-    computing: Computing, evaluator: Evaluator
-) -> None:
-    assert isinstance(evaluator, Evaluator)
-    document = {"result": "0", "values": {"0": {"functionInvocationValue": {
-        "functionName": "Image.load", "arguments": {"id": {"constantValue": SCENE}}}}}}  # fmt: skip
-    image = computing._image(to_text(document), "", Budget(time.monotonic() + DEADLINE_S))
-    assert isinstance(image, Image)
+def test_an_honest_image_is_computed_after_all_that(computing: Computing) -> None:
+    text = to_text(loaded(SCENE))
+    assert computing._image(text, "", Budget(time.monotonic() + DEADLINE_S)).bands
