@@ -79,6 +79,8 @@ class Exchange:
     asked: Asked
     writer: asyncio.StreamWriter
     honest: Callable[[], Awaitable[Answer]]
+    turn: int = 0
+    """How many requests the same fault befell before."""
 
     @property
     def is_open(self) -> bool:
@@ -120,6 +122,7 @@ class _Injection:
     fault: Fault
     left: float
     only: str | None
+    befallen: int = 0
 
 
 class Loopback:
@@ -247,14 +250,16 @@ class Loopback:
         chosen = self._next_fault(asked)
         if chosen is None:
             return await self.honest(asked)
-        asked.fault = chosen.name
-        return await chosen.act(Exchange(asked, writer, lambda: self.honest(asked)))
+        asked.fault = chosen.fault.name
+        exchange = Exchange(asked, writer, lambda: self.honest(asked), chosen.befallen - 1)
+        return await chosen.fault.act(exchange)
 
-    def _next_fault(self, asked: Asked) -> Fault | None:
+    def _next_fault(self, asked: Asked) -> _Injection | None:
         for injection in self._injections:
             if injection.left > 0 and injection.only in (None, asked.kind):
                 injection.left -= 1
-                return injection.fault
+                injection.befallen += 1
+                return injection
         return None
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from PIL import Image
 
-from tests.loopback import Act, Answer, Exchange, error_answer, fault
+from tests.loopback import Answer, Exchange, error_answer, fault
 
 TOO_MANY = (
     "Too Many Requests: Request was rejected because the request rate or concurrency limit "
@@ -241,18 +241,12 @@ async def _untyped(exchange: Exchange) -> Answer:
     return replace(answer, headers=headers)
 
 
-def _flapping() -> Act:
-    turn = iter(range(1 << 60))
-
-    async def act(exchange: Exchange) -> Answer:
-        if next(turn) % 2:
-            return await exchange.honest()
-        return error_answer(503, "The service is currently unavailable.", "UNAVAILABLE")
-
-    return act
-
-
-fault(18, "flapping")(_flapping())
+@fault(18, "flapping")
+async def _flapping(exchange: Exchange) -> Answer:
+    """Fail every other time, the first included."""
+    if exchange.turn % 2:
+        return await exchange.honest()
+    return error_answer(503, "The service is currently unavailable.", "UNAVAILABLE")
 
 
 @fault(19, "closes_after_answer")

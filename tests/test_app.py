@@ -13,7 +13,8 @@ from starlette.routing import Route
 
 from tests.rasterfiles import noise, write_raster
 from tests.serving import serve
-from tileserver.app import catalogue_of, create_app, definitions_of
+from tileserver.app import create_app
+from tileserver.assembly import catalogue_of, definitions_of
 from tileserver.catalogue import Root
 from tileserver.config import Config, load_config
 from tileserver.errors import ConfigError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
@@ -15,15 +14,14 @@ import httpx
 import numpy as np
 import pytest
 import rasterio
-from numpy.typing import NDArray
 from PIL import Image
 
+from tests.qgis import SYSTEM_PYTHON, has_qgis, painted, picture
 from tests.serving import serve
 from tileserver.app import create_app
 from tileserver.session import find_config
 from tileserver.tiles import HALF_WORLD_M, Tile, tile_grid
 
-SYSTEM_PYTHON = "/usr/bin/python3"
 LAKE = Tile(95, 192, 9)
 GDAL_TMS = """<GDAL_WMS>
   <Service name="TMS"><ServerUrl>{url}</ServerUrl></Service>
@@ -37,33 +35,6 @@ GDAL_TMS = """<GDAL_WMS>
   <BlockSizeX>256</BlockSizeX><BlockSizeY>256</BlockSizeY>
   <BandsCount>4</BandsCount>
 </GDAL_WMS>"""
-QGIS_SCRIPT = """
-import json, sys
-from urllib.parse import quote
-from qgis.PyQt.QtCore import QSize
-from qgis.PyQt.QtGui import QColor
-from qgis.core import *
-
-url, extent, path = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
-QgsApplication.setPrefixPath("/usr", True)
-app = QgsApplication([], False)
-app.initQgis()
-source = "type=xyz&zmin=0&zmax=9&url=" + quote(url, safe="")
-layer = QgsRasterLayer(source, "tiles", "wms")
-assert layer.isValid(), layer.error().message()
-settings = QgsMapSettings()
-settings.setLayers([layer])
-settings.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
-settings.setExtent(QgsRectangle(*extent))
-settings.setOutputSize(QSize(512, 512))
-settings.setOutputDpi(96)
-settings.setBackgroundColor(QColor(0, 0, 0, 0))
-job = QgsMapRendererSequentialJob(settings)
-job.start()
-job.waitForFinished()
-assert not job.errors(), [error.message for error in job.errors()]
-job.renderedImage().save(path)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +46,6 @@ def url() -> Iterator[str]:
 def tiles_url(url: str, name: str) -> str:
     layers: list[dict[str, Any]] = httpx.get(f"{url}/layers").json()["layers"]
     return next(str(each["tiles"]) for each in layers if each["name"] == name)
-
-
-def picture(body: bytes) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(body)).convert("RGBA"))
 
 
 def extent(tile: Tile) -> tuple[float, float, float, float]:
@@ -115,40 +82,15 @@ def test_gdal_reads_the_tiles_pixel_by_pixel(url: str, tmp_path: Path) -> None:
     assert pixels[..., 3].any()
 
 
-def has_qgis() -> bool:
-    if not os.path.exists(SYSTEM_PYTHON):
-        return False
-    found = subprocess.run([SYSTEM_PYTHON, "-c", "import qgis.core"], capture_output=True)
-    return found.returncode == 0
-
-
 @pytest.mark.skipif(not has_qgis(), reason=f"{SYSTEM_PYTHON} has no QGIS")
 def test_qgis_paints_the_layer_that_layers_tells_of(url: str, tmp_path: Path) -> None:
     template = tiles_url(url, "great-salt-lake")
-    west, south, east, north = extent(LAKE)
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(tmp_path),
-        "QT_QPA_PLATFORM": "offscreen",
-        "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path),
-        "XDG_RUNTIME_DIR": str(tmp_path),
-    }
-    arguments = [template, f"[{west}, {south}, {east}, {north}]", str(tmp_path / "map.png")]
-    made = subprocess.run(
-        [SYSTEM_PYTHON, "-c", QGIS_SCRIPT, *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=100,
-    )
-    # What QGIS says when it ends is its own matter.
-    assert (tmp_path / "map.png").exists(), made.stderr
-    painted = picture((tmp_path / "map.png").read_bytes())
+    found = painted(template, extent(LAKE), tmp_path, side=512, zmax=9)
     body = httpx.get(template.format(**LAKE._asdict())).content
     expected = np.asarray(
         Image.fromarray(picture(body)).resize((512, 512), Image.Resampling.NEAREST)
     )
-    assert (painted[..., 3] > 0).mean() == pytest.approx((expected[..., 3] > 0).mean(), abs=0.05)
-    shown = (painted[..., 3] == 255) & (expected[..., 3] == 255)
-    difference = np.abs(painted[shown].astype(float) - expected[shown])
+    assert (found[..., 3] > 0).mean() == pytest.approx((expected[..., 3] > 0).mean(), abs=0.05)
+    shown = (found[..., 3] == 255) & (expected[..., 3] == 255)
+    difference = np.abs(found[shown].astype(float) - expected[shown])
     assert difference.mean() < 20

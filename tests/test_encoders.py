@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.io import MemoryFile
 
-from tileserver.encoders import encode, media_type, write_npy
+from tileserver.encoders import encode, media_type, named_zip, write_npy
 from tileserver.errors import InvalidRequest
 from tileserver.pixels import (
     AffineTransform,
@@ -266,6 +266,17 @@ def test_a_zip_holds_one_tif_or_one_for_each_band() -> None:
     with MemoryFile(each.read("B2.tif")) as memory, memory.open() as dataset:
         assert dataset.descriptions == ("B2",)
         assert np.array_equal(dataset.read(1), bands.values[1])
+
+
+def test_the_files_of_a_zip_can_be_named() -> None:
+    bands = smooth(2)
+    whole = encoded(ImageFileFormat.ZIPPED_GEO_TIFF, bands)
+    each = encoded(ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND, bands)
+    one = zipfile.ZipFile(io.BytesIO(named_zip(whole, "mine", is_per_band=False)))
+    two = zipfile.ZipFile(io.BytesIO(named_zip(each, "mine", is_per_band=True)))
+    assert one.namelist() == ["mine.tif"]
+    assert two.namelist() == ["mine.B1.tif", "mine.B2.tif"]
+    assert two.read("mine.B2.tif") == zipfile.ZipFile(io.BytesIO(each)).read("B2.tif")
 
 
 def test_a_band_id_cannot_lead_out_of_the_folder_it_is_unpacked_into() -> None:

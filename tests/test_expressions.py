@@ -22,7 +22,8 @@ from tests.serving import serve
 from tests.standin import StandIn
 from tests.standin_tokens import TokenServer
 from tests.test_official_client import PROJECT, Recorder
-from tileserver.app import create_app, definitions_of
+from tileserver.app import create_app
+from tileserver.assembly import definitions_of
 from tileserver.catalogue import Catalogue, Root
 from tileserver.computed import computed_asset
 from tileserver.config import Config, EarthEngineSettings, LayerSettings, load_config

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from cachetools import LRUCache, TTLCache
 
+from tileserver import metrics
 from tileserver.errors import InvalidRequest, NotFound, TileserverError
 from tileserver.pixels import PixelRequest, PixelSource
 
@@ -29,6 +30,7 @@ _RETRY_STALE_S = 10.0
 _MAX_FAILED = 100_000
 _REFUSED_S = 10.0
 _MAX_REFUSED = 10_000
+_HIT, _STALE, _MISS = (metrics.CACHE.labels(result) for result in ("hit", "stale", "miss"))
 
 log = logging.getLogger(__name__)
 
@@ -149,10 +151,13 @@ class Cached:
         """Return the encoded pixels; raises what `source` raises."""
         held = self.memory.get(request)
         if held is not None:
+            _HIT.inc()
             return held
         stale = self.memory.get_stale(request)
         if stale is None:
+            _MISS.inc()
             return await self._flights.join(request, lambda: self._fetch(request))
+        _STALE.inc()
         if request not in self._failed:
             self._flights.keep(request, lambda: self._fetch_again(request, stale))
         return stale

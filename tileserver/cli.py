@@ -16,7 +16,8 @@ from typing import Any
 import anyio
 import click
 
-from tileserver.app import Stack, assemble, catalogue_of, create_app, definitions_of
+from tileserver.app import create_app
+from tileserver.assembly import Stack, assemble, catalogue_of, definitions_of
 from tileserver.catalogue import Catalogue, Root, check_root
 from tileserver.config import Config, load_config
 from tileserver.earthengine.upstream import AssetRefused

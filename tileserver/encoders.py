@@ -206,6 +206,16 @@ def _split(bands: BandArrays) -> Iterable[BandArrays]:
         yield BandArrays((band_id,), part, bands.valid[band : band + 1])
 
 
+def named_zip(body: bytes, prefix: str, is_per_band: bool) -> bytes:
+    """Return a ZIP of `encode` with its files named as those of Earth Engine's downloads.
+
+    That is `prefix.tif` of all bands, `prefix.B4.tif` of one.
+    """
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        files = [(name.removesuffix(".tif"), archive.read(name)) for name in archive.namelist()]
+    return _zipped((f"{prefix}.{stem}" if is_per_band else prefix, data) for stem, data in files)
+
+
 def _zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
     """Return a ZIP of `.tif` files, stored as they are since they are compressed already."""
     body = io.BytesIO()

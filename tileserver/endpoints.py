@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tileserver import documents, queries
+from tileserver import documents, metrics, queries
 from tileserver.cache import Cached
 from tileserver.disconnects import while_connected
 from tileserver.encoders import empty, media_type
@@ -28,6 +28,7 @@ from tileserver.parameters import (
     parse_tile,
 )
 from tileserver.pixels import BandSource, ImageFileFormat, PixelRequest
+from tileserver.readiness import Readiness
 from tileserver.render import check_options
 from tileserver.responses import IMMUTABLE, bytes_response, json_response
 from tileserver.statistics import summarize
@@ -44,6 +45,7 @@ class Services:
     bands: BandSource
     public_url: str | None
     tile_max_age_s: int
+    readiness: Readiness = field(default_factory=Readiness)
 
 
 class State(TypedDict):
@@ -141,6 +143,25 @@ async def legend(request: Request) -> Response:
 async def healthz(request: Request) -> Response:
     """Answer GET /healthz: the event loop turns; nothing else is asked."""
     return json_response(request, {"status": "ok"}, "no-store")
+
+
+async def readyz(request: Request) -> Response:
+    """Answer GET /readyz: 200 if requests may be sent here, else 503 and why not."""
+    verdict = await _services(request).readiness.state()
+    said = {"status": verdict.status}
+    if verdict.reason:
+        said["reason"] = verdict.reason
+    response = json_response(request, said, "no-store")
+    if not verdict.is_ready:
+        response.status_code = 503
+        response.headers["retry-after"] = "5"
+    return response
+
+
+async def figures(request: Request) -> Response:
+    """Answer GET /metrics: what is counted, of all workers, for Prometheus."""
+    body = await anyio.to_thread.run_sync(metrics.exposition)
+    return bytes_response(request, body, metrics.MEDIA_TYPE, "no-store")
 
 
 def _services(request: Request) -> Services:

@@ -19,8 +19,12 @@ from tileserver.tiles import HALF_WORLD_M, WEB_MERCATOR
 
 WGS84 = "EPSG:4326"
 _MODIS_SINUSOIDAL = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
-_SPATIALREFERENCE_ORG = {"SR-ORG:6842": _MODIS_SINUSOIDAL, "SR-ORG:6974": _MODIS_SINUSOIDAL}
-"""Codes that Earth Engine hands out and PROJ does not know."""
+_SPATIALREFERENCE_ORG = {
+    "SR-ORG:6627": WEB_MERCATOR,
+    "SR-ORG:6842": _MODIS_SINUSOIDAL,
+    "SR-ORG:6974": _MODIS_SINUSOIDAL,
+}
+"""Codes that Earth Engine takes and hands out and PROJ does not know, as PROJ has them."""
 _ALIGNED = frozenset({WGS84, WEB_MERCATOR})
 _MAX_LATITUDE = 90.0 + 1e-9
 """Degrees; a pole that was reached by arithmetic may lie a little beyond itself."""
@@ -36,9 +40,7 @@ def crs_of(crs_code: str) -> CRS:
         InvalidRequest: PROJ does not know it.
     """
     try:
-        if crs_code in _SPATIALREFERENCE_ORG:
-            return CRS.from_proj4(_SPATIALREFERENCE_ORG[crs_code])
-        crs = CRS.from_user_input(crs_code)
+        crs = CRS.from_user_input(_SPATIALREFERENCE_ORG.get(crs_code, crs_code))
     except CRSError as exc:
         raise InvalidRequest(_unknown(crs_code)) from exc
     if not (crs.is_geographic or crs.is_projected):

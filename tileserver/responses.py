@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from tileserver import metrics
 from tileserver.errors import (
     AssetNotFound,
     DeadlineExceeded,
@@ -197,6 +198,33 @@ class CommonHeaders:
             await Response(status_code=204, headers=granted)(scope, receive, send_with_headers)
             return
         await self.app(scope, receive, send_with_headers)
+
+
+class Counted:
+    """Count every answer by its route and status."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; one that comes to nothing is a crash."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        finally:
+            # The route as it is written, not as it was asked: of those there are only so many.
+            route = getattr(scope.get("route"), "path", None)
+            metrics.REQUESTS.labels(route or "other", status).inc()
 
 
 def _request_id(scope: Scope) -> str:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from tileserver import metrics
 from tileserver.errors import ConfigError
 
 _GRACE_S = 8
 """Seconds that requests under way get to end; Cloud Run kills after ten."""
 _BACKLOG = 2048
 _PATIENCE_S = 20
-_TURN_S = 0.001
-"""What a thread that computes may hold up the others; Python's own is five times that."""
+
+log = logging.getLogger(__name__)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,15 +52,48 @@ def page_url(listening: socket.socket) -> str:
     return f"http://{host}:{port}/"
 
 
-def serve_app(app: Callable[[], object], listening: socket.socket, workers: int) -> None:
+@contextmanager
+def shared_folder() -> Iterator[Path | None]:
+    """Make a folder for what workers share, and take it away at the end.
+
+    Yields:
+        The folder, which nobody else may look into; None where there is no room for one, and
+        each worker is on its own.
+    """
+    try:
+        made = tempfile.TemporaryDirectory(prefix="tileserver-", ignore_cleanup_errors=True)
+        pixels, figures = (Path(made.name, name) for name in ("pixels", "metrics"))
+        pixels.mkdir(mode=0o700)
+        figures.mkdir(mode=0o700)
+    except OSError as exc:
+        log.warning("No temporary folder, the workers share nothing: %s", exc.strerror)
+        yield None
+        return
+    with made:
+        os.environ[metrics.FOLDER] = str(figures)
+        yield pixels
+
+
+def serve_app(app: Callable[..., object], listening: socket.socket, workers: int) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
-        app: makes the application; called once in each worker, so it must pickle.
+        app: makes the application; called once in each worker, so it must pickle. With several,
+            `folder` is what they share.
         listening: where.
         workers: processes.
     """
-    config = uvicorn.Config(
+    if workers == 1:
+        # Uvicorn raises it again once all is answered; Ctrl-C is how a server is meant to end.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(_config(app, workers)).run(sockets=[listening])
+        return
+    with shared_folder() as folder, suppress(KeyboardInterrupt):
+        Multiprocess(_config(partial(app, folder=folder), workers), sockets=[listening]).run()
+
+
+def _config(app: Callable[..., object], workers: int) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         factory=True,
         workers=workers,
@@ -66,13 +103,6 @@ def serve_app(app: Callable[[], object], listening: socket.socket, workers: int)
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    sys.setswitchinterval(_TURN_S)
-    # Uvicorn raises it again once all is answered; Ctrl-C is how a server is meant to end.
-    with suppress(KeyboardInterrupt):
-        if workers > 1:
-            Multiprocess(config, sockets=[listening]).run()
-        else:
-            uvicorn.Server(config).run(sockets=[listening])
 
 
 @contextmanager
@@ -95,7 +125,6 @@ def served(app: Any, grace_s: int = 1) -> Iterator[str]:
             # Else a client that holds its connection open holds up the end.
             timeout_graceful_shutdown=grace_s,
         )
-        sys.setswitchinterval(_TURN_S)
         server = uvicorn.Server(config)
         arguments = {"sockets": [listening]}
         thread = threading.Thread(target=server.run, kwargs=arguments, name="uvicorn", daemon=True)

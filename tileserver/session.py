@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.app import catalogue_of
+from tileserver.assembly import catalogue_of
 from tileserver.assets import check_asset_name
 from tileserver.catalogue import SUFFIXES, Catalogue, Root
 from tileserver.config import Config, load_config

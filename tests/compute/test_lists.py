@@ -127,7 +127,7 @@ def test_lists_of_lists_do_not_take_all_memory(ee: ModuleType, evaluator: Evalua
         (lambda e: e(["a"]).getNumber(0), "is not a number"),
         (lambda e: e.sequence(0, 1e9), "elements in a list, at most 100000"),
         (lambda e: e.sequence(0, 1e300, 1e-300), "elements in a list, at most 100000"),
-        (lambda e: e.sequence(0, 1, 0), "must not be zero"),
+        (lambda e: e.sequence(0, 1, 0), "the step must not be zero"),
         (lambda e: e.sequence(0), "At least one of 'end' and 'count'"),
         (lambda e: e.repeat(1, 10**9), "elements in a list, at most 100000"),
         (lambda e: e.repeat(1, 60_000).cat(e.repeat(1, 60_000)), "at most 100000"),

@@ -174,6 +174,7 @@ def test_a_number_is_read(
         (lambda ee: ee.Number.parse("2.5", 16), "as a number"),
         (lambda ee: ee.Number.parse("1", 99), "of radix 99"),
         (lambda ee: ee.Number(1.5).format("%d"), "d != 1.5"),
+        (lambda ee: ee.Number(-1).sqrt().bitwiseAnd(1), "Expected a finite number, got nan."),
         (lambda ee: ee.Number(1).format("%s %s"), "expected one conversion"),
         (lambda ee: ee.Number(1).format("%999999999d"), "expected one conversion"),
         (

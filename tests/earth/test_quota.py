@@ -2,90 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import re
 import socket
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.commands import serving
 from tests.earth.asking import Serve, get_all, view
 from tests.earth.conftest import Google
-from tests.standin import PREFIX, StandIn
+from tests.earth.workers import serving_earth, statuses_of
+from tests.standin import StandIn
 from tileserver.earthengine.stack import Tuning
 
-CONFIG = """
-[earth_engine]
-project = "my-project"
-endpoint = "{url}"
-[server]
-port = 0
-workers = {workers}
-[layers.smooth]
-asset = "{prefix}/smooth"
-bands = ["b1"]
-min = 0
-max = 250
-"""
 SIXTY = view("smooth", 9, 264, 232, 10, 6)
 """In 3x2 blocks."""
-_HEAD = re.compile(rb"HTTP/1.1 (\d+).*?content-length: (\d+).*?\r\n\r\n", re.S | re.I)
-
-
-async def one_client(port: int, paths: Sequence[str]) -> list[int]:
-    """Ask for all paths over one connection, without waiting in between; return the statuses."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"".join(f"GET {each} HTTP/1.1\r\nhost: t\r\n\r\n".encode() for each in paths))
-    statuses = []
-    for _ in paths:
-        found = _HEAD.match(await reader.readuntil(b"\r\n\r\n"))
-        assert found
-        statuses.append(int(found[1]))
-        await reader.readexactly(int(found[2]))
-    writer.close()
-    return statuses
-
-
-def statuses_of(url: str, clients: int, tiles: Sequence[str], each: int) -> set[int]:
-    """Let many clients ask at once for tiles of the same view, each in an order of its own."""
-    rng = random.Random(0)
-
-    async def ask() -> set[int]:
-        port = int(urlsplit(url).port or 0)
-        lists = [rng.sample(tiles, each) for _ in range(clients)]
-        got = await asyncio.gather(*(one_client(port, paths) for paths in lists))
-        return {status for statuses in got for status in statuses}
-
-    return asyncio.run(ask())
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_thousand_clients_of_the_same_sixty_tiles_take_a_request_a_block(
     workers: int, folder: Path, google: Google, tmp_path: Path
 ) -> None:
-    """Each worker has a memory of its own, so that two of them ask at most twice."""
-    with StandIn(folder, accepts=google.tokens.accepts, latency_s=0.3) as engine:
-        config = tmp_path / "tileserver.toml"
-        config.write_text(CONFIG.format(url=engine.url, workers=workers, prefix=PREFIX))
-        key = str(google.key)
-        with serving(
-            "--config", config, cwd=tmp_path, GOOGLE_APPLICATION_CREDENTIALS=key
-        ) as server:
-            # Twenty tiles a client are all sixty of them four hundred times.
-            assert statuses_of(server.url, 1000, SIXTY, each=20) == {200}
-            if workers == 1:
-                assert engine.pixel_requests == 6, grids(engine)
-            else:
-                assert 6 <= engine.pixel_requests <= 12
-            styles = [f"{path}?gamma={g}" for g in (1.1, 1.2, 1.3) for path in SIXTY]
-            lone = [f"{path}&opacity=0.{n}" for n in range(1, 6) for path in styles[::3]]
-            assert statuses_of(server.url, 200, lone, each=20) == {200}
-    assert engine.pixel_requests > 60
+    """All sixty tiles a client, each in an order of its own."""
+    with (
+        StandIn(folder, accepts=google.tokens.accepts, latency_s=0.3) as engine,
+        serving_earth(engine, google, tmp_path, workers) as server,
+    ):
+        assert statuses_of(server.url, 1000, SIXTY, each=60) == {200}
+    assert engine.pixel_requests == 6, grids(engine)
+    assert engine.max_in_flight <= 40
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_many_clients_of_many_tiles_never_take_more_than_the_cap(
+    workers: int, folder: Path, google: Google, tmp_path: Path
+) -> None:
+    styles = [f"{path}?gamma={g}" for g in (1.1, 1.2, 1.3) for path in SIXTY]
+    lone = [f"{path}&opacity=0.{n}" for n in range(1, 6) for path in styles[::3]]
+    with (
+        StandIn(folder, accepts=google.tokens.accepts, latency_s=0.3) as engine,
+        serving_earth(engine, google, tmp_path, workers) as server,
+    ):
+        assert statuses_of(server.url, 200, lone, each=20) == {200}
+    # Each of fifteen styles has six blocks, and none is asked for twice.
+    assert engine.pixel_requests == 90, len(grids(engine))
     assert 20 <= engine.max_in_flight <= 40
     assert all(asked.status == 200 for asked in engine.seen)
 

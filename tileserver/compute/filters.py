@@ -17,6 +17,8 @@ class Filter:
     name: str = "Filter"
     depth: int = 0
     """Filters within filters."""
+    size: int = 1
+    """Questions it asks, all in all."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what getInfo tells of it."""

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
+from shapely import get_coordinates, get_exterior_ring
 
-from tileserver.assets import ImageAsset, Level
+from tileserver.assets import ImageAsset
 from tileserver.compute.nodes import Node, Read
 from tileserver.compute.pixeltypes import PixelType, of_dtype
+from tileserver.computed import image_without_file
 from tileserver.errors import InvalidRequest
 from tileserver.footprints import Box, lonlat_bounds
+from tileserver.outlines import footprint
 from tileserver.pixels import AffineTransform, PixelGrid
 from tileserver.projections import WGS84, nominal_scale_m
 
@@ -155,7 +157,7 @@ def _properties(asset: ImageAsset) -> dict[str, Any]:
         if time is not None:
             members[name] = millis_of(time)
     members[INDEX] = asset.name.rsplit("/", 1)[-1]
-    members[FOOTPRINT] = {"type": "LinearRing", "coordinates": ring_of(lonlat_bounds(asset))}
+    members[FOOTPRINT] = {"type": "LinearRing", "coordinates": _outline(asset)}
     if asset.size_bytes is not None:
         members["system:asset_size"] = asset.size_bytes
     return members
@@ -164,6 +166,15 @@ def _properties(asset: ImageAsset) -> dict[str, Any]:
 def _version(asset: ImageAsset) -> int | None:
     """Return the microseconds of the last change, which Earth Engine has as version."""
     return None if asset.update_time is None else 1000 * millis_of(asset.update_time)
+
+
+def _outline(asset: ImageAsset) -> list[list[float]]:
+    """Return the ring around an asset in degrees; of one in two parts that of its bounds."""
+    found = footprint(asset)
+    if found.geom_type != "Polygon":
+        return ring_of(lonlat_bounds(asset))
+    ring: list[list[float]] = get_coordinates(get_exterior_ring(found)).tolist()
+    return ring
 
 
 def ring_of(box: Box) -> list[list[float]]:
@@ -245,18 +256,4 @@ def native_grid(image: Image) -> PixelGrid:
 def as_asset(image: Image, name: str, version: str) -> ImageAsset:
     """Return what stands for a computed image where an asset is expected: its grid and bands."""
     dtypes = tuple(band.type.dtype for band in image.bands)
-    return ImageAsset(
-        name=name,
-        location="",
-        version=version,
-        grid=native_grid(image),
-        band_ids=tuple(image.band_ids),
-        band_indexes=tuple(range(1, len(dtypes) + 1)),
-        dtype=np.result_type(*dtypes),
-        band_dtypes=dtypes,
-        nodata=None,
-        has_mask=True,
-        shares_mask=False,
-        alpha_index=None,
-        levels=(Level(None, 1),),
-    )
+    return image_without_file(name, version, native_grid(image), tuple(image.band_ids), dtypes)

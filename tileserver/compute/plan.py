@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -201,8 +201,9 @@ class _Steps:
         found: dict[Key, None] = {}
         for key in self.order:
             ready = [key] if key not in found else []
-            if ready and isinstance(self.nodes[key], Read):
-                ready = self._reads[id(self.nodes[key].asset), key[1]][::-1]  # type: ignore[attr-defined]
+            node = self.nodes[key]
+            if ready and isinstance(node, Read):
+                ready = self._reads[id(node.asset), key[1]][::-1]
             while ready:
                 done = ready.pop()
                 found[done] = None
@@ -220,21 +221,24 @@ class _Steps:
         live_bytes = 0
         for key in self.order:
             budget.check_time()
-            step = self.steps[key]
             if key not in held:
-                node = self.nodes[key]
-                if isinstance(node, Read):
-                    held |= self._read(node, key, read)
-                else:
-                    held[key] = step.compute([held[id(n), g] for n, g in step.needs])
-            live_bytes += _held_bytes(held[key])
+                made = self._made(key, held, read)
+                held |= made
+                live_bytes += sum(map(_held_bytes, made.values()))
             if live_bytes > MAX_LIVE_BYTES:
                 raise too_much()
-            for need in ((id(n), g) for n, g in step.needs):
+            for need in ((id(n), g) for n, g in self.steps[key].needs):
                 left[need] -= 1
                 if not left[need]:
                     live_bytes -= _held_bytes(held.pop(need))
         return [held[key] for key in self.wanted]
+
+    def _made(self, key: Key, held: Mapping[Key, Pixels], read: Reader) -> dict[Key, Pixels]:
+        """Return the pixels of a step, and what comes along with them."""
+        node, step = self.nodes[key], self.steps[key]
+        if isinstance(node, Read):
+            return self._read(node, key, read)
+        return {key: step.compute([held[id(n), g] for n, g in step.needs])}
 
     def _read(self, node: Read, key: Key, read: Reader) -> dict[Key, Pixels]:
         """Return the pixels of a band, and of all others of its image on the same grid."""

@@ -10,8 +10,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tileserver.compute.reducing import Reduced, Stack, Valid
+
+
+def _any(valid: Valid) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.asarray(valid.any(axis=0))
+    return found
 
 
 def count(stack: Stack, valid: Valid) -> Reduced:
@@ -22,12 +28,12 @@ def count(stack: Stack, valid: Valid) -> Reduced:
 
 def total(stack: Stack, valid: Valid) -> Reduced:
     """Return the sum."""
-    return np.where(valid, stack, 0).sum(axis=0, dtype=np.float64), valid.any(axis=0)
+    return np.where(valid, stack, 0).sum(axis=0, dtype=np.float64), _any(valid)
 
 
 def product(stack: Stack, valid: Valid) -> Reduced:
     """Return the product."""
-    return np.where(valid, stack, 1).prod(axis=0, dtype=np.float64), valid.any(axis=0)
+    return np.where(valid, stack, 1).prod(axis=0, dtype=np.float64), _any(valid)
 
 
 def mean(stack: Stack, valid: Valid) -> Reduced:
@@ -38,12 +44,12 @@ def mean(stack: Stack, valid: Valid) -> Reduced:
 
 def least(stack: Stack, valid: Valid) -> Reduced:
     """Return the smallest."""
-    return np.where(valid, stack, _highest(stack)).min(axis=0), valid.any(axis=0)
+    return np.where(valid, stack, _highest(stack)).min(axis=0), _any(valid)
 
 
 def greatest(stack: Stack, valid: Valid) -> Reduced:
     """Return the greatest."""
-    return np.where(valid, stack, _lowest(stack)).max(axis=0), valid.any(axis=0)
+    return np.where(valid, stack, _lowest(stack)).max(axis=0), _any(valid)
 
 
 def _highest(stack: Stack) -> Any:
@@ -59,7 +65,7 @@ def _lowest(stack: Stack) -> Any:
 def first(stack: Stack, valid: Valid) -> Reduced:
     """Return the first that is there."""
     place = valid.argmax(axis=0)
-    return np.take_along_axis(stack, place[np.newaxis], axis=0)[0], valid.any(axis=0)
+    return np.take_along_axis(stack, place[np.newaxis], axis=0)[0], _any(valid)
 
 
 def last(stack: Stack, valid: Valid) -> Reduced:
@@ -69,12 +75,12 @@ def last(stack: Stack, valid: Valid) -> Reduced:
 
 def every(stack: Stack, valid: Valid) -> Reduced:
     """Return 1 where none is zero."""
-    return ((stack != 0) | ~valid).all(axis=0), valid.any(axis=0)
+    return ((stack != 0) | ~valid).all(axis=0), _any(valid)
 
 
 def some(stack: Stack, valid: Valid) -> Reduced:
     """Return 1 where one is not zero."""
-    return ((stack != 0) & valid).any(axis=0), valid.any(axis=0)
+    return ((stack != 0) & valid).any(axis=0), _any(valid)
 
 
 def variance(is_sample: bool, is_root: bool) -> Callable[[Stack, Valid], Reduced]:
@@ -115,14 +121,14 @@ def mode(stack: Stack, valid: Valid) -> Reduced:
         run = np.where(value == before, run + 1, 1)
         is_longer = (run > best_run) & (value == value)
         best, best_run = np.where(is_longer, value, best), np.where(is_longer, run, best_run)
-    return best, valid.any(axis=0)
+    return best, _any(valid)
 
 
 def distinct(stack: Stack, valid: Valid) -> Reduced:
     """Return how many different ones there are."""
     found = _in_order(stack, valid)
     changes = (found[1:] != found[:-1]) & ~np.isnan(found[1:])
-    return changes.sum(axis=0) + valid.any(axis=0), valid.any(axis=0)
+    return changes.sum(axis=0) + _any(valid), _any(valid)
 
 
 def _in_order(stack: Stack, valid: Valid) -> Stack:

@@ -22,6 +22,7 @@ import anyio
 import httpx
 from PIL import Image
 
+from tileserver import metrics
 from tileserver.earthengine.bodies import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
 from tileserver.earthengine.connections import Connections
 from tileserver.earthengine.upstream import AssetRefused, error_of
@@ -220,7 +221,7 @@ class EarthEngine:
         """POST what is asked, and return it in the format that is wanted."""
         name = wanted.asset_id
         content = json.dumps(body, separators=(",", ":")).encode()
-        with upstream_errors(name), anyio.fail_after(self.deadline_s):
+        with metrics.upstream("pixels"), upstream_errors(name), anyio.fail_after(self.deadline_s):
             found, headers = await self._send(
                 "POST", path, name, max_body_bytes(asked), content=content
             )
@@ -231,7 +232,7 @@ class EarthEngine:
 
     async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
         """Ask for a JSON object; `more` is what else `Connections.send` takes."""
-        with upstream_errors(name), anyio.fail_after(self.deadline_s):
+        with metrics.upstream("metadata"), upstream_errors(name), anyio.fail_after(self.deadline_s):
             found, _ = await self._send(method, path, name, MAX_BODY_BYTES, **more)
         try:
             document = json.loads(found)

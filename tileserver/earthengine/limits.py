@@ -119,6 +119,7 @@ class Slots:
         self.limit = concurrency
         """What `concurrency` has shrunk to after 429s; 1 at least."""
         self.in_flight = 0
+        self._is_held = False
         self._queue = queue
         self._clock = clock
         self._rate = _Rate(requests_per_second)
@@ -133,6 +134,15 @@ class Slots:
     def waiting(self) -> int:
         """How many wait for a slot."""
         return len(self._waiting)
+
+    def hold(self) -> None:
+        """Give no slot until `resume`; whoever asks for one waits."""
+        self._is_held = True
+
+    def resume(self) -> None:
+        """Give slots again."""
+        self._is_held = False
+        self._dispatch()
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
@@ -177,7 +187,7 @@ class Slots:
 
     def _dispatch(self) -> None:
         """Give the free slots to the waiting, or come back when the rate allows."""
-        while self._waiting and self.in_flight < self.limit:
+        while self._waiting and not self._is_held and self.in_flight < self.limit:
             now_s = self._clock()
             wait_s = self._rate.wait_s(now_s, self.limit / self.concurrency)
             if wait_s > 0:

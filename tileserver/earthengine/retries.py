@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from tileserver import metrics
 from tileserver.earthengine.limits import Clock, Recent
 from tileserver.errors import DeadlineExceeded, Overloaded, RateLimited, TransientError
 from tileserver.pixels import PixelRequest, PixelSource
@@ -126,6 +127,7 @@ class Retrying:
         else:
             wait_s = self._rng.uniform(0, min(_CAP_S, _BASE_S * 2 ** (tried - 1)))
         if tried < self.tries and wait_s < left_s and self.budget.spend():
+            metrics.RETRIES.inc()
             return wait_s
         if isinstance(failure, RateLimited):
             raise _asked_later(failure) from failure

@@ -17,15 +17,16 @@ from tileserver.earthengine.breaker import Breaker, Guarded
 from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.credentials import find_credentials
-from tileserver.earthengine.limits import Limited, worker_share
+from tileserver.earthengine.limits import Limited, Slots, worker_share
 from tileserver.earthengine.metatile import Metatiled, Terms
 from tileserver.earthengine.rasters import EarthRasters
 from tileserver.earthengine.retries import DEADLINE_S, Retrying
 from tileserver.earthengine.splitting import Split
 from tileserver.earthengine.tokens import GoogleAuth
 from tileserver.expressions import Computed
-from tileserver.pixels import PixelGrid, PixelRequest
+from tileserver.pixels import PixelGrid, PixelRequest, PixelSource
 from tileserver.sampling import parts
+from tileserver.sharing.stores import Shared, Tolerant
 
 _BLOCK_DEPTH = 1
 
@@ -60,6 +61,9 @@ class Earth:
     """Which credentials are used and whose, in words."""
     catalog: Catalog
     """Its assets as Earth Engine itself tells of them."""
+    auth: GoogleAuth
+    breaker: Breaker
+    slots: Slots
     close: Callable[[], Awaitable[None]]
 
 
@@ -69,6 +73,7 @@ def connect(
     workers: int = 1,
     tuning: Tuning = _TUNED,
     computed: Mapping[str, Computed] | None = None,
+    store: Tolerant | None = None,
 ) -> Earth:
     """Return Earth Engine as an engine; finds the credentials, and blocks meanwhile.
 
@@ -78,6 +83,7 @@ def connect(
         workers: processes that share the quota; this one takes the smallest share.
         tuning: for tests and measurements.
         computed: images that are computed, by the names made up for them.
+        store: what this process shares with others, if anything; closed by who made it.
 
     Raises:
         AuthenticationFailed: there are no credentials; says how to get some.
@@ -92,18 +98,23 @@ def connect(
     limited = Limited(breaker, concurrency, settings.requests_per_second / workers)
     guarded = Retrying(Guarded(limited, breaker), deadline_s=tuning.deadline_s)
     metadata = Catalog(engine, limited, breaker, guarded)
+    namespace = f"{settings.endpoint} {settings.project}"
+
+    def shared(source: PixelSource) -> PixelSource:
+        return Shared(store, source, namespace, tuning.deadline_s) if store else source
+
     assets = EarthAssets(metadata, tuning.poll_s, computed=computed)
     rasters = EarthRasters(
         assets,
         tiles=Metatiled(
             memory,
-            Refusals(Split(guarded, _BLOCK_DEPTH, tuning.deadline_s)),
+            shared(Refusals(Split(guarded, _BLOCK_DEPTH, tuning.deadline_s))),
             tuning.tiles_per_side,
             terms=lambda request: _terms(assets, request),
         ),
-        values=Cached(memory, Refusals(Split(guarded, deadline_s=tuning.deadline_s))),
+        values=Cached(memory, shared(Refusals(Split(guarded, deadline_s=tuning.deadline_s)))),
     )
-    return Earth(rasters, description, metadata, client.aclose)
+    return Earth(rasters, description, metadata, auth, breaker, limited.slots, client.aclose)
 
 
 class Catalog:

@@ -21,6 +21,7 @@ import httpx
 from google.auth import exceptions, transport
 from google.auth.credentials import Credentials
 
+from tileserver import metrics
 from tileserver.earthengine.upstream import LOGIN, without_secrets
 from tileserver.errors import AuthenticationFailed, TileserverError, TransientError
 
@@ -34,6 +35,8 @@ _SHORTEST_LIFE_S = 10.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 _REFUSED_WAIT_S = 10.0
 """How long no new token is asked for after a new one was refused too."""
+_REFUSED_TOLD_S = 30.0
+"""How long it counts as a problem; then somebody has to try, or it would never be over."""
 _MAX_REFUSED_BYTES = 65_536
 
 log = logging.getLogger(__name__)
@@ -170,12 +173,15 @@ class GoogleAuth(httpx.Auth):
         self._token = _token_of(credentials, clock())
         self._refresh: asyncio.Task[None] | None = None
         self._failure: TileserverError | None = None
+        self._refused_until_s = -math.inf
         self._wait_s = 0.0
         self._not_before_s = -math.inf
 
     @property
     def problem(self) -> str | None:
         """Why there is no token that holds, or None while there is one or none was needed."""
+        if self._clock() < self._refused_until_s:
+            return "Earth Engine refuses even a new token."
         if self._token is not None and self._clock() < self._token.ends_s:
             return None
         return None if self._failure is None else str(self._failure)
@@ -188,6 +194,7 @@ class GoogleAuth(httpx.Auth):
         self._sign(request, token)
         response = yield request
         if response.status_code != 401:
+            self._refused_until_s = -math.inf
             return
         renewed = await self.renewed(token)
         if renewed == token:
@@ -195,7 +202,10 @@ class GoogleAuth(httpx.Auth):
         _shorten(response)
         self._sign(request, renewed)
         response = yield request
-        if response.status_code == 401 and self._clock() >= self._not_before_s:
+        if response.status_code != 401:
+            return
+        self._refused_until_s = self._clock() + _REFUSED_TOLD_S
+        if self._clock() >= self._not_before_s:
             log.error("Earth Engine refuses even a new token.")
             self._not_before_s = self._clock() + _REFUSED_WAIT_S
 
@@ -269,6 +279,7 @@ class GoogleAuth(httpx.Auth):
             self._refresh = None
 
     def _fail(self, failure: TileserverError) -> None:
+        metrics.TOKEN_FAILURES.inc()
         self._failure = failure
         self._wait_s = min(max(2 * self._wait_s, _FIRST_WAIT_S), _LONGEST_WAIT_S)
         self._not_before_s = self._clock() + self._wait_s

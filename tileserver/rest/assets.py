@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tileserver.assets import ImageAsset
-from tileserver.rest.geometries import geometry_json
+from tileserver.outlines import geometry_json
 
 DEFAULT_POLICY = "MEAN"
 """Earth Engine's own, where nothing else is said."""

@@ -39,6 +39,9 @@ def _handlers() -> Mapping[str, Handler]:
 class Door(BaseRoute):
     """The route of everything below `/v1`, `/v1beta`, `/v1alpha` and `/$discovery`."""
 
+    path = "/v1/{method}"
+    """What the figures call it."""
+
     def __init__(self, api: Api, deadline_s: float) -> None:
         self.api = api
         self.deadline_s = deadline_s
@@ -47,7 +50,7 @@ class Door(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Take what is below our paths, however many slashes come first."""
         is_ours = scope["type"] == "http" and rest_path(scope) is not None
-        return (Match.FULL if is_ours else Match.NONE), {}
+        return (Match.FULL if is_ours else Match.NONE), {"route": self}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, whatever becomes of it."""

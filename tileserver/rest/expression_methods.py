@@ -17,7 +17,7 @@ from typing import Any
 from starlette.responses import Response
 
 from tileserver.disconnects import while_connected
-from tileserver.encoders import media_type
+from tileserver.encoders import media_type, named_zip
 from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileOutOfRange, shown
 from tileserver.expressions import parse_expression, to_text
 from tileserver.pixels import ImageFileFormat, PixelRequest
@@ -36,6 +36,11 @@ _SUFFIXES = {
     ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: "zip",
 }
 """Of what a browser saves instead of showing."""
+_ZIPPED = {
+    ImageFileFormat.ZIPPED_GEO_TIFF: False,
+    ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: True,
+}
+"""Whether there is a file a band."""
 _COORDINATE = re.compile(r"-?[0-9]{1,12}", re.ASCII)
 
 
@@ -133,11 +138,14 @@ async def get_thumbnail(call: Call) -> Response:
     asked, named = await _graph(call, "thumbnails", thumbnail_id, project)
     asked = await _versioned(call, asked)
     with _loading():
-        return pixels_answer(asked, await call.pixels(asked), _file_name(asked, named))
-
-
-def _file_name(asked: PixelRequest, named: str | None) -> str | None:
+        pixels = await call.pixels(asked)
     prefix = _FILE_NAME.sub("_", named or "download")[:80]
+    if asked.file_format in _ZIPPED:
+        pixels = await call.api.in_thread(named_zip, pixels, prefix, _ZIPPED[asked.file_format])
+    return pixels_answer(asked, pixels, _file_name(asked, prefix))
+
+
+def _file_name(asked: PixelRequest, prefix: str) -> str | None:
     suffix = _SUFFIXES.get(asked.file_format)
     return None if suffix is None else f"{prefix}.{suffix}"
 

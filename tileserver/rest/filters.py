@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 
 from tileserver.assets import ImageAsset
 from tileserver.errors import InvalidRequest, shown
-from tileserver.rest.geometries import Region, meets, read_region
+from tileserver.outlines import Region, meets, read_region
 
 Test: TypeAlias = Callable[[ImageAsset], bool]
 """Whether an image is wanted."""

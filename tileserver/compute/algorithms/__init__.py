@@ -14,6 +14,7 @@ from tileserver.compute.algorithms import coverings as coverings
 from tileserver.compute.algorithms import dates as dates
 from tileserver.compute.algorithms import dictionaries as dictionaries
 from tileserver.compute.algorithms import features as features
+from tileserver.compute.algorithms import filterformulas as filterformulas
 from tileserver.compute.algorithms import filters as filters
 from tileserver.compute.algorithms import formulas as formulas
 from tileserver.compute.algorithms import geometries as geometries

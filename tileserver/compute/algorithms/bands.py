@@ -10,7 +10,7 @@ from typing import Any
 from tileserver.compute.coercion import constant_image, to_image
 from tileserver.compute.context import Context, check_length
 from tileserver.compute.elements import Element
-from tileserver.compute.images import Band, Image, named, stored_image
+from tileserver.compute.images import INDEX, Band, Image, named, stored_image
 from tileserver.compute.patterns import Patience, Pattern
 from tileserver.compute.pixeltypes import PixelType
 from tileserver.compute.registry import algorithm
@@ -147,8 +147,12 @@ def slice_bands(image: Image, start: int, end: int | None) -> Image:
 
 @algorithm("Image.id(element: Element) -> String")
 def image_id(element: Element) -> str | None:
-    """Return the id of an image, or null."""
-    return element.id
+    """Return the id of an element within its collection, its system:index; or null.
+
+    Of an image that is in none it is the last part of its name, as for Earth Engine's assets.
+    """
+    index = element.properties.get(INDEX)
+    return element.id if index is None else str(index)
 
 
 @algorithm("Image.metadata(image: Image, property: String, name: String = null) -> Image")

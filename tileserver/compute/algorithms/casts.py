@@ -48,7 +48,8 @@ def _register_cast(name: str) -> None:
         return map_bands(image, lambda band: cast_band(band, type_))
 
     apply.__doc__ = f"Returns each band as {name.lower()}, clamped to its range."
-    algorithm(f"Image.to{name}(value: Image) -> Image")(apply)
+    for spelling in (f"to{name}", name.lower()):
+        algorithm(f"Image.{spelling}(value: Image) -> Image")(apply)
 
 
 for _cast_name in _CAST_NAMES:

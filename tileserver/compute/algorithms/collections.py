@@ -7,10 +7,13 @@ less.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any, overload
 
+from tileserver.compute.algorithms.filterformulas import filter_of
 from tileserver.compute.algorithms.filters import plain, value_of
 from tileserver.compute.coercion import to_element, to_image_collection
 from tileserver.compute.context import Context, check_elements
@@ -106,6 +109,7 @@ def _of_kind(elements: Sequence[Any], empty: Any = "FeatureCollection") -> Colle
 @algorithm("Collection.filter(collection: FeatureCollection, filter: Object) -> FeatureCollection")
 def filter_elements(context: Context, collection: Collection, wanted: Any) -> Collection:
     """Return the elements that a filter passes; of images nothing but the metadata is read."""
+    wanted = filter_of(wanted) if isinstance(wanted, str) else wanted
     if not isinstance(wanted, Filter):
         raise InvalidRequest(f"Expected a Filter, got {shown(wanted)}.")
     kept = []
@@ -190,16 +194,19 @@ def map_elements(
     found = []
     for place, element in enumerate(collection.elements):
         context.count_call()
-        made = to_element(function.call(context, element), context)
-        if isinstance(made, Image | Feature):
-            is_named = INDEX in made.properties or isinstance(made, Feature)
-            found.append(made if is_named else _indexed(made, index_of(element, place)))
-        elif not drops_nulls or made is not None:
-            raise InvalidRequest(
-                "A mapped algorithm must return a Feature or Image."
-                + ("" if made is not None else " It returned null; dropNulls leaves those out.")
-            )
+        made = function.call(context, element)
+        if made is None and drops_nulls:
+            continue
+        found.append(_mapped(to_element(made, context), index_of(element, place)))
     return replace(_of_kind(found, collection.kind), id=collection.id)
+
+
+def _mapped(made: Any, index: str) -> Element:
+    if not isinstance(made, Image | Feature):
+        raise InvalidRequest("A mapped algorithm must return a Feature or Image.")
+    is_named = INDEX in made.properties or isinstance(made, Feature)
+    element: Element = made if is_named else _indexed(made, index)
+    return element
 
 
 @algorithm(
@@ -276,3 +283,36 @@ def remap(collection: Collection, before: list[Any], after: list[Any], name: str
         if isinstance(value, str | int | float) and value in table:
             kept.append(with_properties(element, {**element.properties, name: table[value]}))
     return collection.with_elements(kept)
+
+
+@algorithm(
+    'Collection.randomColumn(collection: FeatureCollection, columnName: String = "random",'
+    ' seed: Long = 0.0, distribution: String = "uniform",'
+    ' rowKeys: List = ["system:index"]) -> FeatureCollection'
+)
+def random_column(
+    collection: Collection, name: str, seed: int, distribution: str, keys: list[Any]
+) -> Collection:
+    """Return elements with a number that is random, and the same whenever it is asked for.
+
+    It depends on the seed and on the properties in `rowKeys`; the numbers are not Earth Engine's.
+    """
+    check_elements(len(collection.elements))
+    if distribution not in ("uniform", "normal"):
+        raise InvalidRequest(f"distribution must be uniform or normal, got {shown(distribution)}.")
+    found = []
+    for place, element in enumerate(collection.elements):
+        own = [
+            index_of(element, place) if key == INDEX else plain(value_of(element, str(key)))
+            for key in keys
+        ]
+        share = _share(repr((seed, own)))
+        number = share if distribution == "uniform" else NormalDist().inv_cdf(share or 0.5)
+        found.append(with_properties(element, {**element.properties, name: number}))
+    return collection.with_elements(found)
+
+
+def _share(text: str) -> float:
+    """Return a number of 0..1, 1 excluded, that a text alone determines."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53

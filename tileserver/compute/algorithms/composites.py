@@ -256,7 +256,8 @@ def reduce_bands(image: Image, reducer: Reducer) -> Image:
 @algorithm("ImageCollection.toBands(collection: ImageCollection) -> Image")
 def to_bands(context: Context, collection: Collection) -> Image:
     """Return all bands of all images, each after its image's index."""
-    bands, names = [], []
+    bands: list[Band] = []
+    names: list[str] = []
     for place, image in enumerate(images_of(context, collection)):
         bands += image.bands
         names += [f"{index_of(image, place)}_{band.id}" for band in image.bands]
@@ -277,7 +278,7 @@ def quality_mosaic(context: Context, collection: Collection, quality: str) -> Im
     def picked(stacks: Sequence[Values], valid: NDArray[np.bool_]) -> Reduced:
         at = np.where(valid, stacks[0].astype(np.float64), -np.inf).argmax(axis=0)
         found = np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0]
-        return found, valid.any(axis=0)
+        return found, np.asarray(valid.any(axis=0))
 
     output = Output("", (0, 1), lambda columns: None, picked)
     bands = []

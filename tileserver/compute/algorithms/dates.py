@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tileserver.compute.calendars import (
@@ -122,6 +123,8 @@ def update(
     given = zip(names, (year, month, day, hour, minute), strict=True)
     changes: dict[str, Any] = {name: number for name, number in given if number is not None}
     if second is not None:
+        if not math.isfinite(second):
+            raise InvalidRequest(f"Expected a finite number of seconds, got {second}.")
         whole = int(second // 1)
         changes |= {"second": whole, "microsecond": int((second - whole) * 1000) * 1000}
     return Date(millis_of(updated(value.moment(zone), changes)))

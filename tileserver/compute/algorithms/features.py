@@ -164,6 +164,8 @@ def copy_properties(
         raise InvalidRequest("Parameters 'destination' and 'source' may not be null.")
     if names is not None and exclude:
         raise InvalidRequest("May not specify both 'properties' and 'exclude'.")
+    if wrong := [each for each in (*(names or ()), *(exclude or ())) if not isinstance(each, str)]:
+        raise InvalidRequest(f"Expected names of properties, got {shown(wrong[0])}.")
     left_out = set(exclude or ())
     if names is None:
         names = [k for k in source.properties if not k.startswith(_SYSTEM) and k not in left_out]

@@ -8,7 +8,7 @@ and is not equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ OPERANDS = (
     " rightField: String = null, leftValue: Object = null"
 )
 _PLACES = (".all", ".geo")
-_MAX_DEPTH = 100
+_MAX_DEPTH, _MAX_SIZE = 100, 10_000
 Operand = Callable[[Element], Any]
 Test = Callable[[Any, Any], bool]
 
@@ -229,36 +229,31 @@ def day_of_year(start: int, end: int) -> Filter:
 @algorithm("Filter.and(filters: List) -> Filter")
 def all_of(filters: list[Any]) -> Filter:
     """Return the filter that passes if all of these do."""
-    found = _filters(filters)
-    return Filter(lambda element: all(each.keeps(element) for each in found), "and", _depth(found))
+    return _joined("and", all, filters)
 
 
 @algorithm("Filter.or(filters: List) -> Filter")
 def any_of(filters: list[Any]) -> Filter:
     """Return the filter that passes if one of these does."""
-    found = _filters(filters)
-    return Filter(lambda element: any(each.keeps(element) for each in found), "or", _depth(found))
-
-
-def _filters(values: list[Any]) -> list[Filter]:
-    if wrong := [each for each in values if not isinstance(each, Filter)]:
-        raise InvalidRequest(f"Expected filters, got {type_of(wrong[0])}.")
-    if not values:
-        raise InvalidRequest("Expected one filter or more.")
-    if _depth(values) > _MAX_DEPTH:
-        raise InvalidRequest("Filters are nested too deeply.")
-    return values
-
-
-def _depth(filters: list[Filter]) -> int:
-    return 1 + max(each.depth for each in filters)
+    return _joined("or", any, filters)
 
 
 @algorithm("Filter.not(filter: Filter) -> Filter")
 def not_(other: Filter) -> Filter:
     """Return the filter that passes if another does not."""
-    _filters([other])
-    return Filter(lambda element: not other.keeps(element), "not", other.depth + 1)
+    return _joined("not", lambda answers: not all(answers), [other])
+
+
+def _joined(name: str, join: Callable[[Iterable[bool]], bool], filters: list[Any]) -> Filter:
+    if wrong := [each for each in filters if not isinstance(each, Filter)]:
+        raise InvalidRequest(f"Expected filters, got {type_of(wrong[0])}.")
+    if not filters:
+        raise InvalidRequest("Expected one filter or more.")
+    depth = 1 + max(each.depth for each in filters)
+    size = 1 + sum(each.size for each in filters)
+    if depth > _MAX_DEPTH or size > _MAX_SIZE:
+        raise InvalidRequest("Filters are nested too deeply.")
+    return Filter(lambda element: join(each.keeps(element) for each in filters), name, depth, size)
 
 
 @algorithm("Filter.always() -> Filter", hidden=True)

@@ -90,7 +90,7 @@ def make_rectangle(
 ) -> Geometry:
     """Return a rectangle of two opposite corners, in the pixels of a projection if one is given."""
     corners = nested(_plain(given), 1)
-    if len(corners) == 1:
+    if len(corners) == 1 and isinstance(corners[0], list):
         corners = corners[0]
     numbers = [n for corner in corners for n in (corner if isinstance(corner, list) else [corner])]
     if len(numbers) < 4 or not all(_is_number(n) and math.isfinite(n) for n in numbers):
@@ -107,7 +107,7 @@ def make_rectangle(
 )
 def bbox(west: float, south: float, east: float, north: float) -> Geometry:
     """Return a box between meridians and parallels; east may lie past the antimeridian."""
-    if math.isnan(west + south + east + north) or south > north:
+    if math.isnan(east - west) or not math.isfinite(west) or not south <= north:
         raise InvalidRequest(
             f"Expected west, south, east and north with south <= north, got {west}, {south}, "
             f"{east}, {north}."

@@ -149,7 +149,7 @@ def rotate(elements: list[Any], distance: int) -> list[Any]:
 @algorithm("List.shuffle(list: List, seed: Object = null) -> List")
 def shuffle(elements: list[Any], seed: Any) -> list[Any]:
     """Return the elements in a random order: the same for a seed, a new one if it is false."""
-    if seed is not None and not isinstance(seed, int | float):
+    if seed is not None and not (isinstance(seed, int | float) and math.isfinite(seed)):
         raise InvalidRequest(f"Expected a number or false as seed, got {shown(seed)}.")
     order = random.Random(None if seed is False else int(seed or 0))  # No secret.
     found = list(elements)
@@ -180,8 +180,8 @@ def sequence(start: float, end: float | None, step: float, count: int | None) ->
         return [start + step * i for i in range(count)]
     if end is None:
         raise InvalidRequest("At least one of 'end' and 'count' must be given.")
-    if step == 0 or step != step:
-        raise InvalidRequest("The step must not be zero.")
+    if step == 0 or not math.isfinite(start + end + step):
+        raise InvalidRequest("The ends must be finite, and the step must not be zero.")
     # A little more than whole steps: 0 to 1 by 0.1 ends with 1.
     steps = math.floor(min(max((end - start) / step + 1e-9, -1), MAX_LIST))
     check_length(steps + 1, MAX_LIST, "elements in a list")

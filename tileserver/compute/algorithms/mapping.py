@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tileserver.compute.algorithms.texts import text_of
 from tileserver.compute.context import MAX_TEXT, Context, check_length
 from tileserver.compute.elements import Feature
 from tileserver.compute.filters import Filter
 from tileserver.compute.functions import Function
-from tileserver.compute.reducing import Output, Reducer
+from tileserver.compute.reducing import Reducer, column_of
 from tileserver.compute.registry import algorithm
 from tileserver.errors import InvalidRequest, shown
 
@@ -63,21 +61,16 @@ def _as_element(value: Any) -> Any:
 @algorithm("List.reduce(list: List, reducer: Reducer) -> Object")
 def reduce_list(elements: list[Any], reducer: Reducer) -> Any:
     """Return what comes out of a reducer for a list; of several outputs a dictionary."""
-    if reducer.repeats is not None:
-        raise InvalidRequest("A reducer of several inputs cannot reduce a list of one.")
-    found = {output.name: _reduced(output, elements) for output in reducer.outputs}
+    rows = [[each] for each in elements] if reducer.inputs == 1 else elements
+    for row in rows:
+        if not isinstance(row, list | tuple) or len(row) != reducer.inputs:
+            raise InvalidRequest(
+                f"The reducer {reducer.name} needs a list of {reducer.inputs} inputs each, "
+                f"got {shown(row)}."
+            )
+    columns = [column_of(row[i] for row in rows) for i in range(reducer.inputs)]
+    found = reducer.results(columns)
     return next(iter(found.values())) if len(found) == 1 else found
-
-
-def _reduced(output: Output, elements: list[Any]) -> Any:
-    if output.collect is not None:
-        return output.collect(elements)
-    if wrong := [each for each in elements if not isinstance(each, int | float | None)]:
-        raise InvalidRequest(f"Expected a list of numbers, got {shown(wrong[0])} in it.")
-    valid = np.array([each is not None for each in elements], bool)
-    numbers = [0 if each is None else each for each in elements]
-    value, shows = output.reduce(np.array(numbers, np.float64), valid)
-    return np.asarray(value).item() if bool(np.all(shows)) else None
 
 
 @algorithm('List.join(list: List, separator: String = "") -> String')

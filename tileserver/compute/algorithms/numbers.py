@@ -45,7 +45,7 @@ def _remainder(left: Number, right: Number) -> Number:
         return 0
     if isinstance(left, int) and isinstance(right, int):
         return abs(left) % abs(right) * (-1 if left < 0 else 1)
-    return math.fmod(left, right)
+    return float(np.fmod(left, right))
 
 
 def _power(left: Number, right: Number) -> float:
@@ -53,7 +53,13 @@ def _power(left: Number, right: Number) -> float:
 
 
 def _bits(work: Callable[[int, int], int]) -> Callable[[Number, Number], int]:
-    return lambda left, right: work(wrapped(int(left)), wrapped(int(right)))
+    return lambda left, right: work(_bits_of(left), _bits_of(right))
+
+
+def _bits_of(value: Number) -> int:
+    if not math.isfinite(value):
+        raise InvalidRequest(f"Expected a finite number, got {value}.")
+    return wrapped(int(value))
 
 
 def _left_shift(left: int, right: int) -> int:
@@ -151,9 +157,9 @@ def _not(x: Number) -> int:
 UNARY: dict[str, tuple[Callable[[Any], Any], str]] = {
     "abs": (abs, "Return the absolute value of a number"),
     "not": (_not, "Return 1 where a number is zero, else 0"),
-    "bitwiseNot": (lambda x: ~wrapped(int(x)), "Invert the bits of a number"),
+    "bitwiseNot": (lambda x: ~_bits_of(x), "Invert the bits of a number"),
     "bitCount": (
-        lambda x: (int(x) % _WRAP).bit_count(),
+        lambda x: (_bits_of(x) % _WRAP).bit_count(),
         "Count the bits of a number that are 1",
     ),
     "floor": (_whole(math.floor), "Round a number down"),

@@ -144,7 +144,9 @@ def _beside(name: str, place: int) -> Output:
         end = np.inf if name == "min" else -np.inf
         leading = np.where(valid, stacks[0], end)
         at = leading.argmin(axis=0) if name == "min" else leading.argmax(axis=0)
-        return np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0], valid.any(axis=0)
+        return np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0], np.asarray(
+            valid.any(axis=0)
+        )
 
     def tell(columns: Sequence[Column]) -> Any:
         leading, other = known_rows(columns)

@@ -208,7 +208,7 @@ def features_of(
     places: list[Geometry | None] = [None] * len(properties)
     if crs_code is not None:
         lon, lat = transform_points(crs_code, WGS84, found.x[rows], found.y[rows])
-        places = [Geometry(point) for point in shapely.points(lon, lat)]
+        places = [Geometry(shapely.Point(x, y)) for x, y in zip(lon, lat, strict=True)]
     return tuple(
         Feature(place, row, str(first + i))
         for i, (place, row) in enumerate(zip(places, properties, strict=True))

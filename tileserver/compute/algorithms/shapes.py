@@ -174,6 +174,8 @@ def nearest(left: Geometry, right: Geometry, projection: Projection | None) -> B
     if a.is_empty or b.is_empty:
         raise InvalidRequest("The geometry is empty.")
     line = shapely.shortest_line(a, b)
+    if line is None:
+        raise InvalidRequest("The geometries have no distance.")
     if projection is not None or line.length == 0:
         return line
     # Degrees of longitude are shorter than those of latitude: find it again in metres.
@@ -181,6 +183,8 @@ def nearest(left: Geometry, right: Geometry, projection: Projection | None) -> B
     crs_code = local_projection(middle.x, max(-89.9, min(89.9, middle.y)))
     there = [moved_shape(s, lambda x, y: transform_points(WGS84, crs_code, x, y)) for s in (a, b)]
     better = shapely.shortest_line(*there)
+    if better is None:  # One lies outside the domain of the plane.
+        return line
     found = moved_shape(better, lambda x, y: transform_points(crs_code, WGS84, x, y))
     usable = bool(np.isfinite(shapely.get_coordinates(found)).all())
     return found if usable and length_m(found) <= length_m(line) else line

@@ -36,10 +36,11 @@ def meeting(relation: Relation, a: BaseGeometry, b: BaseGeometry) -> bool:
     reach = [*a.bounds[::2], *b.bounds[::2]]
     if not any(abs(x) > 180 for x in reach):
         return False
-    return any(
-        relation(shapely.transform(a, lambda points, by=by: points + np.array([by, 0.0])), b)
-        for by in (-_TURN, _TURN)
-    )
+    return any(relation(_turned(a, by), b) for by in (-_TURN, _TURN))
+
+
+def _turned(shape: BaseGeometry, by: float) -> BaseGeometry:
+    return shapely.transform(shape, lambda points: points + np.array([by, 0.0]))
 
 
 def _related(name: str, relation: Relation, everywhere: bool, *operands: Any) -> Filter:

@@ -1,4 +1,4 @@
-"""Footprints in degrees, and whether a region meets one; the only user of shapely."""
+"""Outlines of assets in degrees, and whether a region meets one."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tests.rasterfiles import noise, write_raster
 from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue, Root
 from tileserver.errors import InvalidRequest
-from tileserver.rest.geometries import footprint, geometry_json, meets, read_region
+from tileserver.outlines import footprint, geometry_json, meets, read_region
 
 
 def asset_of(folder: Path, crs: str, transform: Affine, side: int = 100) -> ImageAsset:

@@ -1,0 +1,126 @@
+"""Rows 22 and 23: a wall clock that jumps, and an event loop that is held up."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.earth.asking import LAYERS, OTHER, TILE, get_all, view
+from tests.earth.conftest import Google
+from tests.earth.workers import ask_alone, figure, serving_earth, until
+from tests.serving import serve
+from tests.standin import StandIn
+from tileserver.app import create_app
+from tileserver.config import Config, EarthEngineSettings
+from tileserver.earthengine.stack import Tuning
+
+LIBRARY = "faketime/libfaketime.so.1"
+SMOOTH = view("smooth", 9, 264, 232, 10, 6)
+
+
+@pytest.fixture
+def faked(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a process whose wall clock follows the file `clock`."""
+    libraries = [each for each in Path("/usr/lib").glob(f"*/{LIBRARY}") if each.exists()]
+    if shutil.which("faketime") is None or not libraries:
+        pytest.skip("libfaketime is not installed")
+    clock = tmp_path / "clock"
+    clock.write_text("+0\n")
+    return {
+        "LD_PRELOAD": str(libraries[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_RESET": "1",
+    }
+
+
+def date_of(answer: httpx.Response) -> float:
+    from email.utils import parsedate_to_datetime
+
+    return parsedate_to_datetime(answer.headers["date"]).timestamp()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_a_wall_clock_that_jumps_an_hour_harms_nothing(
+    jump_s: int,
+    workers: int,
+    folder: Path,
+    google: Google,
+    tmp_path: Path,
+    faked: dict[str, str],
+) -> None:
+    with (
+        StandIn(folder, accepts=google.tokens.accepts) as engine,
+        serving_earth(
+            engine, google, tmp_path, workers, TILESERVER_CACHE__TTL="9s", **faked
+        ) as server,
+        httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client,
+    ):
+        # Each worker gets a token of its own; after the jump it would be refused, and rightly.
+        until(
+            lambda: (
+                ask_alone(f"{server.url}/readyz") == 200 and google.tokens.count("token") >= workers
+            ),
+            20,
+        )
+        assert {each.status_code for each in get_all(client, SMOOTH)} == {200}
+        fetched_s = time.monotonic()
+        assert engine.pixel_requests == 6
+        (tmp_path / "clock").write_text(f"{jump_s:+d}\n")
+        until(lambda: abs(date_of(client.get("/healthz")) - time.time() - jump_s) < 60)
+        # What is held is fresh, and what is not is fetched: the token goes on holding.
+        assert {each.status_code for each in get_all(client, SMOOTH)} == {200}
+        assert engine.pixel_requests == 6
+        assert client.get("/readyz").status_code == 200
+        # The limits: a whole view at once, none of it held up for an hour or refused.
+        engine.latency_s = 0.3
+        started = time.monotonic()
+        styled = [f"{path}?gamma=1.5" for path in SMOOTH]
+        assert {each.status_code for each in get_all(client, styled)} == {200}
+        assert time.monotonic() - started < 15
+        assert engine.pixel_requests == 12
+        assert engine.max_in_flight <= 40
+        # The time to live: after nine real seconds it is fetched again.
+        engine.latency_s = 0.0
+        time.sleep(max(9.2 - (time.monotonic() - fetched_s), 0))
+        assert {each.status_code for each in get_all(client, SMOOTH)} == {200}
+        until(lambda: engine.pixel_requests >= 18)
+        assert engine.count("getAsset") <= 2 * workers
+
+
+def test_a_loop_that_is_held_up_for_two_seconds_costs_no_answer(
+    engine: StandIn, google: Google, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = EarthEngineSettings("my-project", engine.url)
+    app = create_app(Config(layers=LAYERS, earth_engine=settings), tuning=Tuning(tiles_per_side=1))
+    engine.latency_s = 0.3
+
+    async def sometimes_held_up(scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("path") == "/hold":
+            time.sleep(2)  # noqa: ASYNC251
+        await app(scope, receive, send)
+
+    with (
+        serve(sometimes_held_up) as url,
+        httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
+    ):
+        assert client.get(OTHER).status_code == 200
+        holding = threading.Timer(0.1, lambda: httpx.get(f"{url}/hold", trust_env=False))
+        holding.start()
+        started = time.monotonic()
+        answers = get_all(client, [TILE, *SMOOTH])
+        assert {each.status_code for each in answers} == {200}
+        assert time.monotonic() - started > 2
+        holding.join()
+        until(lambda: "held up for" in caplog.text)
+        text = client.get("/metrics").text
+    counted = figure(text, "event_loop_lag_seconds_count")
+    assert counted > figure(text, "event_loop_lag_seconds_bucket", "1.0")
