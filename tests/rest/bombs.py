@@ -521,6 +521,29 @@ REFUSED: dict[str, Bomb] = {
     "percentiles": lambda: reduced(
         call("Reducer.percentile", percentiles=[i / 1000 for i in range(100_000)])
     ),
+    "the mode of many fractions": lambda: expression(
+        call("Image.pixelLonLat"),
+        call(
+            "Image.reduceRegion",
+            image=reference(0),
+            reducer=call("Reducer.mode"),
+            geometry=square(),
+            scale=3,
+            maxPixels=10**9,
+        ),
+        *(
+            call(
+                "Image.reduceRegion",
+                image=reference(0),
+                reducer=call("Reducer.mode"),
+                geometry=square(0.05 + i / 100_000),
+                scale=3,
+                maxPixels=10**9,
+            )
+            for i in range(40)
+        ),
+        listed(*(reference(i + 2) for i in range(40))),
+    ),
     "frequencies of fractions": lambda: expression(
         call("Image.pixelLonLat"),
         call(

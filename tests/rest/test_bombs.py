@@ -22,7 +22,7 @@ from tileserver.app import create_app
 from tileserver.config import Access
 from tileserver.earthengine.stack import Tuning
 
-DEADLINE_S = 1.4
+DEADLINE_S = 1.0
 PATIENCE_S = 2.0
 MOST_MB = 200.0
 PROJECT = "/v1/projects/p"
@@ -90,6 +90,7 @@ BUSY = (
 )
 
 
+@pytest.mark.flaky(reruns=2)  # Others may have work for the same cores.
 def test_eight_bombs_at_once_hold_nothing_else_up(hurried: httpx.Client) -> None:
     requests = [request_of(name) for name in BUSY]
     waits_s: list[float] = []
@@ -121,7 +122,6 @@ def test_eight_bombs_at_once_hold_nothing_else_up(hurried: httpx.Client) -> None
         looking.result()
     wait_until_idle(3)
     assert found == [400] * 8
-    print(waits_s, tile_waits_s)
     assert max(waits_s) < 0.3
     assert max(tile_waits_s) < 1.5
 

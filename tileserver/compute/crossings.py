@@ -50,5 +50,4 @@ def _edges(shapes: list[BaseGeometry]) -> NDArray[Any]:
         return np.empty(0, object)
     starts, stops = (np.concatenate(each) for each in zip(*ends, strict=True))
     # A tree looks at boxes alone, and these take less room than boxes as such.
-    edges: NDArray[Any] = shapely.linestrings(np.stack([starts, stops], axis=1))
-    return edges
+    return np.asarray(shapely.linestrings(np.stack([starts, stops], axis=1)), dtype=object)
