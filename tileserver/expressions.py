@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from threading import Lock
 from typing import Any, TypeAlias
 
 from tileserver.errors import InvalidRequest
@@ -21,6 +22,8 @@ Expression: TypeAlias = Mapping[str, Any]
 Bounds: TypeAlias = tuple[float, float, float, float]
 """West, south, east, north in degrees; east may lie past 180."""
 
+_ONE_AT_A_TIME = Lock()
+"""Python's JSON lets no other thread run; many long ones in a row would hold up the event loop."""
 MAX_BYTES = 10_000_000
 """What Earth Engine takes in one request."""
 FULL_ZOOM = 14
@@ -170,7 +173,14 @@ def _renamed(node: Any, names: Mapping[str, str]) -> Any:
 
 def to_text(expression: Expression) -> str:
     """Return the JSON of an expression, always the same for the same one."""
-    return json.dumps(expression, separators=(",", ":"), sort_keys=True)
+    with _ONE_AT_A_TIME:
+        return json.dumps(expression, separators=(",", ":"), sort_keys=True)
+
+
+def from_text(text: str) -> Any:
+    """Return the expression that `to_text` wrote."""
+    with _ONE_AT_A_TIME:
+        return json.loads(text)
 
 
 def read_expression(content: bytes) -> Node:

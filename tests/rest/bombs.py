@@ -17,9 +17,9 @@ PIXELS = {
         "dimensions": {"width": 512, "height": 512},
         "affineTransform": {
             "scaleX": 30,
-            "translateX": 399000,
+            "translateX": 400000,
             "scaleY": -30,
-            "translateY": 4519000,
+            "translateY": 4500000,
         },
         "crsCode": "EPSG:32612",
     },
@@ -90,7 +90,7 @@ def one() -> Node:
 
 
 def square(side: float = 0.1) -> Node:
-    box = [-112.0, 40.0, -112.0 + side, 40.0 + side]
+    box = [-112.17, 40.5, -112.17 + side, 40.5 + side]
     return call("GeometryConstructors.Rectangle", coordinates=box)
 
 
@@ -135,6 +135,11 @@ def iterated(elements: Node, body: Node, first: Any) -> dict[str, Any]:
 
 def many_images(count: int) -> Node:
     return call("ImageCollection.fromImages", images=call("List.repeat", value=one(), count=count))
+
+
+def different_images(count: int) -> Node:
+    made = call("List.map", list=sequence(count), baseAlgorithm=function("sum", "x"))
+    return call("ImageCollection.fromImages", images=made)
 
 
 def reduced(reducer: Node, **more: Any) -> dict[str, Any]:
@@ -443,8 +448,8 @@ REFUSED: dict[str, Bomb] = {
     "a formula of powers": lambda: formula("**".join(["x"] * 6000)),
     "a formula of numbers": lambda: formula("9" * 19_000),
     # Geometries.
-    "a polygon of half a million points, crossed": lambda: expression(
-        call("Geometry.area", geometry=polygon(comb(100_000, True) + comb(100_000, False)))
+    "a polygon that crosses itself": lambda: expression(
+        call("Geometry.area", geometry=polygon(comb(60_000, True) + comb(60_000, False)))
     ),
     "a polygon that is no number": lambda: expression(
         polygon([[0, 0], [1e308, 1e308], ["NaN", 1]])
@@ -479,8 +484,9 @@ REFUSED: dict[str, Bomb] = {
     "buffers of buffers": lambda: chained(
         square(), lambda x: call("Geometry.buffer", geometry=x, distance=10), 20_000
     ),
-    "areas of a large geometry": lambda: mapped(
-        sequence(), call("Geometry.area", geometry=polygon(ring(100_000)))
+    "a large geometry, simplified by many margins": lambda: mapped(
+        sequence(),
+        call("Geometry.simplify", geometry=polygon(ring(100_000)), maxError=argument("x")),
     ),
     "distances of large geometries": lambda: mapped(
         sequence(),
@@ -515,6 +521,29 @@ REFUSED: dict[str, Bomb] = {
     "percentiles": lambda: reduced(
         call("Reducer.percentile", percentiles=[i / 1000 for i in range(100_000)])
     ),
+    "the mode of many fractions": lambda: expression(
+        call("Image.pixelLonLat"),
+        call(
+            "Image.reduceRegion",
+            image=reference(0),
+            reducer=call("Reducer.mode"),
+            geometry=square(),
+            scale=3,
+            maxPixels=10**9,
+        ),
+        *(
+            call(
+                "Image.reduceRegion",
+                image=reference(0),
+                reducer=call("Reducer.mode"),
+                geometry=square(0.05 + i / 100_000),
+                scale=3,
+                maxPixels=10**9,
+            )
+            for i in range(40)
+        ),
+        listed(*(reference(i + 2) for i in range(40))),
+    ),
     "frequencies of fractions": lambda: expression(
         call("Image.pixelLonLat"),
         call(
@@ -522,7 +551,7 @@ REFUSED: dict[str, Bomb] = {
             image=reference(0),
             reducer=call("Reducer.frequencyHistogram"),
             geometry=square(),
-            scale=10,
+            scale=2,
         ),
     ),
     "a region in 5000 features": lambda: expression(
@@ -595,7 +624,7 @@ REFUSED: dict[str, Bomb] = {
         chained(one(), lambda x: call("Image.resample", image=x, mode="bicubic"), 1000)
     ),
     "a chain of 90000 images": lambda: pixels_of(
-        chained(one(), lambda x: call("Image.abs", value=x), 90_000)
+        chained(one(), lambda x: call("Image.abs", value=x), 80_000)
     ),
     "a sum of squares of sums": lambda: pixels_of(
         expression(
@@ -608,12 +637,36 @@ REFUSED: dict[str, Bomb] = {
         )
     ),
     "a median of 5000": lambda: pixels_of(
-        expression(call("reduce.median", collection=many_images(5000)))
+        expression(
+            call("reduce.median", collection=different_images(5000)),
+            sum=call("Image.add", image1=one(), image2=argument("x")),
+        )
     ),
     "clipped again and again": lambda: pixels_of(
-        chained(one(), lambda x: call("Image.clip", input=x, geometry=polygon(ring(2000))), 2000)
+        expression(
+            polygon(ring(100_000)),
+            one(),
+            *(
+                call("Image.clip", input=reference(i + 1), geometry=reference(0))
+                for i in range(2000)
+            ),
+        )
     ),
-    "clipped to half a million points": lambda: pixels_of(
-        expression(call("Image.clip", input=one(), geometry=polygon(comb(100_000, True))))
+    "clipped to a comb": lambda: pixels_of(
+        expression(
+            *(one() for _ in range(3)),
+            *(
+                call(
+                    "Image.clip",
+                    input=reference(i + 2),
+                    geometry=polygon(comb(40_000, bool(i % 2))),
+                )
+                for i in range(2)
+            ),
+        )
+    ),
+    "tiles of a zoom that is none": lambda: (
+        "maps/0123456789abcdef0123456789abcdef/tiles/99999999/1/1",
+        None,
     ),
 }

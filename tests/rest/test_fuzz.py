@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import random
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -11,14 +16,35 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.rest.conftest import LOCAL, Served
+from tests.compute.graphs import Builder, spoilt
+from tests.rest import memory
+from tests.rest.conftest import LOCAL, config_of
+from tests.serving import serve
+from tileserver.app import create_app
+from tileserver.earthengine.stack import Tuning
 from tileserver.expressions import loaded
 
+CASES = int(os.environ.get("FUZZ_CASES", "300"))
+"""Of each kind that is computed without a server; over HTTP there are fewer."""
+DEADLINE_S = 2.0
+LATE_S = 0.5
+MOST_MB = 300.0
 FEW = settings(
-    max_examples=150,
+    max_examples=max(50, CASES // 20),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+RAN: Counter[int] = Counter()
+GRID = {
+    "dimensions": {"width": 16, "height": 16},
+    "affineTransform": {
+        "scaleX": 60,
+        "translateX": 400_000,
+        "scaleY": -60,
+        "translateY": 4_500_000,
+    },
+    "crsCode": "EPSG:32612",
+}
 NAMES = st.sampled_from(
     [
         "fileFormat",
@@ -92,12 +118,18 @@ BODIES = DOCUMENTS | st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def fuzzed(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.url, timeout=30, trust_env=False) as client:
+def fuzzed(folder: Path, graphs: Path) -> Iterator[httpx.Client]:
+    """Serve all rasters by a server that computes for a moment only, and takes no more memory."""
+    app = create_app(config_of(folder, graphs), tuning=Tuning(deadline_s=DEADLINE_S))
+    before_mb = memory.now_mb() if memory.is_told() else 0.0
+    with serve(app) as url, httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
         yield client
+    if memory.is_told():
+        assert memory.now_mb() - before_mb < MOST_MB
 
 
 def check_shape(answer: httpx.Response) -> None:
+    assert answer.elapsed.total_seconds() < DEADLINE_S + LATE_S
     assert answer.status_code in (200, 400, 404, 405), answer.text
     if answer.status_code != 200:
         error = answer.json()["error"]
@@ -151,3 +183,51 @@ def test_any_path(fuzzed: httpx.Client, path: str, method: str, below: str) -> N
 )
 def test_any_query_of_a_list(fuzzed: httpx.Client, query: dict[str, str]) -> None:
     check_shape(fuzzed.get(f"/v1/{LOCAL}/series:listImages", params=query))
+
+
+def computed(client: httpx.Client, method: str, document: Any) -> None:
+    """Ask for what an expression makes, and judge the answer."""
+    body: dict[str, Any] = {"expression": document}
+    if method != "value:compute":
+        body["fileFormat"] = "PNG" if method == "maps" else "NPY"
+    if method in ("image:computePixels", "thumbnails"):
+        body["grid"] = GRID
+    answer = client.post(f"/v1/projects/p/{method}", content=json.dumps(body))
+    RAN[answer.status_code] += 1
+    check_shape(answer)
+    for secret in ("/rest0/", "site-packages", "Traceback", " at 0x"):
+        assert secret not in answer.text
+    if answer.status_code == 200 and method in ("maps", "thumbnails"):
+        name = answer.json()["name"]
+        path = f"/v1/{name}/tiles/13/1538/3087" if method == "maps" else f"/v1/{name}:getPixels"
+        check_shape(client.get(path))
+
+
+@FEW
+@given(
+    chance=st.randoms(use_true_random=True),
+    method=st.sampled_from(["image:computePixels", "value:compute", "maps", "thumbnails"]),
+)
+def test_any_graph(fuzzed: httpx.Client, chance: random.Random, method: str) -> None:
+    built = Builder(chance, (f"{LOCAL}/bytes", f"{LOCAL}/heights"), (f"{LOCAL}/series",))
+    wanted = None if method == "value:compute" else "Image"
+    computed(fuzzed, method, built.expression(wanted))
+
+
+@FEW
+@given(
+    chance=st.randoms(use_true_random=True),
+    method=st.sampled_from(["image:computePixels", "value:compute", "maps", "thumbnails"]),
+)
+def test_any_spoilt_graph(fuzzed: httpx.Client, chance: random.Random, method: str) -> None:
+    built = Builder(chance, (f"{LOCAL}/bytes", f"{LOCAL}/nothing"), (f"{LOCAL}/series",))
+    computed(fuzzed, method, spoilt(chance, built.expression()))
+
+
+def test_an_honest_request_is_answered_after_all_that(fuzzed: httpx.Client) -> None:
+    print(dict(RAN))
+    assert sum(RAN.values()) >= 90
+    assert RAN[200] > 5
+    body = {"expression": loaded(f"{LOCAL}/bytes"), "fileFormat": "NPY", "grid": GRID}
+    assert fuzzed.post("/v1/projects/p/image:computePixels", json=body).status_code == 200
+    assert fuzzed.get("/healthz").status_code == 200

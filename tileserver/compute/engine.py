@@ -8,7 +8,6 @@ The graph of an expression is evaluated once and kept; each grid asked for is a 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from tileserver.compute.registry import algorithm_list, failures_told
 from tileserver.computed import computed_asset
 from tileserver.encoders import encode
 from tileserver.errors import AssetNotFound, InvalidRequest, UpstreamError
-from tileserver.expressions import Computed
+from tileserver.expressions import Computed, from_text
 from tileserver.grids import complete
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 
@@ -136,7 +135,7 @@ class Computing:
         return asset
 
     def _version(self, expression: str, budget: Budget | None = None) -> str:
-        named = sorted(assets_named(json.loads(expression)))
+        named = sorted(assets_named(from_text(expression)))
         check_length(len(named), _MOST_ASSETS, "assets")
         states = " ".join(self._state(asset_id, budget) for asset_id in named)
         return hashlib.blake2b(f"{expression} {states}".encode(), digest_size=8).hexdigest()
@@ -189,7 +188,7 @@ class Computing:
         return image
 
     def _evaluated(self, expression: str, context: Context) -> Any:
-        document = json.loads(expression)
+        document = from_text(expression)
         with failures_told("expression"):
             return evaluate(document, context)
 

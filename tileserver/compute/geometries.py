@@ -22,6 +22,7 @@ from tileserver.errors import InvalidRequest, shown
 from tileserver.projections import WGS84, transform_points
 
 MAX_POINTS = 1_000_000
+_MANY_POINTS = 50_000
 _MAX_DEPTH = 4
 """Collections of geometries within collections."""
 _DEGREES = Projection(WGS84)
@@ -117,7 +118,11 @@ def make_geometry(
         raise _bad_coordinates(kind, coordinates) from exc
     if not is_finite:
         raise _bad_coordinates(kind, coordinates)
-    if found.geom_type.endswith("Polygon") and not found.is_valid:
+    is_area = found.geom_type.endswith("Polygon")
+    if is_area and shapely.get_num_coordinates(found) > _MANY_POINTS:
+        # Only to ask whether it crosses itself would take seconds.
+        check_crossings([found])
+    if is_area and not found.is_valid:
         check_crossings([found])
         # Even-odd within a polygon; parts of several that overlap are one.
         parts = [shapely.make_valid(part) for part in shapely.get_parts(found)]

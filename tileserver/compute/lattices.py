@@ -20,7 +20,7 @@ from tileserver.pixels import PixelGrid
 from tileserver.projections import Coordinates, period, transform_point
 from tileserver.sampling import positions
 
-MAX_WINDOW_PX = 16_000_000
+MAX_WINDOW_PX = 4_000_000
 """Pixels of another lattice that are computed for one piece."""
 _FAR = 2.0**40
 _ON_EDGE = 1e-6
@@ -88,19 +88,24 @@ class Reprojected:
         Raises:
             InvalidRequest: that is too large.
         """
-        columns, rows = (nearest_index(each) for each in positions_on(grid, self.projection))
-        known = (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
-        window = _window(columns, rows, known, 0, self.projection)
+        window = _window(*self._places(grid), 0, self.projection)
         if window is None:
             return Step((), lambda inputs: hidden(grid, self.dtype))
         left, top, part = window
 
         def pick(inputs: Sequence[Pixels]) -> Pixels:
             (found,) = inputs
+            # Found again, as a plan of many steps would hold them all.
+            columns, rows, known = self._places(grid)
             at = (np.where(known, rows - top, 0), np.where(known, columns - left, 0))
             return Pixels(found.values[at], found.mask[at] * known)
 
         return Step(((self.node, part),), pick)
+
+    def _places(self, grid: PixelGrid) -> tuple[Index, Index, NDArray[np.bool_]]:
+        """Return the column and row that each pixel of a grid shows, and where there is one."""
+        columns, rows = (nearest_index(each) for each in positions_on(grid, self.projection))
+        return columns, rows, (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
 
 
 def nearest_index(values: Coordinates) -> Index:
@@ -173,10 +178,13 @@ class Interpolated:
         if window is None:
             return Step((), lambda inputs: hidden(grid, self.dtype))
         left, top, part = window
-        x = np.where(known, columns - left, 3.0)
-        y = np.where(known, rows - top, 3.0)
 
         def blend(inputs: Sequence[Pixels]) -> Pixels:
+            # Found again, as a plan of many steps would hold them all.
+            columns, rows = (each / factor for each in positions_on(grid, self.projection))
+            known = (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
+            x = np.where(known, columns - left, 3.0)
+            y = np.where(known, rows - top, 3.0)
             values, mask = _blended(inputs[0], x, y, self.is_cubic)
             return Pixels(values.astype(self.dtype), mask * known)
 

@@ -29,11 +29,13 @@ MAX_STEPS = 100_000
 """Of one piece: nodes times the grids they are asked for."""
 MAX_WORK_PX = 20_000_000_000
 """Steps times pixels, over all pieces."""
-MAX_LIVE_BYTES = 512_000_000
+MAX_LIVE_BYTES = 400_000_000
 """Arrays held at once."""
+_LIKELY_LIVE_BYTES = 100_000_000
+"""What a piece is cut to, as far as that can be told before."""
 _LIKELY_BYTES = 12
 """Of a pixel between two steps: its value and its mask."""
-_LEAST_PX = 4096
+_LEAST_PX = 1024
 
 Reader = Callable[[ImageAsset, tuple[str, ...], PixelGrid], BandArrays]
 """Reads bands of a stored image on a grid; blocks."""
@@ -106,7 +108,7 @@ def _fitting(
     """Yield the steps of a piece, or of smaller ones where it would not fit the memory."""
     steps = _Steps(nodes, grid, budget)
     pixels = grid.width * grid.height
-    fitting = MAX_LIVE_BYTES // (steps.widest * _LIKELY_BYTES * 2)
+    fitting = _LIKELY_LIVE_BYTES // (steps.widest * _LIKELY_BYTES * 2)
     if pixels <= max(fitting, _LEAST_PX):
         yield steps, place
         return

@@ -114,6 +114,11 @@ def percentile(percent: float) -> Callable[[Stack, Valid], Reduced]:
 
 def mode(stack: Stack, valid: Valid) -> Reduced:
     """Return the most frequent; of several alike, the smallest."""
+    if stack.ndim == 1:
+        # Of the pixels of a region there may be millions.
+        values, counts = np.unique(stack[valid & (stack == stack)], return_counts=True)
+        best = values[counts.argmax()] if len(values) else np.nan
+        return np.asarray(best, np.float64), np.asarray(valid.any())
     found = _in_order(stack, valid)
     best, best_run = found[0], np.ones(found.shape[1:], np.intp)
     run = best_run

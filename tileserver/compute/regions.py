@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from tileserver.compute.context import Context
 from tileserver.compute.geometries import Geometry
 from tileserver.compute.images import Band, Projection, north_up
-from tileserver.compute.plan import MAX_LIVE_BYTES, compute, pieces, too_much
+from tileserver.compute.plan import compute, pieces, too_much
 from tileserver.compute.reducing import Column
 from tileserver.errors import InvalidRequest
 from tileserver.pixels import AffineTransform, PixelGrid
 
-_PIECE_PX = 1024 * 1024
+_PIECE_PX = 512 * 512
+MAX_HELD_BYTES = 160_000_000
+"""Of the pixels of a region, as the numbers they are reduced as."""
+_NUMBER_BYTES = 8
 _SIDE_PX = 2**31
 Covers = Callable[[PixelGrid], NDArray[np.bool_]]
 
@@ -80,13 +83,18 @@ def region_of(geometry: Geometry, projection: Projection, covers: Covers) -> Reg
     return Region(grid, covers, min(width * height, max(1, round(area))))
 
 
-def sampled(context: Context, bands: Sequence[Band], region: Region) -> Sampled:
-    """Return the pixels of bands in a region; blocks.
+def sampled(
+    context: Context, bands: Sequence[Band], region: Region, has_places: bool = True
+) -> Sampled:
+    """Return the pixels of bands in a region; blocks. Without `has_places` x and y are empty.
 
     Raises:
         InvalidRequest: it takes too long or too much, in Earth Engine's words.
     """
-    found = list(_chunks(context, bands, region))
+    pixel_bytes = (_NUMBER_BYTES + 1) * len(bands) + (16 if has_places else 0)
+    if region.count_px * pixel_bytes > MAX_HELD_BYTES:
+        raise too_much()
+    found = list(_chunks(context, bands, region, pixel_bytes, has_places))
     columns = [
         Column(_joined([f[0][i] for f in found]), _joined([f[1][i] for f in found], bool))
         for i in range(len(bands))
@@ -101,22 +109,24 @@ def _joined(arrays: list[NDArray[Any]], dtype: Any = np.float64) -> NDArray[Any]
 _Chunk = tuple[list[NDArray[Any]], list[NDArray[np.bool_]], NDArray[Any], NDArray[Any]]
 
 
-def _chunks(context: Context, bands: Sequence[Band], region: Region) -> Iterator[_Chunk]:
+def _chunks(
+    context: Context, bands: Sequence[Band], region: Region, pixel_bytes: int, has_places: bool
+) -> Iterator[_Chunk]:
     nodes = [band.node for band in bands]
     dtypes = [band.type.dtype for band in bands]
     held_bytes = 0
+    x = y = np.zeros(0)
     for grid, _ in pieces(region.grid, _PIECE_PX):
         context.budget.check_time()
         context.budget.spend(grid.width * grid.height)
         inside = region.covers(grid)
+        held_bytes += int(np.count_nonzero(inside)) * pixel_bytes
+        if held_bytes > MAX_HELD_BYTES:
+            raise too_much()
         if not inside.any():
             continue
         values, masks = compute(nodes, dtypes, grid, context.world.read, context.budget)
-        rows, columns = np.nonzero(inside)
-        x, y = grid.transform.apply(columns + 0.5, rows + 0.5)
-        chosen = [each[inside] for each in values]
-        valid = [each[inside] > 0 for each in masks]
-        held_bytes += sum(each.nbytes for each in (*chosen, *valid)) + 16 * len(rows)
-        if held_bytes > MAX_LIVE_BYTES:
-            raise too_much()
-        yield chosen, valid, x, y
+        if has_places:
+            rows, columns = np.nonzero(inside)
+            x, y = grid.transform.apply(columns + 0.5, rows + 0.5)
+        yield [each[inside] for each in values], [each[inside] > 0 for each in masks], x, y

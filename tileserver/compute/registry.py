@@ -92,8 +92,8 @@ class Algorithm:
                 f"Unrecognized argument {unknown[0][:60]!r}; "
                 f"expected {', '.join(each.name for each in self.arguments)}."
             )
-        values = [self._value(context, each, given.get(each.name)) for each in self.arguments]
         with np.errstate(all="ignore"):
+            values = [self._value(context, each, given.get(each.name)) for each in self.arguments]
             found = self.function(*([context] if self.takes_context else []), *values)
         context.count_made(_size_bytes(found, values))
         return found
@@ -115,7 +115,7 @@ def _size_bytes(value: Any, given: Sequence[Any]) -> int:
         case list() | tuple():
             # Most of what is in a list made of another is in both.
             longest = max((len(each) for each in given if isinstance(each, list)), default=0)
-            return (8 if len(value) <= 2 * longest else 40) * len(value)
+            return (11 if len(value) <= 2 * longest else 40) * len(value)
         case Mapping():
             return 32 * len(value)
         case Geometry():

@@ -94,7 +94,7 @@ def reduce_region(
         if not best_effort or most < 1:
             raise _too_many(region.count_px, most)
         region = _coarser(image, geometry, lattice, region.count_px / most, most)
-    return _results(outputs, sampled(context, image.bands, region))
+    return _results(outputs, sampled(context, image.bands, region, has_places=False))
 
 
 def _names(image: Image) -> list[str]:
@@ -151,7 +151,7 @@ def reduce_regions(
         region = region_in(image, geometry_of(feature), lattice)
         if most is not None and region.count_px > most:
             raise _too_many(region.count_px, most)
-        results = _results(outputs, sampled(context, image.bands, region))
+        results = _results(outputs, sampled(context, image.bands, region, has_places=False))
         found.append(replace(feature, properties={**feature.properties, **results}))
     return Collection("FeatureCollection", tuple(found))
 

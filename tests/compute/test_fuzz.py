@@ -1,0 +1,121 @@
+"""Whatever is asked to be computed: an answer, or a refusal that says why; soon, and no more."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.compute.conftest import HEIGHTS, HOLES, SCENE, SERIES
+from tests.compute.graphs import Builder, spoilt
+from tests.rest import memory
+from tileserver.compute.engine import Computing
+from tileserver.compute.plan import Budget
+from tileserver.compute.world import LocalWorld
+from tileserver.errors import TileserverError
+from tileserver.expressions import loaded, parse_expression, to_text
+from tileserver.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.rest.bodies import read_json
+from tileserver.rest.envelope import answer_error
+
+CASES = int(os.environ.get("FUZZ_CASES", "300"))
+"""Of each kind; CI asks for more."""
+DEADLINE_S = 2.0
+LATE_S = 0.5
+MOST_MB = 300.0
+GRID = PixelGrid(
+    16, 16, AffineTransform(60.0, 0.0, 400_000.0, 0.0, -60.0, 4_500_000.0), "EPSG:32612"
+)
+MANY = settings(
+    max_examples=CASES,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+RAN: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="module")
+def computing(world: LocalWorld) -> Iterator[Computing]:
+    found = Computing(world, deadline_s=DEADLINE_S)
+    before_mb = memory.now_mb() if memory.is_told() else 0.0
+    yield found
+    gc.collect()
+    if memory.is_told():
+        assert memory.now_mb() - before_mb < MOST_MB
+
+
+def check_told(text: str, world: LocalWorld) -> None:
+    """No path of this machine, no address in memory, nothing of Python's."""
+    for secret in (*(root.path for root in world.catalogue.roots), "site-packages", " at 0x"):
+        assert secret not in text
+
+
+def answer_of(computing: Computing, document: Any) -> str:
+    """Return what the server answers to an expression; of an image its pixels are asked too.
+
+    Raises:
+        TileserverError: it is refused.
+    """
+    text = to_text(parse_expression(read_json(json.dumps(document).encode())))
+    computing._version(text, Budget(time.monotonic() + DEADLINE_S))
+    told = json.dumps(computing._value(text), allow_nan=False)
+    RAN["value"] += 1
+    if told.startswith('{"type": "Image"'):
+        name = "projects/p/expressions/x"
+        assert computing.pixels(PixelRequest(name, ImageFileFormat.NPY, GRID, expression=text))
+        RAN["pixels"] += 1
+    return told
+
+
+def run(computing: Computing, document: Any) -> None:
+    """Do what the server does with an expression, and judge what comes of it."""
+    RAN["cases"] += 1
+    start = time.monotonic()
+    status = 200
+    try:
+        told = answer_of(computing, document)
+    except TileserverError as exc:
+        told, status = str(exc), answer_error(exc).status_code
+    took_s = time.monotonic() - start
+    assert told
+    assert status < 500
+    check_told(told, computing.world)  # type: ignore[arg-type]
+    assert took_s < 2 * DEADLINE_S + LATE_S
+
+
+def built(chance: random.Random) -> dict[str, Any]:
+    return Builder(chance, (SCENE, HOLES, HEIGHTS), (SERIES,)).expression()
+
+
+@MANY
+@given(chance=st.randoms(use_true_random=True))
+def test_any_graph_of_the_algorithms_there_are(computing: Computing, chance: random.Random) -> None:
+    run(computing, built(chance))
+
+
+@MANY
+@given(chance=st.randoms(use_true_random=True))
+def test_any_spoilt_graph(computing: Computing, chance: random.Random) -> None:
+    run(computing, spoilt(chance, built(chance)))
+
+
+def test_so_many_were_tried_and_not_all_of_them_refused() -> None:
+    print(dict(RAN))
+    assert RAN["cases"] >= 2 * CASES
+    assert RAN["value"] > CASES / 20
+    assert RAN["pixels"] > CASES / 100
+
+
+def test_an_honest_image_is_computed_after_all_that(computing: Computing) -> None:
+    text = to_text(loaded(SCENE))
+    assert computing._image(text, "", Budget(time.monotonic() + DEADLINE_S)).bands
