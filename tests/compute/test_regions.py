@@ -160,7 +160,7 @@ def test_pieces_make_the_same_whole(
 def test_what_does_not_fit_the_memory_is_refused(
     ee: ModuleType, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regions, "MAX_LIVE_BYTES", 10_000)
+    monkeypatch.setattr(regions, "MAX_HELD_BYTES", 10_000)
     with pytest.raises(InvalidRequest, match="User memory limit exceeded"):
         evaluator.value(ee.Image(SCENE).reduceRegion(ee.Reducer.sum()))
 

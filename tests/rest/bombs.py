@@ -528,7 +528,7 @@ REFUSED: dict[str, Bomb] = {
             image=reference(0),
             reducer=call("Reducer.mode"),
             geometry=square(),
-            scale=3,
+            scale=6,
             maxPixels=10**9,
         ),
         *(
@@ -537,7 +537,7 @@ REFUSED: dict[str, Bomb] = {
                 image=reference(0),
                 reducer=call("Reducer.mode"),
                 geometry=square(0.05 + i / 100_000),
-                scale=3,
+                scale=6,
                 maxPixels=10**9,
             )
             for i in range(40)

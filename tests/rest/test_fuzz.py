@@ -125,6 +125,7 @@ def fuzzed(folder: Path, graphs: Path) -> Iterator[httpx.Client]:
     with serve(app) as url, httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
         yield client
     if memory.is_told():
+        memory.forget()
         assert memory.now_mb() - before_mb < MOST_MB
 
 

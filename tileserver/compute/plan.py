@@ -156,7 +156,7 @@ class _Steps:
         self.order: list[Key] = []
         self._lay_out([(node, grid) for node in nodes], budget)
         self._reads = self._grouped_reads()
-        self.order = self._in_turn()
+        self.order = self._in_turn(budget)
         self.work_px = sum(grid.width * grid.height for _, grid in self.order)
         self.widest = max((len(step.needs) for step in self.steps.values()), default=0) + 4
 
@@ -185,7 +185,7 @@ class _Steps:
                 groups.setdefault((id(node.asset), key[1]), []).append(key)
         return groups
 
-    def _in_turn(self) -> list[Key]:
+    def _in_turn(self, budget: Budget) -> list[Key]:
         """Return the order with all that a read makes possible right after it.
 
         The bands of an image are read at once; none of them waits for its turn among all other
@@ -194,6 +194,7 @@ class _Steps:
         waiting: dict[Key, list[Key]] = {}
         missing: Counter[Key] = Counter()
         for key in self.order:
+            budget.check_time()
             needs = {(id(node), grid) for node, grid in self.steps[key].needs}
             missing[key] = len(needs)
             for need in needs:

@@ -222,7 +222,11 @@ def reduce(context: Context, collection: Collection, reducer: Reducer, scale: fl
         return Image(())
     outputs = spread(reducer, [name for name, _ in layers], keeps_name=False)
     check_length(len(outputs), _MOST_BANDS, "bands")
-    return Image(tuple(_reduced(output, [bands for _, bands in layers]) for output in outputs))
+    found = []
+    for output in outputs:
+        context.budget.check_time()
+        found.append(_reduced(output, [bands for _, bands in layers]))
+    return Image(tuple(found))
 
 
 def _reduced(output: Output, layers: Sequence[Sequence[Band]]) -> Band:

@@ -94,7 +94,7 @@ def reduce_region(
         if not best_effort or most < 1:
             raise _too_many(region.count_px, most)
         region = _coarser(image, geometry, lattice, region.count_px / most, most)
-    return _results(outputs, sampled(context, image.bands, region, has_places=False))
+    return _results(context, outputs, sampled(context, image.bands, region, has_places=False))
 
 
 def _names(image: Image) -> list[str]:
@@ -103,8 +103,12 @@ def _names(image: Image) -> list[str]:
     return image.band_ids
 
 
-def _results(outputs: Sequence[Output], found: Sampled) -> dict[str, Any]:
-    return {output.name: output.result(found.columns) for output in outputs}
+def _results(context: Context, outputs: Sequence[Output], found: Sampled) -> dict[str, Any]:
+    results = {}
+    for output in outputs:
+        context.budget.check_time()
+        results[output.name] = output.result(found.columns)
+    return results
 
 
 def _coarser(
@@ -151,7 +155,9 @@ def reduce_regions(
         region = region_in(image, geometry_of(feature), lattice)
         if most is not None and region.count_px > most:
             raise _too_many(region.count_px, most)
-        results = _results(outputs, sampled(context, image.bands, region, has_places=False))
+        results = _results(
+            context, outputs, sampled(context, image.bands, region, has_places=False)
+        )
         found.append(replace(feature, properties={**feature.properties, **results}))
     return Collection("FeatureCollection", tuple(found))
 
