@@ -135,6 +135,7 @@ def test_what_happens_is_counted(serve_earth: Serve, engine: StandIn) -> None:
     assert set(re.findall(r'route="([^"]*)"', text)) < {
         *("", "other", "/layers", "/healthz", "/readyz", "/metrics"),
         "/tiles/{layer:path}/{z}/{x}/{name}",
+        "/v1/{method}",
         *(f"/{each}/{{layer:path}}" for each in ("info", "point", "statistics")),
         *("/tilejson/{layer:path}.json", "/preview/{name:path}", "/legend/{layer:path}.svg"),
     }

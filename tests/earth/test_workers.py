@@ -72,9 +72,8 @@ def test_a_worker_that_is_killed_is_replaced_and_its_claims_are_free(
             victim = sorted(workers_of(server))[which]
             os.kill(victim, signal.SIGKILL)
             answers = [each.result() for each in asked]
-        # Who was connected to the victim hears of it; all others get their tile.
+        # Who was connected to the victim hears of it, and that may be all; others get their tile.
         assert set(answers) <= {200, "ReadError", "RemoteProtocolError", "ConnectError"}
-        assert answers.count(200) >= 1
         assert engine.pixel_requests <= 2
         engine.latency_s = 0.0
         until(lambda: len(workers_of(server)) == 2 and victim not in workers_of(server))
