@@ -58,10 +58,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
+        sys.setswitchinterval(_TURN_S)
         with stack.services.readiness.until_the_end():
             async with watched(stack.sample), stack.seated:
-                sys.setswitchinterval(_TURN_S)
-        yield {"services": stack.services}
+                yield {"services": stack.services}
         await stack.close()
 
     app = Starlette(
