@@ -16,7 +16,6 @@ from typing import Self
 import httpx
 
 _CONNECT_S = 3.0
-_READ_S = 25.0
 _POOL_S = 5.0
 _KEEPALIVE_S = 60.0
 
@@ -136,6 +135,7 @@ def make_client(
     transport = httpx.AsyncHTTPTransport(
         verify=True if tls is None else tls, limits=limits, trust_env=False
     )
-    timeout = httpx.Timeout(connect=_CONNECT_S, read=_READ_S, write=_READ_S, pool=_POOL_S)
+    # Each read and write lies within the deadline of the whole request; a timer each costs more.
+    timeout = httpx.Timeout(None, connect=_CONNECT_S, pool=_POOL_S)
     agent = f"ee-tileserver/{version('ee-tileserver')}"
     return Connections(transport, auth, timeout, {"accept": "*/*", "user-agent": agent})
