@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from tileserver.errors import (
     TransientError,
     UpstreamDown,
 )
+from tileserver.pixels import PixelRequest, PixelSource
 
 ALIVE = [
     None,
@@ -46,7 +48,7 @@ def set_failure(source: Upstream, failure: Exception | None) -> None:
     source.failure = lambda _: failure
 
 
-async def ask(source: Breaker | Guarded | Retrying, times: int = 1) -> None:
+async def ask(source: PixelSource, times: int = 1) -> None:
     for _ in range(times):
         with suppress(TileserverError, ValueError):
             await source.get_pixels(request())
@@ -118,6 +120,40 @@ def test_a_large_share_of_failures_opens_it_and_old_ones_do_not_count() -> None:
 
     run(lambda: scenario(8, True))
     run(lambda: scenario(12, False))
+
+
+@pytest.mark.parametrize("answers_after_s", [0.3, 3])
+def test_failing_quicker_than_answering_does_not_open_it(answers_after_s: float) -> None:
+    turns = itertools.count()
+
+    class Flapping:
+        async def get_pixels(self, _: PixelRequest) -> bytes:
+            if next(turns) % 2:
+                await asyncio.sleep(answers_after_s)
+                return b"pixels"
+            await asyncio.sleep(0.005)
+            raise TransientError("503")
+
+    async def scenario() -> None:
+        breaker = Breaker(Flapping(), clock)
+        limited = Limited(breaker, 40, 100, clock=clock)
+        await asyncio.gather(*(ask(limited) for _ in range(200)))
+        assert next(turns) == 200
+        assert not breaker.is_open
+
+    run(scenario)
+
+
+def test_silence_to_all_that_are_asked_at_once_opens_it_before_more_are() -> None:
+    async def scenario() -> None:
+        source = upstream(DeadlineExceeded("silence"), takes_s=20)
+        breaker = Breaker(source, clock)
+        limited = Limited(breaker, 40, 100, clock=clock)
+        await asyncio.gather(*(ask(limited) for _ in range(100)))
+        assert breaker.is_open
+        assert len(source.names) < 80
+
+    run(scenario)
 
 
 @pytest.mark.parametrize("answer", ALIVE)

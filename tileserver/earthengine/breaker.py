@@ -7,7 +7,9 @@ of "no such asset" or "too many requests" shows that Earth Engine is alive.
 It is for an upstream that is dead, not for one that is ill: an upstream that answers every
 second request is worth asking, and being open costs it all. Five failures in a row, or half of
 twenty, which others use, come every minute or sooner at a coin's toss; the defaults of `Trip`
-all but never do, and a dead upstream meets them after ten or twenty requests.
+all but never do, and a dead upstream meets them after ten or twenty requests. Failing is often
+quicker than answering: what was asked before the last failure and is still under way may yet
+succeed, and counts as if it had.
 
 A used-up quota opens it for ten minutes. The daily one is said to return at midnight, but
 administrators raise quotas at any hour, monthly ones come back on another day, and the clock of
@@ -16,6 +18,7 @@ this machine may be wrong: one request every ten minutes costs nothing and is al
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +73,9 @@ class Breaker:
         self._why = ""
         self._probing = False
         self._changes = 0
+        self._under_way: set[int] = set()
+        """Which calls have no end yet, by their numbers."""
+        self._numbers = itertools.count()
         self._row = 0
         self._row_since_s = 0.0
         self._asked = Recent(self.trip.window_s, clock)
@@ -115,25 +121,28 @@ class Breaker:
         self.check()
         changes = self._changes
         probes = self._probing = self.is_open
+        number = next(self._numbers)
+        self._under_way.add(number)
         try:
             yield
         except TileserverError as exc:
-            self._learn(exc, changes)
+            self._learn(exc, changes, number)
             raise
         else:
-            self._learn(None, changes)
+            self._learn(None, changes, number)
         finally:
+            self._under_way.discard(number)
             # Also when the client of the probe has left: the next request tries in its place.
             if probes:
                 self._probing = False
 
-    def _learn(self, failure: TileserverError | None, changes: int) -> None:
+    def _learn(self, failure: TileserverError | None, changes: int, number: int) -> None:
         if changes != self._changes:
             return  # It was sent before the breaker opened or closed and says nothing new.
         if isinstance(failure, QuotaExhausted):
             self._open(_QUOTA_PAUSE_S, str(failure))
         elif isinstance(failure, _FAILURES):
-            self._note_failure(failure)
+            self._note_failure(failure, sum(each < number for each in self._under_way))
         elif failure is None or isinstance(failure, _ANSWERS):
             self._note_answer()
 
@@ -143,7 +152,7 @@ class Breaker:
         self._row = 0
         self._asked.add()
 
-    def _note_failure(self, failure: TileserverError) -> None:
+    def _note_failure(self, failure: TileserverError, older: int) -> None:
         if self.is_open:
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
             self._open(self._pause_s, f"it still fails ({failure})")
@@ -153,16 +162,17 @@ class Breaker:
         self._row += 1
         self._asked.add()
         self._failed.add()
-        if self._is_too_much():
+        if self._is_too_much(older):
             self._open(self._pause_s, f"it failed too often ({failure})")
 
-    def _is_too_much(self) -> bool:
+    def _is_too_much(self, older: int) -> bool:
+        """Tell whether to open; `older` are the calls under way that began before this one."""
         trip = self.trip
         row_s = self._clock() - self._row_since_s
         if self._row >= trip.in_a_row and row_s >= trip.over_s:
-            return True
+            return self._row >= trip.share * (self._row + older)
         asked = self._asked.count()
-        return asked >= trip.of_at_least and self._failed.count() >= trip.share * asked
+        return asked >= trip.of_at_least and self._failed.count() >= trip.share * (asked + older)
 
     def _open(self, pause_s: float, why: str) -> None:
         self._until_s = self._clock() + pause_s
