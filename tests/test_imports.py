@@ -63,6 +63,7 @@ HOMES = {
     "regex": {"compute.patterns"},
     "tomllib": {"settings.kinds", "settings.file"},
     "httpx": {"earthengine.client", "earthengine.connections", "earthengine.tokens"},
+    "httpcore": {"earthengine.connections", "earthengine.network"},
     "google": {"pytest_plugin", "earthengine.credentials", "earthengine.tokens"},
 }
 """The only modules that may import a library, or folders of which any may."""

@@ -17,6 +17,8 @@ import rasterio
 from PIL import Image
 from rasterio import Affine
 
+from tests.earthengine.loops import LOOPS
+from tests.earthengine.loops import run as run_on
 from tests.earthengine.test_tokens import credentials_in, endless
 from tests.loopback import Answer, Asked, Loopback, error_answer, json_answer
 from tests.standin import (
@@ -104,8 +106,8 @@ def engine(standin: StandIn) -> Iterator[StandIn]:
 Ask = Callable[[EarthEngine], Awaitable[Any]]
 
 
-@pytest.fixture
-def ask(engine: StandIn, key: Path) -> Callable[..., Any]:
+@pytest.fixture(params=LOOPS)
+def ask(request: pytest.FixtureRequest, engine: StandIn, key: Path) -> Callable[..., Any]:
     """Return a function that lets an EarthEngine ask the stand-in, or another address."""
 
     def run(
@@ -117,7 +119,7 @@ def ask(engine: StandIn, key: Path) -> Callable[..., Any]:
                 source = EarthEngine(client, PROJECT, endpoint or engine.url, deadline_s)
                 return await question(source)
 
-        return asyncio.run(scenario())
+        return run_on(request.param, scenario())
 
     return run
 

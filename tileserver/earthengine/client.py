@@ -6,6 +6,7 @@ errors here, once; `upstream` judges refusals and `bodies` the pixels.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -23,6 +24,7 @@ import httpx
 from PIL import Image
 
 from tileserver import metrics
+from tileserver.earthengine.abandon import abandonable
 from tileserver.earthengine.bodies import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
 from tileserver.earthengine.connections import Connections
 from tileserver.earthengine.upstream import AssetRefused, error_of
@@ -221,10 +223,11 @@ class EarthEngine:
         """POST what is asked, and return it in the format that is wanted."""
         name = wanted.asset_id
         content = json.dumps(body, separators=(",", ":")).encode()
-        with metrics.upstream("pixels"), upstream_errors(name), anyio.fail_after(self.deadline_s):
-            found, headers = await self._send(
-                "POST", path, name, max_body_bytes(asked), content=content
-            )
+        with metrics.upstream("pixels"), upstream_errors(name):
+            async with asyncio.timeout(self.deadline_s):
+                found, headers = await abandonable(
+                    self._send("POST", path, name, max_body_bytes(asked), content=content)
+                )
             pixels = verify_body(found, headers.get("content-type"), asked)
             if wanted.file_format is ImageFileFormat.WEBP:
                 pixels = await anyio.to_thread.run_sync(_webp_of_png, pixels)
@@ -232,8 +235,9 @@ class EarthEngine:
 
     async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
         """Ask for a JSON object; `more` is what else `Connections.send` takes."""
-        with metrics.upstream("metadata"), upstream_errors(name), anyio.fail_after(self.deadline_s):
-            found, _ = await self._send(method, path, name, MAX_BODY_BYTES, **more)
+        with metrics.upstream("metadata"), upstream_errors(name):
+            async with asyncio.timeout(self.deadline_s):
+                found, _ = await abandonable(self._send(method, path, name, MAX_BODY_BYTES, **more))
         try:
             document = json.loads(found)
         except ValueError:

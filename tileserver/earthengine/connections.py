@@ -1,7 +1,8 @@
 """Connections to Earth Engine, kept open: httpx without what an API has no use for.
 
 Of the time that `httpx.AsyncClient` takes for a request, a quarter goes into cookies, redirects and
-the like. Its transport is used without them; what it raises is httpx's own.
+the like, and another into anyio's streams. Its transport is used without either; what it raises is
+httpx's own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Self
 
+import httpcore
 import httpx
+
+from tileserver.earthengine.network import Network
 
 _CONNECT_S = 3.0
 _POOL_S = 5.0
@@ -110,6 +114,20 @@ class Connections:
         return response
 
 
+class _Transport(httpx.AsyncHTTPTransport):
+    """httpx's transport over a network of our own, for which it has no parameter."""
+
+    def __init__(self, trust: ssl.SSLContext, connections: int, keepalive_s: float) -> None:
+        super().__init__(verify=trust, trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=trust,
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=keepalive_s,
+            network_backend=Network(),
+        )
+
+
 @lru_cache(maxsize=1024)
 def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
@@ -127,14 +145,8 @@ def make_client(
         concurrency: connections, each with one request at a time.
         tls: whom to trust; None is the authorities that browsers trust.
     """
-    limits = httpx.Limits(
-        max_connections=concurrency,
-        max_keepalive_connections=concurrency,
-        keepalive_expiry=_KEEPALIVE_S,
-    )
-    transport = httpx.AsyncHTTPTransport(
-        verify=True if tls is None else tls, limits=limits, trust_env=False
-    )
+    trust = httpx.create_ssl_context(trust_env=False) if tls is None else tls
+    transport = _Transport(trust, concurrency, _KEEPALIVE_S)
     # Each read and write lies within the deadline of the whole request; a timer each costs more.
     timeout = httpx.Timeout(None, connect=_CONNECT_S, pool=_POOL_S)
     agent = f"ee-tileserver/{version('ee-tileserver')}"
