@@ -88,11 +88,16 @@ def test_a_wall_clock_that_jumps_an_hour_harms_nothing(
         assert time.monotonic() - started < 15
         assert engine.pixel_requests == 12
         assert engine.max_in_flight <= 40
-        # The time to live: after nine real seconds it is fetched again.
+        # The time to live: after nine real seconds it is fetched again. The worker that answers
+        # may have taken it over from the other a little later, hence more than once.
         engine.latency_s = 0.0
         time.sleep(max(9.2 - (time.monotonic() - fetched_s), 0))
-        assert {each.status_code for each in get_all(client, SMOOTH)} == {200}
-        until(lambda: engine.pixel_requests >= 18)
+
+        def fetched_again() -> bool:
+            assert {each.status_code for each in get_all(client, SMOOTH)} == {200}
+            return engine.pixel_requests >= 18
+
+        until(fetched_again, 20)
         assert engine.count("getAsset") <= 2 * workers
 
 
