@@ -14,7 +14,6 @@ from tests.loopback import Answer, Asked, Loopback, json_answer
 from tileserver.earthengine.abandon import abandonable
 from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import Connections, make_client
-from tileserver.errors import DeadlineExceeded
 
 QUICK, SLOW = (f"projects/my-project/assets/{name}" for name in ("quick", "slow"))
 PATIENCE_S = 2.0
@@ -93,25 +92,6 @@ async def turn(times: int) -> None:
     """Let the event loop turn."""
     for _ in range(times):
         await asyncio.sleep(0)
-
-
-def test_the_deadline_and_a_client_that_leaves_at_once_cost_no_connection() -> None:
-    async def wait_too_long(source: EarthEngine) -> None:
-        source.deadline_s = 0.1
-        asking = asyncio.create_task(source.get_asset(SLOW))
-        while not asking.done():
-            await asyncio.sleep(0)
-            if asking.cancelling() == 0 and time.monotonic() - began > 0.1:
-                asking.cancel()
-        with suppress(asyncio.CancelledError, DeadlineExceeded):
-            await asking
-        source.deadline_s = 10
-        await ask_metadata(source)
-
-    with Engine() as engine:
-        engine.slow_s = 5
-        began = time.monotonic()
-        run(engine, wait_too_long)
 
 
 def test_what_is_abandoned_is_hung_up_and_not_waited_for() -> None:

@@ -106,10 +106,10 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         self.hang_up()
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore wants to know: whether a connection not in use was closed."""
+        """Return what httpcore asks, such as whether a connection not in use was closed."""
         if info == "is_readable":
             return self._is_readable()
-        return self._writer.get_extra_info({"client_addr": "sockname"}.get(info, info))
+        return self._writer.get_extra_info(info)
 
     def _is_readable(self) -> bool:
         if self._reader.at_eof() or self._writer.is_closing():
