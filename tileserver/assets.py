@@ -20,7 +20,7 @@ from rasterio.io import DatasetReader
 from tileserver.datasets import fetch_directories, is_remote, shows_mask
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.pixels import AffineTransform, PixelGrid
-from tileserver.projections import code_of
+from tileserver.projections import code_of_file
 from tileserver.wire import grid_to_json
 
 _NOT_IN_BAND_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -173,7 +173,7 @@ def describe_asset(
         name=name,
         location=location,
         version=version,
-        grid=_native_grid(dataset),
+        grid=_native_grid(dataset, name),
         band_ids=_band_ids([descriptions[i - 1] for i in bands], listed),
         band_indexes=tuple(bands),
         dtype=_dtype(dataset, name),
@@ -237,11 +237,6 @@ def _check_georeference(dataset: DatasetReader, name: str) -> None:
             f"{name}: the GeoTIFF has no geotransform, so its place on Earth is unknown; "
             "gdal_edit.py -a_ullr … writes one."
         )
-    if not (dataset.crs.is_geographic or dataset.crs.is_projected):
-        raise UnreadableRaster(
-            f"{name}: the GeoTIFF's CRS is neither geographic nor projected; "
-            "gdalwarp -t_srs EPSG:4326 brings it to one that is."
-        )
 
 
 def _check_blocks(dataset: DatasetReader, name: str) -> None:
@@ -270,10 +265,13 @@ def _dtype(dataset: DatasetReader, name: str) -> np.dtype[Any]:
     return dtype
 
 
-def _native_grid(dataset: DatasetReader) -> PixelGrid:
+def _native_grid(dataset: DatasetReader, name: str) -> PixelGrid:
     a, b, c, d, e, f = tuple(dataset.transform)[:6]
     return PixelGrid(
-        dataset.width, dataset.height, AffineTransform(a, b, c, d, e, f), code_of(dataset.crs)
+        dataset.width,
+        dataset.height,
+        AffineTransform(a, b, c, d, e, f),
+        code_of_file(dataset.crs, name),
     )
 
 

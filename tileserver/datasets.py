@@ -20,6 +20,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from tileserver.errors import UnreadableRaster
+from tileserver.geokeys import check_citation
 
 GDAL_OPTIONS = {
     # No look at neighbouring files, so no .aux.xml, .ovr or .msk from outside the catalogue.
@@ -77,6 +78,8 @@ def open_raster(location: str, name: str, level: int | None = None) -> DatasetRe
         UnreadableRaster: it is not a GeoTIFF, is damaged, or cannot be reached.
     """
     options = {} if level is None else {"overview_level": level}
+    if not is_remote(location):
+        check_citation(location, name)
     try:
         return rasterio.open(_gdal_path(location), driver="GTiff", sharing=False, **options)
     except (RasterioError, OSError) as exc:

@@ -30,6 +30,7 @@ from tileserver.compute.nodes import Constant
 from tileserver.compute.pixeltypes import CASTS, PixelType, of_number
 from tileserver.compute.reducing import Reducer
 from tileserver.compute.times import Date, DateRange, parse_date
+from tileserver.crs_texts.forms import code_of_text
 from tileserver.errors import InvalidRequest
 from tileserver.projections import crs_of
 
@@ -140,7 +141,7 @@ def to_projection(value: Any, context: Context) -> Projection | None:
             return value
         case str():
             crs_of(value)
-            return Projection(value.upper() if ":" in value and len(value) < 30 else value)
+            return Projection(code_of_text(value))
         case Image() if value.bands:
             return value.bands[0].projection
         case Mapping() if isinstance(value.get("crs"), str):

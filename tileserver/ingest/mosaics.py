@@ -29,8 +29,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from tileserver.errors import InvalidRequest, UnreadableRaster
+from tileserver.geokeys import check_citation
 from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.pixels import AffineTransform
+from tileserver.projections import code_of_file
 
 SNAP_PIXELS = 1e-3
 """Two grids are aligned when the corners of their pixels lie this close, in pixels."""
@@ -87,6 +89,7 @@ def open_source(path: Path) -> DatasetReader:
     """
     if not path.is_file():
         raise UnreadableRaster(f"{path}: no such file")
+    check_citation(str(path), str(path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -99,6 +102,7 @@ def _check_source(dataset: DatasetReader) -> None:
     transform = transform_of(dataset)
     if dataset.crs is None:
         raise InvalidRequest(f"{dataset.name}: has no coordinate reference system")
+    code_of_file(dataset.crs, dataset.name)
     if transform == AffineTransform(scale_x=1, scale_y=1) or not transform.determinant:
         raise InvalidRequest(f"{dataset.name}: has no affine transform to its CRS")
     if not _indexes(dataset):

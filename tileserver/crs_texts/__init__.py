@@ -1,0 +1,1 @@
+"""CRSs as text: read, checked and written anew before PROJ sees any of it."""
