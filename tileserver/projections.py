@@ -59,8 +59,8 @@ def _crs_of(crs_code: str) -> CRS:
         return map_of(_made(read_crs(crs_code)))
     except RefusedCrs as exc:
         raise InvalidRequest(
-            f"grid.crs_code: {crs_code[:60]!r} {exc}; "
-            "expected one such as EPSG:4326, EPSG:3857 or EPSG:32612."
+            f"grid.crs_code: {crs_code[:40]!r} is not a known geographic or projected CRS: "
+            f"it {exc}; expected one such as EPSG:4326, EPSG:3857 or EPSG:32612."
         ) from exc
 
 
@@ -82,7 +82,7 @@ def _made(crs: CrsText) -> CRS:
         # As "ESRI:1" GDAL looks for a file of that name when the code is unknown.
         return CRS.from_user_input(f"urn:ogc:def:crs:{authority}::{code}")
     except (CRSError, CPLE_BaseError) as exc:
-        raise RefusedCrs("is not a known geographic or projected CRS") from exc
+        raise RefusedCrs("is not known to PROJ") from exc
 
 
 def _from_projjson(text: str) -> CRS:
@@ -102,7 +102,7 @@ def map_of(crs: CRS) -> CRS:
         members = crs.to_dict(projjson=True)
         is_map = crs.is_geographic or crs.is_projected
     except (CRSError, CPLE_BaseError) as exc:
-        raise RefusedCrs("is not a known geographic or projected CRS") from exc
+        raise RefusedCrs("is not known to PROJ") from exc
     if not is_map:
         raise RefusedCrs("is neither geographic nor projected")
     members = checked(members)

@@ -49,3 +49,44 @@ def _declared(width: int, height: int) -> dict[int, int]:
         278: height,
         279: 100,
     }
+
+
+def write_citation(path: Path, citation: str, order: str, is_big: bool) -> None:
+    """Write a GeoTIFF of 2 x 2 bytes whose CRS is told by nothing but a citation.
+
+    Args:
+        path: where to.
+        citation: of the projection; GDAL reads WKT out of it, as the model is user-defined.
+        order: "<" for little-endian, ">" for big-endian.
+        is_big: BigTIFF.
+    """
+    text = citation.encode() + b"\0"
+    keys = (1, 1, 0, 3, 1024, 0, 1, 32767, 1025, 0, 1, 1, 3073, 34737, len(text), 0)
+    blobs = {
+        273: (_LONG, 1, bytes((1, 2, 3, 4))),
+        33550: (_DOUBLE, 3, struct.pack(f"{order}3d", _DEGREES, _DEGREES, 0)),
+        33922: (_DOUBLE, 6, struct.pack(f"{order}6d", 0, 0, 0, _WEST, _NORTH, 0)),
+        34735: (_SHORT, len(keys), struct.pack(f"{order}{len(keys)}H", *keys)),
+        34737: (2, len(text), text),
+    }
+    head = 16 if is_big else 8
+    data, entries = b"", {}
+    for tag, (kind, count, blob) in blobs.items():
+        entries[tag] = (kind, count, head + len(data))
+        data += blob + bytes(-len(blob) % 8)
+    numbers = {256: 2, 257: 2, 258: 8, 259: 1, 262: 1, 277: 1, 278: 2, 279: 4}
+    entries |= {tag: (_LONG, 1, number) for tag, number in numbers.items()}
+    offset, entry = ("Q", "HHQQ") if is_big else ("I", "HHII")
+    start = struct.pack(
+        f"{order}HHH" if is_big else f"{order}H", *((43, 8, 0) if is_big else (42,))
+    )
+    start = (b"II" if order == "<" else b"MM") + start
+    directory = struct.pack(f"{order}{'Q' if is_big else 'H'}", len(entries))
+    for tag, (kind, count, number) in sorted(entries.items()):
+        packed = struct.pack(f"{order}{entry}", tag, kind, count, number)
+        if kind == _LONG and is_big:
+            packed = packed[:12] + struct.pack(f"{order}I", number) + bytes(4)
+        directory += packed
+    end = bytes(8 if is_big else 4)
+    start += struct.pack(f"{order}{offset}", head + len(data))
+    path.write_bytes(start + data + directory + end)

@@ -14,6 +14,7 @@ from tileserver.crs_texts.wkt import is_wkt, rewritten_wkt
 MAX_CHARACTERS = 20_000
 """The longest that PROJ itself writes, of all that its registry has, has 5,000."""
 
+_MAX_CODE = 200
 _CODE = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,15}):([0-9A-Za-z][0-9A-Za-z._-]{0,31})")
 _WITH_HEIGHT = re.compile(r"(EPSG:[0-9]{1,6})\+[0-9]{1,6}", re.IGNORECASE)
 _URN = re.compile(
@@ -89,7 +90,7 @@ def read_crs(text: str) -> CrsText:
         return CrsText(Form.PROJJSON, rewritten_projjson(found))
     if "=" in found:
         return CrsText(Form.PROJ, _of_map(rewritten(found)))
-    raise RefusedCrs("is not a code, WKT, PROJJSON or a PROJ string")
+    raise RefusedCrs("is no code, WKT, PROJJSON or PROJ string")
 
 
 def code_of_text(text: str) -> str:
@@ -98,15 +99,16 @@ def code_of_text(text: str) -> str:
     >>> code_of_text("urn:ogc:def:crs:OGC:1.3:CRS84")
     'OGC:CRS84'
     """
-    if len(text) > 200:
+    if len(text) > _MAX_CODE:
         return text
+    text = text.strip()
     if init := _INIT.fullmatch(text):
         return f"EPSG:{init[1]}"
     if urn := _URN.fullmatch(text):
         return f"{urn[1] or urn[2]}:{urn[3]}".upper()
     if height := _WITH_HEIGHT.fullmatch(text):
         return height[1].upper()
-    bare = text.strip().upper().replace(" ", "")
+    bare = text.upper().replace(" ", "")
     return bare if _CODE.fullmatch(text) or bare in _AS_PROJ_HAS_THEM else text
 
 
