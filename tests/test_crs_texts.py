@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from tests.bad_input.tiffs import write_citation
 from tests.canaries import Canary, canary
 from tests.crstexts import texts_with_files
 from tileserver.crs_texts.forms import MAX_CHARACTERS, read_crs
 from tileserver.crs_texts.projstrings import KNOWN
 from tileserver.crs_texts.refusals import RefusedCrs
-from tileserver.errors import InvalidRequest
-from tileserver.projections import crs_of, transform_point, transform_points
+from tileserver.errors import InvalidRequest, UnreadableRaster
+from tileserver.ingest.mosaics import open_source
+from tileserver.projections import code_of_file, crs_of, transform_point, transform_points
 
 HOSTILE = texts_with_files("{path}", "{url}")
 MODIS = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
@@ -261,6 +263,19 @@ def test_proj_fetches_no_grids_whatever_the_environment_says() -> None:
         env={**os.environ, "PROJ_NETWORK": "ON", "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert done.stdout.strip() == "OFF"
+
+
+def test_a_source_to_ingest_is_checked_before_gdal_opens_it(tmp_path: Path, bird: Canary) -> None:
+    evil = texts_with_files(bird.path, bird.url)["extension of PROJ's own"]
+    write_citation(tmp_path / "evil.tif", f"ESRI PE String = {evil}|", "<", is_big=False)
+    with pytest.raises(UnreadableRaster, match="citation of its CRS names a file"):
+        open_source(tmp_path / "evil.tif")
+    assert bird.touched() == []
+
+
+def test_a_file_of_another_body_is_unreadable_and_says_why() -> None:
+    with pytest.raises(UnreadableRaster, match="x: the GeoTIFF's CRS is not of the Earth"):
+        code_of_file(CRS.from_string("+proj=longlat +R=3396190"), "x")
 
 
 PIECES = st.sampled_from(
