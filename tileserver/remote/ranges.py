@@ -95,7 +95,9 @@ class Ranges:
         if region is not None:
             place = place.in_region(region) or place
         ask = partial(self._ask, place, first, last, condition)
-        with self._deadlines.within(self.total_s if total_s is None else total_s):
+        with self._deadlines.within(
+            min(self.total_s, self.total_s if total_s is None else total_s)
+        ):
             return _retried(ask, tries, self._deadlines)
 
     def close(self) -> None:

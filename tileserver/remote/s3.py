@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from tileserver.errors import UnreadableRaster
+from tileserver.errors import ConfigError, UnreadableRaster
 
 _DEFAULT_REGION = "us-east-1"
 
@@ -48,7 +48,12 @@ class AwsSigner:
         """Return the region, looked up in the profile if it was not given."""
         if self.region or self.is_anonymous:
             return self.region or _DEFAULT_REGION
-        return _session(self.profile).get_config_variable("region") or _DEFAULT_REGION
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            return _session(self.profile).get_config_variable("region") or _DEFAULT_REGION
+        except BotoCoreError as exc:
+            raise ConfigError(f"AWS_PROFILE: the profile cannot be used: {exc}") from exc
 
     def _credentials(self) -> Any:
         if self.key_id and self.secret:
