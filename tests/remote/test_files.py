@@ -238,3 +238,45 @@ def test_a_part_that_ends_early_is_no_file(files: RemoteFiles) -> None:
 
     with serve(answer) as origin, pytest.raises(RasterUnreachable, match="another range"):
         files.current(origin.url, "a")
+
+
+def test_a_file_cannot_make_a_reader_fetch_gigabytes(files: RemoteFiles) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        first, last = asked(handler)
+        headers = {"Content-Range": f"bytes {first}-{last}/{10**15}", "ETag": '"1"'}
+        send(handler, 206, headers, bytes(last - first + 1))
+
+    with serve(answer) as origin:
+        file = files.current(origin.url, "a")
+        with pytest.raises(UnreadableRaster, match=r"^a: a part of more than 256 MB"):
+            file.read_at(10**12, 10**10)
+        assert len(origin.requests) == 1
+
+
+def test_a_read_of_many_ranges_has_a_deadline(
+    stored: Stored, origin: Origin, files: RemoteFiles
+) -> None:
+    file = files.current(origin.url, "a")
+    with pytest.raises(DeadlineExceeded, match=r"^a: the server sends too slowly"):
+        file.read_ranges([(2 * BLOCK_BYTES, 9)], end_s=time.monotonic() - 1)
+
+
+def test_a_host_that_turns_private_is_refused_with_the_setting_to_change(stored: Stored) -> None:
+    found = [["127.0.0.1"]]
+    with serve(stored) as origin:
+        url = origin.url.replace("127.0.0.1", "tiles.example.org")
+        files = RemoteFiles(resolve=lambda host, port: found[0])
+        with pytest.raises(
+            UnreadableRaster, match=r"^a: .*127\.0\.0\.1.* \[remote\] private_hosts"
+        ):
+            files.current(url, "a")
+        files.close()
+        assert origin.requests == []
+        allowed = RemoteFiles(private_hosts=["tiles.example.org"], resolve=lambda *_: found[0])
+        assert allowed.current(url, "a").size == len(stored.body)
+        assert origin.requests[0][1]["host"] == f"tiles.example.org:{origin.port}"
+        found[0] = ["169.254.169.254"]
+        allowed.close()
+        with pytest.raises(UnreadableRaster, match="169"):
+            allowed.current(url, "a").read_at(3 * BLOCK_BYTES, 9)
+        allowed.close()

@@ -7,6 +7,7 @@ again after a while, and each range that is fetched must come with it.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import weakref
@@ -21,6 +22,7 @@ from tileserver.errors import (
     RasterChanged,
     RasterUnreachable,
     TileserverError,
+    UnreadableRaster,
 )
 from tileserver.remote.addresses import Resolve, resolve
 from tileserver.remote.answers import Validators
@@ -36,6 +38,8 @@ _FAILED_S = 5.0
 _RUN_BLOCKS = 16
 """A megabyte a request, so that a slow line can keep the deadline."""
 _AT_ONCE = 8
+_MAX_READ_BYTES = 256_000_000
+"""Of one read; what a file says of itself could make it any number."""
 
 log = logging.getLogger(__name__)
 
@@ -79,27 +83,43 @@ class RemoteFile:
         """
         return self.read_ranges([(offset, size)])[0]
 
-    def read_ranges(self, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the bytes of several (offset, size), fetched at once; raises as `read_at`."""
+    def read_ranges(
+        self, wanted: Sequence[tuple[int, int]], end_s: float = math.inf
+    ) -> list[bytes]:
+        """Return the bytes of several (offset, size), fetched at once; raises as `read_at`.
+
+        Args:
+            wanted: the ranges.
+            end_s: when all must be there, on time.monotonic().
+        """
         spans = [(min(start, self.size), min(start + size, self.size)) for start, size in wanted]
+        if sum(stop - start for start, stop in spans) > _MAX_READ_BYTES:
+            raise UnreadableRaster(
+                f"{self.name}: a part of more than {_MAX_READ_BYTES // 10**6} MB would be read at "
+                "once; `tileserver ingest` makes a copy with smaller blocks."
+            )
         needed = {i for start, stop in spans for i in _indexes(start, stop)}
-        held = self._blocks(sorted(needed))
+        held = self._blocks(sorted(needed), end_s)
         return [self._cut(held, start, stop) for start, stop in spans]
 
-    def _blocks(self, indexes: list[int]) -> dict[int, bytes]:
+    def _blocks(self, indexes: list[int], end_s: float) -> dict[int, bytes]:
         blocks = self._source.blocks
         held = {i: block for i in indexes if (block := blocks.get(self, i)) is not None}
         missing = runs([i for i in indexes if i not in held], _RUN_BLOCKS)
-        for (first, _), body in zip(missing, self._source.each(self._fetch, missing), strict=True):
+        fetched = self._source.each(partial(self._fetch, end_s), missing)
+        for (first, _), body in zip(missing, fetched, strict=True):
             blocks.put(self, first, body)
             cut = range(0, len(body), BLOCK_BYTES)
             held |= {first + i // BLOCK_BYTES: body[i : i + BLOCK_BYTES] for i in cut}
         return held
 
-    def _fetch(self, run: tuple[int, int]) -> bytes:
+    def _fetch(self, end_s: float, run: tuple[int, int]) -> bytes:
         start, stop = run[0] * BLOCK_BYTES, min((run[1] + 1) * BLOCK_BYTES, self.size)
+        left_s = end_s - time.monotonic()
+        if left_s <= 0:
+            raise DeadlineExceeded(f"{self.name}: the server sends too slowly.")
         with _naming(self.name):
-            part = self._source.ranges.fetch(self.place, start, stop - 1, {})
+            part = self._source.ranges.fetch(self.place, start, stop - 1, {}, left_s)
         if part is None or part.validators != self.validators:
             self.is_outdated = True
             raise RasterChanged(f"{self.name}: the remote file changed while it was read.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -21,24 +22,38 @@ from rasterio.io import DatasetReader
 from tileserver.errors import TileserverError
 from tileserver.remote.files import RemoteFile
 
-_FAILED = threading.local()
+_READING_S = 60.0
+"""For all that GDAL reads in one go; each range has its own, shorter deadline."""
+
+
+class _Thread(threading.local):
+    error: TileserverError | None = None
+    end_s: float | None = None
+
+
+_THREAD = _Thread()
 
 
 @contextmanager
 def remote_errors() -> Iterator[None]:
     """Raise what failed in this thread below GDAL, in place of what GDAL makes of it."""
-    before, _FAILED.error = getattr(_FAILED, "error", None), None
+    before, _THREAD.error = _THREAD.error, None
+    is_outermost = _THREAD.end_s is None
+    if is_outermost:
+        _THREAD.end_s = time.monotonic() + _READING_S
     try:
         yield
     except Exception as exc:
-        if _FAILED.error is not None:
-            raise _FAILED.error from exc
+        if _THREAD.error is not None:
+            raise _THREAD.error from exc
         raise
     else:
-        if _FAILED.error is not None:
-            raise _FAILED.error
+        if _THREAD.error is not None:
+            raise _THREAD.error
     finally:
-        _FAILED.error = before
+        _THREAD.error = before
+        if is_outermost:
+            _THREAD.end_s = None
 
 
 def open_remote(file: RemoteFile, **options: Any) -> DatasetReader:
@@ -121,9 +136,10 @@ class _Handle(io.RawIOBase):
 
 
 def _ranges(file: RemoteFile, wanted: list[tuple[int, int]]) -> list[bytes]:
-    if getattr(_FAILED, "error", None) is None:
+    if _THREAD.error is None:
+        end_s = time.monotonic() + _READING_S if _THREAD.end_s is None else _THREAD.end_s
         try:
-            return file.read_ranges(wanted)
+            return file.read_ranges(wanted, end_s)
         except TileserverError as exc:
-            _FAILED.error = exc
+            _THREAD.error = exc
     return [b""] * len(wanted)
