@@ -22,7 +22,7 @@ from tileserver.assembly import catalogue_of
 from tileserver.catalogue import LOCAL_PREFIX, Catalogue, Root
 from tileserver.config import CacheSettings, Config, RasterFolder, RemoteSettings
 from tileserver.datasets import gdal_environment
-from tileserver.errors import DeadlineExceeded, TileserverError, UnreadableRaster
+from tileserver.errors import TileserverError, UnreadableRaster
 from tileserver.pixels import ImageFileFormat, PixelRequest
 from tileserver.rasters import LocalRasters
 from tileserver.tiles import Tile, tile_grid
@@ -332,29 +332,3 @@ def test_a_private_host_of_the_configuration_is_read(old: Path, origin: Origin) 
     tile = tiles_over(asset_of(old), (12,))[1]
     assert np.array_equal(shown(rasters, old, tile), read(old, tile_grid(tile)).values)
     rasters.close()
-
-
-def test_a_file_that_sends_readers_all_over_it_slowly_has_one_deadline(
-    old: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No range is late, all of them together are."""
-    monkeypatch.setattr("tileserver.remote.opener._READING_S", 0.5)
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(0.2)
-        stored(handler)
-
-    # Directories half a megabyte apart.
-    body = bytearray(8_000_000)
-    body[:8] = b"II*\0" + (500_000).to_bytes(4, "little")
-    entry = b"".join(n.to_bytes(2, "little") for n in (256, 3)) + (1).to_bytes(4, "little")
-    for place in range(500_000, 7_500_000, 500_000):
-        following = (place + 500_000).to_bytes(4, "little")
-        body[place : place + 18] = b"\1\0" + entry + b"\1\0\0\0" + following
-    stored.body = bytes(body)
-    with serve(answer) as origin:
-        rasters = behind(origin.url)
-        started = time.monotonic()
-        assert isinstance(refusal(rasters), UnreadableRaster | DeadlineExceeded)
-        assert time.monotonic() - started < 4
-        rasters.close()
