@@ -7,8 +7,9 @@ import pytest
 from rasterio.errors import RasterioIOError
 
 from tests.rasterfiles import noise, write_raster
-from tileserver.datasets import DatasetPool, gdal_environment, is_remote, open_raster
+from tileserver.datasets import DatasetPool, gdal_environment, open_raster
 from tileserver.errors import UnreadableRaster
+from tileserver.remote.places import is_remote
 
 VRT = """<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1">
 <SimpleSource><SourceFilename>{}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"""

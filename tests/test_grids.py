@@ -131,7 +131,7 @@ def test_a_point_is_the_one_pixel_that_holds_it(
 
 def test_a_point_reads_the_value_stored_there(utah: ImageAsset) -> None:
     values = noise(2, HEIGHT, WIDTH)
-    rasters = engine(Path(utah.location))
+    rasters = engine(Path(str(utah.location)))
     for column, row in ((0, 0), (599, 499), (123, 456)):
         place = lonlat(400_000 + 30 * column + 3, 4_500_000 - 30 * row - 27)
         request = PixelRequest(utah.name, ImageFileFormat.NPY, region=Geometry("Point", place))
@@ -255,13 +255,13 @@ def test_a_region_across_the_antimeridian_stays_in_one_piece(
     east, _ = grid.transform.apply(40, 0)
     turn = 360 if crs_code == "EPSG:4326" else 2 * HALF_WORLD_M
     assert (grid.transform.translate_x, east) == pytest.approx((175 * turn / 360, 185 * turn / 360))
-    bands = engine(Path(fiji.location)).bands(PixelRequest(fiji.name, grid=grid))
+    bands = engine(Path(str(fiji.location))).bands(PixelRequest(fiji.name, grid=grid))
     assert bands.valid.all()
 
 
 def test_the_far_side_of_the_antimeridian_has_its_own_pixels(fiji: ImageAsset) -> None:
     values = noise(1, 200, 400)
-    rasters = engine(Path(fiji.location))
+    rasters = engine(Path(str(fiji.location)))
     for lon in (189.9, -170.1):
         request = PixelRequest(fiji.name, region=Geometry("Point", (lon, -12.02)))
         assert rasters.bands(request).values.item() == values[0, 40, 398]
@@ -328,13 +328,13 @@ TOO_LARGE = {
 def test_limits_are_told_in_earth_engines_words(utah: ImageAsset, case: str) -> None:
     grid, message = TOO_LARGE[case]
     with pytest.raises(RequestTooLarge) as caught:
-        engine(Path(utah.location)).pixels(PixelRequest(utah.name, ImageFileFormat.NPY, grid))
+        engine(Path(str(utah.location))).pixels(PixelRequest(utah.name, ImageFileFormat.NPY, grid))
     assert str(caught.value) == message
 
 
 def test_what_just_fits_is_answered(utah: ImageAsset) -> None:
     grid = PixelGrid(4096, 2048, METRE, UTM)
-    bands = engine(Path(utah.location)).bands(PixelRequest(utah.name, grid=grid))
+    bands = engine(Path(str(utah.location))).bands(PixelRequest(utah.name, grid=grid))
     assert bands.values.shape == (2, 2048, 4096)
     check_limits(32768, 1, [1] * 3)
     check_limits(1, 1, [8] * 1024)

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "tileserver"
 HOMES = {
     "mercantile": {"tiles"},
-    "cachetools": {"cache"},
+    "cachetools": {"cache", "remote.blocks"},
     "starlette": {
         "responses",
         "disconnects",
@@ -43,6 +43,7 @@ HOMES = {
         "ingest.order",
         "ingest.mosaics",
         "projections",
+        "remote.opener",
         "windows",
     },
     "anyio": {
@@ -62,9 +63,20 @@ HOMES = {
     "shapely": {"compute", "outlines"},
     "regex": {"compute.patterns"},
     "tomllib": {"settings.kinds", "settings.file"},
-    "httpx": {"earthengine.client", "earthengine.connections", "earthengine.tokens"},
-    "httpcore": {"earthengine.connections", "earthengine.network"},
-    "google": {"pytest_plugin", "earthengine.credentials", "earthengine.tokens"},
+    "httpx": {
+        "earthengine.client",
+        "earthengine.connections",
+        "earthengine.tokens",
+        "remote.places",
+    },
+    "botocore": {"remote.s3"},
+    "httpcore": {
+        "earthengine.connections",
+        "earthengine.network",
+        "remote.addresses",
+        "remote.ranges",
+    },
+    "google": {"pytest_plugin", "earthengine.credentials", "earthengine.tokens", "remote.gs"},
 }
 """The only modules that may import a library, or folders of which any may."""
 

@@ -24,6 +24,7 @@ from tileserver.folders import Tree
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
 from tileserver.rasters import LocalRasters
 from tileserver.readiness import Readiness
+from tileserver.remote.files import RemoteFiles
 from tileserver.rest.calls import Api
 from tileserver.rest.graphs import Graphs, default_folder
 from tileserver.settings.layers import LayerSettings, computed_image
@@ -190,7 +191,12 @@ def catalogue_of(config: Config, shown: Sequence[Root] = ()) -> Catalogue:
     Raises:
         ConfigError: a path leads nowhere.
     """
-    return Catalogue([*shown, *_roots(config)])
+    return Catalogue([*shown, *_roots(config)], remote_files(config))
+
+
+def remote_files(config: Config) -> RemoteFiles:
+    """Return the files behind URLs, looked at again when tiles of them become stale."""
+    return RemoteFiles(config.cache.ttl_s, config.remote.private_hosts)
 
 
 def definitions_of(

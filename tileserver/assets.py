@@ -17,7 +17,7 @@ import numpy as np
 from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.io import DatasetReader
 
-from tileserver.datasets import fetch_directories, is_remote, shows_mask
+from tileserver.datasets import Location, shows_mask
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.pixels import AffineTransform, PixelGrid
 from tileserver.projections import code_of_file
@@ -45,8 +45,8 @@ class ImageAsset:
 
     name: str
     """Full name, `projects/*/assets/**`."""
-    location: str = field(repr=False)
-    """Absolute path or URL; for `datasets` only, never shown to a client."""
+    location: Location = field(repr=False)
+    """Absolute path or remote file; for `datasets` only, never shown to a client."""
     version: str
     """Changes whenever the file or its sidecar does."""
     grid: PixelGrid
@@ -140,7 +140,7 @@ def _listed(names: Sequence[str], most: int = 20) -> str:
 def describe_asset(
     dataset: DatasetReader,
     name: str,
-    location: str,
+    location: Location,
     version: str,
     sidecar: Mapping[str, Any],
     update_time: str | None = None,
@@ -154,8 +154,6 @@ def describe_asset(
     """
     _check_georeference(dataset, name)
     _check_blocks(dataset, name)
-    if is_remote(location):
-        fetch_directories(location, name)
     # rasterio asks all bands whenever one is looked up, so each list is fetched once.
     interpretations, all_flags = dataset.colorinterp, dataset.mask_flag_enums
     bands = [i for i in dataset.indexes if interpretations[i - 1] != ColorInterp.alpha]

@@ -12,15 +12,17 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tileserver.assets import ImageAsset, describe_asset, read_sidecar
-from tileserver.datasets import gdal_environment, gdal_errors, is_remote, open_raster
-from tileserver.errors import AssetNotFound, ConfigError, UnreadableRaster
+from tileserver.datasets import Location, gdal_environment, gdal_errors, open_raster
+from tileserver.errors import AssetNotFound, ConfigError, TileserverError, UnreadableRaster
+from tileserver.remote.files import RemoteFile, RemoteFiles
+from tileserver.remote.places import file_name, find_place, is_remote
 
 LOCAL_PREFIX = "projects/localhost/assets"
 """Where assets go that have no prefix of their own; the ee client wants 6 characters or more."""
@@ -52,8 +54,15 @@ class _Entry:
 class Catalogue:
     """Image assets by name. Its methods read the disk: call them from a thread."""
 
-    def __init__(self, roots: Iterable[Root]) -> None:
+    def __init__(self, roots: Iterable[Root], remote: RemoteFiles | None = None) -> None:
+        """Find assets below the roots.
+
+        Args:
+            roots: what is served.
+            remote: has the files behind URLs.
+        """
         self.roots = tuple(roots)
+        self.remote = remote or RemoteFiles()
         self._entries: dict[str, _Entry] = {}
         self._scanned_s = -_RECHECK_S
         self._states: dict[str, tuple[float, str]] = {}
@@ -70,7 +79,9 @@ class Catalogue:
         if max_age_s is None:
             max_age_s = _RECHECK_S
         if entry and entry.asset and time.monotonic() - entry.checked_s < max_age_s:
-            return entry.asset
+            location = entry.asset.location
+            is_outdated = isinstance(location, RemoteFile) and location.is_outdated
+            return None if is_outdated else entry.asset
         return None
 
     def find(self, name: str, max_age_s: float | None = None) -> ImageAsset:
@@ -87,6 +98,8 @@ class Catalogue:
         with entry.lock:
             if known := self.known(name, max_age_s):
                 return known
+            if is_remote(entry.location):
+                return self._find_remote(name, entry)
             version = _version(entry)
             if version is None:
                 self._entries.pop(name, None)
@@ -96,6 +109,22 @@ class Catalogue:
             entry.checked_s = time.monotonic()
             return entry.asset
 
+    def _find_remote(self, name: str, entry: _Entry) -> ImageAsset:
+        file = self.remote.current(entry.location, name)
+        if entry.asset is None or entry.asset.location is not file:
+            entry.asset = _describe(name, file, file.version, {})
+            _warn_without_overviews(entry.asset, file_name(entry.location))
+        entry.checked_s = time.monotonic()
+        return entry.asset
+
+    def _state_of(self, name: str, entry: _Entry) -> str | None:
+        if not is_remote(entry.location):
+            return _version(entry)
+        try:
+            return self.remote.current(entry.location, name).version
+        except TileserverError:
+            return None
+
     def state(self, name: str) -> str:
         """Return a token that changes when an image does, or any image below a folder."""
         below = name.rstrip("/") + "/"
@@ -104,7 +133,7 @@ class Catalogue:
             return held[1]
         entries = self._rescan()
         found = [name] if name in entries else [n for n in entries if n.startswith(below)]
-        versions = (f"{each} {_version(entries[each])}" for each in sorted(found))
+        versions = (f"{each} {self._state_of(each, entries[each])}" for each in sorted(found))
         token = hashlib.blake2b(" ".join(versions).encode(), digest_size=8).hexdigest()
         if len(self._states) >= _MAX_STATES:
             self._states.clear()
@@ -161,8 +190,11 @@ def check_root(path: str, shown: str = "") -> None:
     """
     shown = shown or path
     if is_remote(path):
-        if not path.lower().endswith(SUFFIXES):
-            raise ConfigError(f"{shown}: expected the URL of a GeoTIFF, ending in .tif or .tiff")
+        if not file_name(path).lower().endswith(SUFFIXES):
+            raise ConfigError(
+                f"{file_name(path)}: expected the URL of a GeoTIFF, ending in .tif or .tiff"
+            )
+        find_place(path)
         return
     if not os.path.exists(path):
         raise ConfigError(f"{shown}: no such file or folder")
@@ -173,7 +205,7 @@ def check_root(path: str, shown: str = "") -> None:
 def _files(path: str) -> Iterator[tuple[str, str]]:
     """Yield (path below the root, location) of the GeoTIFFs of one root."""
     if is_remote(path):
-        yield path.rsplit("/", 1)[-1], path
+        yield file_name(path), path
         return
     top = os.path.realpath(path)
     if not os.path.isdir(top):
@@ -209,8 +241,6 @@ def _sidecar(location: str) -> str:
 
 def _version(entry: _Entry) -> str | None:
     """Return a token of the file's and the sidecar's state, or None if the file is gone."""
-    if is_remote(entry.location):
-        return "remote"
     states = []
     for path in (entry.location, entry.sidecar):
         state = _plain_file(path)
@@ -234,17 +264,22 @@ def _plain_file(path: str) -> os.stat_result | None:
 
 
 def _read(name: str, entry: _Entry, version: str) -> ImageAsset:
-    facts: dict[str, Any] = {}
-    if not is_remote(entry.location):
-        state = os.stat(entry.location)
-        facts["size_bytes"] = state.st_size
-        changed = datetime.fromtimestamp(state.st_mtime, UTC)
-        facts["update_time"] = changed.strftime("%Y-%m-%dT%H:%M:%SZ")
-    with gdal_environment(), gdal_errors(name), open_raster(entry.location, name) as dataset:
-        asset = describe_asset(dataset, name, entry.location, version, _members(name, entry))
-    asset = replace(asset, **facts)
-    _warn_without_overviews(asset)
+    state = os.stat(entry.location)
+    changed = datetime.fromtimestamp(state.st_mtime, UTC)
+    asset = replace(
+        _describe(name, entry.location, version, _members(name, entry)),
+        size_bytes=state.st_size,
+        update_time=changed.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+    _warn_without_overviews(asset, os.path.basename(entry.location))
     return asset
+
+
+def _describe(
+    name: str, location: Location, version: str, sidecar: Mapping[str, Any]
+) -> ImageAsset:
+    with gdal_environment(), gdal_errors(name), open_raster(location, name) as dataset:
+        return describe_asset(dataset, name, location, version, sidecar)
 
 
 def _members(name: str, entry: _Entry) -> dict[str, Any]:
@@ -256,7 +291,7 @@ def _members(name: str, entry: _Entry) -> dict[str, Any]:
         raise UnreadableRaster(f"{name}: its .json sidecar cannot be read as UTF-8.") from exc
 
 
-def _warn_without_overviews(asset: ImageAsset) -> None:
+def _warn_without_overviews(asset: ImageAsset, file: str) -> None:
     size_px = asset.grid.width * asset.grid.height
     if len(asset.levels) > 1 or size_px < _LARGE_PX:
         return
@@ -266,5 +301,5 @@ def _warn_without_overviews(asset: ImageAsset) -> None:
         "`tileserver ingest %s OUT.tif` makes a copy with the pyramid it needs.",
         asset.name,
         size_mb,
-        os.path.basename(asset.location),
+        file,
     )

@@ -17,7 +17,7 @@ import anyio
 import click
 
 from tileserver.app import create_app
-from tileserver.assembly import Stack, assemble, catalogue_of, definitions_of
+from tileserver.assembly import Stack, assemble, catalogue_of, definitions_of, remote_files
 from tileserver.catalogue import Catalogue, Root, check_root
 from tileserver.config import Config, load_config
 from tileserver.earthengine.upstream import AssetRefused
@@ -91,19 +91,19 @@ def serve(
     with one_clear_line():
         given = {"server.host": host, "server.port": port, "server.workers": workers}
         shown = [Root(os.path.abspath(path) if "://" not in path else path) for path in paths]
-        for path, root in zip(paths, shown, strict=True):
-            _check_path(path, root)
         if shown:
             config = load_config(config_path, os.environ, given)
         else:
             config = find_config(config_path, os.environ, given)
+        for path, root in zip(paths, shown, strict=True):
+            _check_path(path, root, config)
         definitions = checked_definitions(config, shown)
         listening = listen(config.server.host, config.server.port)
     _say_what_is_served(definitions, page_url(listening))
     serve_app(partial(create_app, config, shown), listening, config.server.workers)
 
 
-def _check_path(path: str, root: Root) -> None:
+def _check_path(path: str, root: Root, config: Config) -> None:
     if not path:
         raise ConfigError("a path is empty; expected a GeoTIFF or a folder of them")
     check_root(root.path, path)
@@ -111,7 +111,7 @@ def _check_path(path: str, root: Root) -> None:
     if not names:
         raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder")
     if not os.path.isdir(root.path):
-        Catalogue([root]).find(names[0])
+        Catalogue([root], remote_files(config)).find(names[0])
 
 
 def checked_definitions(config: Config, shown: Sequence[Root]) -> list[LayerDefinition]:

@@ -101,6 +101,20 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """[remote]: GeoTIFFs behind URLs."""
+
+    private_hosts: tuple[str, ...] = field(
+        default=(),
+        metadata=setting(
+            kinds.TEXTS,
+            "names of hosts that may have private addresses; others may not, "
+            "unless a URL gives the address itself",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """[access]: which assets are served, and to whom."""
 
@@ -183,6 +197,7 @@ class Config:
         default=(), metadata=section(RasterFolder, Shape.LIST)
     )
     cache: CacheSettings = field(default=CacheSettings(), metadata=section(CacheSettings))
+    remote: RemoteSettings = field(default=RemoteSettings(), metadata=section(RemoteSettings))
     access: Access = field(default=Access(), metadata=section(Access))
     api: ApiSettings = field(default=ApiSettings(), metadata=section(ApiSettings))
     earth_engine: EarthEngineSettings | None = field(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 
 import rasterio
@@ -21,37 +21,25 @@ from rasterio.io import DatasetReader
 
 from tileserver.errors import UnreadableRaster
 from tileserver.geokeys import check_citation
+from tileserver.remote.files import RemoteFile
+from tileserver.remote.opener import open_remote, remote_errors
 
 GDAL_OPTIONS = {
     # No look at neighbouring files, so no .aux.xml, .ovr or .msk from outside the catalogue.
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.TIF,.TIFF",
-    "GDAL_HTTP_CONNECTTIMEOUT": "5",
-    "GDAL_HTTP_TIMEOUT": "20",
-    "GDAL_HTTP_MAX_RETRY": "2",
-    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    # The one file that GDAL's own HTTP clients may ask for: what a file names is never fetched.
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/none",
     "GDAL_NUM_THREADS": "1",
 }
 """Configuration of GDAL while anything is opened or read."""
 
-REMOTE_SCHEMES = {
-    "s3://": "/vsis3/",
-    "gs://": "/vsigs/",
-    "https://": "/vsicurl/https://",
-    "http://": "/vsicurl/http://",
-}
-"""How a location's scheme is spelled for GDAL, whose own clients find the credentials."""
-
+Location = str | RemoteFile
+"""Where a GeoTIFF is: an absolute path, or a remote file of one version."""
 
 _BLOCK_CACHE_BYTES = 256_000_000
 _MASK_SIDE = 512
 """Pixels on a side of a mask that are looked at."""
-
-
-def is_remote(location: str) -> bool:
-    """Tell whether a location is a URL of a GeoTIFF in object storage."""
-    return location.lower().startswith(tuple(REMOTE_SCHEMES))
 
 
 def gdal_environment() -> rasterio.Env:
@@ -66,27 +54,32 @@ def _limit_block_cache() -> None:
     set_gdal_config("GDAL_CACHEMAX", _BLOCK_CACHE_BYTES)
 
 
-def open_raster(location: str, name: str, level: int | None = None) -> DatasetReader:
+def open_raster(location: Location, name: str, level: int | None = None) -> DatasetReader:
     """Open a GeoTIFF for reading.
 
     Args:
-        location: an absolute path or a URL.
+        location: an absolute path or a remote file.
         name: what to call it in an error.
         level: index of the overview to open as if it were the image; None is full size.
 
     Raises:
         UnreadableRaster: it is not a GeoTIFF, is damaged, or cannot be reached.
     """
-    options = {} if level is None else {"overview_level": level}
-    if not is_remote(location):
+    if not isinstance(location, RemoteFile):
         check_citation(location, name)
+    options = {"driver": "GTiff", "sharing": False}
+    if level is not None:
+        options["overview_level"] = level
     try:
-        return rasterio.open(_gdal_path(location), driver="GTiff", sharing=False, **options)
+        with remote_errors():
+            if isinstance(location, RemoteFile):
+                return open_remote(location, **options)
+            return rasterio.open(location, **options)
     except (RasterioError, OSError) as exc:
         raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
 
 
-def shows_mask(dataset: DatasetReader, location: str, name: str, level: int) -> bool:
+def shows_mask(dataset: DatasetReader, location: Location, name: str, level: int) -> bool:
     """Tell whether an overview hides what the mask of the image hides.
 
     GDAL takes every pixel of an overview for valid when only the image itself has a mask.
@@ -108,32 +101,14 @@ def shows_mask(dataset: DatasetReader, location: str, name: str, level: int) -> 
         return bool(dataset.read_masks(1, out_shape=shape).all())
 
 
-def fetch_directories(location: str, name: str) -> None:
-    """Make GDAL fetch all directories of a remote GeoTIFF, overviews and masks included.
-
-    rasterio lets other threads run while it opens a dataset, but not while it looks up a fact
-    for which GDAL must fetch a directory first: a slow remote would stop the whole server. What
-    is fetched here GDAL keeps for whoever asks next.
-    """
-    # Without overviews all directories are looked through as well, before it is refused.
-    with suppress(UnreadableRaster):
-        open_raster(location, name, 0).close()
-
-
 @contextmanager
 def gdal_errors(name: str) -> Iterator[None]:
     """Raise UnreadableRaster in place of what GDAL and rasterio raise, naming the asset."""
     try:
-        yield
+        with remote_errors():
+            yield
     except (RasterioError, CPLE_BaseError, OSError) as exc:
         raise UnreadableRaster(f"{name}: the GeoTIFF is damaged or out of reach.") from exc
-
-
-def _gdal_path(location: str) -> str:
-    for scheme, prefix in REMOTE_SCHEMES.items():
-        if location.lower().startswith(scheme):
-            return prefix + location[len(scheme) :]
-    return location
 
 
 class DatasetPool:
@@ -141,12 +116,14 @@ class DatasetPool:
 
     def __init__(self, max_idle: int = 64) -> None:
         self.max_idle = max_idle
-        self._idle: OrderedDict[tuple[str, str, int | None, int], DatasetReader] = OrderedDict()
+        self._idle: OrderedDict[tuple[Location, str, int | None, int], DatasetReader] = (
+            OrderedDict()
+        )
         self._lock = threading.Lock()
 
     @contextmanager
     def borrow(
-        self, location: str, version: str, name: str, level: int | None
+        self, location: Location, version: str, name: str, level: int | None
     ) -> Iterator[DatasetReader]:
         """Lend a dataset to this thread; it comes back unless an error shows it is broken.
 
@@ -169,7 +146,7 @@ class DatasetPool:
         for dataset in idle.values():
             dataset.close()
 
-    def _take(self, location: str, version: str, level: int | None) -> DatasetReader | None:
+    def _take(self, location: Location, version: str, level: int | None) -> DatasetReader | None:
         with self._lock:
             for key in reversed(self._idle):
                 if key[:3] == (location, version, level):
@@ -177,7 +154,7 @@ class DatasetPool:
         return None
 
     def _give_back(
-        self, location: str, version: str, level: int | None, dataset: DatasetReader
+        self, location: Location, version: str, level: int | None, dataset: DatasetReader
     ) -> None:
         with self._lock:
             self._idle[location, version, level, id(dataset)] = dataset

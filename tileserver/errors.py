@@ -8,6 +8,8 @@
     │   ├── AssetNotFound         no such asset, or none the caller may see
     │   └── TileOutOfRange        z, x or y outside the pyramid
     ├── UnreadableRaster          the file behind an asset cannot be read
+    │   ├── RasterChanged         a remote file became another one while it was read
+    │   └── RasterUnreachable     the server of a remote file fails; asking again may help
     ├── DeadlineExceeded          the answer would come too late
     ├── Overloaded                ask again later
     │   ├── RateLimited           Earth Engine says: too many requests
@@ -108,6 +110,14 @@ class TileOutOfRange(NotFound):
 
 class UnreadableRaster(TileserverError):
     """The file behind an asset cannot be read."""
+
+
+class RasterChanged(UnreadableRaster):
+    """A remote file became another one while it was read."""
+
+
+class RasterUnreachable(UnreadableRaster):
+    """The server of a remote file fails; asking again may help."""
 
 
 class DeadlineExceeded(TileserverError):

@@ -18,8 +18,8 @@ from typing import Any
 
 from tileserver.assets import read_sidecar
 from tileserver.catalogue import Catalogue, Root
-from tileserver.datasets import is_remote
 from tileserver.errors import AssetNotFound, UnreadableRaster
+from tileserver.remote.places import is_remote
 
 COLLECTION_FILE = "collection.json"
 _MEMBERS = ("startTime", "endTime", "properties", "geometry", "title", "description")

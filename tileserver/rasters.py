@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import anyio
@@ -18,6 +19,7 @@ from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue
 from tileserver.datasets import DatasetPool, gdal_environment
 from tileserver.encoders import encode
+from tileserver.errors import RasterChanged
 from tileserver.grids import complete
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.render import check_options
@@ -25,6 +27,8 @@ from tileserver.sampling import choose_level, parts, positions
 from tileserver.windows import picks, read_picks, too_late
 
 _DEADLINE_S = 30.0
+_TRIES = 3
+"""How often a remote file is read that changes while it is read."""
 _THREADS = 8
 
 A = TypeVar("A")
@@ -72,6 +76,18 @@ class LocalRasters:
 
     def pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; blocks, and raises as `get_pixels`."""
+        return _unchanged(self._pixels, request)
+
+    def bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid; blocks."""
+        return _unchanged(self._bands, request)
+
+    def close(self) -> None:
+        """Close the datasets kept open, and connections."""
+        self.datasets.close()
+        self.catalogue.remote.close()
+
+    def _pixels(self, request: PixelRequest) -> bytes:
         asset = self.catalogue.find(request.asset_id)
         if request.file_format.is_picture or request.visualization_options is not None:
             band_count = len(asset.indexes(request.band_ids))
@@ -80,14 +96,9 @@ class LocalRasters:
         bands = self._read(asset, request, grid)
         return encode(request.file_format, bands, grid, request.visualization_options)
 
-    def bands(self, request: PixelRequest) -> BandArrays:
-        """Return values and validity on the request's grid; blocks."""
+    def _bands(self, request: PixelRequest) -> BandArrays:
         asset = self.catalogue.find(request.asset_id)
         return self._read(asset, request, complete(request, asset))
-
-    def close(self) -> None:
-        """Close the datasets kept open."""
-        self.datasets.close()
 
     def _read(self, asset: ImageAsset, request: PixelRequest, grid: PixelGrid) -> BandArrays:
         chosen = asset.indexes(request.band_ids)
@@ -120,3 +131,15 @@ class LocalRasters:
                 )
         except TimeoutError as exc:
             raise too_late(name) from exc
+
+
+def _unchanged(read: Callable[[A], T], request: A) -> T:
+    """Return what `read` returns, all of it from one version of a remote file.
+
+    Raises:
+        RasterChanged: the file changes faster than it can be read.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(RasterChanged):
+            return read(request)
+    return read(request)

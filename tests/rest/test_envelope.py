@@ -11,6 +11,7 @@ KINDS = [
     (errors.AssetNotFound("x"), 404, "NOT_FOUND"),
     (errors.TileOutOfRange("no"), 404, "NOT_FOUND"),
     (errors.UnreadableRaster("no"), 400, "FAILED_PRECONDITION"),
+    (errors.RasterUnreachable("no"), 502, "UNAVAILABLE"),
     (errors.DeadlineExceeded("no"), 400, "INVALID_ARGUMENT"),
     (errors.TooComplex("no"), 400, "INVALID_ARGUMENT"),
     (errors.RateLimited("no", 3), 429, "RESOURCE_EXHAUSTED"),

@@ -27,6 +27,7 @@ from tileserver.errors import (
     NotFound,
     Overloaded,
     QuotaExhausted,
+    RasterUnreachable,
     RateLimited,
     TileserverError,
     TooComplex,
@@ -37,6 +38,7 @@ from tileserver.errors import (
 _CODES: Mapping[type[TileserverError], tuple[int, str]] = {
     InvalidRequest: (400, "INVALID_ARGUMENT"),
     NotFound: (404, "NOT_FOUND"),
+    RasterUnreachable: (502, "UNAVAILABLE"),
     UnreadableRaster: (400, "FAILED_PRECONDITION"),
     DeadlineExceeded: (400, "INVALID_ARGUMENT"),
     TooComplex: (400, "INVALID_ARGUMENT"),

@@ -1,0 +1,1 @@
+"""GeoTIFFs behind URLs, read in ranges over connections of our own; GDAL gets bytes only."""
