@@ -60,7 +60,7 @@ HOMES = {
         "earthengine.tokens",
     },
     "shapely": {"compute", "outlines"},
-    "regex": {"compute.patterns"},
+    "re2": {"compute.patterns"},
     "tomllib": {"settings.kinds", "settings.file"},
     "httpx": {"earthengine.client", "earthengine.connections", "earthengine.tokens"},
     "httpcore": {"earthengine.connections", "earthengine.network"},
