@@ -44,8 +44,8 @@ def key_bytes(request: PixelRequest) -> int:
     colors = () if options is None else options.palette_colors
     texts = (*request.band_ids, *colors, request.expression or "", request.asset_id)
     crs_code = getattr(request.grid, "crs_code", None) or ""
-    # A position is three times as long in memory as when it is written.
-    region = 0 if request.region is None else 3 * len(repr(request.region))
+    # A position takes 110 bytes, of which little may be written.
+    region = 0 if request.region is None else 8 * len(repr(request.region))
     return _ENTRY_BYTES + sum(map(len, texts)) + 60 * len(texts) + len(crs_code) + region
 
 
