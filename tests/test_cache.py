@@ -12,11 +12,19 @@ import numpy as np
 import pytest
 
 from tests.rasterfiles import noise, write_raster
-from tileserver.cache import Cached, MemoryCache, SingleFlight
+from tests.rest import memory
+from tileserver.cache import Cached, MemoryCache, Refusals, SingleFlight
 from tileserver.catalogue import Catalogue, Root
 from tileserver.datasets import DatasetPool
-from tileserver.errors import AssetNotFound, TileserverError, UnreadableRaster
-from tileserver.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UnreadableRaster
+from tileserver.pixels import (
+    AffineTransform,
+    Geometry,
+    ImageFileFormat,
+    PixelGrid,
+    PixelRequest,
+    VisualizationOptions,
+)
 from tileserver.rasters import LocalRasters
 
 REQUEST = PixelRequest("projects/localhost/assets/scene", ImageFileFormat.NPY)
@@ -320,3 +328,68 @@ def test_what_alone_would_push_out_many_others_is_not_kept() -> None:
     small = MemoryCache(3 * 10**6, 60)
     small.put(REQUEST, bytes(900_000))
     assert small.get(REQUEST) is not None
+
+
+def heavy(number: int) -> list[PixelRequest]:
+    """Return requests that hold a megabyte each, whose answers may be small."""
+    colors = tuple(f"{number:06x}{i:06x}"[-6:] for i in range(15_000))
+    positions = tuple((float(number), float(i)) for i in range(10_000))
+    return [
+        replace(request(number), expression=f"{number}" + "x" * 1_000_000),
+        replace(request(number), visualization_options=VisualizationOptions((), colors)),
+        replace(request(number), band_ids=(f"{number}" + "b" * 1_000_000,)),
+        replace(request(number), region=Geometry("LineString", positions)),
+    ]
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_what_a_request_holds_counts_as_much_as_its_pixels(kind: int) -> None:
+    memory_cache = MemoryCache(10_000_000, 60)
+    for number in range(60):
+        memory_cache.put(heavy(number)[kind], b"")
+    assert len(memory_cache._entries) <= 10
+
+
+@pytest.mark.skipif(not memory.is_told(), reason="needs Linux to tell memory")
+@pytest.mark.parametrize("kind", range(4))
+def test_refusals_remember_little_of_long_requests(kind: int) -> None:
+    class Refusing:
+        async def get_pixels(self, request: PixelRequest) -> bytes:
+            held = bytes(1_000_000)
+            raise InvalidRequest(f"no {len(held)}")
+
+    async def scenario() -> None:
+        refusals = Refusals(Refusing())
+        for number in range(150):
+            with pytest.raises(InvalidRequest):
+                await refusals.get_pixels(heavy(number)[kind])
+        memory.forget()
+        assert memory.now_mb() - before_mb < 60
+
+    memory.forget()
+    before_mb = memory.now_mb()
+    asyncio.run(scenario())
+
+
+def test_a_refusal_that_is_remembered_holds_nothing_of_how_it_came_about() -> None:
+    class Refusing:
+        asked = 0
+
+        async def get_pixels(self, request: PixelRequest) -> bytes:
+            self.asked += 1
+            try:
+                raise KeyError("x")
+            except KeyError as exc:
+                raise AssetNotFound("projects/p/assets/x") from exc
+
+    async def scenario() -> None:
+        refusals, said = Refusals(Refusing()), []
+        for _ in range(3):
+            with pytest.raises(AssetNotFound) as refusal:
+                await refusals.get_pixels(REQUEST)
+            said.append(str(refusal.value))
+        assert len(set(said)) == 1
+        assert refusal.value.__cause__ is None
+        assert refusals.source.asked == 1  # type: ignore[attr-defined]
+
+    asyncio.run(scenario())

@@ -67,3 +67,10 @@ def test_a_palette_has_one_to_256_colors(count: int) -> None:
     assert len(parse_palette(["red"] * MAX_COLORS)) == MAX_COLORS
     with pytest.raises(InvalidRequest, match=f"1 to 256 colors, got {count}"):
         parse_palette(["red"] * count)
+
+
+@pytest.mark.parametrize("text", ["red" + " " * 1_000_000, " " * 100 + "ff0000"])
+def test_blanks_around_a_color_are_not_remembered_without_end(text: str) -> None:
+    assert parse_color("  red ") == (255, 0, 0)
+    with pytest.raises(InvalidRequest, match="is neither 3 or 6 hex digits"):
+        parse_palette([text])

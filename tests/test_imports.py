@@ -61,7 +61,7 @@ HOMES = {
         "earthengine.tokens",
     },
     "shapely": {"compute", "outlines"},
-    "regex": {"compute.patterns"},
+    "re2": {"compute.patterns"},
     "tomllib": {"settings.kinds", "settings.file"},
     "httpx": {
         "earthengine.client",

@@ -235,3 +235,11 @@ def test_a_name_with_line_breaks_stays_on_one_line() -> None:
 def test_an_asset_version_is_not_on_the_wire() -> None:
     request = replace(PixelRequest(ASSET), asset_version="abc")
     assert request_to_json(request) == request_to_json(PixelRequest(ASSET))
+
+
+def test_a_palette_of_too_many_colors_is_refused_as_it_is_read() -> None:
+    options = {"paletteColors": ["ff0000"] * 300_000}
+    with pytest.raises(
+        InvalidRequest, match=r"palette_colors': a palette has 1 to 256 colors, got"
+    ):
+        request_from_json("projects/p/assets/x", {"visualizationOptions": options})

@@ -27,15 +27,26 @@ _ALWAYS_KEPT_BYTES = 1_000_000
 """As large as tiles come; kept in a small cache too."""
 _RETRY_STALE_S = 10.0
 """After a failure a stale tile is served so long before its source is asked again."""
-_MAX_FAILED = 100_000
+_MAX_FAILED = 10_000
 _REFUSED_S = 10.0
-_MAX_REFUSED = 10_000
+_MAX_REFUSED_BYTES = 16_000_000
 _HIT, _STALE, _MISS = (metrics.CACHE.labels(result) for result in ("hit", "stale", "miss"))
 
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+
+
+def key_bytes(request: PixelRequest) -> int:
+    """Return about what a request weighs as a key: strangers write most of what it holds."""
+    options = request.visualization_options
+    colors = () if options is None else options.palette_colors
+    texts = (*request.band_ids, *colors, request.expression or "", request.asset_id)
+    crs_code = getattr(request.grid, "crs_code", None) or ""
+    # A position takes 110 bytes, of which little may be written.
+    region = 0 if request.region is None else 8 * len(repr(request.region))
+    return _ENTRY_BYTES + sum(map(len, texts)) + 60 * len(texts) + len(crs_code) + region
 
 
 class SingleFlight(Generic[K, T]):
@@ -126,8 +137,8 @@ class MemoryCache:
     def put(self, request: PixelRequest, body: bytes) -> None:
         """Keep the pixels of a request, unless they would push out too many others."""
         most = min(self._entries.maxsize, max(self._entries.maxsize // _SHARE, _ALWAYS_KEPT_BYTES))
-        # An expression may be longer than the tile it makes.
-        size = len(body) + len(request.expression or "") + _ENTRY_BYTES
+        # An expression or a palette may be longer than the tile it makes.
+        size = len(body) + key_bytes(request)
         if size <= most:
             self._entries[request] = body, self.clock() + self.ttl_s, size
 
@@ -187,8 +198,8 @@ class Refusals:
 
     def __init__(self, source: PixelSource, clock: Callable[[], float] = time.monotonic) -> None:
         self.source = source
-        self._refused: TTLCache[PixelRequest, InvalidRequest | NotFound] = TTLCache(
-            _MAX_REFUSED, _REFUSED_S, timer=clock
+        self._refused: TTLCache[PixelRequest, tuple[InvalidRequest | NotFound, int]] = TTLCache(
+            _MAX_REFUSED_BYTES, _REFUSED_S, timer=clock, getsizeof=lambda entry: entry[1]
         )
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
@@ -196,9 +207,19 @@ class Refusals:
         known = self._refused.get(request)
         if known is not None:
             # Without its trace, which would grow with each time it is raised.
-            raise known.with_traceback(None)
+            raise known[0].with_traceback(None)
         try:
             return await self.source.get_pixels(request)
         except (InvalidRequest, NotFound) as exc:
-            self._refused[request] = exc
+            size = key_bytes(request) + len(str(exc))
+            if size <= _MAX_REFUSED_BYTES // _SHARE:
+                self._refused[request] = _bare(exc), size
             raise
+
+
+def _bare(exc: InvalidRequest | NotFound) -> InvalidRequest | NotFound:
+    """Return the same error without its trace and causes, which hold on to all they worked on."""
+    bare = type(exc).__new__(type(exc), *exc.args)
+    bare.args = exc.args
+    bare.__dict__.update(exc.__dict__)
+    return bare

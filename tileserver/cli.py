@@ -26,6 +26,7 @@ from tileserver.errors import ConfigError, InvalidRequest, TileserverError
 from tileserver.ingest.order import ingest as ingest_sources
 from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.layers import LayerDefinition
+from tileserver.logs import LineFormatter, one_line
 from tileserver.queries import point_request
 from tileserver.serving import listen, page_url, serve_app
 from tileserver.session import find_config, get_pixels
@@ -40,7 +41,7 @@ def one_clear_line() -> Iterator[None]:
     try:
         yield
     except TileserverError as exc:
-        click.echo(f"tileserver: {exc}", err=True)
+        click.echo(f"tileserver: {one_line(str(exc))}", err=True)
         sys.exit(2)
 
 
@@ -71,7 +72,9 @@ def main() -> None:
     Without a command it serves: `tileserver` alone shows the bundled demo, `tileserver
     scene.tif` or `tileserver folder/` your own rasters.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    to_stderr = logging.StreamHandler()
+    to_stderr.setFormatter(LineFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[to_stderr])
 
 
 @main.command()
@@ -207,7 +210,7 @@ def check(config_path: Path | None) -> None:
         click.echo(f"Earth Engine: {stack.credentials}")
     faults = anyio.run(_check_layers, stack, [each.name for each in definitions])
     for name, fault in faults.items():
-        click.echo(f"{name}: {fault or 'ok'}")
+        click.echo(one_line(f"{name}: {fault or 'ok'}"))
     if any(faults.values()):
         sys.exit(1)
 

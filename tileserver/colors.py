@@ -16,7 +16,7 @@ MAX_COLORS = 256
 """Stops in a palette; more cannot be told apart in eight bits."""
 
 _HEX = re.compile(r"#?([0-9a-f]{3}|[0-9a-f]{6})", re.ASCII)
-_SHOWN_CHARACTERS = 40
+_MAX_CHARACTERS = 40
 
 
 def parse_color(text: str) -> tuple[int, int, int]:
@@ -29,7 +29,8 @@ def parse_color(text: str) -> tuple[int, int, int]:
     >>> parse_color("#f80"), parse_color("teal")
     ((255, 136, 0), (0, 128, 128))
     """
-    lower = text.strip().lower()
+    # More than that is blanks, which caches would keep with the palette.
+    lower = text.strip().lower() if len(text) <= _MAX_CHARACTERS else ""
     if match := _HEX.fullmatch(lower):
         digits = match[1] if len(match[1]) == 6 else "".join(digit * 2 for digit in match[1])
         return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)
@@ -38,7 +39,7 @@ def parse_color(text: str) -> tuple[int, int, int]:
         red, green, blue = ImageColor.getrgb(lower)[:3]
         return red, green, blue
     raise InvalidRequest(
-        f"Palette color {text[:_SHOWN_CHARACTERS]!r} is neither 3 or 6 hex digits, "
+        f"Palette color {text[:_MAX_CHARACTERS]!r} is neither 3 or 6 hex digits, "
         "such as ff8800, nor a CSS color name, such as teal."
     )
 
@@ -49,13 +50,13 @@ def parse_palette(names: Sequence[str]) -> NDArray[np.uint8]:
     Raises:
         InvalidRequest: there is no colour, there are more than `MAX_COLORS`, or one is unknown.
     """
+    if not 1 <= len(names) <= MAX_COLORS:
+        raise InvalidRequest(f"A palette has 1 to {MAX_COLORS} colors, got {len(names)}.")
     return _palette(tuple(names))
 
 
 @lru_cache(maxsize=256)
 def _palette(names: tuple[str, ...]) -> NDArray[np.uint8]:
-    if not 1 <= len(names) <= MAX_COLORS:
-        raise InvalidRequest(f"A palette has 1 to {MAX_COLORS} colors, got {len(names)}.")
     palette = np.array([parse_color(name) for name in names], dtype=np.uint8)
     palette.flags.writeable = False
     return palette

@@ -14,6 +14,7 @@
     ├── Overloaded                ask again later
     │   ├── RateLimited           Earth Engine says: too many requests
     │   ├── QuotaExhausted        Earth Engine says: not before tomorrow
+    │   ├── StoreFull             no room for one more map, thumbnail or table
     │   └── UpstreamDown          the breaker is open
     ├── UpstreamError             Earth Engine failed, or its answer is not what was asked for
     │   ├── TransientError        asking again may help
@@ -138,6 +139,10 @@ class RateLimited(Overloaded):
 
 class QuotaExhausted(Overloaded):
     """Earth Engine answered that a daily or monthly quota is used up."""
+
+
+class StoreFull(Overloaded):
+    """There is no room to keep one more map, thumbnail or table; those there are stay."""
 
 
 class UpstreamDown(Overloaded):

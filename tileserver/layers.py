@@ -145,7 +145,8 @@ class Layer:
         )
 
 
-@lru_cache(maxsize=4096)
+# Strangers choose the style, up to a URL long.
+@lru_cache(maxsize=512)
 def _version(asset_name: str, asset_version: str, style: Style) -> str:
     text = f"{asset_name} {asset_version} {style}"
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -261,7 +261,8 @@ def _interpolated_positions(grid: PixelGrid, source: PixelGrid) -> Positions | N
     return Positions(*found)
 
 
-@lru_cache(maxsize=256)
+# Of 32768 pixels, as strangers may ask for, they take 4 MB.
+@lru_cache(maxsize=16)
 def _chebyshev(size: int) -> tuple[Coordinates, NDArray[np.float64]]:
     """Return the control points along a side, and each pixel centre's weights for them.
 

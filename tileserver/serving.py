@@ -19,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 
 from tileserver import metrics
 from tileserver.errors import ConfigError
+from tileserver.logs import log_config
 
 _GRACE_S = 8
 """Seconds that requests under way get to end; Cloud Run kills after ten."""
@@ -99,6 +100,7 @@ def _config(app: Callable[..., object], workers: int) -> uvicorn.Config:
         workers=workers,
         lifespan="on",
         access_log=False,
+        log_config=log_config(),
         log_level=logging.WARNING,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
@@ -120,6 +122,8 @@ def served(app: Any, grace_s: int = 1) -> Iterator[str]:
             app,
             lifespan="on",
             access_log=False,
+            # The rest of the process has a log of its own.
+            log_config=log_config("uvicorn"),
             log_level=logging.WARNING,
             server_header=False,
             # Else a client that holds its connection open holds up the end.

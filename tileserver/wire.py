@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from tileserver.colors import MAX_COLORS
 from tileserver.errors import InvalidRequest, shown
 from tileserver.geojson import read_geometry, write_geometry
 from tileserver.pixels import (
@@ -261,7 +262,7 @@ def _visualization(value: object) -> VisualizationOptions | None:
     members = check_members(value, place, ("ranges", "paletteColors", "gamma", "opacity"))
     options = VisualizationOptions(
         ranges=tuple(_range(r) for r in _list(members.get("ranges"), f"{place}.ranges")),
-        palette_colors=_strings(members.get("paletteColors"), f"{place}.palette_colors"),
+        palette_colors=_palette(members.get("paletteColors"), f"{place}.palette_colors"),
         gamma=_optional(members, "gamma", _gamma),
         opacity=_optional(members, "opacity", lambda v: _number(v, f"{place}.opacity")),
     )
@@ -300,6 +301,17 @@ def _list(value: object, place: str) -> Sequence[object]:
     if not isinstance(value, list | tuple):
         raise InvalidRequest(f"Invalid value at '{place}': expected a list, got {shown(value)}.")
     return value
+
+
+def _palette(value: object, place: str) -> tuple[str, ...]:
+    colors = _strings(value, place)
+    # Before they are part of a key that caches keep.
+    if len(colors) > MAX_COLORS:
+        raise InvalidRequest(
+            f"Invalid value at '{place}': a palette has 1 to {MAX_COLORS} colors, "
+            f"got {len(colors)}."
+        )
+    return colors
 
 
 def _strings(value: object, place: str) -> tuple[str, ...]:

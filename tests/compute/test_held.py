@@ -23,11 +23,20 @@ def test_those_not_used_for_longest_go_first() -> None:
 
 
 def test_what_is_held_twice_counts_once() -> None:
-    held = HeldImages(max_bytes=20)
+    held = HeldImages(max_bytes=30)
     for _ in range(5):
         held.hold("a", "", Image(()), 10)
     held.hold("b", "", Image(()), 10)
     assert held.get("a", "")
+
+
+def test_a_large_one_does_not_push_out_all_others() -> None:
+    held = HeldImages(max_bytes=30)
+    held.hold("a", "", Image(()), 10)
+    held.hold("large", "", Image(()), 25)
+    held.hold("larger", "", Image(()), 10_000)
+    assert held.get("a", "")
+    assert held.get("larger", "") is None
     assert held.get("b", "")
 
 

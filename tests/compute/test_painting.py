@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 from numpy.typing import NDArray
 
 from tests.compute.conftest import GRID, HOLES, SIDE, Evaluator, hole_values
+from tests.rest import memory
+from tileserver.compute.algorithms import painting
+from tileserver.compute.drawing import check_size
+from tileserver.compute.geometries import Geometry
 from tileserver.errors import InvalidRequest
 
 T = GRID.transform
@@ -183,3 +190,71 @@ def test_a_property_that_is_no_number_cannot_be_painted(
     with pytest.raises(InvalidRequest) as refusal:
         evaluator.value(ee.Image(0).paint(features, color))
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("size", [501, 1_000_000])
+@pytest.mark.parametrize("of", ["width", "pointSize", "own", "draw", "paint", "painted property"])
+def test_a_width_or_size_of_many_pixels_is_refused_before_anything_is_drawn(
+    ee: ModuleType, evaluator: Evaluator, size: float, of: str
+) -> None:
+    features = ee.FeatureCollection([point(ee, 20, 20, size=size, look={"pointSize": size})])
+    picture = {
+        "width": lambda: features.style(width=size),
+        "pointSize": lambda: features.style(pointSize=size),
+        "own": lambda: features.style(styleProperty="look"),
+        "draw": lambda: features.draw("red", size),
+        "paint": lambda: ee.Image(0).paint(features, 1, size),
+        "painted property": lambda: ee.Image(0).paint(features, 1, "size"),
+    }[of]()
+    began = time.monotonic()
+    said = r"(width|pointSize) must be a number of pixels from 0 to 500, got (501|1e\+06)"
+    with pytest.raises(InvalidRequest, match=said):
+        evaluator.pixels(picture)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("size", [-1, 501, 1e300, float("inf"), float("nan")])
+def test_what_is_no_size_is_refused(size: float) -> None:
+    with pytest.raises(InvalidRequest, match="width must be a number of pixels from 0 to 500"):
+        check_size(size, "width")
+
+
+def test_a_width_as_large_as_may_be_is_drawn(ee: ModuleType, evaluator: Evaluator) -> None:
+    features = ee.FeatureCollection([point(ee, 20, 20)])
+    assert rgba(evaluator, features.style(pointSize=500, width=500))[3].all()
+
+
+def test_drawing_that_takes_long_is_given_up(
+    ee: ModuleType, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The limit itself, so that the test need not take so long.
+    monkeypatch.setattr(painting, "_DRAWING_S", 0.0)
+    features = ee.FeatureCollection([point(ee, n, n).set("n", n) for n in range(1, 50)])
+    for picture in (features.style(pointSize=9), ee.Image(0).paint(features, 1, 2)):
+        with pytest.raises(InvalidRequest, match="Computation timed out"):
+            evaluator.pixels(picture)
+
+
+@pytest.mark.skipif(not memory.is_told(), reason="needs Linux to tell memory")
+def test_the_drawings_of_images_that_are_held_are_few(ee: ModuleType, evaluator: Evaluator) -> None:
+    grid = replace(GRID, width=512, height=512)
+
+    def draw(number: int) -> None:
+        features = ee.FeatureCollection([point(ee, number % 60 + 1, 20)])
+        evaluator.computing.bands(evaluator.request(features.style(width=number / 100), grid))
+
+    draw(1)
+    memory.forget()
+    before_mb = memory.now_mb()
+    for number in range(2, 62):
+        draw(number)
+    memory.forget()
+    # 4 MB each; all of them would be 240.
+    assert memory.now_mb() - before_mb < 80
+
+
+def test_geometries_are_kept_in_few_crss(ee: ModuleType, evaluator: Evaluator) -> None:
+    shapes = painting._Shapes((Geometry(shapely.Point(-111, 40)),))
+    for zone in range(32601, 32661):
+        assert shapes.parts_in(f"EPSG:{zone}")
+    assert len(shapes._carried) <= 2

@@ -18,12 +18,26 @@ from rasterio import Affine
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
+from tileserver.errors import InvalidRequest
 from tileserver.pixels import PixelGrid
 
 MAX_SIZE_PX = 500
 """Of lines' widths and points' sizes."""
 _QUARTER_SEGMENTS = 6
 """Of a circle; hardly an eighth of a pixel off at a radius of ten."""
+
+
+def check_size(size_px: float, name: str) -> float:
+    """Return a width or a size.
+
+    Raises:
+        InvalidRequest: it is negative, no number, or more than `MAX_SIZE_PX`.
+    """
+    if not 0 <= size_px <= MAX_SIZE_PX:
+        raise InvalidRequest(
+            f"{name} must be a number of pixels from 0 to {MAX_SIZE_PX}, got {size_px:g}."
+        )
+    return size_px
 
 
 def drawn(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> NDArray[np.int32]:
@@ -58,14 +72,14 @@ def outline(part: BaseGeometry, width_px: float, grid: PixelGrid) -> BaseGeometr
     lines = part.boundary if part.geom_type == "Polygon" else part
     cut = shapely.intersection(lines, _reach(grid, width_px + 1))
     # A little more than half: centres of pixels at the very edge are in.
-    half = min(width_px, MAX_SIZE_PX) * _side(grid) / 2 * (1 + 1e-9)
+    half = width_px * _side(grid) / 2 * (1 + 1e-9)
     cap: Literal["round", "flat"] = "round" if part.geom_type == "Point" else "flat"
     return shapely.buffer(cut, half, quad_segs=_QUARTER_SEGMENTS, cap_style=cap)
 
 
 def marker(point: BaseGeometry, shape: str, size_px: float, grid: PixelGrid) -> BaseGeometry:
     """Return a point's mark, one of `MARKERS` or a circle, of a radius in pixels."""
-    radius = min(size_px, MAX_SIZE_PX) * _side(grid)
+    radius = size_px * _side(grid)
     if shape == "circle":
         return shapely.buffer(point, radius, quad_segs=_QUARTER_SEGMENTS)
     return shapely.Polygon(shapely.get_coordinates(point) + radius * MARKERS[shape])

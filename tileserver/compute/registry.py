@@ -15,6 +15,7 @@ import inspect
 import json
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SIGNATURE = re.compile(r"(?P<name>[\w.]+)\((?P<arguments>.*)\) -> (?P<returns>[\w<>]+)", re.DOTALL)
 _ARGUMENT = re.compile(r"(?P<name>\w+): (?P<type>\w+)(?: = (?P<default>.+))?")
 _BETWEEN = re.compile(r",\s*(?=\w+: )")
+
+_MAKES_PARTS = frozenset(
+    {"Collection.reduceColumns", "Image.reduceRegion", "ImageCollection.getRegion", "List.reduce"}
+)
+"""Algorithms whose lists within lists are all new; of others they were counted before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ class Algorithm:
             values = [self._value(context, each, given.get(each.name)) for each in self.arguments]
             found = self.function(*([context] if self.takes_context else []), *values)
         context.count_made(_size_bytes(found, values))
+        if self.name in _MAKES_PARTS:
+            context.count_made(_parts_bytes(found))
         return found
 
     def _value(self, context: Context, argument: Argument, given: Any) -> Any:
@@ -111,7 +119,8 @@ def _size_bytes(value: Any, given: Sequence[Any]) -> int:
     """Return about what a value itself takes; what it holds was counted when it was made."""
     match value:
         case str():
-            return len(value)
+            # A character takes one to four bytes.
+            return sys.getsizeof(value)
         case list() | tuple():
             # Most of what is in a list made of another is in both.
             longest = max((len(each) for each in given if isinstance(each, list)), default=0)
@@ -123,6 +132,15 @@ def _size_bytes(value: Any, given: Sequence[Any]) -> int:
         case Feature() | Image() | Collection():
             return 32 * len(value.properties)
     return 0
+
+
+def _parts_bytes(value: Any) -> int:
+    """Return about what lists and dictionaries within a value take."""
+    parts = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping | list | tuple):
+        return 0
+    inner = [each for each in parts if isinstance(each, Mapping | list | tuple)]
+    return sum(40 * len(each) + _parts_bytes(each) for each in inner)
 
 
 @contextmanager

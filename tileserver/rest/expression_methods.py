@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
+from tileserver.clients import client_of
 from tileserver.disconnects import while_connected
 from tileserver.encoders import media_type, named_zip
 from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileOutOfRange, shown
@@ -234,9 +235,15 @@ async def _versioned(call: Call, asked: PixelRequest) -> PixelRequest:
 
 
 async def stored(call: Call, kind: str, body: Mapping[str, Any]) -> Response:
-    """Keep the body of a request that a URL is to stand for, and answer with the URL's name."""
+    """Keep the body of a request that a URL is to stand for, and answer with the URL's name.
+
+    Raises:
+        StoreFull: there is no room for it.
+    """
     kept = {name: value for name, value in body.items() if name not in ("name", "workloadTag")}
-    graph_id = await call.api.in_thread(call.api.graphs.put, {"kind": kind, "body": kept})
+    client = client_of(call.request.scope)
+    graph = {"kind": kind, "body": kept}
+    graph_id = await call.api.in_thread(call.api.graphs.put, graph, client)
     return json_answer({"name": f"{call.path['parent']}/{kind}/{graph_id}"})
 
 

@@ -1,33 +1,40 @@
-"""Expressions that a URL stands for: kept on disk, under the hash of what they are.
+"""Expressions that a URL stands for: kept under the hash of what they are.
 
 The URL of a map or a thumbnail is handed on and asked for by browsers, from any worker, after any
-restart. What was not used for longest goes first. A disk that cannot be written only means that
-URLs last as long as the process.
+restart; `graphstore` tells what is deleted when there are too many. A disk that cannot be written
+only means that URLs last as long as the process.
 """
 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import logging
 import os
 import re
-import tempfile
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from tileserver.errors import RequestTooLarge
+from tileserver.rest.graphstore import GraphStore, Room
 
 MAX_GRAPHS = 10_000
 MAX_BYTES = 256_000_000
 """On disk."""
-_MEMORY_BYTES = 32_000_000
+MAX_GRAPH_BYTES = 10_485_760
+"""Of one, as of a request."""
+_MEMORY_BYTES = 64_000_000
+"""Of those that could not be written."""
+_HELD_BYTES = 32_000_000
 _TOUCH_S = 600.0
 """Age after which what is in memory is looked up again, so that the disk knows of its use."""
-_LEFT_OVER_S = 3600.0
+_FILE = "graphs.sqlite3"
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 log = logging.getLogger(__name__)
@@ -48,26 +55,40 @@ class Graphs:
     """Stored requests. `put` and `find` use the disk: call them from a thread."""
 
     def __init__(
-        self, folder: Path, max_graphs: int = MAX_GRAPHS, max_bytes: int = MAX_BYTES
+        self,
+        folder: Path,
+        max_graphs: int = MAX_GRAPHS,
+        max_bytes: int = MAX_BYTES,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.folder = folder
-        self.max_graphs = max_graphs
-        self.max_bytes = max_bytes
+        self._disk = GraphStore(folder / _FILE, Room(max_graphs, max_bytes), clock)
+        in_memory = Room(max_graphs, min(max_bytes, _MEMORY_BYTES))
+        self._memory = GraphStore(None, in_memory, clock)
         self._held: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._held_bytes = 0
         self._is_told = False
         self._lock = threading.Lock()
 
-    def put(self, graph: Mapping[str, Any]) -> str:
-        """Keep a request, and return its id: always the same for the same one."""
+    def put(self, graph: Mapping[str, Any], client: str = "") -> str:
+        """Keep a request of a client, and return its id: always the same for the same one.
+
+        Raises:
+            RequestTooLarge: it has more than `MAX_GRAPH_BYTES`.
+            StoreFull: there is no room, of this client's or at all; nothing in use was deleted.
+        """
         text = json.dumps(graph, separators=(",", ":"), sort_keys=True)
+        if len(text) > MAX_GRAPH_BYTES:
+            raise RequestTooLarge(
+                f"Request payload size exceeds the limit: {MAX_GRAPH_BYTES} bytes of ASCII, "
+                f"got {len(text)}."
+            )
         graph_id = _id(text)
-        self._hold(graph_id, text)
         try:
-            self._write(graph_id, text)
-            self._sweep()
-        except OSError as exc:
+            self._disk.put(graph_id, text, _account(client))
+        except (OSError, sqlite3.Error) as exc:
             self._tell(exc)
+            self._memory.put(graph_id, text, _account(client))
         return graph_id
 
     def known(self, graph_id: str, max_characters: int) -> dict[str, Any] | None:
@@ -83,14 +104,12 @@ class Graphs:
         return graph
 
     def find(self, graph_id: str) -> dict[str, Any] | None:
-        """Return a request, or None if there is none of that id."""
+        """Return a request, or None if there is none of that id; from now on it is in use."""
         if not _ID.fullmatch(graph_id):
             return None
-        text = self._read(graph_id)
-        if text is None:
-            with self._lock:
-                text = self._held.get(graph_id, (None,))[0]
-        if text is None:
+        text = self._on_disk(graph_id) or self._memory.find(graph_id) or self._in_file(graph_id)
+        # Half a text, or another's, is none.
+        if text is None or _id(text) != graph_id:
             return None
         self._hold(graph_id, text)
         graph: dict[str, Any] = json.loads(text)
@@ -101,62 +120,31 @@ class Graphs:
             before = self._held.pop(graph_id, ("", 0.0))[0]
             self._held[graph_id] = text, time.monotonic()
             self._held_bytes += len(text) - len(before)
-            while len(self._held) > 1 and (
-                self._held_bytes > _MEMORY_BYTES or len(self._held) > self.max_graphs
-            ):
+            while self._held_bytes > _HELD_BYTES:
                 _, (oldest, _) = self._held.popitem(last=False)
                 self._held_bytes -= len(oldest)
 
-    def _write(self, graph_id: str, text: str) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(".new", dir=self.folder)
+    def _on_disk(self, graph_id: str) -> str | None:
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(name, self._path(graph_id))
-        except BaseException:
-            os.unlink(name)
-            raise
+            return self._disk.find(graph_id)
+        except (OSError, sqlite3.Error) as exc:
+            self._tell(exc)
+            return None
 
-    def _read(self, graph_id: str) -> str | None:
-        path = self._path(graph_id)
+    def _in_file(self, graph_id: str) -> str | None:
+        """Return what an earlier version has written, a file for each; nothing deletes them."""
         try:
-            text = path.read_text("utf-8")
-            os.utime(path)
+            return (self.folder / f"{graph_id}.json").read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             return None
-        # Half a file, or another's, is none.
-        return text if _id(text) == graph_id else None
 
-    def _sweep(self) -> None:
-        """Delete what was not used for longest, until there is room for a tenth more."""
-        found = _files(self.folder)
-        now_s = time.time()
-        for state, path in found:
-            if path.endswith(".new") and now_s - state.st_mtime > _LEFT_OVER_S:
-                _unlink(path)
-        files = sorted(
-            ((state.st_mtime_ns, state.st_size, path) for state, path in found if _is_graph(path)),
-            reverse=True,
-        )
-        if len(files) <= self.max_graphs and sum(size for _, size, _ in files) <= self.max_bytes:
-            return
-        kept_bytes = 0
-        for count, (_, size, path) in enumerate(files, 1):
-            kept_bytes += size
-            if count > self.max_graphs * 0.9 or kept_bytes > self.max_bytes * 0.9:
-                _unlink(path)
-
-    def _path(self, graph_id: str) -> Path:
-        return self.folder / f"{graph_id}.json"
-
-    def _tell(self, exc: OSError) -> None:
+    def _tell(self, exc: Exception) -> None:
         if not self._is_told:
             self._is_told = True
             log.warning(
-                "[api] graphs: cannot be written (%s); URLs of maps and thumbnails last until the "
-                "server ends",
-                exc.strerror,
+                "[api] graphs: cannot be used (%s); URLs of maps and thumbnails made now last "
+                "until the server ends",
+                exc.strerror if isinstance(exc, OSError) else exc,
             )
 
 
@@ -164,21 +152,14 @@ def _id(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _is_graph(path: str) -> bool:
-    return _ID.fullmatch(os.path.basename(path).removesuffix(".json")) is not None
-
-
-def _files(folder: Path) -> list[tuple[os.stat_result, str]]:
-    found = []
-    with os.scandir(folder) as entries:
-        for each in entries:
-            # Another worker may have deleted it since.
-            with suppress(FileNotFoundError):
-                if each.is_file(follow_symlinks=False):
-                    found.append((each.stat(follow_symlinks=False), each.path))
-    return found
-
-
-def _unlink(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+def _account(client: str) -> str:
+    """Return what stands for a client on disk; of IPv6, a whole /64, which is one client's."""
+    try:
+        address = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        pass
+    else:
+        if isinstance(address, ipaddress.IPv6Address):
+            mapped = address.ipv4_mapped
+            client = str(mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return hashlib.sha256(client.encode("utf-8", "replace")).hexdigest()[:16] if client else ""

@@ -28,6 +28,8 @@ from tileserver.compute.registry import algorithm
 from tileserver.errors import InvalidRequest, shown
 from tileserver.projections import crs_of
 
+_POSITION_BYTES = 130
+"""Of a list of two numbers."""
 _LINES = "crs: Projection = null, geodesic: Boolean = null, maxError: ErrorMargin = null"
 _AREAS = f"{_LINES}, evenOdd: Boolean = true"
 _KINDS = {
@@ -159,8 +161,9 @@ def type_of_geometry(geometry: Geometry) -> str:
 
 
 @algorithm("Geometry.coordinates(geometry: Geometry) -> List")
-def coordinates(geometry: Geometry) -> list[Any]:
+def coordinates(context: Context, geometry: Geometry) -> list[Any]:
     """Return the coordinates of a geometry, as GeoJSON nests them."""
+    context.count_made(_POSITION_BYTES * int(shapely.get_num_coordinates(geometry.shape)))
     found: list[Any] = geometry.to_json().get("coordinates", [])
     return found
 

@@ -16,6 +16,8 @@ from tileserver.compute.geometries import Geometry
 from tileserver.compute.registry import algorithm
 from tileserver.errors import InvalidRequest, shown
 
+_PAIR_BYTES = 80
+
 
 def sized(elements: list[Any]) -> list[Any]:
     """Return a list; raise InvalidRequest if it is too long."""
@@ -189,18 +191,20 @@ def sequence(start: float, end: float | None, step: float, count: int | None) ->
 
 
 @algorithm("List.zip(list: List, other: List) -> List")
-def zip_lists(elements: list[Any], other: list[Any]) -> list[list[Any]]:
+def zip_lists(context: Context, elements: list[Any], other: list[Any]) -> list[list[Any]]:
     """Return pairs of the elements of two lists, as many as the shorter one has."""
+    context.count_made(_PAIR_BYTES * min(len(elements), len(other)))
     return [list(pair) for pair in zip(elements, other, strict=False)]
 
 
 @algorithm("List.unzip(list: List) -> List")
-def unzip(elements: list[Any]) -> list[list[Any]]:
+def unzip(context: Context, elements: list[Any]) -> list[list[Any]]:
     """Return lists of the first, the second … elements of lists."""
     if wrong := [each for each in elements if not isinstance(each, list)]:
         raise InvalidRequest(f"Expected a list of lists, got {shown(wrong[0])} in it.")
     count = len(elements) * min(map(len, elements), default=0)
     check_length(count, 10 * MAX_LIST, "elements in lists")
+    context.count_made(8 * count)
     return [list(each) for each in zip(*elements, strict=False)]
 
 

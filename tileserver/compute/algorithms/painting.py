@@ -7,6 +7,7 @@ they overlap, translucent colours do not add up. Lines are solid.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -20,18 +21,33 @@ from shapely.geometry.base import BaseGeometry
 from tileserver.colors import parse_color
 from tileserver.compute.algorithms.casts import cast_values
 from tileserver.compute.context import check_elements
-from tileserver.compute.drawing import MARKERS, drawn, marker, near, outline, parts_of
+from tileserver.compute.drawing import (
+    MARKERS,
+    check_size,
+    drawn,
+    marker,
+    near,
+    outline,
+    parts_of,
+)
 from tileserver.compute.elements import Collection, Element, geometry_of
 from tileserver.compute.geometries import Geometry
 from tileserver.compute.images import DEFAULT_PROJECTION, Band, Image, map_bands
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
 from tileserver.compute.pixeltypes import BYTE
+from tileserver.compute.plan import too_long
 from tileserver.compute.registry import algorithm
 from tileserver.errors import InvalidRequest, shown
 from tileserver.pixels import PixelGrid
 from tileserver.render import VISUALIZED_IDS
 
 _FILL_OPACITY = 0.66
+_DRAWING_S = 10.0
+"""For a piece of an image."""
+_MOST_HELD = 8
+"""Drawings of pieces, 4 MB each, for all images together: images are held long, and many."""
+_MOST_CARRIED = 2
+"""CRSs at once, of which strangers choose."""
 _SHORT = {
     "o": "circle", "s": "square", "d": "diamond", "x": "cross", "+": "plus", "p": "pentagram",
     "h": "hexagram", "^": "triangle_up", "v": "triangle_down", "<": "triangle_left",
@@ -41,16 +57,21 @@ _SHORT = {
 
 @dataclass(frozen=True)
 class _Shapes:
-    """Geometries, carried into each CRS once."""
+    """Geometries, carried into a CRS once for its pieces."""
 
     geometries: tuple[Geometry, ...]
     _carried: dict[str, list[list[BaseGeometry]]] = field(default_factory=dict)
 
     def parts_in(self, crs_code: str) -> list[list[BaseGeometry]]:
         """Return the simple parts of each geometry in a CRS."""
-        if crs_code not in self._carried:
-            self._carried[crs_code] = [parts_of(g.in_crs(crs_code)) for g in self.geometries]
-        return self._carried[crs_code]
+        # Under another thread it may go, but not in here.
+        carried = self._carried.get(crs_code)
+        if carried is None:
+            carried = [parts_of(g.in_crs(crs_code)) for g in self.geometries]
+            if len(self._carried) >= _MOST_CARRIED:
+                self._carried.clear()
+            self._carried[crs_code] = carried
+        return carried
 
 
 def _placed(collection: Collection) -> list[tuple[Element, Geometry]]:
@@ -68,16 +89,12 @@ def paint(image: Image, collection: Collection, color: Any, width: Any) -> Image
     """Return an image with a number where features are, or within a width of their edges."""
     placed = _placed(collection)
     values = np.array([_number(each, color, "color") for each, _ in placed], np.float64)
-    widths = None if width is None else [_number(each, width, "width") for each, _ in placed]
-    shapes = _Shapes(tuple(geometry for _, geometry in placed))
-
-    @lru_cache(maxsize=2)
-    def places(grid: PixelGrid) -> NDArray[np.int32]:
-        return _places(shapes, widths, grid)
+    widths = None if width is None else _widths([each for each, _ in placed], width)
+    drawing = _Painted(_Shapes(tuple(geometry for _, geometry in placed)), widths)
 
     def change(band: Band) -> Band:
         def compute(grid: PixelGrid, pixels: Pixels) -> Pixels:
-            found = places(grid)
+            found = _held(drawing, grid)
             if not (found >= 0).any():
                 return pixels
             colors = cast_values(values[found], band.type.dtype)
@@ -97,15 +114,30 @@ def _number(element: Element, wanted: Any, name: str) -> float:
     return float(value)
 
 
-def _places(shapes: _Shapes, widths: list[float] | None, grid: PixelGrid) -> NDArray[np.int32]:
-    """Return which geometry each pixel shows, -1 for none."""
-    owners, parts = [], []
-    for place, found in enumerate(shapes.parts_in(grid.crs_code)):
-        width = None if widths is None else max(widths[place], 0)
-        for part in near(found, grid, 1 + (width or 0)):
-            owners.append(place)
-            parts.append(part if width is None else outline(part, width, grid))
-    return np.array([*owners, -1], np.int32)[drawn(parts, grid)]
+def _widths(elements: Sequence[Element], wanted: Any) -> list[float]:
+    # A width below zero has always been none.
+    numbers = (max(_number(each, wanted, "width"), 0.0) for each in elements)
+    return [check_size(each, "width") for each in numbers]
+
+
+@dataclass(frozen=True, eq=False)
+class _Painted:
+    """Geometries to be painted, each with a width in pixels if only edges are."""
+
+    shapes: _Shapes
+    widths: list[float] | None
+
+    def on(self, grid: PixelGrid) -> NDArray[np.int32]:
+        """Return which geometry each pixel shows, -1 for none."""
+        patience = _Patience()
+        owners, parts = [], []
+        for place, found in enumerate(self.shapes.parts_in(grid.crs_code)):
+            width = None if self.widths is None else self.widths[place]
+            for part in near(found, grid, 1 + (width or 0)):
+                patience.check()
+                owners.append(place)
+                parts.append(part if width is None else outline(part, width, grid))
+        return np.array([*owners, -1], np.int32)[drawn(parts, grid)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +220,9 @@ def _style(given: Mapping[str, Any]) -> _Style:
 
 def _size(given: Mapping[str, Any], name: str) -> float:
     value = given.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise InvalidRequest(f"{name} must be a number of pixels from 0, got {shown(value)}.")
-    return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequest(f"{name} must be a number of pixels, got {shown(value)}.")
+    return check_size(float(value), name)
 
 
 def _color(text: Any) -> tuple[float, ...]:
@@ -208,13 +240,11 @@ def _picture(styled: Sequence[tuple[Geometry, _Style]]) -> Image:
         for each, run in groupby(styled, key=lambda pair: pair[1])
     ]
 
-    @lru_cache(maxsize=2)
-    def picture(grid: PixelGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return _drawn_on(grid, runs)
+    drawing = _Styled(runs)
 
     def band(channel: int) -> Band:
         def compute(grid: PixelGrid) -> Pixels:
-            color, alpha = picture(grid)
+            color, alpha = _held(drawing, grid)
             return Pixels((color[channel] + 0.5).astype(np.uint8), alpha)
 
         name = VISUALIZED_IDS[channel]
@@ -223,28 +253,52 @@ def _picture(styled: Sequence[tuple[Geometry, _Style]]) -> Image:
     return Image(tuple(map(band, range(3))))
 
 
-def _drawn_on(
-    grid: PixelGrid, runs: Sequence[tuple[_Style, _Shapes]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return colours, shape (3, height, width), 0..255, and opacity, 0..1."""
-    color = np.zeros((3, grid.height, grid.width), np.float32)
-    alpha = np.zeros((grid.height, grid.width), np.float32)
-    for style_, shapes in runs:
-        areas, edges = _layers(style_, shapes, grid)
-        for parts, paint_ in ((areas, style_.fill), (edges, style_.color)):
-            if parts and paint_[3] > 0:
-                over = np.where(drawn(parts, grid) >= 0, np.float32(paint_[3]), np.float32(0))
-                color, alpha = _over(color, alpha, paint_, over)
-    return color, alpha
+@dataclass(frozen=True, eq=False)
+class _Styled:
+    """Geometries to be drawn, together as far as they have the same style."""
+
+    runs: Sequence[tuple[_Style, _Shapes]]
+
+    def on(self, grid: PixelGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return colours, shape (3, height, width), 0..255, and opacity, 0..1."""
+        patience = _Patience()
+        color = np.zeros((3, grid.height, grid.width), np.float32)
+        alpha = np.zeros((grid.height, grid.width), np.float32)
+        for style_, shapes in self.runs:
+            areas, edges = _layers(style_, shapes, grid, patience)
+            for parts, paint_ in ((areas, style_.fill), (edges, style_.color)):
+                if parts and paint_[3] > 0:
+                    over = np.where(drawn(parts, grid) >= 0, np.float32(paint_[3]), np.float32(0))
+                    color, alpha = _over(color, alpha, paint_, over)
+        return color, alpha
+
+
+@lru_cache(maxsize=_MOST_HELD)
+def _held(drawing: _Painted | _Styled, grid: PixelGrid) -> Any:
+    """Return what is drawn on a grid, which each band of an image asks for in turn."""
+    return drawing.on(grid)
+
+
+class _Patience:
+    """Time that the drawing of a piece may take."""
+
+    def __init__(self) -> None:
+        self.ends_s = time.monotonic() + _DRAWING_S
+
+    def check(self) -> None:
+        """Raise InvalidRequest when it is over."""
+        if time.monotonic() > self.ends_s:
+            raise too_long()
 
 
 def _layers(
-    style_: _Style, shapes: _Shapes, grid: PixelGrid
+    style_: _Style, shapes: _Shapes, grid: PixelGrid, patience: _Patience
 ) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
     """Return what is filled, and what is drawn as lines and edges."""
     areas, edges = [], []
     parts = [part for found in shapes.parts_in(grid.crs_code) for part in found]
     for part in near(parts, grid, style_.size_px + style_.width_px + 1):
+        patience.check()
         is_point = part.geom_type == "Point"
         shape = marker(part, style_.mark, style_.size_px, grid) if is_point else part
         if shape.geom_type == "Polygon":

@@ -8,7 +8,7 @@ from typing import Any
 
 from tileserver.compute.coercion import type_of
 from tileserver.compute.context import MAX_LIST, MAX_TEXT, Context, check_length
-from tileserver.compute.encoding import to_json
+from tileserver.compute.encoding import Count, json_text, parsed_bytes, to_json
 from tileserver.compute.equality import is_same
 from tileserver.compute.numberformats import formatted, number_text
 from tileserver.compute.patterns import Pattern
@@ -29,7 +29,7 @@ def text_of(value: Any) -> str:
             return number_text(value)
         case None:
             return "null"
-    return checked(json.dumps(to_json(value)))
+    return checked(json_text(value, (", ", ": "), ensure_ascii=True))
 
 
 def checked(text: str) -> str:
@@ -159,6 +159,8 @@ def _referred(part: re.Match[str], found: Any) -> str:
 @algorithm('String.split(string: String, regex: String, flags: String = "") -> List')
 def split(text: str, pattern: str, flags: str) -> list[str]:
     """Return what lies between the matches of a pattern; of an empty one each character."""
+    if not pattern:
+        check_length(len(text), MAX_LIST, "parts of a string")
     found = list(text) if not pattern else _pattern(pattern, flags, "i").split(text)
     check_length(len(found), MAX_LIST, "parts of a string")
     # As in Java: nothing at the end is no part.
@@ -168,8 +170,10 @@ def split(text: str, pattern: str, flags: str) -> list[str]:
 
 
 @algorithm("String.decodeJSON(string: String) -> Object")
-def decode_json(text: str) -> Any:
+def decode_json(context: Context, text: str) -> Any:
     """Return the value that a string of JSON tells."""
+    # Brackets alone take thirty times their length.
+    context.count_made(parsed_bytes(text))
     try:
         return json.loads(checked(text), parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
@@ -183,7 +187,7 @@ def _no_constant(name: str) -> Any:
 @algorithm("String.encodeJSON(object: Object) -> String")
 def encode_json(value: Any) -> str:
     """Return a value as JSON."""
-    return checked(json.dumps(to_json(value), separators=(",", ":"), ensure_ascii=False))
+    return checked(json_text(value, (",", ":"), ensure_ascii=False))
 
 
 @algorithm("ObjectType(value: Object = null) -> String")
@@ -204,7 +208,10 @@ def object_type(value: Any) -> str:
 @algorithm("Describe(input: Object) -> Object")
 def describe(context: Context, value: Any) -> Any:
     """Return what getInfo would tell of a value."""
-    return to_json(value)
+    count = Count()
+    found = to_json(value, 0, count)
+    context.count_made(100 * count.values)
+    return found
 
 
 @algorithm("IsEqual(left: Object = null, right: Object = null) -> Boolean")
