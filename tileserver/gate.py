@@ -122,9 +122,11 @@ class Gate:
 
 
 def _keep_to_one_holder(headers: MutableHeaders) -> None:
-    """Let no cache hand an answer to who has no key."""
-    kept = headers.get("cache-control", "private")
-    headers["cache-control"] = kept.replace("public", "private")
+    """Let no shared cache keep what only holders of keys may have."""
+    kept = headers.get("cache-control", "").replace("public", "private")
+    if "private" not in kept and "no-store" not in kept:
+        kept = f"private, {kept}" if kept else "private"
+    headers["cache-control"] = kept
     headers.add_vary_header("Authorization, X-API-Key")
 
 
