@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -123,8 +124,8 @@ def status_of(url: str, request: str) -> int:
 def test_every_route_answers_to_its_own_names(proxied: httpx.Client, host: str) -> None:
     for route in (*ROUTES, "/healthz"):
         answer = proxied.get(at(proxied, route), headers={"host": host})
-        assert (route, answer.status_code) == (route, answer.status_code)
-        assert answer.status_code in ((404,) if "nothing" in route or "0123" in route else (200,))
+        expected = 404 if "nothing" in route or "0123" in route else 200
+        assert (route, answer.status_code) == (route, expected)
 
 
 @pytest.mark.parametrize("host", [*FOREIGN, "tiles.example.org"])
@@ -188,6 +189,8 @@ CLOSED = [
     "/v1/nothing",
     "/metrics",
 ]
+SHOWN_BY_URL = re.compile(r"/maps/.*/tiles/|/thumbnails/")
+"""What notebooks show from wherever they are."""
 
 
 @pytest.mark.parametrize("route", CLOSED)
@@ -223,12 +226,10 @@ def test_layers_that_are_configured_are_there_for_every_page(
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-@pytest.mark.parametrize("route", [each for each in CLOSED if "/maps/" not in each])
+@pytest.mark.parametrize("route", [each for each in CLOSED if not SHOWN_BY_URL.search(each)])
 def test_a_page_of_another_origin_does_not_even_load_them(
     client: httpx.Client, route: str, site: str
 ) -> None:
-    if "thumbnails" in route:
-        pytest.skip("a notebook shows it by its URL")
     asked = {"sec-fetch-site": site, "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}
     answer = client.get(at(client, route), headers=asked)
     assert answer.status_code == 403
@@ -263,6 +264,15 @@ def test_a_page_of_another_origin_starts_nothing(
             assert answer.status_code == 403
             assert answer.json()["error"]["status"] == "PERMISSION_DENIED"
     assert not (folder / "graphs").exists()
+
+
+def test_what_a_notebook_shows_by_its_url_is_shown_and_not_read(client: httpx.Client) -> None:
+    asked = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+    for route in ROUTES:
+        if SHOWN_BY_URL.search(route):
+            answer = client.get(route, headers=asked)
+            assert answer.status_code == 404
+            assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
 
 
 def test_pages_of_the_server_and_programs_may_post(

@@ -98,8 +98,8 @@ class Sender:
 
     def _is_own(self, origin: str, public_url: str | None) -> bool:
         own = _authority(origin)
-        places = [f"{urlsplit(origin).scheme}://{self.host}", *([public_url] if public_url else [])]
-        return own is not None and own in map(_authority, places)
+        here = f"{origin.partition('://')[0]}://{self.host}"
+        return own is not None and own in (_authority(here), _authority(public_url or ""))
 
 
 def _authority(url: str) -> tuple[str, int | None] | None:
