@@ -13,7 +13,6 @@ import pytest
 
 from tests.rasterfiles import noise, write_raster
 from tests.serving import serve
-from tileserver.access import Access
 from tileserver.app import create_app
 from tileserver.assembly import catalogue_of, definitions_of, exposure
 from tileserver.catalogue import Root
