@@ -19,6 +19,7 @@ HOMES = {
         "page",
         "endpoints",
         "app",
+        "gate",
         "rest.asset_methods",
         "rest.bodies",
         "rest.calls",

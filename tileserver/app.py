@@ -19,9 +19,9 @@ from tileserver.config import Config
 from tileserver.disconnects import ClientGone, timely
 from tileserver.earthengine.stack import Tuning
 from tileserver.errors import TileserverError
+from tileserver.gate import Gate
 from tileserver.page import Page, page_folder
 from tileserver.responses import (
-    CommonHeaders,
     Counted,
     on_client_gone,
     on_crash,
@@ -80,7 +80,7 @@ def create_app(
             *rest,
             Mount("/", Page(directory=page_folder(), html=True)),
         ],
-        middleware=[Middleware(Counted), Middleware(CommonHeaders)],
+        middleware=[Middleware(Counted), Middleware(Gate, rules=stack.rules)],
         exception_handlers={
             TileserverError: on_error,
             HTTPException: on_http_error,

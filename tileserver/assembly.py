@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +21,16 @@ from tileserver.earthengine.stack import Earth, Tuning, connect
 from tileserver.engines import EXPRESSIONS, Engines
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.folders import Tree
+from tileserver.hosts import HostNames, is_loopback
+from tileserver.keys import Keys
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
+from tileserver.page import page_files
 from tileserver.rasters import LocalRasters
 from tileserver.readiness import Readiness
 from tileserver.remote.files import RemoteFiles
 from tileserver.rest.calls import Api
 from tileserver.rest.graphs import Graphs, default_folder
+from tileserver.rules import Rules
 from tileserver.settings.layers import LayerSettings, computed_image
 from tileserver.sharing.folder import FolderStore
 from tileserver.sharing.remote import RedisStore
@@ -34,7 +38,6 @@ from tileserver.sharing.seats import seated
 from tileserver.sharing.stores import Tolerant
 from tileserver.styles import Style, parse_colors
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TUNED = Tuning()
 _SHARED_BYTES = 256_000_000
 """On disk, of what the workers of one server share."""
@@ -48,6 +51,8 @@ class Stack:
 
     services: endpoints.Services
     api: Api
+    rules: Rules
+    """Who may ask for what."""
     credentials: str | None
     """Which Google credentials are used and whose, in words; None without Earth Engine."""
     seated: AbstractAsyncContextManager[None]
@@ -129,7 +134,8 @@ def assemble(
     if earth and folder:
         earth.slots.hold()
         seat = seated(folder, config.server.workers, earth.slots.resume)
-    return Stack(services, api, credentials, seat, partial(_sample, memory, earth), close)
+    rules = rules_of(config, shown, services.layers.definitions, os.environ)
+    return Stack(services, api, rules, credentials, seat, partial(_sample, memory, earth), close)
 
 
 def shared_store(config: Config, folder: Path | None) -> Tolerant | None:
@@ -175,10 +181,58 @@ def readable_assets(config: Config, shown: Sequence[Root] = ()) -> Sequence[str]
     """
     if config.access.assets is not None or config.earth_engine is None:
         return config.access.assets
-    if config.server.host in _LOOPBACK:
+    if is_private(config):
         return None
     log.warning("[access] assets is not set: Earth Engine's assets are served as layers only")
+    return _local_assets(config, shown)
+
+
+def is_private(config: Config) -> bool:
+    """Tell whether nobody but the users of this machine is meant to reach the server."""
+    server = config.server
+    return is_loopback(server.host) and server.public_url is None and not config.access.open
+
+
+def _local_assets(config: Config, shown: Sequence[Root]) -> list[str]:
     return [f"{root.prefix}/**" for root in (*shown, *_roots(config))]
+
+
+def rules_of(
+    config: Config,
+    shown: Sequence[Root],
+    layer_names: Container[str],
+    environ: Mapping[str, str],
+) -> Rules:
+    """Return who may ask for what.
+
+    Raises:
+        ConfigError: a key is not set, cannot be sent, or is another's too.
+    """
+    is_for_one = config.earth_engine is not None and config.access.assets is None
+    return Rules(
+        layer_names,
+        Keys(config.access.secrets(environ)),
+        is_loopback(config.server.host),
+        config.access.open,
+        HostNames(config.server.public_url),
+        # Of a proxy that nobody told of.
+        Access(_local_assets(config, shown)) if is_for_one and is_private(config) else None,
+        page_files(),
+    )
+
+
+def exposure(config: Config) -> str | None:
+    """Return a warning that strangers reach the server as it is configured, or None."""
+    access = config.access
+    if is_loopback(config.server.host) or access.keys or access.open:
+        return None
+    if access.assets is not None:
+        return None
+    return (
+        f"{config.server.host} is reached from other machines, and there are no [access] keys: "
+        "EVERYBODY WHO REACHES IT SEES ALL LAYERS AND RASTERS. /v1 and /metrics stay closed until "
+        "[access] keys are set, or [access] open = true serves them to everybody"
+    )
 
 
 def _roots(config: Config) -> list[Root]:
@@ -202,11 +256,16 @@ def remote_files(config: Config) -> RemoteFiles:
 def definitions_of(
     config: Config, catalogue: Catalogue, shown: Sequence[Root] = ()
 ) -> list[LayerDefinition]:
-    """Return the layers: those configured, and every raster when none are or it is to be shown."""
+    """Return the layers: those configured, and the rasters when none are or they are to be shown.
+
+    Rasters that `[access] assets` leaves out make no layers by themselves.
+    """
     configured = [_definition(each, config.earth_engine) for each in config.layers]
     taken = {each.name for each in configured}
     drawn = Catalogue(shown) if shown or configured else catalogue
-    return [*automatic_layers(drawn.names(), taken), *configured]
+    # A layer that is configured is a decision of its own, one that makes itself is none.
+    readable = filter(Access(config.access.assets).may_read, drawn.names())
+    return [*automatic_layers(readable, taken), *configured]
 
 
 def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> LayerDefinition:

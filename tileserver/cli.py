@@ -17,7 +17,14 @@ import anyio
 import click
 
 from tileserver.app import create_app
-from tileserver.assembly import Stack, assemble, catalogue_of, definitions_of, remote_files
+from tileserver.assembly import (
+    Stack,
+    assemble,
+    catalogue_of,
+    definitions_of,
+    exposure,
+    remote_files,
+)
 from tileserver.catalogue import Catalogue, Root, check_root
 from tileserver.config import Config, load_config
 from tileserver.earthengine.upstream import AssetRefused
@@ -102,8 +109,14 @@ def serve(
             _check_path(path, root, config)
         definitions = checked_definitions(config, shown)
         listening = listen(config.server.host, config.server.port)
+    _warn_of_strangers(config)
     _say_what_is_served(definitions, page_url(listening))
     serve_app(partial(create_app, config, shown), listening, config.server.workers)
+
+
+def _warn_of_strangers(config: Config) -> None:
+    if warning := exposure(config):
+        click.echo(f"WARNING: {warning}", err=True)
 
 
 def _check_path(path: str, root: Root, config: Config) -> None:
@@ -128,7 +141,9 @@ def checked_definitions(config: Config, shown: Sequence[Root]) -> list[LayerDefi
     create_app(config, shown)
     definitions = definitions_of(config, catalogue_of(config, shown), shown)
     if not definitions and config.earth_engine is None:
-        raise ConfigError("nothing to serve: no layer is configured and no GeoTIFF was found")
+        raise ConfigError(
+            "nothing to serve: no layer is configured, and no GeoTIFF found that [access] allows"
+        )
     return definitions
 
 
@@ -206,6 +221,7 @@ def check(config_path: Path | None) -> None:
         config = find_config(config_path, os.environ, {})
         definitions = checked_definitions(config, ())
         stack = assemble(config)
+    _warn_of_strangers(config)
     if stack.credentials:
         click.echo(f"Earth Engine: {stack.credentials}")
     faults = anyio.run(_check_layers, stack, [each.name for each in definitions])

@@ -7,6 +7,8 @@ them all. Nothing else reads the environment, save for secrets that are written 
 
 from __future__ import annotations
 
+import logging
+import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
@@ -29,6 +31,8 @@ from tileserver.settings.layers import LayerSettings as LayerSettings
 from tileserver.settings.layers import check_layer
 
 _BASE_URL = 'an address such as "https://tiles.example.org", without user, query or fragment'
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,18 @@ class Access:
     keys: tuple[tuple[str, str], ...] = field(
         default=(),
         repr=False,
-        metadata=setting(kinds.SECRET, "API keys by the name of who holds them", is_mapping=True),
+        metadata=setting(
+            kinds.SECRET,
+            "API keys by the name of who holds them; with any, all but health needs one",
+            is_mapping=True,
+        ),
+    )
+    open: bool = field(
+        default=False,
+        metadata=setting(
+            kinds.FLAG,
+            "serve /v1 and /metrics without keys beyond this machine, too, to everybody",
+        ),
     )
 
     def secrets(self, environ: Mapping[str, str]) -> dict[str, str]:
@@ -243,7 +258,20 @@ def load_config(
     config = build_config(Config, values)
     for layer in config.layers:
         check_layer(layer, values)
+    if path is not None:
+        _warn_of_readers(path, config)
     return config
+
+
+def _warn_of_readers(path: Path, config: Config) -> None:
+    """Warn of a file with keys in it that every user of this machine can read."""
+    is_literal = any(not secret.startswith("env:") for _, secret in config.access.keys)
+    if is_literal and path.stat().st_mode & stat.S_IROTH:
+        log.warning(
+            "%s holds API keys and every user of this machine can read it; "
+            'chmod o-r it, or write "env:NAME" for a key in the environment',
+            path,
+        )
 
 
 def _looked_up(name: str, secret: str, environ: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -25,8 +26,10 @@ def tile_url(base_url: str, layer: Layer, style: Mapping[str, str], suffix: str 
     return f"{base_url}/tiles/{quote(layer.name)}/{{z}}/{{x}}/{{y}}{suffix}?{query}"
 
 
-def layer_json(base_url: str, layer: Layer) -> dict[str, Any]:
-    """Return a layer as `/layers` lists it."""
+def layer_json(
+    base_url: str, layer: Layer, more: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return a layer as `/layers` lists it; `more` parameters go into the URL of its tiles."""
     return {
         "name": layer.name,
         "title": layer.title,
@@ -38,17 +41,24 @@ def layer_json(base_url: str, layer: Layer) -> dict[str, Any]:
         "maxzoom": layer.maxzoom,
         "style": layer.style.to_json(),
         "visible": layer.definition.is_visible,
-        "tiles": tile_url(base_url, layer, {}),
+        "tiles": tile_url(base_url, layer, more),
     }
 
 
 def layer_page(
-    base_url: str, layers: Sequence[Layer], after: str | None, limit: int
+    base_url: str,
+    layers: Sequence[Layer],
+    after: str | None,
+    limit: int,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return what `/layers` answers; `next` is the address of the next page, or None."""
-    query = urlencode({"after": after, "limit": limit})
+    """Return what `/layers` answers; `next` is the address of the next page, or None.
+
+    `more` parameters go into all URLs.
+    """
+    query = urlencode({"after": after, "limit": limit, **more})
     return {
-        "layers": [layer_json(base_url, layer) for layer in layers],
+        "layers": [layer_json(base_url, layer, more) for layer in layers],
         "next": None if after is None else f"{base_url}/layers?{query}",
     }
 

@@ -15,6 +15,7 @@ from tileserver import documents, metrics, queries
 from tileserver.cache import Cached
 from tileserver.disconnects import while_connected
 from tileserver.encoders import empty, media_type
+from tileserver.keys import PARAMETER as KEY_PARAMETER
 from tileserver.layers import Layer, Layers
 from tileserver.legend import legend_svg
 from tileserver.parameters import (
@@ -30,7 +31,7 @@ from tileserver.parameters import (
 from tileserver.pixels import BandSource, ImageFileFormat, PixelRequest
 from tileserver.readiness import Readiness
 from tileserver.render import check_options
-from tileserver.responses import IMMUTABLE, bytes_response, json_response
+from tileserver.responses import IMMUTABLE, QUERY_KEY, bytes_response, json_response
 from tileserver.statistics import summarize
 from tileserver.styles import STYLE_PARAMETERS, parse_bands, parse_style
 from tileserver.tiles import tile_grid
@@ -89,7 +90,8 @@ async def layer_list(request: Request) -> Response:
     parameters = parse_query(request.scope["query_string"], ("after", "limit"))
     limit = parse_side("limit", parameters, 1000) or 100
     found, after = await services.layers.page(parameters.get("after"), limit)
-    return json_response(request, documents.layer_page(base_url(request), found, after, limit))
+    url, more = base_url(request), _handed_on(request)
+    return json_response(request, documents.layer_page(url, found, after, limit, more))
 
 
 async def tilejson(request: Request) -> Response:
@@ -98,6 +100,7 @@ async def tilejson(request: Request) -> Response:
     # The tiles of the document are PNG: what cannot be drawn is refused here, not tile by tile.
     check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
+    style |= _handed_on(request)
     return json_response(request, documents.tilejson(base_url(request), layer, style))
 
 
@@ -180,6 +183,12 @@ def base_url(request: Request) -> str:
     # A proxy may speak of wss, which no tile is fetched by.
     scheme = request.scope["scheme"].replace("ws", "http")
     return f"{scheme}://{host}{root_path.rstrip('/')}"
+
+
+def _handed_on(request: Request) -> dict[str, str]:
+    """Return the parameter that lets the URLs of a document be used: the key, if it came so."""
+    key = request.scope["state"].get(QUERY_KEY)
+    return {} if key is None else {KEY_PARAMETER: key}
 
 
 async def _styled_layer(

@@ -7,6 +7,8 @@
     ├── NotFound
     │   ├── AssetNotFound         no such asset, or none the caller may see
     │   └── TileOutOfRange        z, x or y outside the pyramid
+    ├── AccessDenied              not from there, or not on this server
+    │   └── KeyRequired           not without an API key
     ├── UnreadableRaster          the file behind an asset cannot be read
     │   ├── RasterChanged         a remote file became another one while it was read
     │   └── RasterUnreachable     the server of a remote file fails; asking again may help
@@ -107,6 +109,14 @@ class AssetNotFound(NotFound):
 
 class TileOutOfRange(NotFound):
     """The tile's z, x or y lies outside the pyramid."""
+
+
+class AccessDenied(TileserverError):
+    """The request is refused because of where it comes from or how the server is set up."""
+
+
+class KeyRequired(AccessDenied):
+    """The request carries no API key, or none that is known."""
 
 
 class UnreadableRaster(TileserverError):

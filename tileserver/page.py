@@ -26,6 +26,10 @@ CONTENT_SECURITY_POLICY = "; ".join(
 """Nothing from elsewhere, nothing inline; any dashboard may frame the page."""
 
 
+_NOT_SHOWN = (".", "package", "node_modules")
+"""Beginnings of what only builds the page."""
+
+
 def page_folder() -> Path:
     """Return the folder of the page: in the wheel, or beside the package in a checkout.
 
@@ -40,13 +44,21 @@ def page_folder() -> Path:
     )
 
 
+def page_files() -> frozenset[str]:
+    """Return the paths of the page's own files, the same on every server; not of the page."""
+    folder = page_folder()
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    shown = (name for name in names if name != "index.html" and not name.startswith(_NOT_SHOWN))
+    return frozenset(f"/{name}" for name in shown)
+
+
 class Page(StaticFiles):
     """The files of the page, under a strict content security policy."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file; what only builds the page is none of it."""
         # Starlette calls the folder itself ".".
-        if path != "." and path.startswith((".", "package", "node_modules")):
+        if path != "." and path.startswith(_NOT_SHOWN):
             path = "none"
         response = await super().get_response(path, scope)
         response.headers["content-security-policy"] = CONTENT_SECURITY_POLICY

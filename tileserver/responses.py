@@ -7,21 +7,20 @@ import json
 import logging
 import math
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
 
 from tileserver import metrics
 from tileserver.errors import (
+    AccessDenied,
     AssetNotFound,
     DeadlineExceeded,
     InvalidRequest,
+    KeyRequired,
     NotFound,
     Overloaded,
     TileserverError,
@@ -33,6 +32,8 @@ log = logging.getLogger(__name__)
 
 STATUS: Mapping[type[TileserverError], int] = {
     InvalidRequest: 400,
+    KeyRequired: 401,
+    AccessDenied: 403,
     NotFound: 404,
     UnreadableRaster: 502,
     DeadlineExceeded: 504,
@@ -46,6 +47,10 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """For a URL whose version token is the current one."""
 DOCUMENT = "private, max-age=60"
 """For what repeats the Host header, so that no shared cache keeps it."""
+COMMON_HEADERS = "common_headers"
+"""Where the gate leaves in `scope["state"]` what every answer to a request carries."""
+QUERY_KEY = "query_key"
+"""Where the gate leaves in `scope["state"]` a key that came in the query."""
 _IMAGE_ROUTES = ("/tiles/", "/preview/", "/legend/")
 _FORMS = {
     "/tiles/": "/tiles/{layer}/{z}/{x}/{y}.png",
@@ -53,29 +58,6 @@ _FORMS = {
     "/legend/": "/legend/{layer}.svg",
 }
 """What an address should have been, by its beginning."""
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_EVERYWHERE = {
-    "access-control-allow-origin": "*",
-    "access-control-expose-headers": (
-        "ETag, Cache-Status, Server-Timing, Retry-After, X-Request-Id"
-    ),
-    "cross-origin-resource-policy": "cross-origin",
-    "timing-allow-origin": "*",
-    "x-content-type-options": "nosniff",
-}
-_PREFLIGHT = {
-    "access-control-allow-methods": "GET, HEAD, OPTIONS",
-    "access-control-allow-headers": "Authorization, X-API-Key, If-None-Match",
-    "access-control-max-age": "86400",
-}
-_REST_PREFLIGHT = {
-    **_PREFLIGHT,
-    "access-control-allow-methods": "GET, HEAD, POST, OPTIONS",
-    "access-control-allow-headers": (
-        "Authorization, Content-Type, X-API-Key, X-Goog-Api-Client, X-Goog-User-Project, "
-        "X-HTTP-Method-Override, If-None-Match"
-    ),
-}
 _REST_PATH = re.compile(r"/+((?:\$discovery|v1(?:alpha|beta)?)(?:/.*)?)", re.DOTALL)
 
 
@@ -165,39 +147,9 @@ async def on_crash(request: Request, exc: Exception) -> Response:
     request_id = request.scope.get("state", {}).get("request_id", "")
     message = f"internal error, reported under request id {request_id}"
     response = error_response(request, 500, message)
-    # A crash is answered outside of `CommonHeaders`.
-    response.headers.update({**_EVERYWHERE, "x-request-id": request_id})
+    # A crash is answered outside of `gate`.
+    response.headers.update(request.scope.get("state", {}).get(COMMON_HEADERS, {}))
     return response
-
-
-class CommonHeaders:
-    """Put the headers on every answer that every answer carries; answer OPTIONS, refuse sockets."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; answer a preflight at once."""
-        if scope["type"] == "websocket":
-            await WebSocketClose()(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update({**_EVERYWHERE, "x-request-id": request_id})
-            await send(message)
-
-        if scope["method"] == "OPTIONS":
-            granted = _PREFLIGHT if rest_path(scope) is None else _REST_PREFLIGHT
-            await Response(status_code=204, headers=granted)(scope, receive, send_with_headers)
-            return
-        await self.app(scope, receive, send_with_headers)
 
 
 class Counted:
@@ -225,10 +177,3 @@ class Counted:
             # The route as it is written, not as it was asked: of those there are only so many.
             route = getattr(scope.get("route"), "path", None)
             metrics.REQUESTS.labels(route or "other", status).inc()
-
-
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
-            return str(value.decode("latin-1"))
-    return secrets.token_hex(8)

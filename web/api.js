@@ -9,14 +9,28 @@ export class ServerError extends Error {}
 
 const path = (name) => name.split("/").map(encodeURIComponent).join("/");
 
-/** Return the version token of a layer as a query, "?v=…", or "". */
+/** The API key that the page was opened with, as a parameter for all it asks, or {}. */
+const apiKey = () => {
+  const key = new URLSearchParams(location.search).get("key");
+  return key ? { key } : {};
+};
+
+/** Return a query, "?…", of parameters and the API key, or "". */
+function query(parameters = {}) {
+  const text = new URLSearchParams({ ...parameters, ...apiKey() }).toString();
+  return text ? `?${text}` : "";
+}
+
+/** Return the version token of a layer and the API key as a query, or "". */
 function version(layer) {
   const token = new URLSearchParams(layer.tiles.split("?")[1] ?? "").get("v");
-  return token ? `?v=${encodeURIComponent(token)}` : "";
+  return query(token ? { v: token } : {});
 }
 
 /**
  * Return the tile address template, relative to the page; `{r}` is "@2x" on dense screens.
+ *
+ * An API key that the list of layers was asked with is in `layer.tiles` already.
  *
  * The host and the prefix in `layer.tiles` are left out: behind a proxy the page knows better than
  * the server under which address it was reached.
@@ -28,21 +42,21 @@ export function tileTemplate(layer, { retina = true } = {}) {
 }
 
 export const legendUrl = (layer) => `legend/${path(layer.name)}.svg${version(layer)}`;
-export const tileJsonUrl = (layer) => `tilejson/${path(layer.name)}.json`;
+export const tileJsonUrl = (layer) => `tilejson/${path(layer.name)}.json${query()}`;
 
 /** Return the full address of a relative one; braces of templates stay as they are. */
 export const absolute = (relative) => new URL(".", document.baseURI).href + relative;
 
 /** Return every band's value: {values: {band: number or null}}. */
 export function fetchPoint(layer, lon, lat, signal) {
-  const query = new URLSearchParams({ lon: lon.toFixed(7), lat: lat.toFixed(7) });
-  return fetchJson(`point/${path(layer.name)}?${query}`, signal);
+  const place = query({ lon: lon.toFixed(7), lat: lat.toFixed(7) });
+  return fetchJson(`point/${path(layer.name)}${place}`, signal);
 }
 
 /** Return {layers, complete}; `complete` is false when the server has more pages than we read. */
 export async function fetchLayers() {
   const layers = new Map();
-  let url = "layers";
+  let url = `layers${query()}`;
   for (let page = 0; url && page < MAX_PAGES; page += 1) {
     const answer = await fetchJson(url);
     for (const layer of (answer.layers ?? []).map(cleanLayer)) {

@@ -23,12 +23,12 @@ def raw(line: str, *headers: str, body: bytes = b"") -> bytes:
 
 def get(target: str, *headers: str) -> bytes:
     """Return the bytes of GET with one Host and more headers."""
-    return raw(f"GET {target} HTTP/1.1", "Host: example.org", *headers)
+    return raw(f"GET {target} HTTP/1.1", "Host: localhost", *headers)
 
 
 def post(*headers: str, body: bytes = b"") -> bytes:
     """Return the bytes of POST."""
-    return raw("POST /layers HTTP/1.1", "Host: example.org", *headers, body=body)
+    return raw("POST /layers HTTP/1.1", "Host: localhost", *headers, body=body)
 
 
 def sent(server: Server, request: bytes) -> list[Answer]:
@@ -44,7 +44,7 @@ MALFORMED = {
     "space before the colon": get("/healthz", "X-A : 1"),
     "NUL in a header": get("/healthz", "X-A: a\0b"),
     "lone CR in a header": get("/healthz", "X-A: a\rX-B: b"),
-    "lone LF ends lines": b"GET /healthz HTTP/1.1\nHost: a\n\n",
+    "lone LF ends lines": b"GET /healthz HTTP/1.1\nHost: localhost\n\n",
     "duplicate Content-Length": post("Content-Length: 1", "Content-Length: 2", body=b"ab"),
     "negative Content-Length": post("Content-Length: -1"),
     "endless Content-Length": post("Content-Length: 999999999999999999999"),
@@ -58,10 +58,10 @@ MALFORMED = {
     "raw bytes in the query": get(f"{TILE}?min=\xff"),
     "no leading slash": get("healthz"),
     "70 kB of target": get("/" + "a" * 70_000),
-    "unknown method": raw("FOO /layers HTTP/1.1", "Host: a"),
-    "method in lower case": raw("get /layers HTTP/1.1", "Host: a"),
-    "CONNECT": raw("CONNECT evil.example:443 HTTP/1.1", "Host: a"),
-    "half a WebSocket": b"GET / HTTP/1.1\r\nHost: a\r\n" + f"{UPGRADE}\r\n\r\n".encode(),
+    "unknown method": raw("FOO /layers HTTP/1.1", "Host: localhost"),
+    "method in lower case": raw("get /layers HTTP/1.1", "Host: localhost"),
+    "CONNECT": raw("CONNECT evil.example:443 HTTP/1.1", "Host: localhost"),
+    "half a WebSocket": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + f"{UPGRADE}\r\n\r\n".encode(),
 }
 ODD = {
     "HTTP/1.0": raw("GET /healthz HTTP/1.0"),
@@ -131,12 +131,12 @@ def test_a_spoofed_header_reaches_no_document(server: Server, header: str) -> No
     (answer,) = sent(server, get("/layers", header))
     assert answer.status == 200
     assert b"evil" not in answer.body
-    assert all(each["tiles"].startswith("http://example.org/") for each in answer.json["layers"])
+    assert all(each["tiles"].startswith("http://localhost/") for each in answer.json["layers"])
 
 
 def test_a_proxy_that_speaks_of_wss_gets_https_addresses(server: Server) -> None:
     (answer,) = sent(server, get("/tilejson/styled.json", "X-Forwarded-Proto: wss"))
-    assert answer.json["tiles"][0].startswith("https://example.org/")
+    assert answer.json["tiles"][0].startswith("https://localhost/")
 
 
 def test_a_request_id_that_is_none_is_replaced(server: Server) -> None:
@@ -147,7 +147,7 @@ def test_a_request_id_that_is_none_is_replaced(server: Server) -> None:
 @pytest.mark.parametrize("target", [TILE, "/layers", "/", "/nothing", "/healthz"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_that_is_none_is_refused(server: Server, method: str, target: str) -> None:
-    request = raw(f"{method} {target} HTTP/1.1", "Host: a", "Content-Length: 2", body=b"ab")
+    request = raw(f"{method} {target} HTTP/1.1", "Host: localhost", "Content-Length: 2", body=b"ab")
     (answer,) = sent(server, request)
     assert answer.status == 405
     assert answer.headers["cache-control"] == "no-store"
@@ -157,7 +157,7 @@ def test_a_method_that_is_none_is_refused(server: Server, method: str, target: s
 
 @pytest.mark.parametrize("target", [TILE, "/layers", "/", "*", "/nothing"])
 def test_options_is_answered_everywhere(server: Server, target: str) -> None:
-    (answer,) = sent(server, raw(f"OPTIONS {target} HTTP/1.1", "Host: a"))
+    (answer,) = sent(server, raw(f"OPTIONS {target} HTTP/1.1", "Host: localhost"))
     assert answer.status == 204
     assert answer.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
 
@@ -169,7 +169,7 @@ def test_get_of_an_asterisk_is_not_found(server: Server) -> None:
 
 @pytest.mark.parametrize(("target", "status"), [(TILE, 200), ("/tiles/x/9", 404), ("/layers", 200)])
 def test_head_has_no_body(server: Server, target: str, status: int) -> None:
-    (answer,) = sent(server, raw(f"HEAD {target} HTTP/1.1", "Host: a"))
+    (answer,) = sent(server, raw(f"HEAD {target} HTTP/1.1", "Host: localhost"))
     assert answer.status == status
     assert answer.body == b""
     assert int(answer.headers["content-length"]) > 0
@@ -178,13 +178,15 @@ def test_head_has_no_body(server: Server, target: str, status: int) -> None:
 @pytest.mark.parametrize("target", ["/", TILE, "/healthz", "/nothing"])
 def test_a_websocket_is_refused(server: Server, target: str) -> None:
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-    lines = [f"GET {target} HTTP/1.1", "Host: a", UPGRADE, key, "", ""]
+    lines = [f"GET {target} HTTP/1.1", "Host: localhost", UPGRADE, key, "", ""]
     (answer,) = sent(server, "\r\n".join(lines).encode())
     assert answer.status == 403
 
 
 def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
-    first, second = (f"GET {t} HTTP/1.1\r\nHost: a\r\n\r\n" for t in ("/healthz", "/tiles/x/9"))
+    first, second = (
+        f"GET {t} HTTP/1.1\r\nHost: localhost\r\n\r\n" for t in ("/healthz", "/tiles/x/9")
+    )
     answers = sent(server, (first + second).encode() + get("/healthz"))
     assert [answer.status for answer in answers] == [200, 404, 200]
 

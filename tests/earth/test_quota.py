@@ -62,7 +62,7 @@ def test_never_more_than_the_cap_is_in_flight(serve_earth: Serve, engine: StandI
 
 def hang_up_after(url: str, path: str, seconds: float) -> None:
     with socket.create_connection(("127.0.0.1", int(urlsplit(url).port or 0))) as client:
-        client.sendall(f"GET {path} HTTP/1.1\r\nhost: t\r\n\r\n".encode())
+        client.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         time.sleep(seconds)
 
 
@@ -78,9 +78,8 @@ def test_a_client_that_hangs_up_while_it_waits_is_dropped_before_anything_is_sen
         engine.forget()
         url = str(earth.base_url)
         first = socket.create_connection(("127.0.0.1", int(urlsplit(url).port or 0)))
-        first.sendall(
-            f"GET {view('smooth', 8, 132, 116, 1, 1)[0]} HTTP/1.1\r\nhost: t\r\n\r\n".encode()
-        )
+        path = view("smooth", 8, 132, 116, 1, 1)[0]
+        first.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         time.sleep(0.1)
         hang_up_after(url, path, 0.1)
         assert first.recv(12) == b"HTTP/1.1 200"

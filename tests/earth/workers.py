@@ -48,7 +48,9 @@ def serving_earth(
 async def one_client(port: int, paths: Sequence[str]) -> list[int]:
     """Ask for all paths over one connection, without waiting in between; return the statuses."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"".join(f"GET {each} HTTP/1.1\r\nhost: t\r\n\r\n".encode() for each in paths))
+    writer.write(
+        b"".join(f"GET {each} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode() for each in paths)
+    )
     statuses = []
     for _ in paths:
         found = _HEAD.match(await reader.readuntil(b"\r\n\r\n"))

@@ -38,8 +38,8 @@ async def get_asset(call: Call) -> Response:
             raise AssetNotFound(name)
         assert api.remote is not None
         return json_answer(await api.remote.get_asset(name))
-    if await api.in_thread(api.tree.is_image, name):
-        _check_access(api, name)
+    # An image that may not be read is looked for like a folder that there is not.
+    if api.services.layers.may_read(name) and await api.in_thread(api.tree.is_image, name):
         return json_answer(image_json(await _find_image(api, name)))
     return json_answer(await api.in_thread(_folder_json, api, name))
 

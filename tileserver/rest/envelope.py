@@ -2,7 +2,7 @@
 
 The official client raises the message of such a body, and "Ok" for any other. It asks 429 and
 every 5xx five times again, over a minute, and 401 makes it look for another token. So what
-fails the same way each time is a 4xx here, and never 401:
+fails the same way each time is a 4xx here, and 401 only where the client's own key is amiss:
 
 - a file that cannot be read is a failed precondition, 400;
 - what takes too long is "Computation timed out.", 400, as Earth Engine itself has it;
@@ -21,9 +21,11 @@ from typing import Any
 from starlette.responses import Response
 
 from tileserver.errors import (
+    AccessDenied,
     AuthenticationFailed,
     DeadlineExceeded,
     InvalidRequest,
+    KeyRequired,
     NotFound,
     Overloaded,
     QuotaExhausted,
@@ -38,6 +40,8 @@ from tileserver.errors import (
 
 _CODES: Mapping[type[TileserverError], tuple[int, str]] = {
     InvalidRequest: (400, "INVALID_ARGUMENT"),
+    KeyRequired: (401, "UNAUTHENTICATED"),
+    AccessDenied: (403, "PERMISSION_DENIED"),
     NotFound: (404, "NOT_FOUND"),
     RasterUnreachable: (502, "UNAVAILABLE"),
     UnreadableRaster: (400, "FAILED_PRECONDITION"),

@@ -1,0 +1,174 @@
+"""The gate in front of all routes: who may come in, and what every answer carries."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from tileserver.clients import KEY_NAME
+from tileserver.errors import TileserverError
+from tileserver.hosts import Sender, sender_of
+from tileserver.keys import Holder, take_query_keys
+from tileserver.responses import COMMON_HEADERS, QUERY_KEY, on_error, rest_path
+from tileserver.rest.bodies import read_body
+from tileserver.rest.envelope import answer_error
+from tileserver.rules import Part, Rules
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_ONE_ORIGIN = {
+    "cross-origin-resource-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+}
+_SHOWN_ANYWHERE = {**_ONE_ORIGIN, "cross-origin-resource-policy": "cross-origin"}
+_READ_ANYWHERE = {
+    **_SHOWN_ANYWHERE,
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": (
+        "ETag, Cache-Status, Server-Timing, Retry-After, X-Request-Id"
+    ),
+    "timing-allow-origin": "*",
+}
+"""For pages of every origin, which read it without credentials."""
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, HEAD, OPTIONS",
+    "access-control-allow-headers": "Authorization, X-API-Key, If-None-Match",
+    "access-control-max-age": "86400",
+}
+_METHODS = {"allow": "GET, HEAD, OPTIONS"}
+_API_METHODS = {"allow": "GET, HEAD, POST, OPTIONS"}
+_CHALLENGES = ('Basic realm="tileserver", charset="UTF-8"', 'Bearer realm="tileserver"')
+
+
+class Gate:
+    """Let in who may ask; put the headers on every answer; answer OPTIONS, refuse sockets."""
+
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+        self.app = app
+        self.rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it before anything is done for it."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        rest = rest_path(scope)
+        part = self.rules.part(scope["path"], rest)
+        common = {**self._sharing(part), "x-request-id": _request_id(scope)}
+        state = scope.setdefault("state", {})
+        state["request_id"], state[COMMON_HEADERS] = common["x-request-id"], common
+        is_keyed = bool(self.rules.keys)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(common)
+                if is_keyed:
+                    _keep_to_one_holder(headers)
+            await send(message)
+
+        answer: ASGIApp = self.app
+        try:
+            sender = sender_of(scope["headers"])
+            self.rules.check_host(part, sender)
+            if scope["method"] == "OPTIONS":
+                answer = _preflight(part)
+            else:
+                receive = await self._check(part, scope, receive, sender)
+        except TileserverError as exc:
+            answer = await _refusal(scope, exc)
+        await answer(scope, receive, send_with_headers)
+
+    async def _check(self, part: Part, scope: Scope, receive: Receive, sender: Sender) -> Receive:
+        """Raise if the request is refused, else note who asks; return what has its body."""
+        holder = None
+        if self.rules.keys:
+            receive, holder = await self._holder(part, scope, receive)
+            if holder:
+                scope["state"][KEY_NAME] = holder.name
+                scope["state"][QUERY_KEY] = holder.in_query
+        self.rules.check_sender(part, scope["method"], sender, holder)
+        self.rules.check_asset(scope["path"], sender)
+        return receive
+
+    async def _holder(
+        self, part: Part, scope: Scope, receive: Receive
+    ) -> tuple[Receive, Holder | None]:
+        """Return whose key came; the key leaves the query, where nothing else is to see it."""
+        keys = self.rules.keys
+        scope["query_string"], in_query = take_query_keys(scope["query_string"])
+        holder = keys.holder(scope["headers"], in_query)
+        if holder is None and part is Part.API and _has_query_as_body(scope):
+            body = await read_body(Request(scope, receive))
+            _, in_body = take_query_keys(body)
+            return _again(body, receive), keys.holder((), in_body)
+        return receive, holder
+
+    def _sharing(self, part: Part) -> Mapping[str, str]:
+        """Return which pages may have the answer."""
+        if part in (Part.ASSET, Part.API, Part.FIGURES):
+            is_hidden = part is not Part.ASSET or self.rules.is_private
+            return _ONE_ORIGIN if is_hidden else _SHOWN_ANYWHERE
+        return _SHOWN_ANYWHERE if part is Part.PICTURE else _READ_ANYWHERE
+
+
+def _keep_to_one_holder(headers: MutableHeaders) -> None:
+    """Let no shared cache keep what only holders of keys may have."""
+    kept = headers.get("cache-control", "").replace("public", "private")
+    if "private" not in kept and "no-store" not in kept:
+        kept = f"private, {kept}" if kept else "private"
+    headers["cache-control"] = kept
+    headers.add_vary_header("Authorization, X-API-Key")
+
+
+def _preflight(part: Part) -> Response:
+    if part in (Part.API, Part.PICTURE):
+        return Response(status_code=204, headers=_API_METHODS)
+    granted = {} if part in (Part.ASSET, Part.FIGURES) else _PREFLIGHT
+    return Response(status_code=204, headers={**_METHODS, **granted})
+
+
+async def _refusal(scope: Scope, exc: TileserverError) -> Response:
+    if rest_path(scope) is not None:
+        response = answer_error(exc)
+    else:
+        response = await on_error(Request(scope), exc)
+    if response.status_code == 401:
+        for challenge in _CHALLENGES:
+            response.headers.append("www-authenticate", challenge)
+    return response
+
+
+def _has_query_as_body(scope: Scope) -> bool:
+    """Tell whether a POST stands for a GET with too long a URL, as Google's clients send it."""
+    override = (b"x-http-method-override", b"get")
+    lowered = ((name, value.lower()) for name, value in scope["headers"])
+    return scope["method"] == "POST" and override in lowered
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read once more, and then what comes."""
+    left = [body]
+
+    async def receive_again() -> Message:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return await receive()
+
+    return receive_again
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return str(value.decode("latin-1"))
+    return secrets.token_hex(8)
