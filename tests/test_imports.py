@@ -46,6 +46,7 @@ HOMES = {
         "windows",
     },
     "anyio": {
+        "aside",
         "cli",
         "compute",
         "earthengine.client",
@@ -54,7 +55,6 @@ HOMES = {
         "earthengine.cutting",
         "sharing.folder",
         "rasters",
-        "rest.asset_methods",
         "rest.calls",
         "earthengine.splitting",
         "earthengine.tokens",

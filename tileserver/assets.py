@@ -333,7 +333,11 @@ def _policies(sidecar: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -
 def _color_table(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str, ...]:
     if len(bands) != 1 or dataset.colorinterp[bands[0] - 1] != ColorInterp.palette:
         return ()
-    table = dataset.colormap(bands[0])
+    try:
+        table = dataset.colormap(bands[0])
+    except ValueError:
+        # It says that its values are places in a table, and has none.
+        return ()
     last = max((value for value, rgba in table.items() if rgba[:3] != (0, 0, 0)), default=0)
     if not 1 <= last <= 255:
         return ()

@@ -13,14 +13,21 @@ import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tileserver.assets import ImageAsset, describe_asset, read_sidecar
-from tileserver.datasets import gdal_environment, gdal_errors, is_remote, open_raster
-from tileserver.errors import AssetNotFound, ConfigError, UnreadableRaster
+from tileserver.datasets import (
+    content_errors,
+    gdal_environment,
+    gdal_errors,
+    is_remote,
+    open_raster,
+)
+from tileserver.errors import AssetNotFound, ConfigError, DeadlineExceeded, UnreadableRaster
 
 LOCAL_PREFIX = "projects/localhost/assets"
 """Where assets go that have no prefix of their own; the ee client wants 6 characters or more."""
@@ -28,6 +35,7 @@ SUFFIXES = (".tif", ".tiff")
 _RECHECK_S = 2.0
 _LARGE_PX = 4_000_000
 _MAX_STATES = 10_000
+_LOCK_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +92,7 @@ class Catalogue:
         if entry is None:
             raise AssetNotFound(name)
         # Of many who ask at once one reads the file, and all get the same asset.
-        with entry.lock:
+        with _held(entry.lock, name):
             if known := self.known(name, max_age_s):
                 return known
             version = _version(entry)
@@ -233,7 +241,27 @@ def _plain_file(path: str) -> os.stat_result | None:
     return state if stat.S_ISREG(state.st_mode) and os.path.realpath(path) == path else None
 
 
+@contextmanager
+def _held(lock: threading.Lock, name: str) -> Iterator[None]:
+    """Hold a lock while inside; not waited for long, as PROJ or a disk may hold up its holder.
+
+    Raises:
+        DeadlineExceeded: another thread has held it all the time.
+    """
+    if not lock.acquire(timeout=_LOCK_S):
+        raise DeadlineExceeded(f"{name}: its header or its CRS takes too long to read.")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _read(name: str, entry: _Entry, version: str) -> ImageAsset:
+    with content_errors(name, entry.location):
+        return _described(name, entry, version)
+
+
+def _described(name: str, entry: _Entry, version: str) -> ImageAsset:
     facts: dict[str, Any] = {}
     if not is_remote(entry.location):
         state = os.stat(entry.location)

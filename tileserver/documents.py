@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tileserver.layers import Layer
+from tileserver.layers import Failure, Layer
 from tileserver.queries import MAX_LATITUDE
 
 TILEJSON_VERSION = "3.0.0"
@@ -43,14 +43,24 @@ def layer_json(base_url: str, layer: Layer) -> dict[str, Any]:
 
 
 def layer_page(
-    base_url: str, layers: Sequence[Layer], after: str | None, limit: int
+    base_url: str,
+    layers: Sequence[Layer],
+    after: str | None,
+    limit: int,
+    failures: Sequence[Failure] = (),
 ) -> dict[str, Any]:
-    """Return what `/layers` answers; `next` is the address of the next page, or None."""
+    """Return what `/layers` answers.
+
+    `next` is the address of the next page, or None; `errors` tells of layers that cannot be
+    shown, if there are any.
+    """
     query = urlencode({"after": after, "limit": limit})
-    return {
+    page: dict[str, Any] = {
         "layers": [layer_json(base_url, layer) for layer in layers],
         "next": None if after is None else f"{base_url}/layers?{query}",
     }
+    errors = [{"name": each.name, "title": each.title, "reason": each.reason} for each in failures]
+    return page | {"errors": errors} if errors else page
 
 
 def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str, Any]:

@@ -9,12 +9,16 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError  # what rasterio.warp.transform lets through
+from rasterio._err import (  # what rasterio.warp.transform lets through
+    CPLE_BaseError,
+    CPLE_NotSupportedError,
+)
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform
 
 from tileserver.errors import InvalidRequest
+from tileserver.patience import check_time
 from tileserver.tiles import HALF_WORLD_M, WEB_MERCATOR
 
 WGS84 = "EPSG:4326"
@@ -84,15 +88,22 @@ def transform_points(
         target: CRS code of the result.
         xs: shape (n,).
         ys: shape (n,).
+
+    Raises:
+        DeadlineExceeded: a `patience.time_limit` is over.
     """
     if source == target:
         return xs, ys
+    check_time()
     on_earth = np.abs(ys) <= _MAX_LATITUDE if crs_of(source).is_geographic else None
     if on_earth is not None and not on_earth.all():
         # Left to rasterio, which looks for such points one by one, they take seconds.
         return _of_those(on_earth, source, target, xs, ys)
     try:
         x, y = transform(crs_of(source), crs_of(target), xs, ys)
+    except CPLE_NotSupportedError:
+        # There is no way from one to the other, as from Mars to the Earth: none for any point.
+        return np.full(xs.shape, np.inf), np.full(ys.shape, np.inf)
     except CPLE_BaseError:
         return _in_halves(source, target, xs, ys)
     return np.asarray(x), np.asarray(y)
