@@ -232,6 +232,7 @@ def _check_georeference(dataset: DatasetReader, name: str) -> None:
         )
     # Products of the members are what is computed with; those of NaN and 1e300 are not numbers.
     has_area = math.isfinite(dataset.transform.determinant) and dataset.transform.determinant != 0
+    has_area = has_area and all(map(math.isfinite, tuple(dataset.transform)[:6]))
     if dataset.transform.is_identity or not has_area:
         raise UnreadableRaster(
             f"{name}: the GeoTIFF has no geotransform, so its place on Earth is unknown; "
