@@ -12,7 +12,7 @@ from rasterio import Affine
 from tests.rasterfiles import noise, write_raster
 from tileserver.catalogue import Catalogue, Root
 from tileserver.documents import layer_json, layer_page, tile_url, tilejson
-from tileserver.layers import Layer, LayerDefinition, Layers
+from tileserver.layers import Failure, Layer, LayerDefinition, Layers
 from tileserver.rasters import LocalRasters
 from tileserver.styles import Style
 
@@ -148,3 +148,12 @@ def test_a_page_of_layers_names_the_next(tmp_path: Path) -> None:
     following = layer_page(BASE, [], "a b&c", 5)["next"]
     assert following.startswith(f"{BASE}/layers?")
     assert parse_qs(urlsplit(following).query) == {"after": ["a b&c"], "limit": ["5"]}
+
+
+def test_what_cannot_be_shown_is_told_beside_what_can() -> None:
+    page = layer_page(BASE, [], None, 5, [Failure("mars", "Mars", "no place on Earth")])
+    assert page == {
+        "layers": [],
+        "next": None,
+        "errors": [{"name": "mars", "title": "Mars", "reason": "no place on Earth"}],
+    }
