@@ -39,7 +39,7 @@ class Watched:
             (os, "lstat"),
         ):
             monkeypatch.setattr(home, name, self._noting(name, getattr(home, name)))
-        crs = _Noting(projections.CRS, self._noting)
+        crs = _Noting(vars(projections)["CRS"], self._noting)
         monkeypatch.setattr(projections, "CRS", crs)
         _hook_once()
         monkeypatch.setattr(sys.modules[__name__], "_watched", [self])
