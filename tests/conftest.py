@@ -6,7 +6,13 @@ import os
 
 import pytest
 
-TIMED = ("tests/earth/", "tests/rasters/test_concurrency.py", "tests/test_serving.py", "tests/web/")
+TIMED = (
+    "tests/earth/",
+    "tests/rasters/test_concurrency.py",
+    "tests/test_event_loop.py",
+    "tests/test_serving.py",
+    "tests/web/",
+)
 """Where many processes and threads meet the clock; a busy machine may upset one of them."""
 
 

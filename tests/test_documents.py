@@ -12,7 +12,7 @@ from rasterio import Affine
 from tests.rasterfiles import noise, write_raster
 from tileserver.catalogue import Catalogue, Root
 from tileserver.documents import layer_json, layer_page, tile_url, tilejson
-from tileserver.layers import Layer, LayerDefinition, Layers
+from tileserver.layers import Failure, Layer, LayerDefinition, LayerPage, Layers
 from tileserver.rasters import LocalRasters
 from tileserver.styles import Style
 
@@ -141,10 +141,19 @@ def test_a_layer_is_told_in_full(tmp_path: Path) -> None:
 
 def test_a_page_of_layers_names_the_next(tmp_path: Path) -> None:
     layer = layer_of(tmp_path)
-    assert layer_page(BASE, [layer], None, 5) == {
+    assert layer_page(BASE, LayerPage([layer], [], None), 5) == {
         "layers": [layer_json(BASE, layer)],
         "next": None,
     }
-    following = layer_page(BASE, [], "a b&c", 5)["next"]
+    following = layer_page(BASE, LayerPage([], [], "a b&c"), 5)["next"]
     assert following.startswith(f"{BASE}/layers?")
     assert parse_qs(urlsplit(following).query) == {"after": ["a b&c"], "limit": ["5"]}
+
+
+def test_what_cannot_be_shown_is_told_beside_what_can() -> None:
+    page = layer_page(BASE, LayerPage([], [Failure("mars", "Mars", "no place on Earth")], None), 5)
+    assert page == {
+        "layers": [],
+        "next": None,
+        "errors": [{"name": "mars", "title": "Mars", "reason": "no place on Earth"}],
+    }

@@ -48,6 +48,7 @@ HOMES = {
         "windows",
     },
     "anyio": {
+        "aside",
         "cli",
         "compute",
         "earthengine.client",
@@ -56,7 +57,6 @@ HOMES = {
         "earthengine.cutting",
         "sharing.folder",
         "rasters",
-        "rest.asset_methods",
         "rest.calls",
         "earthengine.splitting",
         "earthengine.tokens",

@@ -247,16 +247,17 @@ def test_layers_are_listed_page_by_page_in_their_order(tmp_path: Path) -> None:
     after: str | None = None
     pages = 0
     while pages == 0 or after is not None:
-        found, after = asyncio.run(layers.page(after, 2))
-        seen += [layer.name for layer in found]
+        page = asyncio.run(layers.page(after, 2))
+        seen += [layer.name for layer in page.layers]
+        after = page.after
         pages += 1
     assert (seen, pages) == (names, 3)
-    assert asyncio.run(layers.page(None, 5))[1] is None
+    assert asyncio.run(layers.page(None, 5)).after is None
     with pytest.raises(InvalidRequest, match="after: there is no layer named 'z'"):
         asyncio.run(layers.page("z", 2))
 
 
-def test_a_layer_over_a_broken_asset_is_left_out_and_the_log_says_why(
+def test_a_layer_over_a_broken_asset_is_left_out_and_told_with_its_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_raster(tmp_path / "scene.tif", bell(1, 60, 70))
@@ -270,9 +271,17 @@ def test_a_layer_over_a_broken_asset_is_left_out_and_the_log_says_why(
     ]
     layers = layers_of(tmp_path, *definitions)
     with caplog.at_level(logging.WARNING, "tileserver"):
-        found, after = asyncio.run(layers.page(None, 100))
-    assert [layer.name for layer in found] == ["good", "last"]
-    assert after is None
+        page = asyncio.run(layers.page(None, 100))
+    assert [layer.name for layer in page.layers] == ["good", "last"]
+    assert page.after is None
+    assert [(each.name, each.title) for each in page.failures] == [
+        ("bad", "bad"),
+        ("gone", "gone"),
+        ("odd", "odd"),
+    ]
+    reasons = ["not a readable GeoTIFF", "'gone' not found", "Pattern 'B9' did not match"]
+    for each, said in zip(page.failures, reasons, strict=True):
+        assert said in each.reason
     told = [record.getMessage() for record in caplog.records]
     assert [name for name in ("bad", "gone", "odd") if any(f"layer {name}" in t for t in told)] == [
         "bad",

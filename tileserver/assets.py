@@ -230,6 +230,7 @@ def _check_georeference(dataset: DatasetReader, name: str) -> None:
         )
     # Products of the members are what is computed with; those of NaN and 1e300 are not numbers.
     has_area = math.isfinite(dataset.transform.determinant) and dataset.transform.determinant != 0
+    has_area = has_area and all(map(math.isfinite, tuple(dataset.transform)[:6]))
     if dataset.transform.is_identity or not has_area:
         raise UnreadableRaster(
             f"{name}: the GeoTIFF has no geotransform, so its place on Earth is unknown; "
@@ -329,7 +330,11 @@ def _policies(sidecar: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -
 def _color_table(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str, ...]:
     if len(bands) != 1 or dataset.colorinterp[bands[0] - 1] != ColorInterp.palette:
         return ()
-    table = dataset.colormap(bands[0])
+    try:
+        table = dataset.colormap(bands[0])
+    except ValueError:
+        # It says that its values are places in a table, and has none.
+        return ()
     last = max((value for value, rgba in table.items() if rgba[:3] != (0, 0, 0)), default=0)
     if not 1 <= last <= 255:
         return ()

@@ -13,14 +13,21 @@ import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tileserver.assets import ImageAsset, describe_asset, read_sidecar
-from tileserver.datasets import Location, gdal_environment, gdal_errors, open_raster
-from tileserver.errors import AssetNotFound, ConfigError, TileserverError, UnreadableRaster
+from tileserver.datasets import Location, content_errors, gdal_environment, open_raster
+from tileserver.errors import (
+    AssetNotFound,
+    ConfigError,
+    DeadlineExceeded,
+    TileserverError,
+    UnreadableRaster,
+)
 from tileserver.remote.files import RemoteFile, RemoteFiles
 from tileserver.remote.places import file_name, find_place, is_remote
 
@@ -30,6 +37,7 @@ SUFFIXES = (".tif", ".tiff")
 _RECHECK_S = 2.0
 _LARGE_PX = 4_000_000
 _MAX_STATES = 10_000
+_LOCK_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +103,7 @@ class Catalogue:
         if entry is None:
             raise AssetNotFound(name)
         # Of many who ask at once one reads the file, and all get the same asset.
-        with entry.lock:
+        with _held(entry.lock, name):
             if known := self.known(name, max_age_s):
                 return known
             if is_remote(entry.location):
@@ -263,6 +271,21 @@ def _plain_file(path: str) -> os.stat_result | None:
     return state if stat.S_ISREG(state.st_mode) and os.path.realpath(path) == path else None
 
 
+@contextmanager
+def _held(lock: threading.Lock, name: str) -> Iterator[None]:
+    """Hold a lock while inside; not waited for long, as PROJ or a disk may hold up its holder.
+
+    Raises:
+        DeadlineExceeded: another thread has held it all the time.
+    """
+    if not lock.acquire(timeout=_LOCK_S):
+        raise DeadlineExceeded(f"{name}: its header or its CRS takes too long to read.")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _read(name: str, entry: _Entry, version: str) -> ImageAsset:
     state = os.stat(entry.location)
     changed = datetime.fromtimestamp(state.st_mtime, UTC)
@@ -278,7 +301,11 @@ def _read(name: str, entry: _Entry, version: str) -> ImageAsset:
 def _describe(
     name: str, location: Location, version: str, sidecar: Mapping[str, Any]
 ) -> ImageAsset:
-    with gdal_environment(), gdal_errors(name), open_raster(location, name) as dataset:
+    with (
+        content_errors(name, str(location)),
+        gdal_environment(),
+        open_raster(location, name) as dataset,
+    ):
         return describe_asset(dataset, name, location, version, sidecar)
 
 

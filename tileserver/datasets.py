@@ -40,6 +40,17 @@ Location = str | RemoteFile
 _BLOCK_CACHE_BYTES = 256_000_000
 _MASK_SIDE = 512
 """Pixels on a side of a mask that are looked at."""
+_OF_CONTENTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What odd contents make rasterio, NumPy and what is made of their answers raise."""
+_MAX_SAID = 200
 
 
 def gdal_environment() -> rasterio.Env:
@@ -111,6 +122,28 @@ def gdal_errors(name: str) -> Iterator[None]:
         raise UnreadableRaster(f"{name}: the GeoTIFF is damaged or out of reach.") from exc
 
 
+@contextmanager
+def content_errors(name: str, location: str) -> Iterator[None]:
+    """Raise UnreadableRaster in place of what a file's contents make any library raise.
+
+    Goes around what describes a file or reads its pixels, and around nothing else: elsewhere such
+    an exception is a mistake of ours, and must be seen as one.
+
+    Args:
+        name: what to call the file in an error.
+        location: where it lies, which an error does not tell.
+    """
+    try:
+        with gdal_errors(name):
+            yield
+    except _OF_CONTENTS as exc:
+        said = " ".join(str(exc).replace(location, name).split())[:_MAX_SAID]
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF holds what cannot be read: {type(exc).__name__}"
+            f"{f', {said}' if said.isprintable() and said else ''}."
+        ) from exc
+
+
 class DatasetPool:
     """Datasets kept open between requests, at most `max_idle` of them."""
 
@@ -132,7 +165,7 @@ class DatasetPool:
         """
         dataset = self._take(location, version, level) or open_raster(location, name, level)
         try:
-            with gdal_errors(name):
+            with content_errors(name, str(location)):
                 yield dataset
         except BaseException:
             dataset.close()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tileserver.layers import Layer
+from tileserver.layers import Layer, LayerPage
 from tileserver.queries import MAX_LATITUDE
 
 TILEJSON_VERSION = "3.0.0"
@@ -46,21 +46,22 @@ def layer_json(
 
 
 def layer_page(
-    base_url: str,
-    layers: Sequence[Layer],
-    after: str | None,
-    limit: int,
-    more: Mapping[str, str] = MappingProxyType({}),
+    base_url: str, page: LayerPage, limit: int, more: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """Return what `/layers` answers; `next` is the address of the next page, or None.
+    """Return what `/layers` answers.
 
-    `more` parameters go into all URLs.
+    `next` is the address of the next page, or None; `errors` names the layers that cannot be
+    shown, if there are any. `more` parameters go into all URLs.
     """
-    query = urlencode({"after": after, "limit": limit, **more})
-    return {
-        "layers": [layer_json(base_url, layer, more) for layer in layers],
-        "next": None if after is None else f"{base_url}/layers?{query}",
+    query = urlencode({"after": page.after, "limit": limit, **more})
+    document: dict[str, Any] = {
+        "layers": [layer_json(base_url, layer, more) for layer in page.layers],
+        "next": None if page.after is None else f"{base_url}/layers?{query}",
     }
+    errors = [
+        {"name": each.name, "title": each.title, "reason": each.reason} for each in page.failures
+    ]
+    return document | {"errors": errors} if errors else document
 
 
 def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str, Any]:

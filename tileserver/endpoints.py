@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tileserver import documents, metrics, queries
+from tileserver.aside import ShortCalls
 from tileserver.cache import Cached
 from tileserver.disconnects import while_connected
 from tileserver.encoders import empty, media_type
@@ -47,6 +48,8 @@ class Services:
     public_url: str | None
     tile_max_age_s: int
     readiness: Readiness = field(default_factory=Readiness)
+    geometry: ShortCalls = field(default_factory=ShortCalls)
+    """Where requests ask PROJ, which must not hold up the event loop."""
 
 
 class State(TypedDict):
@@ -89,9 +92,13 @@ async def layer_list(request: Request) -> Response:
     services = _services(request)
     parameters = parse_query(request.scope["query_string"], ("after", "limit"))
     limit = parse_side("limit", parameters, 1000) or 100
-    found, after = await services.layers.page(parameters.get("after"), limit)
+    page = await services.layers.page(parameters.get("after"), limit)
     url, more = base_url(request), _handed_on(request)
-    return json_response(request, documents.layer_page(url, found, after, limit, more))
+
+    def answer() -> Response:
+        return json_response(request, documents.layer_page(url, page, limit, more))
+
+    return await anyio.to_thread.run_sync(answer)
 
 
 async def tilejson(request: Request) -> Response:
@@ -107,7 +114,8 @@ async def tilejson(request: Request) -> Response:
 async def info(request: Request) -> Response:
     """Answer GET /info/{layer}."""
     layer, _ = await _styled_layer(request)
-    return json_response(request, queries.info(layer))
+    services = _services(request)
+    return await services.geometry.call(lambda: json_response(request, queries.info(layer)))
 
 
 async def point(request: Request) -> Response:
@@ -129,9 +137,9 @@ async def statistics(request: Request) -> Response:
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
-    asked = queries.statistics_request(layer, bbox, bands)
+    asked = await services.geometry.call(queries.statistics_request, layer, bbox, bands)
     read = await while_connected(request.receive, services.bands.read_bands(asked))
-    return json_response(request, await anyio.to_thread.run_sync(summarize, read))
+    return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(read)))
 
 
 async def legend(request: Request) -> Response:

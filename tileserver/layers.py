@@ -22,22 +22,22 @@ from tileserver.assets import ImageAsset, check_asset_name
 from tileserver.cache import SingleFlight
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
 from tileserver.expressions import Computed
-from tileserver.footprints import Box, lonlat_bounds
-from tileserver.grids import native_lattice
+from tileserver.footprints import Box
 from tileserver.pixels import (
     BandArrays,
     ImageFileFormat,
     PixelGrid,
     PixelRequest,
 )
-from tileserver.sampling import parts
+from tileserver.places import Places, place_of
+from tileserver.sampling import parts_within
 from tileserver.statistics import overview_request, percentiles
 from tileserver.styles import Style
-from tileserver.tiles import WEB_MERCATOR, native_zoom
 
 log = logging.getLogger(__name__)
 
 _NOT_IN_TAGS = re.compile(r"[^a-z0-9_-]+")
+_PATIENCE_S = 10.0
 MIN_TAIL, MAX_TAIL = 2.0, 98.0
 """Percentiles that an automatic stretch maps to black and white."""
 
@@ -74,6 +74,11 @@ class LayerDefinition:
     """What to compute, if it is no stored image; asset_name is then one made up for it."""
 
     @property
+    def shown_title(self) -> str:
+        """What a person reads."""
+        return self.title or self.name.rsplit("/", 1)[-1]
+
+    @property
     def expression(self) -> str | None:
         """What to compute, as JSON."""
         return self.computed.expression if self.computed else None
@@ -81,7 +86,7 @@ class LayerDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer whose asset was found and whose style leaves nothing open."""
+    """A layer whose asset was found and placed, and whose style leaves nothing open."""
 
     definition: LayerDefinition
     asset: ImageAsset
@@ -95,12 +100,12 @@ class Layer:
     @property
     def title(self) -> str:
         """What a person reads."""
-        return self.definition.title or self.name.rsplit("/", 1)[-1]
+        return self.definition.shown_title
 
     @property
     def bounds(self) -> Box:
         """Degrees; west > east when the antimeridian is crossed."""
-        return lonlat_bounds(self.asset)
+        return place_of(self.asset).bounds
 
     @property
     def minzoom(self) -> int:
@@ -112,7 +117,7 @@ class Layer:
         """The zoom at which every pixel of the asset shows; deeper ones only enlarge it."""
         if self.definition.maxzoom is not None:
             return self.definition.maxzoom
-        return max(_full_zoom(self.asset), self.minzoom)
+        return max(place_of(self.asset).full_zoom, self.minzoom)
 
     @property
     def version(self) -> str:
@@ -120,8 +125,8 @@ class Layer:
         return _version(self.asset.name, self.asset.version, self.style)
 
     def shows(self, grid: PixelGrid) -> bool:
-        """Tell whether any of the asset may lie on a grid."""
-        return bool(parts(self.asset, grid))
+        """Tell whether any of the asset may lie on a grid in Web Mercator."""
+        return bool(parts_within(place_of(self.asset).boxes, grid))
 
     def request(
         self, grid: PixelGrid, file_format: ImageFileFormat, bands: Sequence[str] = ()
@@ -152,12 +157,24 @@ def _version(asset_name: str, asset_version: str, style: Style) -> str:
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
-@lru_cache(maxsize=4096)
-def _full_zoom(asset: ImageAsset) -> int:
-    try:
-        return native_zoom(native_lattice(asset, WEB_MERCATOR).scale_x)
-    except InvalidRequest:
-        return 0
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A layer that cannot be shown."""
+
+    name: str
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPage:
+    """Some of the configured layers, in their order."""
+
+    layers: list[Layer]
+    failures: list[Failure]
+    """Those that cannot be shown."""
+    after: str | None
+    """The name to go on after, if there are more."""
 
 
 class Layers:
@@ -168,15 +185,26 @@ class Layers:
         definitions: Iterable[LayerDefinition],
         source: AssetSource,
         access: Access | None = None,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
-        """`access` says which assets may be read by name; without it all may."""
+        """Find layers.
+
+        Args:
+            definitions: those configured.
+            source: has their assets.
+            access: which assets may be read by name; without it all may.
+            patience_s: how long a list waits for a layer.
+        """
         self.definitions = {definition.name: definition for definition in definitions}
         self.source = source
         self.access = access or Access()
+        self.patience_s = patience_s
+        self.places = Places()
         self._stretches: WeakKeyDictionary[ImageAsset, dict[tuple[str, ...], Style]] = (
             WeakKeyDictionary()
         )
         self._flights: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Style] = SingleFlight()
+        self._finding: SingleFlight[str, Layer] = SingleFlight()
 
     async def find(self, name: str, style: Style | None = None) -> Layer:
         """Return a layer by its name or its asset's, drawn in its own style or in `style`.
@@ -184,19 +212,23 @@ class Layers:
         Raises:
             AssetNotFound: there is no such layer or asset, or it may not be read.
             InvalidRequest: the style does not fit the asset's bands.
+            UnreadableRaster: the file behind it is damaged, or lies nowhere on Earth.
         """
         definition = self.definitions.get(name) or self._ad_hoc(name)
         try:
             asset = await self.source.get_asset(definition.asset_name)
         except AssetNotFound as exc:
             raise AssetNotFound(name) from exc
+        # From here on where it lies is known: asking a layer for it never asks PROJ.
+        await self.places.find(asset)
         wanted = definition.style if style is None else style.over(definition.style)
         return Layer(definition, asset, await self._completed(asset, wanted))
 
-    async def page(self, after: str | None, limit: int) -> tuple[list[Layer], str | None]:
-        """Return the configured layers that follow one, and the name to go on after, if any.
+    async def page(self, after: str | None, limit: int) -> LayerPage:
+        """Return the configured layers that follow one.
 
-        A layer whose asset is missing or broken is left out; the log says why.
+        Each fails alone, with its reason. Those that are not ready in time are told as such, and
+        are made ready all the same for whoever asks next.
 
         Raises:
             InvalidRequest: there is no layer named `after`.
@@ -206,16 +238,31 @@ class Layers:
             raise InvalidRequest(f"after: there is no layer named {after[:80]!r}")
         first = 0 if after is None else names.index(after) + 1
         chosen = names[first : first + limit]
-        found = await asyncio.gather(*map(self.find, chosen), return_exceptions=True)
-        layers = []
-        for name, layer in zip(chosen, found, strict=True):
-            if isinstance(layer, TileserverError):
-                log.warning("layer %s is left out: %s", name, layer)
-            elif isinstance(layer, BaseException):
-                raise layer
-            else:
-                layers.append(layer)
-        return layers, chosen[-1] if first + limit < len(names) else None
+        found = await asyncio.gather(*map(self._found, chosen))
+        return LayerPage(
+            [each for each in found if isinstance(each, Layer)],
+            [each for each in found if isinstance(each, Failure)],
+            chosen[-1] if first + limit < len(names) else None,
+        )
+
+    async def _found(self, name: str) -> Layer | Failure:
+        """Return a layer, or why it cannot be shown; the log tells, too."""
+        self._finding.keep(name, lambda: self.find(name))
+        try:
+            async with asyncio.timeout(self.patience_s):
+                return await self._finding.join(name, lambda: self.find(name))
+        except TileserverError as exc:
+            reason = " ".join(str(exc).split())
+            log.warning("layer %s is left out: %s", name, reason)
+        except TimeoutError:
+            reason = f"It was not ready after {self.patience_s:g} s; it may be when asked again."
+            log.warning("layer %s is left out: %s", name, reason)
+        except Exception:
+            # A mistake of ours, and no reason to withhold the others.
+            reason = "An internal error has occurred; the log of the server tells more."
+            log.exception("layer %s is left out", name)
+        definition = self.definitions[name]
+        return Failure(name, definition.shown_title, reason)
 
     def may_read(self, asset_name: str) -> bool:
         """Tell whether an asset may be read by its own name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from pathlib import Path
 
 from starlette.responses import Response
@@ -54,6 +55,12 @@ def page_files() -> frozenset[str]:
 
 class Page(StaticFiles):
     """The files of the page, under a strict content security policy."""
+
+    def __init__(self, directory: Path, html: bool) -> None:
+        """Serve a folder; its index.html for the folder itself, if `html`."""
+        super().__init__(directory=directory, html=html)
+        # Python reads the system's tables when it is first asked for a type: not in a request.
+        mimetypes.init()
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file; what only builds the page is none of it."""

@@ -23,6 +23,7 @@ from tileserver.crs_texts.forms import CrsText, Form, read_crs
 from tileserver.crs_texts.projjson import checked
 from tileserver.crs_texts.refusals import RefusedCrs
 from tileserver.errors import InvalidRequest, UnreadableRaster
+from tileserver.patience import check_time
 from tileserver.tiles import HALF_WORLD_M, WEB_MERCATOR
 
 # Stronger than proj.ini, and than what an Env of rasterio may say: PROJ fetches no grids.
@@ -207,9 +208,13 @@ def transform_points(
         target: CRS code of the result.
         xs: shape (n,).
         ys: shape (n,).
+
+    Raises:
+        DeadlineExceeded: a `patience.time_limit` is over.
     """
     if source == target:
         return xs, ys
+    check_time()
     on_earth = np.abs(ys) <= _MAX_LATITUDE if crs_of(source).is_geographic else None
     if on_earth is not None and not on_earth.all():
         # Left to rasterio, which looks for such points one by one, they take seconds.

@@ -15,12 +15,14 @@ from typing import TypeVar
 import anyio
 import numpy as np
 
+from tileserver.aside import Aside
 from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue
 from tileserver.datasets import DatasetPool, gdal_environment
 from tileserver.encoders import encode
-from tileserver.errors import RasterChanged
+from tileserver.errors import DeadlineExceeded, RasterChanged
 from tileserver.grids import complete
+from tileserver.patience import time_limit
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.render import check_options
 from tileserver.sampling import choose_level, parts, positions
@@ -29,6 +31,8 @@ from tileserver.windows import picks, read_picks, too_late
 _DEADLINE_S = 30.0
 _TRIES = 3
 """How often a remote file is read that changes while it is read."""
+_DESCRIBING_S = 5.0
+"""For what is known of an asset but its pixels; a local file takes a few milliseconds."""
 _THREADS = 8
 
 A = TypeVar("A")
@@ -44,6 +48,9 @@ class LocalRasters:
         self.catalogue = catalogue
         self.deadline_s = deadline_s
         self.datasets = DatasetPool()
+        self._describing: Aside[str, ImageAsset] = Aside(
+            catalogue.find, _slow_to_describe, _DESCRIBING_S, _THREADS
+        )
         self._threads = threads
         self._limiter: anyio.CapacityLimiter | None = None
 
@@ -69,18 +76,17 @@ class LocalRasters:
             AssetNotFound: there is no such asset.
             UnreadableRaster: the file is damaged.
         """
-        known = self.catalogue.known(name)
-        if known is not None:
-            return known
-        return await self._in_thread(self.catalogue.find, name, name)
+        return self.catalogue.known(name) or await self._describing.call(name)
 
     def pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; blocks, and raises as `get_pixels`."""
-        return _unchanged(self._pixels, request)
+        with time_limit(self.deadline_s):
+            return _unchanged(self._pixels, request)
 
     def bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid; blocks."""
-        return _unchanged(self._bands, request)
+        with time_limit(self.deadline_s):
+            return _unchanged(self._bands, request)
 
     def close(self) -> None:
         """Close the datasets kept open, and connections."""
@@ -110,13 +116,14 @@ class LocalRasters:
         level = choose_level(asset, grid)
         deadline = time.monotonic() + self.deadline_s
         for part in parts(asset, grid):
+            at = positions(part.grid, asset.grid)
             with (
                 gdal_environment(),
                 self.datasets.borrow(
                     asset.location, asset.version, asset.name, level.overview
                 ) as dataset,
             ):
-                wanted = picks(positions(part.grid, asset.grid), asset, dataset)
+                wanted = picks(at, asset, dataset)
                 values, valid = bands.values[part.place], bands.valid[part.place]
                 read_picks(dataset, asset, indexes, wanted, values, valid, deadline)
         return bands
@@ -143,3 +150,10 @@ def _unchanged(read: Callable[[A], T], request: A) -> T:
         with suppress(RasterChanged):
             return read(request)
     return read(request)
+
+
+def _slow_to_describe(name: str) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"{name}: its header or its CRS takes longer than {_DESCRIBING_S:g} s to read; it is "
+        "looked at again in a minute."
+    )

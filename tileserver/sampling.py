@@ -9,7 +9,7 @@ depends on x alone and y on y alone, one row and one column of points are enough
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise, product
@@ -70,9 +70,14 @@ class Part:
 
 def parts(asset: ImageAsset, grid: PixelGrid) -> list[Part]:
     """Return the rectangles of a grid outside of which there is nothing of the asset."""
+    return parts_within(footprint(asset, grid.crs_code), grid)
+
+
+def parts_within(boxes: Iterable[Box], grid: PixelGrid) -> list[Part]:
+    """Return the rectangles of a grid outside of which there is nothing of boxes in its CRS."""
     if _leaves_the_map(grid):
         return [Part(0, 0, grid)]
-    found = (_part(box, grid) for box in footprint(asset, grid.crs_code))
+    found = (_part(box, grid) for box in boxes)
     return [part for part in found if part is not None]
 
 

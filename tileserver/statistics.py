@@ -82,7 +82,10 @@ def percentiles(bands: BandArrays, low: float, high: float) -> list[tuple[float,
 def _between(values: NDArray[Any], low: float, high: float) -> tuple[float, float]:
     if not values.size:
         return 0.0, 1.0
-    first, last = (_rounded(float(v)) for v in np.percentile(values, (low, high)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Between two values of opposite ends there may be more than a float can hold.
+        found = np.nan_to_num(np.percentile(values, (low, high)))
+    first, last = (_rounded(float(v)) for v in found)
     return (first, last) if first < last else (first, first + max(1.0, abs(first) * 1e-6))
 
 

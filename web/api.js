@@ -53,18 +53,25 @@ export function fetchPoint(layer, lon, lat, signal) {
   return fetchJson(`point/${path(layer.name)}${place}`, signal);
 }
 
-/** Return {layers, complete}; `complete` is false when the server has more pages than we read. */
+/**
+ * Return {layers, failures, complete}.
+ *
+ * `failures` are those that the server cannot show, {title, reason}; `complete` is false when it has
+ * more pages than we read.
+ */
 export async function fetchLayers() {
   const layers = new Map();
+  const failures = [];
   let url = `layers${query()}`;
   for (let page = 0; url && page < MAX_PAGES; page += 1) {
     const answer = await fetchJson(url);
     for (const layer of (answer.layers ?? []).map(cleanLayer)) {
       if (layer && !layers.has(layer.name)) layers.set(layer.name, layer);
     }
+    failures.push(...(answer.errors ?? []).map(cleanFailure));
     url = nextPage(url, answer.next);
   }
-  return { layers: [...layers.values()], complete: !url };
+  return { layers: [...layers.values()], failures, complete: !url };
 }
 
 function nextPage(current, next) {
@@ -91,6 +98,12 @@ function cleanLayer(layer) {
     bands: Array.isArray(layer.style?.bands) ? layer.style.bands.map(String) : [],
     visible: layer.visible === true,
   };
+}
+
+function cleanFailure(failure) {
+  const text = (value) => (typeof value === "string" ? value.slice(0, MAX_REASON) : "");
+  const title = text(failure?.title) || text(failure?.name) || "A layer";
+  return { title, reason: text(failure?.reason) || "The server does not say why." };
 }
 
 const isBounds = (bounds) =>

@@ -85,6 +85,16 @@ export class LayerList {
   }
 }
 
+/** Return the list of layers that cannot be shown and why, closed at first; "" if there are none. */
+export function notShown(failures, open = false) {
+  if (failures.length === 0) return "";
+  const count = failures.length === 1 ? "1 layer is not shown" : `${failures.length} layers are not shown`;
+  const rows = failures.map(({ title, reason }) =>
+    h("li", {}, h("strong", {}, title), h("span", {}, ` not shown: ${reason}`)),
+  );
+  return h("details", { className: "not-shown", open }, h("summary", {}, count), h("ul", {}, rows));
+}
+
 /** One layer of the list. */
 class Row {
   constructor(layer, { state, fit, highlight, moveBy }) {

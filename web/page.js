@@ -4,7 +4,7 @@ import { fetchLayers } from "./api.js";
 import { Corner } from "./corner.js";
 import { h } from "./dom.js";
 import { Inspector } from "./inspector.js";
-import { LayerList } from "./layers.js";
+import { LayerList, notShown } from "./layers.js";
 import { LayerMap } from "./map.js";
 import { hideMessage, showMessage } from "./messages.js";
 import { Panel } from "./panel.js";
@@ -23,18 +23,19 @@ async function load(map, panel) {
   panel.say("loading…");
   panel.show(h("div", { className: "skeleton", "aria-label": "Loading the layers" }));
   try {
-    const { layers, complete } = await fetchLayers();
-    if (layers.length === 0) showEmpty(panel);
-    else run(map, panel, layers);
+    const { layers, failures, complete } = await fetchLayers();
+    if (layers.length === 0) showEmpty(panel, failures);
+    else run(map, panel, layers, failures);
     if (!complete) showMessage("layers", { text: `Only the first ${layers.length} layers are listed.` });
   } catch (error) {
     showBroken(panel, error, () => load(map, panel));
   }
 }
 
-function showEmpty(panel) {
+function showEmpty(panel, failures) {
+  const text = failures.length ? "This server has no layers to show." : "This server has no layers yet.";
   panel.say("none");
-  panel.show(h("p", { className: "quiet" }, "This server has no layers yet."));
+  panel.show(h("p", { className: "quiet" }, text), notShown(failures, true));
   panel.open(true);
 }
 
@@ -47,7 +48,7 @@ function showBroken(panel, error, retry) {
   panel.open(true);
 }
 
-function run(map, panel, layers) {
+function run(map, panel, layers, failures) {
   const state = new LayerState(layers);
   const list = new LayerList(state, {
     fit: (layer) => map.fit(layer.bounds),
@@ -60,7 +61,11 @@ function run(map, panel, layers) {
     corner.setCredits(state.visible);
     panel.say(`${state.visible.length} of ${layers.length} shown`);
   };
-  panel.show(list.element, h("p", { className: "tip" }, "Click or tap the map to read its values."));
+  panel.show(
+    list.element,
+    notShown(failures),
+    h("p", { className: "tip" }, "Click or tap the map to read its values."),
+  );
   const writeAddress = permalinkWriter(() => ({ view: map.view, layers: state.snapshot() }));
   followAddress(map, state, writeAddress);
   draw();

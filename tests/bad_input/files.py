@@ -66,6 +66,21 @@ def damaged(path: Path) -> None:
     path.write_bytes(content)
 
 
+def damaged_text(path: Path) -> None:
+    """Write a raster whose band is described in bytes that are no UTF-8."""
+    sound(path)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("QQQQQQQQ",)
+    path.write_bytes(path.read_bytes().replace(b"QQQQQQQQ", b"\xff\xfe\xc3(\xa0\xa1\x80\x81"))
+
+
+def two_ends(path: Path) -> None:
+    """Write a raster between whose percentiles there is more than a float can hold."""
+    values = np.full((1, 50, 50), -np.finfo("f8").max)
+    values[0, :1] = np.finfo("f8").max
+    write_raster(path, values, overviews=())
+
+
 def alpha_alone(path: Path) -> None:
     sound(path)
     with rasterio.open(path, "r+") as dataset:
@@ -109,6 +124,7 @@ NOT_TIFF = "not a readable GeoTIFF"
 DAMAGED = "the GeoTIFF is damaged or out of reach"
 TYPES = "expected int8 to int64, uint8 to uint64, float32 or float64"
 NO_PLACE = ("no geotransform", "gdal_edit.py -a_ullr")
+NOWHERE = ("outside the domain of its CRS", "expected a place on Earth")
 NOT_JSON = ".json sidecar is not JSON"
 BLOCKS = ("blocks hold", "at most 512 MB may be; gdal_translate -co TILED=YES")
 
@@ -138,6 +154,20 @@ BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
     "nan-place": (raster(1, 64, "uint8", transform=Affine(np.nan, 0, 0, 0, -1, 0)), NO_PLACE),
     "huge-place": (raster(1, 64, "uint8", transform=Affine(1e300, 0, 0, 0, -1e300, 0)), NO_PLACE),
     "tiny-place": (raster(1, 64, "uint8", transform=Affine(1e-300, 0, 0, 0, -1e-300, 0)), NO_PLACE),
+    "nan-origin": (
+        raster(1, 64, "uint8", transform=Affine(30, 0, np.nan, 0, -30, 4_500_000)),
+        NO_PLACE,
+    ),
+    "infinite-origin": (
+        raster(1, 64, "uint8", transform=Affine(30, 0, np.inf, 0, -30, 4_500_000)),
+        NO_PLACE,
+    ),
+    "not-text": (damaged_text, ("holds what cannot be read: UnicodeDecodeError",)),
+    "far-away": (raster(1, 64, "uint8", transform=Affine(30, 0, 9e9, 0, -30, 9e9)), NOWHERE),
+    "far-south": (
+        raster(1, 64, "uint8", crs=WGS84, transform=Affine(0.01, 0, 41, 0, -0.01, -112)),
+        NOWHERE,
+    ),
     "complex": (raster(1, 64, "complex64"), ("complex64", TYPES)),
     "complex-double": (raster(1, 64, "complex128"), ("complex128", TYPES)),
     "alpha-alone": (alpha_alone, ("no band beside its alpha band",)),
@@ -195,6 +225,9 @@ ODD: dict[str, Make] = {
     "float16": raster(1, 64, "float32", nbits=16),
     "one-bit": lambda path: write_raster(path, noise(1, 64, 64, "uint8") & 1, nbits=1),
     "palette": colored,
+    "palette-without-table": raster(1, 64, "uint8", photometric="palette"),
+    "palette-of-16-bits": raster(1, 64, "uint16", photometric="palette"),
+    "two-ends": two_ends,
     "jpeg-of-12-bits": lambda path: write_raster(
         path, noise(1, 64, 64, "uint16") & 4095, compress="JPEG", nbits=12, zlevel=None
     ),

@@ -124,14 +124,25 @@ def test_what_must_not_be_served_is_not_there(files: Server, name: str) -> None:
             assert files.ask(f"/tiles/{asset}/0/0/0.png").status == 404
 
 
-def test_the_list_has_what_is_sound_and_nothing_else(files: Server) -> None:
+def test_the_list_has_what_is_sound_and_tells_why_of_all_else(files: Server) -> None:
     listed: set[str] = set()
+    told: dict[str, str] = {}
     target: str | None = "/layers?limit=1000"
     while target:
         page = files.ask(target).json
         listed |= {layer["asset"].removeprefix(f"{PREFIX}/") for layer in page["layers"]}
+        told |= {error["name"]: error["reason"] for error in page.get("errors", [])}
         target = page["next"] and page["next"].removeprefix(files.url)
     assert listed == {*ODD, *NAMES, "named"}
+    assert set(told) == set(BROKEN)
+    for name, (_, said) in BROKEN.items():
+        assert all(part.casefold() in told[name].casefold() for part in said), told[name]
+
+
+@pytest.mark.parametrize("name", [*BROKEN, *ODD])
+def test_the_api_answers_for_any_file_without_a_fault_of_its_own(files: Server, name: str) -> None:
+    answer = files.ask(f"/v1/{PREFIX}/{name}")
+    assert answer.status in ((200,) if name in ODD else (200, 400)), answer.text[:300]
 
 
 def test_a_sidecar_that_is_a_link_is_not_followed(unguarded: Server, outside: Path) -> None:

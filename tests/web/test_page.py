@@ -427,6 +427,23 @@ def test_names_and_reasons_are_text_whatever_they_hold(visitor: Visitor) -> None
     assert visitor.page.locator("img[src='attack']").count() == 0
 
 
+@pytest.mark.parametrize("layers", [[], ["good"]])
+def test_layers_that_cannot_be_shown_are_told_with_their_reason(
+    visitor: Visitor, layers: list[str]
+) -> None:
+    attack = '<img src="attack" onerror="window.attacked=1">'
+    errors = [{"name": "mars", "title": "mars", "reason": f"no place on Earth {attack}"}]
+    listed = [layer_named(name, visible=False) for name in layers]
+    answer_layers(visitor, {"": {"layers": listed, "next": None, "errors": errors}})
+    visitor.open()
+    told = visitor.page.locator(".not-shown")
+    expect(told.locator("summary")).to_have_text("1 layer is not shown")
+    if layers:
+        told.locator("summary").click()
+    expect(told.locator("li")).to_have_text(f"mars not shown: no place on Earth {attack}")
+    assert visitor.page.evaluate("window.attacked") is None
+
+
 def test_a_long_list_is_read_page_by_page_and_filtered(visitor: Visitor) -> None:
     def page(number: int, following: str | None) -> dict[str, Any]:
         layers = [layer_named(f"page {number} layer {n}", visible=False) for n in range(5)]

@@ -31,6 +31,7 @@ from tileserver.encoders import encode
 from tileserver.errors import AssetNotFound, InvalidRequest, UpstreamError
 from tileserver.expressions import Computed, from_text
 from tileserver.grids import complete
+from tileserver.patience import checked
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 
 COMPUTING_S = 30.0
@@ -225,10 +226,15 @@ class Computing:
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._threads)
         budget = self._budget()
+
+        def watched() -> T:
+            with checked(budget.check_time):
+                return function(argument, budget)
+
         try:
             with anyio.fail_after(self.deadline_s + _LATE_S):
                 return await anyio.to_thread.run_sync(
-                    function, argument, budget, limiter=self._limiter, abandon_on_cancel=True
+                    watched, limiter=self._limiter, abandon_on_cancel=True
                 )
         except TimeoutError as exc:
             raise too_long() from exc

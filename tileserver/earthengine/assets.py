@@ -13,15 +13,18 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
+from tileserver.aside import ShortCalls
 from tileserver.assets import ImageAsset
 from tileserver.cache import SingleFlight
 from tileserver.computed import computed_asset, dtype_from_json, image_without_file
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UpstreamError
 from tileserver.expressions import Computed
 from tileserver.pixels import PixelGrid
+from tileserver.places import Places
 from tileserver.wire import grid_from_json
 
 POLL_S = 60.0
@@ -62,6 +65,8 @@ class EarthAssets:
         self._held: dict[str, tuple[ImageAsset | AssetNotFound, float]] = {}
         self._flights: SingleFlight[str, ImageAsset] = SingleFlight()
         self._refreshes: set[asyncio.Task[None]] = set()
+        self.geometry = ShortCalls()
+        self.places = Places()
 
     async def get_asset(self, name: str) -> ImageAsset:
         """Return an asset as it was at most a moment ago.
@@ -111,6 +116,9 @@ class EarthAssets:
         held = self._held.get(name)
         if held and isinstance(held[0], ImageAsset) and held[0].version == asset.version:
             asset = held[0]
+        # Blocks of tiles end where it does; one that lies nowhere is refused where it is drawn.
+        with suppress(TileserverError):
+            await self.places.find(asset)
         self._hold(name, asset)
         return asset
 
@@ -124,7 +132,7 @@ class EarthAssets:
         except InvalidRequest as exc:
             # Who asks for a tile has done nothing wrong.
             raise UpstreamError(f"{name}: Earth Engine cannot compute it: {exc}") from exc
-        return computed_asset(name, computed, description)
+        return await self.geometry.call(computed_asset, name, computed, description)
 
     def _hold(self, name: str, found: ImageAsset | AssetNotFound) -> None:
         if len(self._held) >= _MAX_ASSETS and name not in self._held:
@@ -147,16 +155,20 @@ def asset_from_json(members: Mapping[str, Any]) -> ImageAsset:
         dtypes = tuple(dtype_from_json(band.get("dataType", {})) for band in bands)
         grid = grid_from_json(bands[0]["grid"])
         ids = tuple(str(band["id"]) for band in bands)
-    except (KeyError, IndexError, TypeError, TileserverError) as exc:
+        policies = tuple(str(band.get("pyramidingPolicy", "MEAN")) for band in bands)
+        size_bytes = int(members["sizeBytes"]) if "sizeBytes" in members else None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
+        raise UpstreamError(f"{name}: its metadata is not that of an image: {exc}") from exc
+    except TileserverError as exc:
         raise UpstreamError(f"{name}: its metadata has no bands with a grid") from exc
     if not isinstance(grid, PixelGrid):
         raise UpstreamError(f"{name}: its first band has no complete grid")
     return replace(
         image_without_file(name, str(members.get("updateTime", "")), grid, ids, dtypes),
-        pyramiding_policies=tuple(str(band.get("pyramidingPolicy", "MEAN")) for band in bands),
+        pyramiding_policies=policies,
         start_time=members.get("startTime"),
         end_time=members.get("endTime"),
         update_time=members.get("updateTime"),
-        size_bytes=int(members["sizeBytes"]) if "sizeBytes" in members else None,
+        size_bytes=size_bytes,
         properties=members.get("properties") or {},
     )

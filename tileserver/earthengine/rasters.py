@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tileserver.aside import ShortCalls
 from tileserver.assets import ImageAsset
 from tileserver.earthengine.assets import EarthAssets
 from tileserver.earthengine.masks import masked_bands, masked_request
@@ -27,6 +28,7 @@ class EarthRasters:
         self.assets = assets
         self.tiles = tiles
         self.values = values
+        self.geometry = ShortCalls()
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; raises what lies behind."""
@@ -40,7 +42,7 @@ class EarthRasters:
         """Return values and validity on the request's grid, with a single request."""
         asset = await self.assets.get_asset(request.asset_id)
         chosen = [asset.band_ids[i] for i in asset.indexes(request.band_ids)]
-        grid = complete(request, asset)
+        grid = await self.geometry.call(complete, request, asset)
         check_limits(grid.width, grid.height, [asset.dtype.itemsize, _MASK_BYTES] * len(chosen))
         asked = masked_request(self._computed(request), asset, grid, chosen)
         return masked_bands(await self.values.get_pixels(asked), grid, chosen)

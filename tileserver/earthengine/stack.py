@@ -24,8 +24,9 @@ from tileserver.earthengine.retries import DEADLINE_S, Retrying
 from tileserver.earthengine.splitting import Split
 from tileserver.earthengine.tokens import GoogleAuth
 from tileserver.expressions import Computed
-from tileserver.pixels import PixelGrid, PixelRequest, PixelSource
-from tileserver.sampling import parts
+from tileserver.pixels import PixelRequest, PixelSource
+from tileserver.places import known_place
+from tileserver.sampling import parts_within
 from tileserver.sharing.stores import Shared, Tolerant
 
 _BLOCK_DEPTH = 1
@@ -164,13 +165,14 @@ def _terms(assets: EarthAssets, request: PixelRequest) -> Terms:
     asset = assets.known(request.asset_id)
     if asset is None:
         return Terms(request.tiles_per_side)
+    place = known_place(asset)
+    if place is None:
+        return Terms(request.tiles_per_side, pixel_type(asset, request))
     return Terms(
-        request.tiles_per_side, pixel_type(asset, request), lambda grid: _covers(asset, grid)
+        request.tiles_per_side,
+        pixel_type(asset, request),
+        lambda grid: bool(parts_within(place.boxes, grid)),
     )
-
-
-def _covers(asset: ImageAsset, grid: PixelGrid) -> bool:
-    return bool(parts(asset, grid))
 
 
 def pixel_type(asset: ImageAsset, request: PixelRequest) -> np.dtype[Any]:

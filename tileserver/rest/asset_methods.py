@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import anyio
 from starlette.responses import Response
 
 from tileserver.assets import ImageAsset
@@ -40,7 +39,8 @@ async def get_asset(call: Call) -> Response:
         return json_answer(await api.remote.get_asset(name))
     # An image that may not be read is looked for like a folder that there is not.
     if api.services.layers.may_read(name) and await api.in_thread(api.tree.is_image, name):
-        return json_answer(image_json(await _find_image(api, name)))
+        asset = await _find_image(api, name)
+        return await api.services.geometry.call(lambda: json_answer(image_json(asset)))
     return json_answer(await api.in_thread(_folder_json, api, name))
 
 
@@ -68,10 +68,10 @@ async def list_images(call: Call) -> Response:
 
 async def _listed(call: Call, only_images: bool) -> Response:
     api, parent = call.api, parent_name(call.path["parent"])
-    page = read_page(call.query, only_images)
+    page = await api.services.geometry.call(read_page, call.query, only_images)
     if api.remote is None or api.holds_local(parent):
         may_read = api.services.layers.may_read
-        return json_answer(await api.in_thread(list_page, api.tree, parent, page, may_read))
+        return await api.in_thread(lambda: json_answer(list_page(api.tree, parent, page, may_read)))
     if not _may_list(api, parent):
         if is_root(parent):
             return json_answer({})
@@ -132,7 +132,7 @@ async def get_pixels(call: Call) -> Response:
 async def _find_image(api: Api, name: str) -> ImageAsset:
     """Return an image; of a local one, as its file is at this moment and not a little before."""
     if api.is_local(name):
-        return await anyio.to_thread.run_sync(api.tree.catalogue.find, name, 0.0)
+        return await api.in_thread(api.tree.catalogue.find, name, 0.0)
     return await api.services.layers.source.get_asset(name)
 
 

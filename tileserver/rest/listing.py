@@ -16,6 +16,7 @@ from typing import Any
 
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, shown
 from tileserver.folders import Folder, Tree
+from tileserver.patience import time_limit
 from tileserver.rest.assets import basic, image_json
 from tileserver.rest.filters import Test, parse_filter, region_filter, time_filter
 from tileserver.rest.names import is_root
@@ -23,6 +24,7 @@ from tileserver.rest.names import is_root
 MAX_PAGE = 1000
 MAX_BASIC_PAGE = 10_000
 """https://developers.google.com/earth-engine/reference/rest/v1/projects.assets/listAssets."""
+_IMAGE_S = 1.5
 _VIEWS = ("", "EARTH_ENGINE_ASSET_VIEW_UNSPECIFIED", "FULL", "BASIC")
 
 log = logging.getLogger(__name__)
@@ -144,10 +146,12 @@ def _image(tree: Tree, name: str, page: Page, may_read: MayRead) -> dict[str, An
         short = name.removeprefix("projects/earthengine-public/assets/")
         return {"type": "IMAGE", "name": name, "id": short}
     try:
-        asset = tree.catalogue.find(name)
-        if not all(test(asset) for test in page.tests):
-            return None
-        members = image_json(asset)
+        # One whose outline takes long must not keep the others from being listed.
+        with time_limit(_IMAGE_S):
+            asset = tree.catalogue.find(name)
+            if not all(test(asset) for test in page.tests):
+                return None
+            members = image_json(asset)
     except TileserverError as exc:
         log.warning("left out of a listing: %s", exc)
         return None
