@@ -8,7 +8,6 @@ from threading import Lock
 from tileserver.compute.images import Image
 
 MAX_BYTES = 64_000_000
-_SHARE = 3
 
 
 class HeldImages:
@@ -31,8 +30,8 @@ class HeldImages:
             return found[0]
 
     def hold(self, expression: str, version: str, image: Image, size_bytes: int) -> None:
-        """Hold an image, about so large; one that would push out many others is not held."""
-        if size_bytes > self.max_bytes // _SHARE:
+        """Hold an image, about so large; one that would push out all others is not held."""
+        if size_bytes > self.max_bytes:
             return
         key = (expression, version)
         with self._lock:
