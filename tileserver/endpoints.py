@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from tileserver import documents, metrics, queries
 from tileserver.cache import Cached
+from tileserver.changes import asked_again
 from tileserver.disconnects import while_connected
 from tileserver.encoders import empty, media_type
 from tileserver.layers import Layer, Layers
@@ -54,6 +55,7 @@ class State(TypedDict):
     services: Services
 
 
+@asked_again
 async def tile(request: Request) -> Response:
     """Answer GET /tiles/{layer}/{z}/{x}/{y}.{ext}."""
     services, path = _services(request), request.path_params
@@ -69,6 +71,7 @@ async def tile(request: Request) -> Response:
     return _image(request, layer, body, file_format, parameters, "hit; detail=outside")
 
 
+@asked_again
 async def preview(request: Request) -> Response:
     """Answer GET /preview/{layer}.{ext}."""
     services = _services(request)
@@ -107,6 +110,7 @@ async def info(request: Request) -> Response:
     return json_response(request, queries.info(layer))
 
 
+@asked_again
 async def point(request: Request) -> Response:
     """Answer GET /point/{layer}?lon=&lat=."""
     services = _services(request)
@@ -119,6 +123,7 @@ async def point(request: Request) -> Response:
     return json_response(request, queries.point(lon, lat, read))
 
 
+@asked_again
 async def statistics(request: Request) -> Response:
     """Answer GET /statistics/{layer}?bands=&bbox=."""
     services = _services(request)

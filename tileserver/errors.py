@@ -12,7 +12,8 @@
     ├── Overloaded                ask again later
     │   ├── RateLimited           Earth Engine says: too many requests
     │   ├── QuotaExhausted        Earth Engine says: not before tomorrow
-    │   └── UpstreamDown          the breaker is open
+    │   ├── UpstreamDown          the breaker is open
+    │   └── AssetChanged          a file changed each time that it was read
     ├── UpstreamError             Earth Engine failed, or its answer is not what was asked for
     │   ├── TransientError        asking again may help
     │   ├── TooComplex            out of memory or time; a smaller request may help
@@ -132,6 +133,15 @@ class QuotaExhausted(Overloaded):
 
 class UpstreamDown(Overloaded):
     """Earth Engine failed too often of late; it is not asked for a while."""
+
+
+class AssetChanged(Overloaded):
+    """The file behind an asset changed while it was read, or since its version was told."""
+
+    def __init__(self, name: str | None = None) -> None:
+        """`name` is the asset's; None is one that an expression reads."""
+        what = "An asset of the expression" if name is None else f"Asset {name!r}"
+        super().__init__(f"{what} changed while it was read; ask again.", retry_after_s=1.0)
 
 
 class UpstreamError(TileserverError):

@@ -20,6 +20,7 @@ import anyio
 from tileserver.access import Access
 from tileserver.assets import ImageAsset, check_asset_name
 from tileserver.cache import SingleFlight
+from tileserver.changes import ask_again
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
 from tileserver.expressions import Computed
 from tileserver.footprints import Box, lonlat_bounds
@@ -183,8 +184,12 @@ class Layers:
         Raises:
             AssetNotFound: there is no such layer or asset, or it may not be read.
             InvalidRequest: the style does not fit the asset's bands.
+            AssetChanged: its file changes all the time.
         """
         definition = self.definitions.get(name) or self._ad_hoc(name)
+        return await ask_again(lambda: self._found(name, definition, style))
+
+    async def _found(self, name: str, definition: LayerDefinition, style: Style | None) -> Layer:
         try:
             asset = await self.source.get_asset(definition.asset_name)
         except AssetNotFound as exc:

@@ -16,8 +16,10 @@ import numpy as np
 
 from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue
+from tileserver.changes import read_again
 from tileserver.datasets import DatasetPool, gdal_environment
 from tileserver.encoders import encode
+from tileserver.errors import AssetChanged
 from tileserver.grids import complete
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.render import check_options
@@ -50,6 +52,7 @@ class LocalRasters:
             AssetNotFound: there is no such asset.
             InvalidRequest: the request does not fit the asset.
             UnreadableRaster: the file is damaged.
+            AssetChanged: the file is no longer of the request's version, or changes all the time.
             DeadlineExceeded: reading took too long.
         """
         return await self._in_thread(self.pixels, request, request.asset_id)
@@ -72,22 +75,41 @@ class LocalRasters:
 
     def pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; blocks, and raises as `get_pixels`."""
-        asset = self.catalogue.find(request.asset_id)
+        return self._of_one_version(request, lambda asset: self._encoded(asset, request))
+
+    def bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid; blocks."""
+        return self._of_one_version(
+            request, lambda asset: self._read(asset, request, complete(request, asset))
+        )
+
+    def close(self) -> None:
+        """Close the datasets kept open."""
+        self.datasets.close()
+
+    def _of_one_version(self, request: PixelRequest, read: Callable[[ImageAsset], T]) -> T:
+        """Return what is read of the asset in the version that is asked for, or in any one."""
+
+        def found_and_read() -> T:
+            asset = self.catalogue.find(request.asset_id)
+            try:
+                if request.asset_version not in ("", asset.version):
+                    raise AssetChanged(asset.name)
+                return read(asset)
+            except AssetChanged:
+                self.catalogue.look_again(asset.name)
+                raise
+
+        # Only who told the version may ask for another one.
+        return found_and_read() if request.asset_version else read_again(found_and_read)
+
+    def _encoded(self, asset: ImageAsset, request: PixelRequest) -> bytes:
         if request.file_format.is_picture or request.visualization_options is not None:
             band_count = len(asset.indexes(request.band_ids))
             check_options(request.visualization_options, band_count)
         grid = complete(request, asset)
         bands = self._read(asset, request, grid)
         return encode(request.file_format, bands, grid, request.visualization_options)
-
-    def bands(self, request: PixelRequest) -> BandArrays:
-        """Return values and validity on the request's grid; blocks."""
-        asset = self.catalogue.find(request.asset_id)
-        return self._read(asset, request, complete(request, asset))
-
-    def close(self) -> None:
-        """Close the datasets kept open."""
-        self.datasets.close()
 
     def _read(self, asset: ImageAsset, request: PixelRequest, grid: PixelGrid) -> BandArrays:
         chosen = asset.indexes(request.band_ids)
@@ -102,7 +124,7 @@ class LocalRasters:
             with (
                 gdal_environment(),
                 self.datasets.borrow(
-                    asset.location, asset.version, asset.name, level.overview
+                    asset.location, asset.version, asset.name, level.overview, asset.file
                 ) as dataset,
             ):
                 wanted = picks(positions(part.grid, asset.grid), asset, dataset)
