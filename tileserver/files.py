@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from tileserver.errors import UnreadableRaster
 
@@ -36,8 +36,7 @@ _MAX_BELOW = 1000
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(NamedTuple):
     """What the system tells of a file; one of them differs as soon as the content does.
 
     The size and the time of the last change can be set back by who writes. The time of the last
@@ -49,11 +48,6 @@ class FileState:
     size_bytes: int
     mtime_ns: int
     ctime_ns: int
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> Self:
-        """Return the state in what `os.stat` or `os.fstat` tells."""
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +99,7 @@ class OpenFile:
 
     def state(self) -> FileState:
         """Return the state of the open file, whatever its name leads to by now."""
-        return FileState.of(os.fstat(self.descriptor))
+        return _state_of(os.fstat(self.descriptor))
 
     def is_still(self, state: FileState) -> bool:
         """Tell whether the file that `location` opens is in a state."""
@@ -164,6 +158,12 @@ def has_descriptor_paths() -> bool:
     return os.path.isdir(_DESCRIPTORS)
 
 
+def _state_of(found: os.stat_result) -> FileState:
+    return FileState(
+        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    )
+
+
 def look(place: Place) -> FileState | None:
     """Return the state of a regular file; None if there is none, or a link in its path.
 
@@ -177,7 +177,7 @@ def look(place: Place) -> FileState | None:
         if exc.errno in _NOT_THERE:
             return None
         raise
-    return FileState.of(found) if stat.S_ISREG(found.st_mode) else None
+    return _state_of(found) if stat.S_ISREG(found.st_mode) else None
 
 
 def open_beneath(place: Place) -> OpenFile | None:
