@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +11,8 @@ from rasterio.errors import RasterioIOError
 
 from tests.rasterfiles import noise, write_raster
 from tileserver.datasets import DatasetPool, gdal_environment, open_raster
-from tileserver.errors import UnreadableRaster
+from tileserver.errors import AssetChanged, UnreadableRaster
+from tileserver.files import Place, SeenFile, find_file
 from tileserver.remote.places import is_remote
 
 VRT = """<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1">
@@ -113,3 +117,75 @@ def test_a_truncated_file_is_damaged(tmp_path: Path) -> None:
 
     with pytest.raises(UnreadableRaster, match="asset: "):
         read()
+
+
+def seen(path: Path) -> SeenFile:
+    found = find_file(Place(str(path.parent), path.name))
+    assert found is not None
+    return found
+
+
+def test_what_is_lent_is_the_file_that_was_seen(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", noise(1, 60, 60, seed=1))
+    before, pool = seen(path), DatasetPool()
+
+    def read() -> Any:
+        with (
+            gdal_environment(),
+            pool.borrow(str(path), "v1", "a", None, before) as dataset,
+        ):
+            return dataset.read()
+
+    assert np.array_equal(read(), noise(1, 60, 60, seed=1))
+    os.replace(write_raster(tmp_path / "b.tif", noise(1, 60, 60, seed=2)), path)
+    for _ in range(2):
+        with pytest.raises(AssetChanged, match="'a' changed"):
+            read()
+    pool.close()
+
+
+def test_a_file_that_is_damaged_while_it_is_lent_has_changed(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", noise(1, 900, 900))
+    before, pool = seen(path), DatasetPool()
+
+    def read() -> None:
+        with gdal_environment(), pool.borrow(str(path), "v1", "a", None, before) as dataset:
+            os.truncate(path, 500)
+            dataset.read()
+
+    with pytest.raises(AssetChanged):
+        read()
+    pool.close()
+
+
+def test_what_is_gone_is_closed_without_anybody_asking(tmp_path: Path) -> None:
+    paths = [write_raster(tmp_path / f"{name}.tif", noise(1, 60, 60)) for name in "ab"]
+    pool, lent = DatasetPool(sweep_s=0.05), []
+    for path in paths:
+        with (
+            gdal_environment(),
+            pool.borrow(str(path), "v1", "a", None, seen(path)) as dataset,
+        ):
+            lent.append(dataset)
+    paths[0].unlink()
+    deadline = time.monotonic() + 5
+    while not lent[0].closed:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not lent[1].closed
+    pool.close()
+    assert lent[1].closed
+
+
+def test_a_pool_that_nobody_has_ends_with_all_it_holds(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", noise(1, 60, 60))
+    before = len(os.listdir("/proc/self/fd"))
+    pool = DatasetPool(sweep_s=0.01)
+    with gdal_environment(), pool.borrow(str(path), "v1", "a", None, seen(path)):
+        pass
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+    del pool
+    deadline = time.monotonic() + 5
+    while len(os.listdir("/proc/self/fd")) > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -71,7 +71,6 @@ def test_what_comes_later_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert names(tree, ROOT) == [f"{ROOT}/a"]
     raster(tmp_path / "new/b.tif")
     (tmp_path / "new/collection.json").write_text("{}")
-    monkeypatch.setattr("tileserver.folders._RESCAN_S", 0)
     monkeypatch.setattr("tileserver.catalogue._RECHECK_S", 0)
     assert names(tree, ROOT) == [f"{ROOT}/a", f"{ROOT}/new"]
     assert tree.folder(f"{ROOT}/new").is_collection
@@ -104,3 +103,52 @@ def test_a_collection_file_that_is_a_link_or_a_fifo_is_not_opened(tmp_path: Path
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder", "huge", "deleted"])
+def test_a_collection_file_that_becomes_something_else_is_not_read(
+    tmp_path: Path, kind: str
+) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"properties": {"secret": 1}}')
+    path = tmp_path / "top/series/collection.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"properties": {"x": 1}}')
+    folder = tree_of(Root(str(tmp_path / "top"))).folder(f"{ROOT}/series")
+    assert folder.to_json()["properties"] == {"x": 1}
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(secret)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "huge":
+        path.touch()
+        os.truncate(path, 1 << 30)
+        with pytest.raises(UnreadableRaster, match=r"its collection\.json is longer than 4 MB"):
+            folder.to_json()
+        return
+    assert folder.to_json() == {"type": "FOLDER", "name": folder.name, "id": folder.name}
+
+
+def test_a_folder_on_the_way_to_a_collection_file_that_becomes_a_link_is_not_entered(
+    tmp_path: Path,
+) -> None:
+    for name in ("top/series", "outside"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "collection.json").write_text(f'{{"properties": {{"in": "{name}"}}}}')
+    folder = tree_of(Root(str(tmp_path / "top"))).folder(f"{ROOT}/series")
+    assert folder.to_json()["properties"] == {"in": "top/series"}
+    (tmp_path / "top/series").rename(tmp_path / "kept")
+    (tmp_path / "top/series").symlink_to(tmp_path / "outside")
+    assert "properties" not in folder.to_json()
+
+
+def test_the_tree_and_the_catalogue_tell_of_the_same_moment(tmp_path: Path) -> None:
+    raster(tmp_path / "a.tif")
+    catalogue = Catalogue([Root(str(tmp_path))])
+    assert catalogue.names() == [f"{ROOT}/a"]
+    raster(tmp_path / "b.tif")
+    tree = Tree(catalogue)
+    assert names(tree, ROOT) == catalogue.names()

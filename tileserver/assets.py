@@ -19,6 +19,7 @@ from rasterio.io import DatasetReader
 
 from tileserver.datasets import Location, shows_mask
 from tileserver.errors import InvalidRequest, UnreadableRaster
+from tileserver.files import SeenFile
 from tileserver.pixels import AffineTransform, PixelGrid
 from tileserver.projections import code_of_file
 from tileserver.wire import grid_to_json
@@ -77,6 +78,8 @@ class ImageAsset:
     """Pixels a band that statistics may take."""
     color_table: tuple[str, ...] = ()
     """Hex colours of the values 0, 1, 2 … of a one-band image that carries them."""
+    file: SeenFile | None = field(default=None, repr=False)
+    """The file that `version` is of; None for a URL and for what has none."""
 
     def indexes(self, band_ids: Sequence[str]) -> tuple[int, ...]:
         """Return the places of bands in `band_ids`; all of them when none is named.

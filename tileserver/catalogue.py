@@ -1,7 +1,7 @@
 """The assets there are: names on one side, GeoTIFFs in folders and in object storage on the other.
 
 A client gives names only. A file is served if it lies below a configured root once links are
-resolved, so no name leads outside.
+resolved, so no name leads outside; `files` tells how it is opened.
 """
 
 from __future__ import annotations
@@ -9,31 +9,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
-from tileserver.assets import ImageAsset, describe_asset, read_sidecar
-from tileserver.datasets import Location, content_errors, gdal_environment, open_raster
-from tileserver.errors import (
-    AssetNotFound,
-    ConfigError,
-    DeadlineExceeded,
-    TileserverError,
-    UnreadableRaster,
-)
-from tileserver.remote.files import RemoteFile, RemoteFiles
+from tileserver.assets import ImageAsset
+from tileserver.errors import AssetNotFound, ConfigError, DeadlineExceeded, TileserverError
+from tileserver.files import Place, file_errors, find_file, look, walk
+from tileserver.remote.files import RemoteFiles
 from tileserver.remote.places import file_name, find_place, is_remote
+from tileserver.scenes import describe_remote, read_scene, version_of
 
 LOCAL_PREFIX = "projects/localhost/assets"
 """Where assets go that have no prefix of their own; the ee client wants 6 characters or more."""
 SUFFIXES = (".tif", ".tiff")
+COLLECTION_FILE = "collection.json"
+"""Makes a folder an image collection, and describes it."""
 _RECHECK_S = 2.0
 _LARGE_PX = 4_000_000
 _MAX_STATES = 10_000
@@ -50,10 +43,31 @@ class Root:
     prefix: str = LOCAL_PREFIX
 
 
+@dataclass(frozen=True)
+class _Top:
+    """A root as it was when the server started."""
+
+    path: str
+    """Absolute, or a URL."""
+    prefix: str
+    is_link: bool
+    """Whether it is a link; one that is put in its place later is not followed."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What lay below the roots at one moment."""
+
+    images: Mapping[str, Place | str]
+    """Places or URLs of GeoTIFFs, by the names of their assets."""
+    folders: Sequence[tuple[str, Place | None]]
+    """Names of folders, those of roots included, each with its collection.json if it has one."""
+
+
 @dataclass
 class _Entry:
-    location: str
-    sidecar: str
+    source: Place | str
+    """Where it lies, or its URL."""
     asset: ImageAsset | None = None
     checked_s: float = field(default=-_RECHECK_S)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -71,7 +85,9 @@ class Catalogue:
         """
         self.roots = tuple(roots)
         self.remote = remote or RemoteFiles()
+        self._tops = tuple(map(_top, self.roots))
         self._entries: dict[str, _Entry] = {}
+        self._scan = Scan({}, ())
         self._scanned_s = -_RECHECK_S
         self._states: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
@@ -87,9 +103,7 @@ class Catalogue:
         if max_age_s is None:
             max_age_s = _RECHECK_S
         if entry and entry.asset and time.monotonic() - entry.checked_s < max_age_s:
-            location = entry.asset.location
-            is_outdated = isinstance(location, RemoteFile) and location.is_outdated
-            return None if is_outdated else entry.asset
+            return entry.asset
         return None
 
     def find(self, name: str, max_age_s: float | None = None) -> ImageAsset:
@@ -106,80 +120,167 @@ class Catalogue:
         with _held(entry.lock, name):
             if known := self.known(name, max_age_s):
                 return known
-            if is_remote(entry.location):
-                return self._find_remote(name, entry)
-            version = _version(entry)
-            if version is None:
+            looked_s = time.monotonic()
+            asset = self._asset_now(name, entry)
+            if asset is None:
                 self._entries.pop(name, None)
                 raise AssetNotFound(name)
-            if entry.asset is None or entry.asset.version != version:
-                entry.asset = _read(name, entry, version)
-            entry.checked_s = time.monotonic()
-            return entry.asset
+            entry.asset, entry.checked_s = asset, looked_s
+            return asset
 
-    def _find_remote(self, name: str, entry: _Entry) -> ImageAsset:
-        file = self.remote.current(entry.location, name)
-        if entry.asset is None or entry.asset.location is not file:
-            entry.asset = _describe(name, file, file.version, {})
-            _warn_without_overviews(entry.asset, file_name(entry.location))
-        entry.checked_s = time.monotonic()
-        return entry.asset
+    def look_again(self, name: str) -> None:
+        """Forget that an asset's file was looked at a moment ago: it has changed since."""
+        entry = self._entries.get(name)
+        if entry is not None:
+            entry.checked_s = -_RECHECK_S
+        self._states.clear()
 
-    def _state_of(self, name: str, entry: _Entry) -> str | None:
-        if not is_remote(entry.location):
-            return _version(entry)
+    def state(self, name: str, max_age_s: float | None = None) -> str:
+        """Return a token that changes when an image does, or anything below a folder.
+
+        It tells of the same versions as `find`; whatever it says of others than those that
+        were found a moment ago is not older than `max_age_s`.
+        """
+        held = self._states.get(name)
+        age_s = time.monotonic() - held[0] if held else 0.0
+        if held is not None and age_s < (_RECHECK_S if max_age_s is None else max_age_s):
+            return held[1]
+        looked_s = time.monotonic()
+        token = hashlib.blake2b(" ".join(self._versions(name)).encode(), digest_size=8).hexdigest()
+        if len(self._states) >= _MAX_STATES:
+            self._states.clear()
+        self._states[name] = (looked_s, token)
+        return token
+
+    def _versions(self, name: str) -> Iterator[str]:
+        below = name.rstrip("/") + "/"
+        entries = self._rescan()
+        found = [name] if name in entries else [n for n in entries if n.startswith(below)]
+        for each in sorted(found):
+            known = self.known(each)
+            yield f"{each} {known.version if known else self._version_now(each, entries[each])}"
+        for folder, file in self._scan.folders:
+            if file is not None and f"{folder}/".startswith(below):
+                with file_errors(folder):
+                    yield f"{folder} {look(file)}"
+
+    def _version_now(self, name: str, entry: _Entry) -> str | None:
+        """Return a token of the files' state, or None if they are gone or cannot be reached."""
+        if isinstance(entry.source, Place):
+            return version_of(entry.source, name)
         try:
-            return self.remote.current(entry.location, name).version
+            return self.remote.current(entry.source, name).version
         except TileserverError:
             return None
 
-    def state(self, name: str) -> str:
-        """Return a token that changes when an image does, or any image below a folder."""
-        below = name.rstrip("/") + "/"
-        held = self._states.get(name)
-        if held is not None and time.monotonic() - held[0] < _RECHECK_S:
-            return held[1]
-        entries = self._rescan()
-        found = [name] if name in entries else [n for n in entries if n.startswith(below)]
-        versions = (f"{each} {self._state_of(each, entries[each])}" for each in sorted(found))
-        token = hashlib.blake2b(" ".join(versions).encode(), digest_size=8).hexdigest()
-        if len(self._states) >= _MAX_STATES:
-            self._states.clear()
-        self._states[name] = (time.monotonic(), token)
-        return token
+    def _asset_now(self, name: str, entry: _Entry) -> ImageAsset | None:
+        """Return the asset as its files are now, or None if there are none any more."""
+        if isinstance(entry.source, str):
+            return self._remote_now(name, entry, entry.source)
+        version = version_of(entry.source, name)
+        if version is None or (entry.asset is not None and entry.asset.version == version):
+            return entry.asset if version else None
+        asset = read_scene(entry.source, name)
+        if asset is not None:
+            _warn_without_overviews(asset, entry.source.below.rpartition("/")[2])
+        return asset
+
+    def _remote_now(self, name: str, entry: _Entry, url: str) -> ImageAsset:
+        file = self.remote.current(url, name)
+        if entry.asset is not None and entry.asset.location is file:
+            return entry.asset
+        asset = describe_remote(file, name)
+        _warn_without_overviews(asset, file_name(url))
+        return asset
 
     def names(self, parent: str = "") -> list[str]:
         """Return the names of all assets, or of those below a parent, in order."""
         below = parent.rstrip("/") + "/" if parent else ""
         return sorted(name for name in self._rescan() if name.startswith(below))
 
+    def scanned(self) -> Scan:
+        """Return what lay below the roots a moment ago; the same object until the next look."""
+        self._rescan()
+        return self._scan
+
     def _rescan(self) -> dict[str, _Entry]:
         with self._lock:
             if time.monotonic() - self._scanned_s >= _RECHECK_S:
-                self._entries = self._merged(dict(scan(self.roots)))
+                try:
+                    self._scan = scan(self._tops)
+                    self._entries = self._merged(self._scan.images)
+                except OSError as exc:
+                    # What is known is better than nothing; each file is opened on its own anyway.
+                    log.warning("the folders of rasters cannot be scanned: %s", exc.strerror)
                 self._scanned_s = time.monotonic()
             return self._entries
 
-    def _merged(self, found: dict[str, str]) -> dict[str, _Entry]:
+    def _merged(self, found: Mapping[str, Place | str]) -> dict[str, _Entry]:
         entries = {}
-        for name, location in found.items():
+        for name, source in found.items():
             held = self._entries.get(name)
-            is_same = held is not None and held.location == location
-            entries[name] = held if held and is_same else _Entry(location, _sidecar(location))
+            is_same = held is not None and held.source == source
+            entries[name] = held if held and is_same else _Entry(source)
         return entries
 
 
-def scan(roots: Iterable[Root]) -> Iterator[tuple[str, str]]:
-    """Yield (asset name, location) of every GeoTIFF below the roots; of two, the first is kept."""
-    seen: set[str] = set()
-    for root in roots:
-        for path, location in _files(root.path):
-            name = _name(root.prefix, path)
-            if name in seen or not _is_name(name):
+def _top(root: Root) -> _Top:
+    if is_remote(root.path):
+        return _Top(root.path, root.prefix, False)
+    # A slash at the end would follow a link.
+    path = os.path.join(os.getcwd(), root.path.rstrip(os.sep) or os.sep)
+    return _Top(path, root.prefix, os.path.islink(path))
+
+
+def scan(tops: Iterable[_Top]) -> Scan:
+    """Return the GeoTIFFs and folders below roots; of two of a name the first is kept.
+
+    Raises:
+        OSError: something other than one file or folder is amiss, such as too many open files.
+    """
+    images: dict[str, Place | str] = {}
+    folders: list[tuple[str, Place | None]] = []
+    for top in tops:
+        for path, source in _sources(top, folders):
+            name = _name(top.prefix, path)
+            if name in images or not _is_name(name):
                 log.debug("left out %s: its name is taken or cannot be one", name)
                 continue
-            seen.add(name)
-            yield name, location
+            images[name] = source
+    return Scan(images, folders)
+
+
+def _sources(
+    top: _Top, folders: list[tuple[str, Place | None]]
+) -> Iterator[tuple[str, Place | str]]:
+    """Yield (path below the root, source) of the GeoTIFFs of one root; add its folders."""
+    prefix = top.prefix.rstrip("/")
+    if is_remote(top.path) or not os.path.isdir(top.path):
+        folders.append((prefix, None))
+        yield from _single(top)
+        return
+    for listing in walk(top.path, top.is_link):
+        has_collection = COLLECTION_FILE in listing.files
+        file = Place(top.path, listing.path(COLLECTION_FILE), top.is_link)
+        if listing.below.isprintable():
+            name = f"{prefix}/{listing.below}".rstrip("/")
+            folders.append((name, file if has_collection else None))
+        for path in map(listing.path, sorted(filter(_is_geotiff, listing.files + listing.links))):
+            place = Place(top.path, path, top.is_link)
+            # A link may point anywhere; what it points to must lie below the root.
+            if path.rpartition("/")[2] in listing.links and find_file(place) is None:
+                continue
+            yield path, place
+
+
+def _single(top: _Top) -> Iterator[tuple[str, Place | str]]:
+    if is_remote(top.path):
+        yield file_name(top.path), top.path
+        return
+    folder, _, name = top.path.rpartition("/")
+    place = Place(folder or "/", name, links="anywhere" if top.is_link else "nowhere")
+    if _is_geotiff(name) and find_file(place) is not None:
+        yield name, place
 
 
 def _name(prefix: str, path: str) -> str:
@@ -194,7 +295,8 @@ def check_root(path: str, shown: str = "") -> None:
     """Raise if a root leads nowhere; `shown` is how the user wrote it.
 
     Raises:
-        ConfigError: there is no such file or folder, or the file is not named as a GeoTIFF.
+        ConfigError: there is no such file or folder, or the file is not named as a GeoTIFF, or it
+            may not be read.
     """
     shown = shown or path
     if is_remote(path):
@@ -206,74 +308,20 @@ def check_root(path: str, shown: str = "") -> None:
         return
     if not os.path.exists(path):
         raise ConfigError(f"{shown}: no such file or folder")
-    if not os.path.isdir(path) and not _is_geotiff(path):
+    is_folder = os.path.isdir(path)
+    if not is_folder and not (_is_geotiff(os.path.basename(path)) and os.path.isfile(path)):
         raise ConfigError(f"{shown}: expected a GeoTIFF (.tif, .tiff) or a folder of them")
+    if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
+        raise ConfigError(f"{shown}: permission denied; the server must be allowed to read it")
 
 
-def _files(path: str) -> Iterator[tuple[str, str]]:
-    """Yield (path below the root, location) of the GeoTIFFs of one root."""
-    if is_remote(path):
-        yield file_name(path), path
-        return
-    top = os.path.realpath(path)
-    if not os.path.isdir(top):
-        if _is_geotiff(top):
-            yield os.path.basename(path), top
-        return
-    for folder, folders, names in os.walk(top):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in sorted(names):
-            location = os.path.realpath(os.path.join(folder, name))
-            # A link may point anywhere; what it points to must lie below the root.
-            if os.path.commonpath([top, location]) == top and _is_geotiff(location, name):
-                yield (
-                    os.path.relpath(os.path.join(folder, name), top).replace(os.sep, "/"),
-                    location,
-                )
-
-
-def _is_geotiff(location: str, name: str = "") -> bool:
-    name = name or os.path.basename(location)
-    if name.startswith(".") or not name.lower().endswith(SUFFIXES):
-        return False
-    try:
-        # A fifo or a device would block whoever opens it.
-        return stat.S_ISREG(os.stat(location).st_mode)
-    except OSError:
-        return False
-
-
-def _sidecar(location: str) -> str:
-    return "" if is_remote(location) else os.path.splitext(location)[0] + ".json"
-
-
-def _version(entry: _Entry) -> str | None:
-    """Return a token of the file's and the sidecar's state, or None if the file is gone."""
-    states = []
-    for path in (entry.location, entry.sidecar):
-        state = _plain_file(path)
-        states.append(f"{state.st_mtime_ns}.{state.st_size}.{state.st_ino}" if state else "")
-    if not states[0]:
-        return None
-    return hashlib.blake2b(" ".join(states).encode(), digest_size=6).hexdigest()
-
-
-def _plain_file(path: str) -> os.stat_result | None:
-    """Return the state of a file, or None if what is there now must not be opened.
-
-    A fifo or a device would block whoever opens it, a link could lead out of the root; either
-    may have come since the scan.
-    """
-    try:
-        state = os.lstat(path)
-    except OSError:
-        return None
-    return state if stat.S_ISREG(state.st_mode) and os.path.realpath(path) == path else None
+def _is_geotiff(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
 
 @contextmanager
 def _held(lock: threading.Lock, name: str) -> Iterator[None]:
-    """Hold a lock while inside; not waited for long, as PROJ or a disk may hold up its holder.
+    """Hold a lock while inside; give up after a while, as PROJ or a disk may delay its holder.
 
     Raises:
         DeadlineExceeded: another thread has held it all the time.
@@ -284,38 +332,6 @@ def _held(lock: threading.Lock, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _read(name: str, entry: _Entry, version: str) -> ImageAsset:
-    state = os.stat(entry.location)
-    changed = datetime.fromtimestamp(state.st_mtime, UTC)
-    asset = replace(
-        _describe(name, entry.location, version, _members(name, entry)),
-        size_bytes=state.st_size,
-        update_time=changed.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )
-    _warn_without_overviews(asset, os.path.basename(entry.location))
-    return asset
-
-
-def _describe(
-    name: str, location: Location, version: str, sidecar: Mapping[str, Any]
-) -> ImageAsset:
-    with (
-        content_errors(name, str(location)),
-        gdal_environment(),
-        open_raster(location, name) as dataset,
-    ):
-        return describe_asset(dataset, name, location, version, sidecar)
-
-
-def _members(name: str, entry: _Entry) -> dict[str, Any]:
-    if not entry.sidecar or _plain_file(entry.sidecar) is None:
-        return {}
-    try:
-        return read_sidecar(Path(entry.sidecar).read_text("utf-8"), name)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UnreadableRaster(f"{name}: its .json sidecar cannot be read as UTF-8.") from exc
 
 
 def _warn_without_overviews(asset: ImageAsset, file: str) -> None:

@@ -8,9 +8,11 @@ dataset serves one thread at a time, as GDAL wants it.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 
 import rasterio
@@ -19,7 +21,8 @@ from rasterio._err import CPLE_BaseError  # what rasterio's properties let throu
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
-from tileserver.errors import UnreadableRaster
+from tileserver.errors import AssetChanged, UnreadableRaster
+from tileserver.files import OpenFile, SeenFile, file_errors, look, open_beneath
 from tileserver.geokeys import check_citation
 from tileserver.remote.files import RemoteFile
 from tileserver.remote.opener import open_remote, remote_errors
@@ -38,6 +41,7 @@ Location = str | RemoteFile
 """Where a GeoTIFF is: an absolute path, or a remote file of one version."""
 
 _BLOCK_CACHE_BYTES = 256_000_000
+_SWEEP_S = 2.0
 _MASK_SIDE = 512
 """Pixels on a side of a mask that are looked at."""
 _OF_CONTENTS = (
@@ -144,53 +148,165 @@ def content_errors(name: str, location: str) -> Iterator[None]:
         ) from exc
 
 
-class DatasetPool:
-    """Datasets kept open between requests, at most `max_idle` of them."""
+@dataclass(eq=False)
+class _Held:
+    dataset: DatasetReader
+    file: OpenFile | None
+    """The open file that the dataset reads, if it is a local one."""
+    seen: SeenFile | None
 
-    def __init__(self, max_idle: int = 64) -> None:
+    def check_unchanged(self, name: str) -> None:
+        """Raise AssetChanged unless the open file is in the state in which it was seen."""
+        if self.file and self.seen and not self.file.is_still(self.seen.state):
+            raise AssetChanged(name)
+
+    def is_current(self) -> bool:
+        """Tell whether its name still leads to the file, unchanged; looks at the disk."""
+        try:
+            return self.seen is None or look(self.seen.place) == self.seen.state
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        self.dataset.close()
+        if self.file:
+            self.file.close()
+
+
+_Key = tuple[Location, str, int | None]
+"""Location, version, level."""
+
+
+class DatasetPool:
+    """Datasets kept open between requests, at most `max_idle` of them.
+
+    Those of files that were replaced, changed or removed are closed soon, so that the disk is
+    given back the room of a file that is gone.
+    """
+
+    def __init__(self, max_idle: int = 64, sweep_s: float = _SWEEP_S) -> None:
         self.max_idle = max_idle
-        self._idle: OrderedDict[tuple[Location, str, int | None, int], DatasetReader] = (
-            OrderedDict()
-        )
+        self.sweep_s = sweep_s
+        self._idle: OrderedDict[tuple[_Key, int], _Held] = OrderedDict()
         self._lock = threading.Lock()
+        self._sweeper: threading.Timer | None = None
 
     @contextmanager
     def borrow(
-        self, location: Location, version: str, name: str, level: int | None
+        self,
+        location: Location,
+        version: str,
+        name: str,
+        level: int | None,
+        seen: SeenFile | None = None,
     ) -> Iterator[DatasetReader]:
         """Lend a dataset to this thread; it comes back unless an error shows it is broken.
 
+        Args:
+            location: an absolute path or a remote file.
+            version: what tells it from others that were at the location.
+            name: what to call it in an error.
+            level: index of an overview, None for the image itself.
+            seen: the file that is to be read, and its state; all that is read while the dataset
+                is lent belongs to that state. Without it the location is opened as it is.
+
         Raises:
             UnreadableRaster: it cannot be opened, or GDAL fails while it is lent.
+            AssetChanged: the file is not, or not any more, in the state in which it was seen.
         """
-        dataset = self._take(location, version, level) or open_raster(location, name, level)
+        key = location, version, level
+        held = self._take(key) or _open(location, name, level, seen)
         try:
+            held.check_unchanged(name)
             with content_errors(name, str(location)):
-                yield dataset
-        except BaseException:
-            dataset.close()
+                yield held.dataset
+            held.check_unchanged(name)
+        except BaseException as exc:
+            with closing(held):
+                if isinstance(exc, UnreadableRaster):
+                    # A file that is written just now is broken for a moment.
+                    held.check_unchanged(name)
             raise
-        self._give_back(location, version, level, dataset)
+        self._give_back(key, held)
 
     def close(self) -> None:
         """Close all that is idle."""
         with self._lock:
             idle, self._idle = self._idle, OrderedDict()
-        for dataset in idle.values():
-            dataset.close()
+            if self._sweeper is not None:
+                self._sweeper.cancel()
+            self._sweeper = None
+        for held in idle.values():
+            held.close()
 
-    def _take(self, location: Location, version: str, level: int | None) -> DatasetReader | None:
+    def sweep(self) -> None:
+        """Close what is idle of files that are not there any more as they were."""
         with self._lock:
-            for key in reversed(self._idle):
-                if key[:3] == (location, version, level):
-                    return self._idle.pop(key)
+            idle = list(self._idle.items())
+        gone = [key for key, held in idle if not held.is_current()]
+        with self._lock:
+            taken = [self._idle.pop(key) for key in gone if key in self._idle]
+        for held in taken:
+            held.close()
+
+    def _take(self, key: _Key) -> _Held | None:
+        with self._lock:
+            for each in reversed(self._idle):
+                if each[0] == key:
+                    return self._idle.pop(each)
         return None
 
-    def _give_back(
-        self, location: Location, version: str, level: int | None, dataset: DatasetReader
-    ) -> None:
+    def _give_back(self, key: _Key, held: _Held) -> None:
         with self._lock:
-            self._idle[location, version, level, id(dataset)] = dataset
+            self._idle[key, id(held)] = held
             oldest = self._idle.popitem(last=False)[1] if len(self._idle) > self.max_idle else None
+            if self._sweeper is None:
+                self._sweep_later()
         if oldest is not None:
             oldest.close()
+
+    def _sweep_later(self) -> None:
+        # A pool that nobody has any more is not kept by its timer.
+        self._sweeper = threading.Timer(self.sweep_s, _sweep_now, (weakref.ref(self),))
+        self._sweeper.daemon = True
+        self._sweeper.start()
+
+    def _swept(self) -> None:
+        self.sweep()
+        with self._lock:
+            if self._sweeper is not None:
+                self._sweeper = None
+                if self._idle:
+                    self._sweep_later()
+
+
+def _sweep_now(reference: weakref.ref[DatasetPool]) -> None:
+    pool = reference()
+    if pool is not None:
+        pool._swept()
+
+
+def _open(location: Location, name: str, level: int | None, seen: SeenFile | None) -> _Held:
+    if seen is None:
+        return _Held(open_raster(location, name, level), None, None)
+    with file_errors(name):
+        file = open_beneath(seen.place)
+    if file is None:
+        raise AssetChanged(name)
+    try:
+        return _Held(_open_seen(file, name, level, seen), file, seen)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _open_seen(file: OpenFile, name: str, level: int | None, seen: SeenFile) -> DatasetReader:
+    # A descriptor's path is opened, so GDAL reads this very file, whatever its name leads to.
+    if not file.is_still(seen.state):
+        raise AssetChanged(name)
+    try:
+        return open_raster(file.location, name, level)
+    except UnreadableRaster:
+        if not file.is_still(seen.state):
+            raise AssetChanged(name) from None
+        raise

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from tileserver import documents, metrics, queries
 from tileserver.aside import ShortCalls
 from tileserver.cache import Cached
+from tileserver.changes import asked_again
 from tileserver.disconnects import while_connected
 from tileserver.encoders import empty, media_type
 from tileserver.keys import PARAMETER as KEY_PARAMETER
@@ -58,6 +59,7 @@ class State(TypedDict):
     services: Services
 
 
+@asked_again
 async def tile(request: Request) -> Response:
     """Answer GET /tiles/{layer}/{z}/{x}/{y}.{ext}."""
     services, path = _services(request), request.path_params
@@ -73,6 +75,7 @@ async def tile(request: Request) -> Response:
     return _image(request, layer, body, file_format, parameters, "hit; detail=outside")
 
 
+@asked_again
 async def preview(request: Request) -> Response:
     """Answer GET /preview/{layer}.{ext}."""
     services = _services(request)
@@ -118,6 +121,7 @@ async def info(request: Request) -> Response:
     return await services.geometry.call(lambda: json_response(request, queries.info(layer)))
 
 
+@asked_again
 async def point(request: Request) -> Response:
     """Answer GET /point/{layer}?lon=&lat=."""
     services = _services(request)
@@ -130,6 +134,7 @@ async def point(request: Request) -> Response:
     return json_response(request, queries.point(lon, lat, read))
 
 
+@asked_again
 async def statistics(request: Request) -> Response:
     """Answer GET /statistics/{layer}?bands=&bbox=."""
     services = _services(request)

@@ -10,14 +10,14 @@
     ├── AccessDenied              not from there, or not on this server
     │   └── KeyRequired           not without an API key
     ├── UnreadableRaster          the file behind an asset cannot be read
-    │   ├── RasterChanged         a remote file became another one while it was read
     │   └── RasterUnreachable     the server of a remote file fails; asking again may help
     ├── DeadlineExceeded          the answer would come too late
     ├── Overloaded                ask again later
     │   ├── RateLimited           Earth Engine says: too many requests
     │   ├── QuotaExhausted        Earth Engine says: not before tomorrow
     │   ├── StoreFull             no room for one more map, thumbnail or table
-    │   └── UpstreamDown          the breaker is open
+    │   ├── UpstreamDown          the breaker is open
+    │   └── AssetChanged          a file changed each time that it was read
     ├── UpstreamError             Earth Engine failed, or its answer is not what was asked for
     │   ├── TransientError        asking again may help
     │   ├── TooComplex            out of memory or time; a smaller request may help
@@ -123,10 +123,6 @@ class UnreadableRaster(TileserverError):
     """The file behind an asset cannot be read."""
 
 
-class RasterChanged(UnreadableRaster):
-    """A remote file became another one while it was read."""
-
-
 class RasterUnreachable(UnreadableRaster):
     """The server of a remote file fails; asking again may help."""
 
@@ -157,6 +153,15 @@ class StoreFull(Overloaded):
 
 class UpstreamDown(Overloaded):
     """Earth Engine failed too often of late; it is not asked for a while."""
+
+
+class AssetChanged(Overloaded):
+    """The file behind an asset changed while it was read, or since its version was told."""
+
+    def __init__(self, name: str | None = None) -> None:
+        """`name` is the asset's; None is one that an expression reads."""
+        what = "An asset of the expression" if name is None else f"Asset {name!r}"
+        super().__init__(f"{what} changed while it was read; ask again.", retry_after_s=1.0)
 
 
 class UpstreamError(TileserverError):

@@ -7,23 +7,19 @@ https://developers.google.com/earth-engine/reference/rest/v1/projects.assets
 
 from __future__ import annotations
 
-import os
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from itertools import starmap
 from typing import Any
 
 from tileserver.assets import read_sidecar
-from tileserver.catalogue import Catalogue, Root
-from tileserver.errors import AssetNotFound, UnreadableRaster
-from tileserver.remote.places import is_remote
+from tileserver.catalogue import COLLECTION_FILE, Catalogue, Scan
+from tileserver.errors import AssetNotFound
+from tileserver.files import Place
+from tileserver.scenes import read_json, update_time
 
-COLLECTION_FILE = "collection.json"
 _MEMBERS = ("startTime", "endTime", "properties", "geometry", "title", "description")
-_RESCAN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,13 +28,13 @@ class Folder:
 
     name: str
     """Full name, `projects/*/assets/**`."""
-    location: str | None = field(default=None, repr=False)
-    """Path of its collection.json, if it has one."""
+    file: Place | None = field(default=None, repr=False)
+    """Its collection.json, if it has one."""
 
     @property
     def is_collection(self) -> bool:
-        """Whether it is an IMAGE_COLLECTION."""
-        return self.location is not None
+        """Whether it was an IMAGE_COLLECTION when the folders were looked through."""
+        return self.file is not None
 
     def to_json(self) -> dict[str, Any]:
         """Return the EarthEngineAsset; reads the disk.
@@ -46,25 +42,24 @@ class Folder:
         Raises:
             UnreadableRaster: its collection.json is broken.
         """
-        members: dict[str, Any] = {
-            "type": "IMAGE_COLLECTION" if self.is_collection else "FOLDER",
+        described = _described(self.file, self.name) if self.file else None
+        members = {
+            "type": "FOLDER" if described is None else "IMAGE_COLLECTION",
             "name": self.name,
             "id": self.name.removeprefix("projects/earthengine-public/assets/"),
         }
-        if self.location is not None:
-            members |= _described(self.location, self.name)
-        return members
+        return members | (described or {})
 
 
-def _described(location: str, name: str) -> dict[str, Any]:
-    try:
-        text = Path(location).read_text("utf-8")
-        changed = datetime.fromtimestamp(os.stat(location).st_mtime, UTC)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UnreadableRaster(f"{name}: its {COLLECTION_FILE} cannot be read as UTF-8.") from exc
+def _described(file: Place, name: str) -> dict[str, Any] | None:
+    """Return what a collection.json tells, or None if it is there no more."""
+    found = read_json(file, name, f"its {COLLECTION_FILE}")
+    if found is None:
+        return None
+    text, state = found
     given = read_sidecar(text, name) if text.strip() else {}
     kept = {member: given[member] for member in _MEMBERS if member in given}
-    return {"updateTime": changed.strftime("%Y-%m-%dT%H:%M:%SZ"), **kept}
+    return {"updateTime": update_time(state), **kept}
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class Tree:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._index = _Index({}, {}, frozenset())
-        self._scanned_s = -_RESCAN_S
+        self._indexed: Scan | None = None
         self._lock = threading.Lock()
 
     def folder(self, name: str) -> Folder:
@@ -113,53 +108,36 @@ class Tree:
                 yield from self.images_below(child.name)
 
     def _scanned(self) -> _Index:
+        # Of the same moment as the catalogue's own: a list never has an image that it has not.
+        scan = self.catalogue.scanned()
         with self._lock:
-            if time.monotonic() - self._scanned_s >= _RESCAN_S:
-                self._index = _index(self.catalogue.names(), scan_folders(self.catalogue.roots))
-                self._scanned_s = time.monotonic()
+            if scan is not self._indexed:
+                self._index, self._indexed = _index(scan), scan
             return self._index
 
 
-def _index(images: list[str], found: Iterable[Folder]) -> _Index:
+def _index(scan: Scan) -> _Index:
     folders: dict[str, Folder] = {}
-    for folder in found:
+    for folder in starmap(_folder, scan.folders):
         held = folders.get(folder.name)
         if held is None or not held.is_collection:
             folders[folder.name] = folder
-    for name in [*folders, *images]:
+    for name in [*folders, *scan.images]:
         for parent in _parents(name):
             folders.setdefault(parent, Folder(parent))
     children: dict[str, list[str]] = {}
-    for name in sorted({*images, *folders}):
+    for name in sorted({*scan.images, *folders}):
         children.setdefault(name.rpartition("/")[0], []).append(name)
     listed = {parent: tuple(names) for parent, names in children.items()}
-    return _Index(folders, listed, frozenset(images))
+    return _Index(folders, listed, frozenset(scan.images))
+
+
+def _folder(name: str, file: Place | None) -> Folder:
+    is_root = name.count("/") < 3
+    return Folder(name, None if is_root else file)
 
 
 def _parents(name: str) -> Iterator[str]:
     """Yield the names above one, up to `projects/P/assets`."""
     parts = name.split("/")
     yield from ("/".join(parts[:count]) for count in range(len(parts) - 1, 2, -1))
-
-
-def scan_folders(roots: Iterable[Root]) -> Iterator[Folder]:
-    """Yield the folders of the roots, the roots included."""
-    for root in roots:
-        prefix = root.prefix.rstrip("/")
-        if is_remote(root.path) or not os.path.isdir(root.path):
-            yield Folder(prefix)
-            continue
-        top = os.path.realpath(root.path)
-        for path, below, files in os.walk(top):
-            below[:] = [f for f in below if not f.startswith(".") and f.isprintable()]
-            inner = os.path.relpath(path, top).replace(os.sep, "/")
-            name = prefix if inner == "." else f"{prefix}/{inner}"
-            yield Folder(name, _collection_file(path, files, name))
-
-
-def _collection_file(path: str, files: list[str], name: str) -> str | None:
-    location = os.path.join(path, COLLECTION_FILE)
-    is_root = name.count("/") < 3
-    # A link could lead out of the root; what is not a plain file could block whoever opens it.
-    is_plain = os.path.isfile(location) and not os.path.islink(location)
-    return location if COLLECTION_FILE in files and not is_root and is_plain else None

@@ -20,6 +20,7 @@ import anyio
 from tileserver.access import Access
 from tileserver.assets import ImageAsset, check_asset_name
 from tileserver.cache import SingleFlight
+from tileserver.changes import ask_again
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
 from tileserver.expressions import Computed
 from tileserver.footprints import Box
@@ -213,8 +214,12 @@ class Layers:
             AssetNotFound: there is no such layer or asset, or it may not be read.
             InvalidRequest: the style does not fit the asset's bands.
             UnreadableRaster: the file behind it is damaged, or lies nowhere on Earth.
+            AssetChanged: its file changes all the time.
         """
         definition = self.definitions.get(name) or self._ad_hoc(name)
+        return await ask_again(lambda: self._found(name, definition, style))
+
+    async def _found(self, name: str, definition: LayerDefinition, style: Style | None) -> Layer:
         try:
             asset = await self.source.get_asset(definition.asset_name)
         except AssetNotFound as exc:
@@ -238,14 +243,14 @@ class Layers:
             raise InvalidRequest(f"after: there is no layer named {after[:80]!r}")
         first = 0 if after is None else names.index(after) + 1
         chosen = names[first : first + limit]
-        found = await asyncio.gather(*map(self._found, chosen))
+        found = await asyncio.gather(*map(self._layer_or_failure, chosen))
         return LayerPage(
             [each for each in found if isinstance(each, Layer)],
             [each for each in found if isinstance(each, Failure)],
             chosen[-1] if first + limit < len(names) else None,
         )
 
-    async def _found(self, name: str) -> Layer | Failure:
+    async def _layer_or_failure(self, name: str) -> Layer | Failure:
         """Return a layer, or why it cannot be shown; the log tells, too."""
         self._finding.keep(name, lambda: self.find(name))
         try:

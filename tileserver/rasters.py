@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
 import anyio
@@ -18,9 +17,10 @@ import numpy as np
 from tileserver.aside import Aside
 from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue
+from tileserver.changes import read_again
 from tileserver.datasets import DatasetPool, gdal_environment
 from tileserver.encoders import encode
-from tileserver.errors import DeadlineExceeded, RasterChanged
+from tileserver.errors import AssetChanged, DeadlineExceeded
 from tileserver.grids import complete
 from tileserver.patience import time_limit
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
@@ -29,8 +29,6 @@ from tileserver.sampling import choose_level, parts, positions
 from tileserver.windows import picks, read_picks, too_late
 
 _DEADLINE_S = 30.0
-_TRIES = 3
-"""How often a remote file is read that changes while it is read."""
 _DESCRIBING_S = 5.0
 """For what is known of an asset but its pixels; a local file takes a few milliseconds."""
 _THREADS = 8
@@ -61,6 +59,7 @@ class LocalRasters:
             AssetNotFound: there is no such asset.
             InvalidRequest: the request does not fit the asset.
             UnreadableRaster: the file is damaged.
+            AssetChanged: the file is no longer of the request's version, or changes all the time.
             DeadlineExceeded: reading took too long.
         """
         return await self._in_thread(self.pixels, request, request.asset_id)
@@ -81,30 +80,43 @@ class LocalRasters:
     def pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; blocks, and raises as `get_pixels`."""
         with time_limit(self.deadline_s):
-            return _unchanged(self._pixels, request)
+            return self._of_one_version(request, lambda asset: self._encoded(asset, request))
 
     def bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid; blocks."""
         with time_limit(self.deadline_s):
-            return _unchanged(self._bands, request)
+            return self._of_one_version(
+                request, lambda asset: self._read(asset, request, complete(request, asset))
+            )
 
     def close(self) -> None:
         """Close the datasets kept open, and connections."""
         self.datasets.close()
         self.catalogue.remote.close()
 
-    def _pixels(self, request: PixelRequest) -> bytes:
-        asset = self.catalogue.find(request.asset_id)
+    def _of_one_version(self, request: PixelRequest, read: Callable[[ImageAsset], T]) -> T:
+        """Return what is read of the asset in the version of the request, or else in any one."""
+
+        def found_and_read() -> T:
+            asset = self.catalogue.find(request.asset_id)
+            try:
+                if request.asset_version not in ("", asset.version):
+                    raise AssetChanged(asset.name)
+                return read(asset)
+            except AssetChanged:
+                self.catalogue.look_again(asset.name)
+                raise
+
+        # A request with a version came from a caller who must look the asset up again.
+        return found_and_read() if request.asset_version else read_again(found_and_read)
+
+    def _encoded(self, asset: ImageAsset, request: PixelRequest) -> bytes:
         if request.file_format.is_picture or request.visualization_options is not None:
             band_count = len(asset.indexes(request.band_ids))
             check_options(request.visualization_options, band_count)
         grid = complete(request, asset)
         bands = self._read(asset, request, grid)
         return encode(request.file_format, bands, grid, request.visualization_options)
-
-    def _bands(self, request: PixelRequest) -> BandArrays:
-        asset = self.catalogue.find(request.asset_id)
-        return self._read(asset, request, complete(request, asset))
 
     def _read(self, asset: ImageAsset, request: PixelRequest, grid: PixelGrid) -> BandArrays:
         chosen = asset.indexes(request.band_ids)
@@ -120,7 +132,7 @@ class LocalRasters:
             with (
                 gdal_environment(),
                 self.datasets.borrow(
-                    asset.location, asset.version, asset.name, level.overview
+                    asset.location, asset.version, asset.name, level.overview, asset.file
                 ) as dataset,
             ):
                 wanted = picks(at, asset, dataset)
@@ -138,18 +150,6 @@ class LocalRasters:
                 )
         except TimeoutError as exc:
             raise too_late(name) from exc
-
-
-def _unchanged(read: Callable[[A], T], request: A) -> T:
-    """Return what `read` returns, all of it from one version of a remote file.
-
-    Raises:
-        RasterChanged: the file changes faster than it can be read.
-    """
-    for _ in range(_TRIES - 1):
-        with suppress(RasterChanged):
-            return read(request)
-    return read(request)
 
 
 def _slow_to_describe(name: str) -> DeadlineExceeded:

@@ -12,8 +12,8 @@ import pytest
 
 from tests.remote.origin import Origin, Stored, asked, send, serve
 from tileserver.errors import (
+    AssetChanged,
     DeadlineExceeded,
-    RasterChanged,
     RasterUnreachable,
     UnreadableRaster,
 )
@@ -130,7 +130,7 @@ def test_a_range_of_another_version_is_not_mixed_in(
         stored.body += b"more"
     else:
         setattr(stored, what, '"2"' if what == "etag" else "Fri, 27 Nov 2026 09:00:00 GMT")
-    with pytest.raises(RasterChanged, match=r"^a: the remote file changed"):
+    with pytest.raises(AssetChanged, match=r"^Asset 'a' changed while it was read"):
         file.read_at(4 * BLOCK_BYTES, 9)
     newer = files.current(origin.url, "a")
     assert newer.version != file.version

@@ -18,7 +18,6 @@ ROOT = "projects/localhost/assets"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder of a, b and d, looked at anew with each call."""
-    monkeypatch.setattr("tileserver.folders._RESCAN_S", 0)
     monkeypatch.setattr("tileserver.catalogue._RECHECK_S", 0)
     for name in "abd":
         raster(tmp_path, name)

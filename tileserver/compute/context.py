@@ -33,8 +33,11 @@ class World(Protocol):
         """Return a collection's id, the names of its images, its properties; or AssetNotFound."""
         ...
 
-    def state(self, asset_id: str) -> str:
-        """Return a token that changes when an image or one of a collection does; "" for none."""
+    def state(self, asset_id: str, max_age_s: float | None = None) -> str:
+        """Return a token that changes when an image or one of a collection does; "" for none.
+
+        It may be as old as `max_age_s`; None leaves it to the world.
+        """
         ...
 
     def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:

@@ -28,7 +28,7 @@ from tileserver.compute.plan import Budget, compute, too_long
 from tileserver.compute.registry import algorithm_list, failures_told
 from tileserver.computed import computed_asset
 from tileserver.encoders import encode
-from tileserver.errors import AssetNotFound, InvalidRequest, UpstreamError
+from tileserver.errors import AssetChanged, AssetNotFound, InvalidRequest, UpstreamError
 from tileserver.expressions import Computed, from_text
 from tileserver.grids import complete
 from tileserver.patience import checked
@@ -131,20 +131,28 @@ class Computing:
         except (AssetNotFound, InvalidRequest) as exc:
             # Who asks for a tile has done nothing wrong.
             raise UpstreamError(f"{name}: the expression cannot be computed: {exc}") from exc
+        self._check_unchanged(computed.expression, version, budget)
         asset = replace(computed_asset(name, computed, description), version=version)
         self._assets[name] = asset, time.monotonic()
         return asset
 
-    def _version(self, expression: str, budget: Budget | None = None) -> str:
+    def _version(
+        self, expression: str, budget: Budget | None = None, max_age_s: float | None = None
+    ) -> str:
         named = sorted(assets_named(from_text(expression)))
         check_length(len(named), _MOST_ASSETS, "assets")
-        states = " ".join(self._state(asset_id, budget) for asset_id in named)
+        states = " ".join(self._state(asset_id, budget, max_age_s) for asset_id in named)
         return hashlib.blake2b(f"{expression} {states}".encode(), digest_size=8).hexdigest()
 
-    def _state(self, asset_id: str, budget: Budget | None) -> str:
+    def _state(self, asset_id: str, budget: Budget | None, max_age_s: float | None) -> str:
         if budget is not None:
             budget.check_time()
-        return self.world.state(asset_id)
+        return self.world.state(asset_id, max_age_s)
+
+    def _check_unchanged(self, expression: str, version: str, budget: Budget) -> None:
+        """Raise AssetChanged if the assets just found are of another version."""
+        if self._version(expression, budget, 0.0) != version:
+            raise AssetChanged
 
     def algorithms(self) -> list[dict[str, Any]]:
         """Return the algorithms there are, as Earth Engine lists them."""
@@ -152,20 +160,28 @@ class Computing:
 
     def pixels(self, request: PixelRequest, budget: Budget | None = None) -> bytes:
         """Return the encoded pixels; blocks."""
-        found = self._asked(request, budget or self._budget())
-        arrays = self._computed(found.bands, found.grid, found.budget)
-        return encode(request.file_format, arrays, found.grid, request.visualization_options)
+        grid, arrays = self._arrays(request, budget or self._budget())
+        return encode(request.file_format, arrays, grid, request.visualization_options)
 
     def bands(self, request: PixelRequest, budget: Budget | None = None) -> BandArrays:
         """Return values and validity on the request's grid; blocks."""
-        found = self._asked(request, budget or self._budget())
-        return self._computed(found.bands, found.grid, found.budget)
+        return self._arrays(request, budget or self._budget())[1]
 
-    def _asked(self, request: PixelRequest, budget: Budget) -> _Asked:
+    def _arrays(self, request: PixelRequest, budget: Budget) -> tuple[PixelGrid, BandArrays]:
         named = self.computed.get(request.asset_id)
         expression = request.expression or (named.expression if named else None)
         if expression is None:
             raise AssetNotFound(request.asset_id)
+        try:
+            found = self._asked(request, expression, budget)
+            return found.grid, self._computed(found.bands, found.grid, budget)
+        except AssetChanged:
+            # What was evaluated names the versions of then.
+            self._images.drop(expression, request.asset_version)
+            self._assets.pop(request.asset_id, None)
+            raise
+
+    def _asked(self, request: PixelRequest, expression: str, budget: Budget) -> _Asked:
         image = self._image(expression, request.asset_version, budget)
         if not image.bands:
             raise InvalidRequest("The image has no bands.")
@@ -173,7 +189,7 @@ class Computing:
         chosen = [image.bands[i] for i in asset.indexes(request.band_ids)]
         grid = complete(request, asset)
         check_limits(grid.width, grid.height, [band.type.dtype.itemsize for band in chosen])
-        return _Asked(chosen, grid, budget)
+        return _Asked(chosen, grid)
 
     def _image(self, expression: str, version: str, budget: Budget) -> Image:
         """Return the image of an expression, evaluated once for a version of its assets."""
@@ -184,6 +200,8 @@ class Computing:
         image = self._evaluated(expression, context)
         if not isinstance(image, Image):
             raise InvalidRequest(f"Expected an Image, got {type(image).__name__}.")
+        if version:
+            self._check_unchanged(expression, version, budget)
         size = len(expression) + context.made_bytes + _CALL_BYTES * context.evaluations
         self._images.hold(expression, version, image, size)
         return image
@@ -246,7 +264,6 @@ class Computing:
 class _Asked:
     bands: list[Band]
     grid: PixelGrid
-    budget: Budget
 
 
 def _alpha(mask: NDArray[np.float32]) -> NDArray[np.uint8] | None:

@@ -29,6 +29,12 @@ class HeldImages:
             self._held.move_to_end(key)
             return found[0]
 
+    def drop(self, expression: str, version: str) -> None:
+        """Forget an image, if it is held."""
+        with self._lock:
+            _, freed = self._held.pop((expression, version), (None, 0))
+            self._bytes -= freed
+
     def hold(self, expression: str, version: str, image: Image, size_bytes: int) -> None:
         """Hold an image, about so large; one that would push out all others is not held."""
         if size_bytes > self.max_bytes:

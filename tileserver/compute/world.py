@@ -61,10 +61,10 @@ class LocalWorld:
         names = [each for each in self.tree.children(name) if isinstance(each, str)]
         return folder["id"], [n for n in names if self.may_read(n)], folder.get("properties") or {}
 
-    def state(self, asset_id: str) -> str:
+    def state(self, asset_id: str, max_age_s: float | None = None) -> str:
         """Return a token that changes when an image or one of a collection does; "" for none."""
         try:
-            return self.catalogue.state(self._checked(asset_id))
+            return self.catalogue.state(self._checked(asset_id), max_age_s)
         except AssetNotFound:
             return ""
 
@@ -105,11 +105,13 @@ class WiderWorld(LocalWorld):
             return self.catalogue.find(name)
         return anyio.from_thread.run(self.remote.get_asset, name)
 
-    def state(self, asset_id: str) -> str:
+    def state(self, asset_id: str, max_age_s: float | None = None) -> str:
         """Return a token that changes when an image or one of a collection does; "" for none."""
         try:
             name = self._checked(asset_id)
-            return super().state(name) if self._is_local(name) else self.find_image(name).version
+            if self._is_local(name):
+                return super().state(name, max_age_s)
+            return self.find_image(name).version
         except AssetNotFound:
             return ""
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tileserver.errors import (
+    AssetChanged,
     DeadlineExceeded,
-    RasterChanged,
     RasterUnreachable,
     TileserverError,
     UnreadableRaster,
@@ -77,7 +77,7 @@ class RemoteFile:
         """Return `size` bytes from an offset on, fewer at the end of the file.
 
         Raises:
-            RasterChanged: the server has another version by now.
+            AssetChanged: the server has another version by now.
             UnreadableRaster: the file is gone, or the server fails.
             DeadlineExceeded: there was no answer in time.
         """
@@ -122,7 +122,7 @@ class RemoteFile:
             part = self._source.ranges.fetch(self.place, start, stop - 1, {}, left_s)
         if part is None or part.validators != self.validators:
             self.is_outdated = True
-            raise RasterChanged(f"{self.name}: the remote file changed while it was read.")
+            raise AssetChanged(self.name)
         return part.body
 
     def _cut(self, held: dict[int, bytes], start: int, stop: int) -> bytes:

@@ -78,6 +78,8 @@ class Call:
     """Parameters of the path."""
     query: Mapping[str, str]
     """Those of the query, of which clients send many that mean nothing here."""
+    bodies: list[bytes] = field(default_factory=list, repr=False)
+    """The body once it was read, for a method that is called again as a file has changed."""
 
     async def json(self, read: Callable[[Any], T]) -> T:
         """Return what `read` makes of the parsed body; a long one is parsed in a thread.
@@ -85,7 +87,9 @@ class Call:
         Raises:
             InvalidRequest: it is too long, or no JSON; or what `read` raises.
         """
-        body = await read_body(self.request)
+        if not self.bodies:
+            self.bodies.append(await read_body(self.request))
+        body = self.bodies[0]
         if len(body) <= SHORT_BYTES:
             return read(read_json(body))
         return await self.api.in_thread(lambda: read(read_json(body)))

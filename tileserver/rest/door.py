@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
+from tileserver.changes import ask_again
 from tileserver.disconnects import ClientGone
 from tileserver.earthengine.retries import deadline
 from tileserver.endpoints import base_url
@@ -88,7 +89,7 @@ class Door(BaseRoute):
         if not isinstance(found, Found):
             return _no_method(found, http_method, path)
         call = Call(self.api, request, found.parameters, query)
-        return await self.handlers[found.method.handler](call)
+        return await ask_again(lambda: self.handlers[found.method.handler](call))
 
     def _discovery(
         self, request: Request, http_method: str, path: str, query: Mapping[str, str]
