@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -14,7 +13,7 @@ from starlette.websockets import WebSocketClose
 
 from tileserver.clients import KEY_NAME
 from tileserver.errors import TileserverError
-from tileserver.hosts import Sender, sender_of
+from tileserver.hosts import sender_of
 from tileserver.keys import Holder, take_query_keys
 from tileserver.responses import COMMON_HEADERS, QUERY_KEY, on_error, rest_path
 from tileserver.rest.bodies import read_body
@@ -22,19 +21,25 @@ from tileserver.rest.envelope import answer_error
 from tileserver.rules import Part, Rules
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_ONE_ORIGIN = {
-    "cross-origin-resource-policy": "same-origin",
-    "x-content-type-options": "nosniff",
-}
-_SHOWN_ANYWHERE = {**_ONE_ORIGIN, "cross-origin-resource-policy": "cross-origin"}
-_READ_ANYWHERE = {
-    **_SHOWN_ANYWHERE,
-    "access-control-allow-origin": "*",
-    "access-control-expose-headers": (
-        "ETag, Cache-Status, Server-Timing, Retry-After, X-Request-Id"
+RawHeaders = list[tuple[bytes, bytes]]
+
+_ONE_ORIGIN: RawHeaders = [
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_SHOWN_ANYWHERE: RawHeaders = [
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_READ_ANYWHERE: RawHeaders = [
+    *_SHOWN_ANYWHERE,
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"ETag, Cache-Status, Server-Timing, Retry-After, X-Request-Id",
     ),
-    "timing-allow-origin": "*",
-}
+    (b"timing-allow-origin", b"*"),
+]
 """For pages of every origin, which read it without credentials."""
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, HEAD, OPTIONS",
@@ -61,19 +66,19 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        rest = rest_path(scope)
-        part = self.rules.part(scope["path"], rest)
-        common = {**self._sharing(part), "x-request-id": _request_id(scope)}
+        part = self.rules.part(scope["path"], rest_path(scope))
+        request_id = _request_id(scope)
+        common = [*self._sharing(part), (b"x-request-id", request_id.encode())]
         state = scope.setdefault("state", {})
-        state["request_id"], state[COMMON_HEADERS] = common["x-request-id"], common
+        state["request_id"], state[COMMON_HEADERS] = request_id, common
         is_keyed = bool(self.rules.keys)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(common)
+                # None of them is there already: to look for each would take longer than all else.
+                message["headers"] = [*message["headers"], *common]
                 if is_keyed:
-                    _keep_to_one_holder(headers)
+                    _keep_to_one_holder(MutableHeaders(scope=message))
             await send(message)
 
         answer: ASGIApp = self.app
@@ -83,22 +88,14 @@ class Gate:
             if scope["method"] == "OPTIONS":
                 answer = _preflight(part)
             else:
-                receive = await self._check(part, scope, receive, sender)
+                holder = None
+                if is_keyed:
+                    receive, holder = await self._holder(part, scope, receive)
+                self.rules.check_sender(part, scope["method"], sender, holder)
+                self.rules.check_asset(scope["path"], sender)
         except TileserverError as exc:
             answer = await _refusal(scope, exc)
         await answer(scope, receive, send_with_headers)
-
-    async def _check(self, part: Part, scope: Scope, receive: Receive, sender: Sender) -> Receive:
-        """Raise if the request is refused, else note who asks; return what has its body."""
-        holder = None
-        if self.rules.keys:
-            receive, holder = await self._holder(part, scope, receive)
-            if holder:
-                scope["state"][KEY_NAME] = holder.name
-                scope["state"][QUERY_KEY] = holder.in_query
-        self.rules.check_sender(part, scope["method"], sender, holder)
-        self.rules.check_asset(scope["path"], sender)
-        return receive
 
     async def _holder(
         self, part: Part, scope: Scope, receive: Receive
@@ -109,11 +106,13 @@ class Gate:
         holder = keys.holder(scope["headers"], in_query)
         if holder is None and part is Part.API and _has_query_as_body(scope):
             body = await read_body(Request(scope, receive))
-            _, in_body = take_query_keys(body)
-            return _again(body, receive), keys.holder((), in_body)
+            receive, holder = _again(body, receive), keys.holder((), take_query_keys(body)[1])
+        if holder:
+            scope["state"][KEY_NAME] = holder.name
+            scope["state"][QUERY_KEY] = holder.in_query
         return receive, holder
 
-    def _sharing(self, part: Part) -> Mapping[str, str]:
+    def _sharing(self, part: Part) -> RawHeaders:
         """Return which pages may have the answer."""
         if part in (Part.ASSET, Part.API, Part.FIGURES):
             is_hidden = part is not Part.ASSET or self.rules.is_private

@@ -21,6 +21,7 @@ _FORWARDED = frozenset(
     {b"forwarded", b"via", b"x-real-ip", b"true-client-ip", b"cf-connecting-ip", b"x-client-ip"}
 )
 """Headers of proxies, beside all `X-Forwarded-*`."""
+_TELLING = _FORWARDED | {b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode"}
 
 
 @lru_cache(maxsize=256)
@@ -115,14 +116,17 @@ def sender_of(headers: list[tuple[bytes, bytes]]) -> Sender:
     """Return what the headers tell."""
     sender = Sender([])
     for name, value in headers:
-        if name == b"host":
-            sender.hosts.append(value)
-        elif name == b"origin":
-            sender.origin = value
-        elif name == b"sec-fetch-site":
-            sender.site = value
-        elif name == b"sec-fetch-mode":
-            sender.mode = value
-        elif name in _FORWARDED or name.startswith(b"x-forwarded-"):
+        if name in _TELLING:
+            if name == b"host":
+                sender.hosts.append(value)
+            elif name == b"origin":
+                sender.origin = value
+            elif name == b"sec-fetch-site":
+                sender.site = value
+            elif name == b"sec-fetch-mode":
+                sender.mode = value
+            else:
+                sender.is_forwarded = True
+        elif name.startswith(b"x-forwarded-"):
             sender.is_forwarded = True
     return sender

@@ -148,7 +148,7 @@ async def on_crash(request: Request, exc: Exception) -> Response:
     message = f"internal error, reported under request id {request_id}"
     response = error_response(request, 500, message)
     # A crash is answered outside of `gate`.
-    response.headers.update(request.scope.get("state", {}).get(COMMON_HEADERS, {}))
+    response.raw_headers.extend(request.scope.get("state", {}).get(COMMON_HEADERS, ()))
     return response
 
 
