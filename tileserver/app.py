@@ -21,6 +21,7 @@ from tileserver.earthengine.stack import Tuning
 from tileserver.errors import TileserverError
 from tileserver.page import Page, page_folder
 from tileserver.responses import (
+    ByClient,
     CommonHeaders,
     Counted,
     on_client_gone,
@@ -80,7 +81,7 @@ def create_app(
             *rest,
             Mount("/", Page(directory=page_folder(), html=True)),
         ],
-        middleware=[Middleware(Counted), Middleware(CommonHeaders)],
+        middleware=[Middleware(Counted), Middleware(CommonHeaders), Middleware(ByClient)],
         exception_handlers={
             TileserverError: on_error,
             HTTPException: on_http_error,

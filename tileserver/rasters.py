@@ -7,15 +7,16 @@ functions in a thread; a dataset stays open for the next tile.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import anyio
 import numpy as np
 
 from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue
+from tileserver.concurrency import Threads
 from tileserver.datasets import DatasetPool, gdal_environment
 from tileserver.encoders import encode
 from tileserver.grids import complete
@@ -40,8 +41,7 @@ class LocalRasters:
         self.catalogue = catalogue
         self.deadline_s = deadline_s
         self.datasets = DatasetPool()
-        self._threads = threads
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._threads = Threads(threads, "requests for rasters")
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels, read in a thread.
@@ -51,6 +51,7 @@ class LocalRasters:
             InvalidRequest: the request does not fit the asset.
             UnreadableRaster: the file is damaged.
             DeadlineExceeded: reading took too long.
+            Overloaded: too many requests wait already.
         """
         return await self._in_thread(self.pixels, request, request.asset_id)
 
@@ -111,12 +112,8 @@ class LocalRasters:
         return bands
 
     async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._threads)
         try:
-            with anyio.fail_after(self.deadline_s):
-                return await anyio.to_thread.run_sync(
-                    function, argument, limiter=self._limiter, abandon_on_cancel=True
-                )
+            async with asyncio.timeout(self.deadline_s):
+                return await self._threads.run(function, argument)
         except TimeoutError as exc:
             raise too_late(name) from exc

@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from tileserver import metrics
+from tileserver.clients import client_of
+from tileserver.concurrency import on_behalf_of
 from tileserver.errors import (
     AssetNotFound,
     DeadlineExceeded,
@@ -198,6 +200,21 @@ class CommonHeaders:
             await Response(status_code=204, headers=granted)(scope, receive, send_with_headers)
             return
         await self.app(scope, receive, send_with_headers)
+
+
+class ByClient:
+    """Let what a request starts wait in the queue of its client."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        with on_behalf_of(client_of(scope)):
+            await self.app(scope, receive, send)
 
 
 class Counted:

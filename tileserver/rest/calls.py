@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tileserver.concurrency import Threads
 from tileserver.disconnects import while_connected
 from tileserver.encoders import media_type
 from tileserver.endpoints import Services
@@ -49,14 +49,12 @@ class Api:
     computer: Computer
     graphs: Graphs
     remote: RemoteCatalog | None = None
-    threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
+    threads: Threads = field(default_factory=lambda: Threads(_THREADS))
     """Of what reads the disk for lists, so that it never takes those of pixels."""
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what a function returns that blocks."""
-        return await anyio.to_thread.run_sync(
-            function, *arguments, limiter=self.threads, abandon_on_cancel=True
-        )
+        return await self.threads.run(function, *arguments)
 
     def is_local(self, name: str) -> bool:
         """Tell whether an asset is a local one, or would be."""
