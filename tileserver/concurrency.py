@@ -44,12 +44,17 @@ _LOST_AFTER_S = 1.0
 _MAX_LOST = 32
 """Calls that nobody waits for and that do not return, beside those that have a slot."""
 
+_REFUSED_S = 1.0
+_MAX_REFUSED = 1000
 _UNLIMITED = anyio.CapacityLimiter(math.inf)
 """anyio's threads are limited by slots."""
 
 T = TypeVar("T")
 
 _client: ContextVar[str] = ContextVar("client", default="")
+
+_refused_s: OrderedDict[str, float] = OrderedDict()
+"""When a client was refused last, on `time.monotonic()`."""
 
 
 @contextmanager
@@ -60,6 +65,19 @@ def on_behalf_of(client: str) -> Iterator[None]:
         yield
     finally:
         _client.reset(token)
+
+
+def was_refused(client: str) -> bool:
+    """Tell whether a request of a client was refused within the last second."""
+    refused_s = _refused_s.get(client)
+    return refused_s is not None and time.monotonic() - refused_s < _REFUSED_S
+
+
+def _note_refusal(client: str) -> None:
+    _refused_s[client] = time.monotonic()
+    _refused_s.move_to_end(client)
+    if len(_refused_s) > _MAX_REFUSED:
+        _refused_s.popitem(last=False)
 
 
 class Slots:
@@ -143,6 +161,7 @@ class Slots:
             raise self._refusal()
 
     def _refusal(self) -> Overloaded:
+        _note_refusal(_client.get())
         drained_s = (self.waiting + 1) * self._call_s / self._slots
         return Overloaded(
             f"The server is busy, {self.waiting} {self.what} wait; expected fewer at once.",

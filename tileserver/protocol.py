@@ -16,13 +16,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tileserver.concurrency import was_refused
 
 MAX_LINE_BYTES = 16_384
 MAX_HEADER_BYTES = 8192
@@ -38,12 +43,16 @@ _STALLED_S = 10.0
 _LINGER_S = 1.0
 """A client that is still sending gets so long to read why it was refused."""
 _MAX_LINGER_BYTES = 10_000_000
-MAX_CONNECTIONS = 8192
+MAX_CONNECTIONS = 4096
 """Of a worker; beyond it a connection gets one answer, a refusal."""
-_MAX_REFUSED_CONNECTIONS = 4096
+_MAX_REFUSED_CONNECTIONS = 8192
 """Beyond `MAX_CONNECTIONS`; others are closed at once."""
 MAX_REQUESTS = 2000
 """Under way at once in a worker."""
+_MAX_KEPT_CONNECTIONS = 1024
+"""Beyond it a connection is closed after an answer."""
+_STARTS = 16
+"""Requests begun each time the event loop comes around."""
 _ALWAYS = (b"/healthz",)
 _WORDS = {400: "INVALID_ARGUMENT", 408: "DEADLINE_EXCEEDED", 503: "UNAVAILABLE"}
 
@@ -60,11 +69,44 @@ class _Refused(Exception):
     """The request is beyond a limit; raised through the parser."""
 
 
+class Starts:
+    """Requests that are begun, a few each time the event loop comes around.
+
+    So it comes around soon, to accept connections and to answer for its health.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._begun = 0
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
+    def begin(self, start: Callable[[], None]) -> None:
+        """Begin a request now or soon."""
+        if self._begun == 0:
+            asyncio.get_running_loop().call_soon(self._come_around)
+        if self._begun < _STARTS:
+            self._begun += 1
+            start()
+        else:
+            self._waiting.append(start)
+
+    def _come_around(self) -> None:
+        self._begun = min(_STARTS, len(self._waiting))
+        if self._begun:
+            asyncio.get_running_loop().call_soon(self._come_around)
+        for _ in range(self._begun):
+            self._waiting.popleft()()
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """A connection of a client."""
 
     _open: ClassVar[Counter[str]] = Counter()
     """Connections by address of the peer, in this process."""
+    _starts: ClassVar[Starts] = Starts()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or close it if there are far too many."""
@@ -180,10 +222,26 @@ class LimitedProtocol(HttpToolsProtocol):
             self._head_timer = None
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._stop(400, f"More than {_MAX_PIPELINED} requests wait on one connection.")
-        is_busy = self._is_one_too_many or len(self.tasks) >= MAX_REQUESTS
-        if is_busy and not self.url.startswith(_ALWAYS):
+        if self._is_too_much() and not self.url.startswith(_ALWAYS):
             self._stop(503, "The server is busy; expected fewer requests at once.")
         super().on_headers_complete()
+        if len(self.connections) > _MAX_KEPT_CONNECTIONS:
+            self.cycle.keep_alive = False
+
+    def _is_too_much(self) -> bool:
+        waiting = len(self._starts)
+        return (
+            self._is_one_too_many
+            or len(self.tasks) + waiting >= MAX_REQUESTS
+            or (waiting > 0 and was_refused(self._address))
+        )
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        start = partial(super()._start_asgi_task, cycle, app)
+        if self.url.startswith(_ALWAYS):
+            start()
+        else:
+            self._starts.begin(start)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -248,12 +306,17 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(_answer(status, message, url))
-        if not self.transport.can_write_eof():
+        is_more_to_come = self._reading is not _Reading.BODY or self._has_body()
+        if not is_more_to_come or not self.transport.can_write_eof():
             self.transport.close()
             return
         self.transport.write_eof()
         self.flow.resume_reading()
-        self.loop.call_later(_LINGER_S, self.transport.abort)
+        self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def _has_body(self) -> bool:
+        names = {name for name, _ in self.headers}
+        return not names.isdisjoint((b"content-length", b"transfer-encoding"))
 
     def _linger(self, size: int) -> None:
         """Count what comes of no use; too much of it ends the connection."""

@@ -6,8 +6,8 @@ import hashlib
 import json
 import logging
 import math
+import random
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -137,7 +137,8 @@ async def on_error(request: Request, exc: Exception) -> Response:
     """Answer an error of ours with its status."""
     assert isinstance(exc, TileserverError)
     status = next(STATUS[each] for each in type(exc).__mro__ if each in STATUS)
-    if status >= 500:
+    # What is refused in a flood is counted, see `metrics`, and would flood the log.
+    if status >= 500 and type(exc) is not Overloaded:
         log.warning("%s: %s", request.scope["path"][:200], exc)
     hint = " /layers lists the layers." if isinstance(exc, AssetNotFound) else ""
     retry_after_s = exc.retry_after_s if isinstance(exc, Overloaded) else None
@@ -248,4 +249,5 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
             return str(value.decode("latin-1"))
-    return secrets.token_hex(8)
+    # The system's random numbers would let threads that compute go first.
+    return f"{random.getrandbits(64):016x}"

@@ -28,6 +28,7 @@ _GRACE_S = 8
 """Seconds that requests under way get to end; Cloud Run kills after ten."""
 _CLOSING_S = 1.0
 """Seconds after that for closing; then the process ends whatever its threads do."""
+_ACCEPTED_AT_ONCE = 32
 _BACKLOG = 2048
 _PATIENCE_S = 20
 
@@ -92,11 +93,19 @@ def serve_app(app: Callable[..., object], listening: socket.socket, workers: int
     if workers == 1:
         # Uvicorn raises it again once all is answered; Ctrl-C is how a server is meant to end.
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(_config(app, workers)).run(sockets=[listening])
+            uvicorn.Server(_config(app, workers)).run(sockets=_several(listening))
         _end_if_threads_remain()
         return
     with shared_folder() as folder, suppress(KeyboardInterrupt):
-        _Workers(_config(partial(app, folder=folder), workers), sockets=[listening]).run()
+        _Workers(_config(partial(app, folder=folder), workers), sockets=_several(listening)).run()
+
+
+def _several(listening: socket.socket) -> list[socket.socket]:
+    """Return a socket several times.
+
+    libuv accepts one connection a socket each time its loop comes around.
+    """
+    return [listening, *(listening.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]
 
 
 class _Signalled(BaseException):

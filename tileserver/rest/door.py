@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from tileserver.disconnects import ClientGone
 from tileserver.earthengine.retries import deadline
 from tileserver.endpoints import base_url
-from tileserver.errors import InvalidRequest, TileserverError
+from tileserver.errors import InvalidRequest, Overloaded, TileserverError
 from tileserver.responses import rest_path
 from tileserver.rest import asset_methods, expression_methods, table_methods
 from tileserver.rest.bodies import read_body, read_query
@@ -62,7 +62,7 @@ class Door(BaseRoute):
             response = Response(status_code=499)
         except TileserverError as exc:
             response = answer_error(exc)
-            if response.status_code >= 500:
+            if response.status_code >= 500 and type(exc) is not Overloaded:
                 log.warning("%s: %s", scope["path"][:200], exc)
         except Exception:
             request_id = scope.get("state", {}).get("request_id", "")
