@@ -4,7 +4,7 @@ The parser keeps a line until it is whole, and uvicorn keeps a header until the 
 both are counted on the way in. A request beyond a limit is answered and its connection closed.
 
     request line    16 kB     a header       8 kB, name and value
-    headers         100       all of them    64 kB, trailers included
+    headers         128       all of them    64 kB, trailers included
     head            10 s      answer         10 s without a byte taken by the client
     pipelined       16 requests
 
@@ -31,7 +31,7 @@ from tileserver.concurrency import was_refused
 
 MAX_LINE_BYTES = 16_384
 MAX_HEADER_BYTES = 8192
-MAX_HEADERS = 100
+MAX_HEADERS = 128
 MAX_HEAD_BYTES = 65_536
 _PIECE_BYTES = 16_384
 """The parser gets no more at once while a head is read."""
@@ -303,8 +303,12 @@ class LimitedProtocol(HttpToolsProtocol):
         url = getattr(self, "url", b"")
         self.pipeline.clear()
         if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()
-            return
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+            # What is answered here, nobody else may answer.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.write(_answer(status, message, url))
         is_more_to_come = self._reading is not _Reading.BODY or self._has_body()
         if not is_more_to_come or not self.transport.can_write_eof():

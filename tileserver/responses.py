@@ -65,6 +65,9 @@ _EVERYWHERE = {
     "timing-allow-origin": "*",
     "x-content-type-options": "nosniff",
 }
+_SANDBOX = "content-security-policy"
+_SANDBOXED = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""For what is opened as a page of its own and is none; the map page has a policy of its own."""
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, HEAD, OPTIONS",
     "access-control-allow-headers": "Authorization, X-API-Key, If-None-Match",
@@ -169,7 +172,7 @@ async def on_crash(request: Request, exc: Exception) -> Response:
     message = f"internal error, reported under request id {request_id}"
     response = error_response(request, 500, message)
     # A crash is answered outside of `CommonHeaders`.
-    response.headers.update({**_EVERYWHERE, "x-request-id": request_id})
+    response.headers.update({**_EVERYWHERE, _SANDBOX: _SANDBOXED, "x-request-id": request_id})
     return response
 
 
@@ -194,6 +197,7 @@ class CommonHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update({**_EVERYWHERE, "x-request-id": request_id})
+                headers.setdefault(_SANDBOX, _SANDBOXED)
             await send(message)
 
         if scope["method"] == "OPTIONS":

@@ -16,7 +16,7 @@ from tileserver.encoders import media_type
 from tileserver.endpoints import Services
 from tileserver.folders import Tree
 from tileserver.pixels import PixelRequest
-from tileserver.rest.bodies import read_body, read_json
+from tileserver.rest.bodies import Bodies, Room, read_body, read_json
 from tileserver.rest.computers import Computer
 from tileserver.rest.graphs import Graphs
 
@@ -51,6 +51,7 @@ class Api:
     remote: RemoteCatalog | None = None
     threads: Threads = field(default_factory=lambda: Threads(_THREADS))
     """Of what reads the disk for lists, so that it never takes those of pixels."""
+    bodies: Bodies = field(default_factory=Bodies)
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what a function returns that blocks."""
@@ -76,6 +77,8 @@ class Call:
     """Parameters of the path."""
     query: Mapping[str, str]
     """Those of the query, of which clients send many that mean nothing here."""
+    room: Room
+    """For the body."""
 
     async def json(self, read: Callable[[Any], T]) -> T:
         """Return what `read` makes of the parsed body; a long one is parsed in a thread.
@@ -83,7 +86,7 @@ class Call:
         Raises:
             InvalidRequest: it is too long, or no JSON; or what `read` raises.
         """
-        body = await read_body(self.request)
+        body = await read_body(self.request, self.room)
         if len(body) <= SHORT_BYTES:
             return read(read_json(body))
         return await self.api.in_thread(lambda: read(read_json(body)))
