@@ -21,11 +21,14 @@ from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import httptools
 from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from tileserver.concurrency import was_refused
 
@@ -101,12 +104,28 @@ class Starts:
             self._waiting.popleft()()
 
 
+class _Shared:
+    """State of all connections of a server."""
+
+    def __init__(self) -> None:
+        self.starts = Starts()
+        self.connections: Counter[str] = Counter()
+        """By address of the peer."""
+
+
+_shared: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """A connection of a client."""
 
-    _open: ClassVar[Counter[str]] = Counter()
-    """Connections by address of the peer, in this process."""
-    _starts: ClassVar[Starts] = Starts()
+    def __init__(self, config: Config, server_state: ServerState, *more: Any, **named: Any) -> None:
+        super().__init__(config, server_state, *more, **named)
+        shared = _shared.get(server_state)
+        if shared is None:
+            shared = _shared[server_state] = _Shared()
+        self._starts = shared.starts
+        self._open = shared.connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or close it if there are far too many."""
