@@ -98,6 +98,7 @@ def serve_app(app: Callable[..., object], listening: socket.socket, workers: int
         return
     with shared_folder() as folder, suppress(KeyboardInterrupt):
         _Workers(_config(partial(app, folder=folder), workers), sockets=_several(listening)).run()
+    _end_if_threads_remain()
 
 
 def _several(listening: socket.socket) -> list[socket.socket]:
