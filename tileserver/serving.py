@@ -136,6 +136,8 @@ class _Workers(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Replace the workers that have died or hang, unless a signal came."""
         timeout_s = self.config.timeout_worker_healthcheck
+        if self.should_exit.is_set():
+            return
         try:
             self._is_looking = not self.signal_queue
             if not self._is_looking or all(each.is_alive(timeout_s) for each in self.processes):
