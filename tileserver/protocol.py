@@ -56,6 +56,8 @@ _MAX_KEPT_CONNECTIONS = 1024
 """Beyond it a connection is closed after an answer."""
 _STARTS = 16
 """Requests begun each time the event loop comes around."""
+_STARTS_REFUSED = 2
+"""The same for a client of whom a request was refused within the last second."""
 _ALWAYS = (b"/healthz",)
 _WORDS = {400: "INVALID_ARGUMENT", 408: "DEADLINE_EXCEEDED", 503: "UNAVAILABLE"}
 
@@ -80,7 +82,8 @@ class Starts:
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
-        self._begun = 0
+        self.begun = 0
+        """Since the loop came around last."""
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -88,19 +91,19 @@ class Starts:
 
     def begin(self, start: Callable[[], None]) -> None:
         """Begin a request now or soon."""
-        if self._begun == 0:
+        if self.begun == 0:
             asyncio.get_running_loop().call_soon(self._come_around)
-        if self._begun < _STARTS:
-            self._begun += 1
+        if self.begun < _STARTS:
+            self.begun += 1
             start()
         else:
             self._waiting.append(start)
 
     def _come_around(self) -> None:
-        self._begun = min(_STARTS, len(self._waiting))
-        if self._begun:
+        self.begun = min(_STARTS, len(self._waiting))
+        if self.begun:
             asyncio.get_running_loop().call_soon(self._come_around)
-        for _ in range(self._begun):
+        for _ in range(self.begun):
             self._waiting.popleft()()
 
 
@@ -252,7 +255,7 @@ class LimitedProtocol(HttpToolsProtocol):
         return (
             self._is_one_too_many
             or len(self.tasks) + waiting >= MAX_REQUESTS
-            or (waiting > 0 and was_refused(self._address))
+            or (self._starts.begun >= _STARTS_REFUSED and was_refused(self._address))
         )
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
