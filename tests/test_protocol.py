@@ -24,9 +24,9 @@ CHUNKED = (
 PATIENCE_S = 20.0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving("--port", "0", cwd=tmp_path_factory.mktemp("limits")) as found:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Serving]:
+    with serving("--port", "0", cwd=tmp_path) as found:
         yield found
 
 
