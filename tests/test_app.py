@@ -143,3 +143,26 @@ def test_a_crash_of_ours_tells_its_request_id_and_nothing_else(scenes: Path) -> 
     assert response.headers["access-control-allow-origin"] == "*"
     assert response.headers["x-request-id"] == "find-me"
     assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/legend/{layer}.svg",
+        "/tiles/{layer}/0/0/0.png",
+        "/tiles/{layer}/9",
+        "/layers",
+        "/nothing",
+        "/v1/nothing",
+        "/metrics",
+        "/preview/none.png",
+    ],
+)
+def test_what_a_browser_opens_and_is_no_page_runs_nothing(path: str) -> None:
+    with serve(create_app(load_config(None, {}, {}))) as url, httpx.Client(base_url=url) as client:
+        answer = client.get(path.format(layer="none"))
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "sandbox" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "script-src 'self'" in client.get("/").headers["content-security-policy"]

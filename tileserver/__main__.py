@@ -1,5 +1,19 @@
 """`python -m tileserver` is `tileserver`."""
 
-from tileserver.cli import main
+import signal
 
-main(prog_name="tileserver")
+
+def main() -> None:
+    """Run the command; until it has begun, Ctrl-C ends the process.
+
+    While modules are imported, Python loses a KeyboardInterrupt that is raised in a callback.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from tileserver.cli import main as run
+
+    run(prog_name="tileserver")
+
+
+if __name__ == "__main__":
+    main()

@@ -22,6 +22,7 @@ from tileserver.errors import TileserverError
 from tileserver.gate import Gate
 from tileserver.page import Page, page_folder
 from tileserver.responses import (
+    ByClient,
     Counted,
     on_client_gone,
     on_crash,
@@ -80,7 +81,11 @@ def create_app(
             *rest,
             Mount("/", Page(directory=page_folder(), html=True)),
         ],
-        middleware=[Middleware(Counted), Middleware(Gate, rules=stack.rules)],
+        middleware=[
+            Middleware(Counted),
+            Middleware(Gate, rules=stack.rules, bodies=stack.api.bodies),
+            Middleware(ByClient),
+        ],
         exception_handlers={
             TileserverError: on_error,
             HTTPException: on_http_error,

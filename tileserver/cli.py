@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -73,7 +74,8 @@ config_option = click.option(
 
 @click.group(cls=ServeByDefault)
 @click.version_option(package_name="ee-tileserver", prog_name="tileserver")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Earth Engine image assets and your own GeoTIFFs as map tiles.
 
     Without a command it serves: `tileserver` alone shows the bundled demo, `tileserver
@@ -82,6 +84,9 @@ def main() -> None:
     to_stderr = logging.StreamHandler()
     to_stderr.setFormatter(LineFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[to_stderr])
+    # A server that has not begun has nothing to tidy up; `__main__` says why not to raise.
+    if context.invoked_subcommand != "serve" and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @main.command()

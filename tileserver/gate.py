@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -11,12 +11,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from tileserver.clients import KEY_NAME
+from tileserver.clients import KEY_NAME, client_of
 from tileserver.errors import TileserverError
 from tileserver.hosts import sender_of
 from tileserver.keys import Holder, take_query_keys
 from tileserver.responses import COMMON_HEADERS, QUERY_KEY, on_error, rest_path
-from tileserver.rest.bodies import read_body
+from tileserver.rest.bodies import Bodies, read_body
 from tileserver.rest.envelope import answer_error
 from tileserver.rules import Part, Rules
 
@@ -41,6 +41,11 @@ _READ_ANYWHERE: RawHeaders = [
     (b"timing-allow-origin", b"*"),
 ]
 """For pages of every origin, which read it without credentials."""
+_SANDBOX = (
+    b"content-security-policy",
+    b"default-src 'none'; style-src 'unsafe-inline'; sandbox",
+)
+"""For what is opened as a page of its own and is none; the map page has a policy of its own."""
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, HEAD, OPTIONS",
     "access-control-allow-headers": "Authorization, X-API-Key, If-None-Match",
@@ -54,9 +59,10 @@ _CHALLENGES = ('Basic realm="tileserver", charset="UTF-8"', 'Bearer realm="tiles
 class Gate:
     """Let in who may ask; put the headers on every answer; answer OPTIONS, refuse sockets."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules, bodies: Bodies) -> None:
         self.app = app
         self.rules = rules
+        self.bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it before anything is done for it."""
@@ -70,13 +76,15 @@ class Gate:
         request_id = _request_id(scope)
         common = [*self._sharing(part), (b"x-request-id", request_id.encode())]
         state = scope.setdefault("state", {})
-        state["request_id"], state[COMMON_HEADERS] = request_id, common
+        state["request_id"], state[COMMON_HEADERS] = request_id, [*common, _SANDBOX]
         is_keyed = bool(self.rules.keys)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 # None of them is there already: to look for each would take longer than all else.
-                message["headers"] = [*message["headers"], *common]
+                has_policy = any(name == _SANDBOX[0] for name, _ in message["headers"])
+                own = () if has_policy else (_SANDBOX,)
+                message["headers"] = [*message["headers"], *common, *own]
                 if is_keyed:
                     _keep_to_one_holder(MutableHeaders(scope=message))
             await send(message)
@@ -105,7 +113,8 @@ class Gate:
         scope["query_string"], in_query = take_query_keys(scope["query_string"])
         holder = keys.holder(scope["headers"], in_query)
         if holder is None and part is Part.API and _has_query_as_body(scope):
-            body = await read_body(Request(scope, receive))
+            with self.bodies.room(client_of(scope)) as room:
+                body = await read_body(Request(scope, receive), room)
             receive, holder = _again(body, receive), keys.holder((), take_query_keys(body)[1])
         if holder:
             scope["state"][KEY_NAME] = holder.name
@@ -170,4 +179,5 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
             return str(value.decode("latin-1"))
-    return secrets.token_hex(8)
+    # The system's random numbers would let threads that compute go first.
+    return f"{random.getrandbits(64):016x}"

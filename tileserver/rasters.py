@@ -7,17 +7,18 @@ functions in a thread; a dataset stays open for the next tile.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import anyio
 import numpy as np
 
 from tileserver.aside import Aside
 from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue
 from tileserver.changes import read_again
+from tileserver.concurrency import Threads
 from tileserver.datasets import DatasetPool, gdal_environment
 from tileserver.encoders import encode
 from tileserver.errors import AssetChanged, DeadlineExceeded
@@ -49,8 +50,7 @@ class LocalRasters:
         self._describing: Aside[str, ImageAsset] = Aside(
             catalogue.find, _slow_to_describe, _DESCRIBING_S, _THREADS
         )
-        self._threads = threads
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._threads = Threads(threads, "requests for rasters")
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels, read in a thread.
@@ -61,6 +61,7 @@ class LocalRasters:
             UnreadableRaster: the file is damaged.
             AssetChanged: the file is no longer of the request's version, or changes all the time.
             DeadlineExceeded: reading took too long.
+            Overloaded: too many requests wait already.
         """
         return await self._in_thread(self.pixels, request, request.asset_id)
 
@@ -141,13 +142,9 @@ class LocalRasters:
         return bands
 
     async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._threads)
         try:
-            with anyio.fail_after(self.deadline_s):
-                return await anyio.to_thread.run_sync(
-                    function, argument, limiter=self._limiter, abandon_on_cancel=True
-                )
+            async with asyncio.timeout(self.deadline_s):
+                return await self._threads.run(function, argument)
         except TimeoutError as exc:
             raise too_late(name) from exc
 

@@ -15,6 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tileserver import metrics
+from tileserver.clients import client_of
+from tileserver.concurrency import on_behalf_of
 from tileserver.errors import (
     AccessDenied,
     AssetNotFound,
@@ -117,7 +119,8 @@ async def on_error(request: Request, exc: Exception) -> Response:
     """Answer an error of ours with its status."""
     assert isinstance(exc, TileserverError)
     status = next(STATUS[each] for each in type(exc).__mro__ if each in STATUS)
-    if status >= 500:
+    # What is refused in a flood is counted, see `metrics`, and would flood the log.
+    if status >= 500 and type(exc) is not Overloaded:
         log.warning("%s: %s", request.scope["path"][:200], exc)
     hint = " /layers lists the layers." if isinstance(exc, AssetNotFound) else ""
     retry_after_s = exc.retry_after_s if isinstance(exc, Overloaded) else None
@@ -150,6 +153,21 @@ async def on_crash(request: Request, exc: Exception) -> Response:
     # A crash is answered outside of `gate`.
     response.raw_headers.extend(request.scope.get("state", {}).get(COMMON_HEADERS, ()))
     return response
+
+
+class ByClient:
+    """Let what a request starts wait in the queue of its client."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        with on_behalf_of(client_of(scope)):
+            await self.app(scope, receive, send)
 
 
 class Counted:

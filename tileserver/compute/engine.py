@@ -7,13 +7,13 @@ The graph of an expression is evaluated once and kept; each grid asked for is a 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import anyio
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +24,7 @@ from tileserver.compute.encoding import features_json, to_json
 from tileserver.compute.graph import assets_named, evaluate
 from tileserver.compute.held import HeldImages
 from tileserver.compute.images import Band, Image, as_asset
+from tileserver.compute.lanes import Lanes
 from tileserver.compute.plan import Budget, compute, too_long
 from tileserver.compute.registry import algorithm_list, failures_told
 from tileserver.computed import computed_asset
@@ -63,15 +64,14 @@ class Computing:
 
         Args:
             world: the assets they may read.
-            threads: that compute at once.
+            threads: that compute at once what takes long; what does not has two more.
             deadline_s: for one request.
             computed: the expressions of layers, by the names made up for them.
         """
         self.world = world
         self.computed = computed or {}
         self.deadline_s = deadline_s
-        self._threads = threads
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._lanes = Lanes(threads)
         self._images = HeldImages()
         self._assets: dict[str, tuple[ImageAsset, float]] = {}
 
@@ -82,23 +82,23 @@ class Computing:
             InvalidRequest: it makes none, or cannot be computed; says why.
             AssetNotFound: the asset of that name is no expression.
         """
-        return await self._in_thread(self.pixels, request)
+        return await self._in_thread(self.pixels, request, request.expression or request.asset_id)
 
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid; raises as `get_pixels`."""
-        return await self._in_thread(self.bands, request)
+        return await self._in_thread(self.bands, request, request.expression or request.asset_id)
 
     async def value(self, expression: str) -> Any:
         """Return what getInfo tells of an expression's value; raises as `get_pixels`."""
-        return await self._in_thread(self._value, expression)
+        return await self._in_thread(self._value, expression, expression)
 
     async def features(self, expression: str) -> list[dict[str, Any]]:
         """Return the features that a collection has, as GeoJSON; raises as `get_pixels`."""
-        return await self._in_thread(self._features, expression)
+        return await self._in_thread(self._features, expression, expression)
 
     async def version(self, expression: str) -> str:
         """Return a token that changes when any asset does that an expression names."""
-        return await self._in_thread(self._version, expression)
+        return await self._in_thread(self._version, expression, expression)
 
     async def get_asset(self, name: str) -> ImageAsset:
         """Return the image of a layer's expression as an asset.
@@ -118,7 +118,7 @@ class Computing:
         def described(each: Computed, budget: Budget) -> ImageAsset:
             return self._described(name, each, budget)
 
-        return await self._in_thread(described, computed)
+        return await self._in_thread(described, computed, name)
 
     def _described(self, name: str, computed: Computed, budget: Budget) -> ImageAsset:
         version = self._version(computed.expression, budget)
@@ -239,25 +239,20 @@ class Computing:
     def _budget(self) -> Budget:
         return Budget(time.monotonic() + self.deadline_s)
 
-    async def _in_thread(self, function: Callable[[A, Budget], T], argument: A) -> T:
+    async def _in_thread(
+        self, function: Callable[[A, Budget], T], argument: A, expression: str
+    ) -> T:
         """Return what a function returns, called in a thread; it ends soon when nobody waits."""
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._threads)
-        budget = self._budget()
 
-        def watched() -> T:
+        def call(budget: Budget) -> T:
             with checked(budget.check_time):
                 return function(argument, budget)
 
         try:
-            with anyio.fail_after(self.deadline_s + _LATE_S):
-                return await anyio.to_thread.run_sync(
-                    watched, limiter=self._limiter, abandon_on_cancel=True
-                )
+            async with asyncio.timeout(self.deadline_s + _LATE_S):
+                return await self._lanes.run(call, expression, self._budget().deadline)
         except TimeoutError as exc:
             raise too_long() from exc
-        finally:
-            budget.deadline = 0.0
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ in the cache. Until then the pixels are kept, a few blocks of them.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
-import anyio
-
 from tileserver.cache import MemoryCache, SingleFlight
+from tileserver.concurrency import Threads
 from tileserver.earthengine.blocks import Block, Sheet, read_sheet
 from tileserver.pixels import ImageFileFormat, PixelRequest, PixelSource
 from tileserver.tiles import Tile, tile_grid
@@ -35,7 +35,11 @@ class Cutting:
         self._cuts: SingleFlight[Hashable, _Cut] = SingleFlight()
         self._encodings: SingleFlight[tuple[Hashable, Tile], bytes] = SingleFlight()
         self._rests: SingleFlight[None, None] = SingleFlight()
-        self._limiter: anyio.CapacityLimiter | None = None
+        # More threads than processors would only make the first block as late as the last; what
+        # was paid for is cut however many wait.
+        self._threads = Threads(
+            os.cpu_count() or 1, "blocks", max_waiting=math.inf, patience_s=math.inf
+        )
 
     async def get_tile(
         self, asked: PixelRequest, file_format: ImageFileFormat, block: Block, tile: Tile
@@ -65,8 +69,8 @@ class Cutting:
         key = asked, file_format
         try:
             body = await self._bodies.join(asked, lambda: self.source.get_pixels(asked))
-            sheet, tiles = await anyio.to_thread.run_sync(
-                _begin, body, block, file_format, self._wanted.get(key, ()), limiter=self._threads()
+            sheet, tiles = await self._threads.run(
+                _begin, body, block, file_format, self._wanted.get(key, ())
             )
         finally:
             self._wanted.pop(key, None)
@@ -104,7 +108,7 @@ class Cutting:
         return await self._encodings.join(key, lambda: self._encode(cut, tile))
 
     async def _encode(self, cut: _Cut, tile: Tile) -> bytes:
-        body = await anyio.to_thread.run_sync(cut.sheet.encoded, tile, limiter=self._threads())
+        body = await self._threads.run(cut.sheet.encoded, tile)
         self._put(cut, tile, body)
         return body
 
@@ -114,12 +118,6 @@ class Cutting:
         grid = tile_grid(tile, cut.sheet.block.size)
         request = replace(cut.asked, grid=grid, file_format=cut.sheet.file_format)
         self.memory.put(request, body)
-
-    def _threads(self) -> anyio.CapacityLimiter:
-        if self._limiter is None:
-            # More threads than processors would only make the first block as late as the last.
-            self._limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
-        return self._limiter
 
 
 class _Cut:

@@ -6,20 +6,29 @@ GET, so the headers decide little.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from tileserver.errors import InvalidRequest, RequestTooLarge, shown
+from tileserver.errors import InvalidRequest, Overloaded, RequestTooLarge, shown
 
 MAX_BYTES = 10_485_760
 """https://developers.google.com/earth-engine/guides/usage."""
 _MAX_DRAINED = 10 * MAX_BYTES
+_MAX_TOTAL_BYTES = 64_000_000
+"""Of all bodies that a worker holds."""
+_SHORT_BYTES = 16_384
+_STALLED_S = 5.0
+_LEAST_BYTES_PER_S = 16_000
+"""After `_STALLED_S`; a stalled body holds memory that others could use."""
 _MAX_DEPTH = 400
 """Of arrays and objects in each other; the official client names what is nested 50 calls deep."""
 _MAX_CONTAINERS = 600_000
@@ -27,16 +36,80 @@ _MAX_PARAMETERS = 1000
 _NOT_JSON = "Invalid JSON payload received."
 
 
-async def read_body(request: Request) -> bytes:
+class Bodies:
+    """The bodies of all requests under way, which take a bounded memory together."""
+
+    def __init__(self, max_bytes: int = _MAX_TOTAL_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self.held_bytes = 0
+        self.by_client: Counter[str] = Counter()
+
+    @contextmanager
+    def room(self, client: str) -> Iterator[Room]:
+        """Make room for the body of a client's request, and free it at the end of the request."""
+        room = Room(self, client)
+        try:
+            yield room
+        finally:
+            self.held_bytes -= room.held_bytes
+            self.by_client[client] -= room.held_bytes
+            if not self.by_client[client]:
+                del self.by_client[client]
+
+
+class Room:
+    """The memory that the body of one request takes."""
+
+    def __init__(self, bodies: Bodies, client: str) -> None:
+        self.bodies = bodies
+        self.client = client
+        self.held_bytes = 0
+
+    def take(self, size: int) -> None:
+        """Take memory for a part of a body.
+
+        A client may hold as much as is free: see `concurrency`.
+
+        Raises:
+            Overloaded: there is no more.
+        """
+        bodies = self.bodies
+        own_bytes = bodies.by_client[self.client] + size
+        if own_bytes > bodies.max_bytes - bodies.held_bytes:
+            raise Overloaded(
+                f"The requests under way hold {bodies.held_bytes} bytes of bodies, "
+                f"at most {bodies.max_bytes} are allowed, half of them for one client."
+            )
+        self.held_bytes += size
+        bodies.held_bytes += size
+        bodies.by_client[self.client] = own_bytes
+
+
+async def read_body(request: Request, room: Room) -> bytes:
     """Return the body.
 
     Raises:
         RequestTooLarge: it has more than `MAX_BYTES`, of which no more than that was kept.
+        InvalidRequest: it comes too slowly.
+        Overloaded: too many bodies are held already.
     """
     chunks, size = [], 0
-    async for chunk in request.stream():
+    stream, began_s = request.stream(), time.monotonic()
+    while True:
+        try:
+            async with asyncio.timeout(_STALLED_S):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise _too_slow() from None
+        if chunk is None:
+            break
         size += len(chunk)
+        if size < _LEAST_BYTES_PER_S * (time.monotonic() - began_s - _STALLED_S):
+            raise _too_slow()
         if size <= MAX_BYTES:
+            # A short one is let in whatever the others hold.
+            if size > _SHORT_BYTES:
+                room.take(size - room.held_bytes)
             chunks.append(chunk)
         elif chunks:
             chunks = []
@@ -46,6 +119,12 @@ async def read_body(request: Request) -> bytes:
     if size > MAX_BYTES:
         raise RequestTooLarge(f"Request payload size exceeds the limit: {MAX_BYTES} bytes.")
     return b"".join(chunks)
+
+
+def _too_slow() -> InvalidRequest:
+    return InvalidRequest(
+        f"The body comes too slowly, expected at least {_LEAST_BYTES_PER_S} bytes a second."
+    )
 
 
 def read_json(body: bytes) -> Any:

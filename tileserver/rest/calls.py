@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tileserver.concurrency import Threads
 from tileserver.disconnects import while_connected
 from tileserver.encoders import media_type
 from tileserver.endpoints import Services
 from tileserver.folders import Tree
 from tileserver.pixels import PixelRequest
-from tileserver.rest.bodies import read_body, read_json
+from tileserver.rest.bodies import Bodies, Room, read_body, read_json
 from tileserver.rest.computers import Computer
 from tileserver.rest.graphs import Graphs
 
@@ -49,14 +49,13 @@ class Api:
     computer: Computer
     graphs: Graphs
     remote: RemoteCatalog | None = None
-    threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
+    threads: Threads = field(default_factory=lambda: Threads(_THREADS))
     """Of what reads the disk for lists, so that it never takes those of pixels."""
+    bodies: Bodies = field(default_factory=Bodies)
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what a function returns that blocks."""
-        return await anyio.to_thread.run_sync(
-            function, *arguments, limiter=self.threads, abandon_on_cancel=True
-        )
+        return await self.threads.run(function, *arguments)
 
     def is_local(self, name: str) -> bool:
         """Tell whether an asset is a local one, or would be."""
@@ -78,6 +77,8 @@ class Call:
     """Parameters of the path."""
     query: Mapping[str, str]
     """Those of the query, of which clients send many that mean nothing here."""
+    room: Room
+    """For the body."""
     bodies: list[bytes] = field(default_factory=list, repr=False)
     """The body once it was read, for a method that is called again as a file has changed."""
 
@@ -88,7 +89,7 @@ class Call:
             InvalidRequest: it is too long, or no JSON; or what `read` raises.
         """
         if not self.bodies:
-            self.bodies.append(await read_body(self.request))
+            self.bodies.append(await read_body(self.request, self.room))
         body = self.bodies[0]
         if len(body) <= SHORT_BYTES:
             return read(read_json(body))

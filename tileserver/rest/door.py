@@ -11,13 +11,14 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from tileserver.changes import ask_again
+from tileserver.clients import client_of
 from tileserver.disconnects import ClientGone
 from tileserver.earthengine.retries import deadline
 from tileserver.endpoints import base_url
-from tileserver.errors import InvalidRequest, TileserverError
+from tileserver.errors import InvalidRequest, Overloaded, TileserverError
 from tileserver.responses import rest_path
 from tileserver.rest import asset_methods, expression_methods, table_methods
-from tileserver.rest.bodies import read_body, read_query
+from tileserver.rest.bodies import Room, read_body, read_query
 from tileserver.rest.calls import Api, Call, json_answer
 from tileserver.rest.discovery import discovery_document
 from tileserver.rest.envelope import answer_error, refuse
@@ -57,13 +58,14 @@ class Door(BaseRoute):
         """Answer a request, whatever becomes of it."""
         request = Request(scope, receive)
         try:
-            async with deadline(self.deadline_s, scope["path"][:80]):
-                response = await self._answer(request)
+            with self.api.bodies.room(client_of(scope)) as room:
+                async with deadline(self.deadline_s, scope["path"][:80]):
+                    response = await self._answer(request, room)
         except ClientGone:
             response = Response(status_code=499)
         except TileserverError as exc:
             response = answer_error(exc)
-            if response.status_code >= 500:
+            if response.status_code >= 500 and type(exc) is not Overloaded:
                 log.warning("%s: %s", scope["path"][:200], exc)
         except Exception:
             request_id = scope.get("state", {}).get("request_id", "")
@@ -73,7 +75,7 @@ class Door(BaseRoute):
             )
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, room: Room) -> Response:
         path = rest_path(request.scope) or ""
         http_method = request.method
         query = read_query(request.scope["query_string"])
@@ -81,14 +83,14 @@ class Door(BaseRoute):
         if http_method == "POST" and stands_for == "GET":
             # What would have made too long a URL.
             http_method = stands_for
-            query |= read_query(await read_body(request))
+            query |= read_query(await read_body(request, room))
         if path.startswith("$discovery"):
             return self._discovery(request, http_method, path, query)
         _, _, rest = path.partition("/")
         found = find_method(http_method, rest)
         if not isinstance(found, Found):
             return _no_method(found, http_method, path)
-        call = Call(self.api, request, found.parameters, query)
+        call = Call(self.api, request, found.parameters, query, room)
         return await ask_again(lambda: self.handlers[found.method.handler](call))
 
     def _discovery(

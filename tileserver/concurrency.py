@@ -1,0 +1,313 @@
+"""Blocking calls in threads: a limited number at once, and a bounded queue that is fair to clients.
+
+- A free slot is taken at once, so a lone client may have all of them.
+- Of the waiting, the clients have turns. Within a client the newest goes first, since a map that
+  has moved on no longer wants the old tiles; every fourth turn goes to the oldest.
+- A client may have as many waiting as there is room left in the queue (the "dynamic threshold"
+  of switches, Choudhury and Hahne 1998): one alone fills half of it, two fill a third each, and
+  a newcomer always finds room. A request beyond that is refused at once, before any work.
+- A request is refused at once, too, if by the time recent calls took it would wait too long;
+  one that has waited too long all the same is refused then.
+- A request whose client has left while it waits never runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import partial
+from typing import Generic, TypeVar
+
+import anyio
+
+from tileserver.errors import Overloaded
+
+MAX_WAITING = 1024
+PATIENCE_S = 10.0
+"""Longest wait for a slot; clients and proxies give up after 25 to 60 s."""
+_SCREENFUL = 100
+"""Requests of one client that may wait whatever the estimate says."""
+_OLDEST_EVERY = 4
+_FIRST_GUESS_S = 0.02
+"""How long a call takes, while none has returned."""
+_SMOOTHING = 0.1
+_MIN_RETRY_AFTER_S = 1.0
+_MAX_RETRY_AFTER_S = 30.0
+_LOST_AFTER_S = 1.0
+"""A call that nobody waits for keeps its slot so long, unless it returns before."""
+_MAX_LOST = 32
+"""Calls that nobody waits for and that do not return, beside those that have a slot."""
+
+_REFUSED_S = 1.0
+_MAX_REFUSED = 1000
+_UNLIMITED = anyio.CapacityLimiter(math.inf)
+"""anyio's threads are limited by slots."""
+
+T = TypeVar("T")
+
+_client: ContextVar[str] = ContextVar("client", default="")
+
+_refused_s: OrderedDict[str, float] = OrderedDict()
+"""When a client was refused last, on `time.monotonic()`."""
+
+
+@contextmanager
+def on_behalf_of(client: str) -> Iterator[None]:
+    """Let calls made inside, and in tasks begun inside, count as those of a client."""
+    token = _client.set(client)
+    try:
+        yield
+    finally:
+        _client.reset(token)
+
+
+def was_refused(client: str) -> bool:
+    """Tell whether a request of a client was refused within the last second."""
+    refused_s = _refused_s.get(client)
+    return refused_s is not None and time.monotonic() - refused_s < _REFUSED_S
+
+
+def _note_refusal(client: str) -> None:
+    _refused_s[client] = time.monotonic()
+    _refused_s.move_to_end(client)
+    if len(_refused_s) > _MAX_REFUSED:
+        _refused_s.popitem(last=False)
+
+
+class Slots:
+    """So many at once; the rest wait in a bounded queue, or are refused."""
+
+    def __init__(
+        self,
+        slots: int,
+        what: str,
+        max_waiting: float = MAX_WAITING,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """Make slots that are all free.
+
+        Args:
+            slots: how many.
+            what: is waiting, in the plural; for messages.
+            max_waiting: of all clients together.
+            patience_s: longest wait.
+        """
+        self.what = what
+        self.max_waiting = max_waiting
+        self.patience_s = patience_s
+        self.waiting = 0
+        self._slots = slots
+        self._free = slots
+        self._queues: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
+        """The waiting by client; the client whose turn is next comes first."""
+        self._turn = 0
+        self._call_s = _FIRST_GUESS_S
+
+    def take_free(self) -> bool:
+        """Take a slot if one is free; return whether one was."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    async def take(self) -> None:
+        """Take a slot, as soon as one is free and it is this client's turn.
+
+        Raises:
+            Overloaded: the wait would be, or was, too long; carries `retry_after_s`.
+        """
+        if self.take_free():
+            return
+        client = _client.get()
+        self._check_room(client)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(client, OrderedDict())[waiter] = None
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self.patience_s if self.patience_s < math.inf else None):
+                await waiter
+        except BaseException as exc:
+            self._leave(client, waiter)
+            if isinstance(exc, TimeoutError):
+                raise self._refusal() from None
+            raise
+
+    def give_back(self, took_s: float) -> None:
+        """Free a slot, or hand it to the next in the queue.
+
+        Args:
+            took_s: how long it was held.
+        """
+        self._call_s += _SMOOTHING * (took_s - self._call_s)
+        while self._queues:
+            waiter = self._next()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._free += 1
+
+    def _check_room(self, client: str) -> None:
+        own = len(self._queues.get(client, ()))
+        clients = len(self._queues) + (own == 0)
+        wait_s = (own + 1) * clients * self._call_s / self._slots
+        is_too_long = own >= _SCREENFUL and wait_s > self.patience_s
+        if is_too_long or own >= self.max_waiting - self.waiting:
+            raise self._refusal()
+
+    def _refusal(self) -> Overloaded:
+        _note_refusal(_client.get())
+        drained_s = (self.waiting + 1) * self._call_s / self._slots
+        return Overloaded(
+            f"The server is busy, {self.waiting} {self.what} wait; expected fewer at once.",
+            retry_after_s=min(max(drained_s, _MIN_RETRY_AFTER_S), _MAX_RETRY_AFTER_S),
+        )
+
+    def _next(self) -> asyncio.Future[None]:
+        client, queue = self._queues.popitem(last=False)
+        self._turn = (self._turn + 1) % _OLDEST_EVERY
+        waiter, _ = queue.popitem(last=self._turn != 0)
+        self.waiting -= 1
+        if queue:
+            self._queues[client] = queue
+        return waiter
+
+    def _leave(self, client: str, waiter: asyncio.Future[None]) -> None:
+        """Leave the queue, or pass on the slot that came in the moment of leaving."""
+        queue = self._queues.get(client, OrderedDict())
+        if waiter in queue:
+            del queue[waiter]
+            self.waiting -= 1
+            if not queue:
+                del self._queues[client]
+        elif waiter.done() and not waiter.cancelled():
+            self.give_back(self._call_s)
+
+
+class Work(Generic[T]):
+    """A call in a thread, with the slot that it holds until it returns."""
+
+    def __init__(self, call: Callable[[], T], slots: Slots) -> None:
+        """Begin a call, for which a slot of `slots` was taken."""
+        self._slots: Slots | None = slots
+        self._began_s = time.monotonic()
+        self._is_running = False
+        self._is_left = False
+        self._loop = asyncio.get_running_loop()
+        self._scope = anyio.CancelScope()
+        self._task = asyncio.create_task(self._run(call))
+
+    async def is_done_within(self, seconds: float) -> bool:
+        """Wait for the call to return, at most so long; return whether it has."""
+        done, _ = await asyncio.wait((self._task,), timeout=seconds)
+        return bool(done)
+
+    async def result(self) -> T:
+        """Return what the call returns; one that is cancelled keeps its slot for a while."""
+        try:
+            await asyncio.wait((self._task,))
+            return self._task.result()
+        finally:
+            self.leave()
+
+    def move(self, slots: Slots) -> None:
+        """Go on with a slot of others, which was taken for it."""
+        self._free()
+        self._slots = slots
+        self._began_s = time.monotonic()
+
+    def leave(self) -> None:
+        """Free the slot when the call returns, or a little later if it does not.
+
+        What the call waits for in the event loop (`anyio.from_thread`) is cancelled.
+        """
+        if self._task.done() and not self._is_running:
+            self._free()
+            return
+        self._is_left = True
+        self._scope.cancel()
+        self._loop.call_later(_LOST_AFTER_S, self._free)
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        with self._scope:
+            return await anyio.to_thread.run_sync(
+                self._called, call, limiter=_UNLIMITED, abandon_on_cancel=True
+            )
+        raise asyncio.CancelledError
+
+    def _called(self, call: Callable[[], T]) -> T:
+        self._is_running = True
+        try:
+            return call()
+        finally:
+            self._is_running = False
+            if self._is_left:
+                with suppress(RuntimeError):  # The loop has ended, and nobody waits in it.
+                    self._loop.call_soon_threadsafe(self._free)
+
+    def _free(self) -> None:
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.give_back(time.monotonic() - self._began_s)
+
+
+class Pool:
+    """Threads for calls that hold a slot, and for a number of calls that were abandoned."""
+
+    def __init__(self, slots: int, what: str) -> None:
+        self._most = slots + _MAX_LOST
+        self._what = what
+        self._running = 0
+        self._lock = threading.Lock()
+
+    def begin(self, slots: Slots, call: Callable[[], T]) -> Work[T]:
+        """Begin a call for which a slot was taken.
+
+        Raises:
+            Overloaded: too many abandoned calls have not returned.
+        """
+        if self._running >= self._most:
+            slots.give_back(0.0)
+            raise Overloaded(
+                f"The server is busy: {self._most} {self._what} do not end.",
+                retry_after_s=_MAX_RETRY_AFTER_S,
+            )
+        return Work(partial(self._counted, call), slots)
+
+    def _counted(self, call: Callable[[], T]) -> T:
+        with self._lock:
+            self._running += 1
+        try:
+            return call()
+        finally:
+            with self._lock:
+                self._running -= 1
+
+
+class Threads:
+    """A limited number of threads, and a bounded queue before them."""
+
+    def __init__(
+        self,
+        slots: int,
+        what: str = "requests",
+        max_waiting: float = MAX_WAITING,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """Make threads; see `Slots` for the arguments."""
+        self.slots = Slots(slots, what, max_waiting, patience_s)
+        self._pool = Pool(slots, what)
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Return what a function returns that blocks; one that is cancelled runs on, unheard.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        await self.slots.take()
+        return await self._pool.begin(self.slots, partial(function, *arguments)).result()
