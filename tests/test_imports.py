@@ -43,6 +43,7 @@ HOMES = {
         "ingest.order",
         "ingest.mosaics",
         "projections",
+        "tiff_views",
         "windows",
     },
     "anyio": {

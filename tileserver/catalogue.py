@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tileserver.assets import ImageAsset, describe_asset, read_sidecar
-from tileserver.datasets import gdal_environment, gdal_errors, is_remote, open_raster
+from tileserver.datasets import (
+    directories_of,
+    gdal_environment,
+    gdal_errors,
+    is_remote,
+    open_raster,
+)
 from tileserver.errors import AssetNotFound, ConfigError, UnreadableRaster
 
 LOCAL_PREFIX = "projects/localhost/assets"
@@ -240,8 +246,14 @@ def _read(name: str, entry: _Entry, version: str) -> ImageAsset:
         facts["size_bytes"] = state.st_size
         changed = datetime.fromtimestamp(state.st_mtime, UTC)
         facts["update_time"] = changed.strftime("%Y-%m-%dT%H:%M:%SZ")
-    with gdal_environment(), gdal_errors(name), open_raster(entry.location, name) as dataset:
-        asset = describe_asset(dataset, name, entry.location, version, _members(name, entry))
+    directories = directories_of(entry.location, name)
+    with (
+        gdal_environment(),
+        gdal_errors(name),
+        open_raster(entry.location, name, directories=directories) as dataset,
+    ):
+        members = _members(name, entry)
+        asset = describe_asset(dataset, name, entry.location, version, members, directories)
     asset = replace(asset, **facts)
     _warn_without_overviews(asset)
     return asset

@@ -7,24 +7,33 @@ dataset serves one thread at a time, as GDAL wants it.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
+import numpy as np
 import rasterio
 from rasterio._env import set_gdal_config
 from rasterio._err import CPLE_BaseError  # what rasterio's properties let through
+from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
+from tileserver.decoding import check_block, check_sizes
 from tileserver.errors import UnreadableRaster
+from tileserver.tiff_directories import Directory, read_directories
+from tileserver.tiff_views import check_crs_text, path_with, replacements
 
 GDAL_OPTIONS = {
     # No look at neighbouring files, so no .aux.xml, .ovr or .msk from outside the catalogue.
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
+    # No world file, .tab or .xml beside it either.
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.TIF,.TIFF",
     "GDAL_HTTP_CONNECTTIMEOUT": "5",
     "GDAL_HTTP_TIMEOUT": "20",
@@ -43,9 +52,15 @@ REMOTE_SCHEMES = {
 """How a location's scheme is spelled for GDAL, whose own clients find the credentials."""
 
 
-_BLOCK_CACHE_BYTES = 256_000_000
+_BLOCK_CACHE_BYTES = 128_000_000
 _MASK_SIDE = 512
 """Pixels on a side of a mask that are looked at."""
+_ITEM_BYTES = {"complex_int16": 8}
+_BAND_BYTES = 700
+"""Memory that GDAL takes for each band of an open dataset."""
+_MAX_IDLE_BYTES = 64_000_000
+_SHARE_OF_ONE = 8
+"""A dataset that keeps more than 1/8 of that is closed once it was read."""
 
 
 def is_remote(location: str) -> bool:
@@ -65,22 +80,82 @@ def _limit_block_cache() -> None:
     set_gdal_config("GDAL_CACHEMAX", _BLOCK_CACHE_BYTES)
 
 
-def open_raster(location: str, name: str, level: int | None = None) -> DatasetReader:
-    """Open a GeoTIFF for reading.
+def open_raster(
+    location: str,
+    name: str,
+    level: int | None = None,
+    directories: Sequence[Directory] | None = None,
+) -> DatasetReader:
+    """Open a GeoTIFF for reading, once its directories have been found harmless.
 
     Args:
         location: an absolute path or a URL.
         name: what to call it in an error.
         level: index of the overview to open as if it were the image; None is full size.
+        directories: those of the file, if they were read a moment ago.
 
     Raises:
-        UnreadableRaster: it is not a GeoTIFF, is damaged, or cannot be reached.
+        UnreadableRaster: it is not a GeoTIFF, is damaged, cannot be reached, its blocks are too
+            large, or other files define its CRS.
     """
     options = {} if level is None else {"overview_level": level}
+    if directories is None:
+        directories = directories_of(location, name)
     try:
-        return rasterio.open(_gdal_path(location), driver="GTiff", sharing=False, **options)
+        with _harmless_path(location, directories) as path:
+            dataset = rasterio.open(path, driver="GTiff", sharing=False, **options)
     except (RasterioError, OSError) as exc:
         raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
+    try:
+        check_block(block_bytes(dataset), name)
+    except BaseException:
+        dataset.close()
+        raise
+    return dataset
+
+
+def directories_of(location: str, name: str) -> tuple[Directory, ...]:
+    """Return the directories of a GeoTIFF that may be opened; of a remote one, none.
+
+    Raises:
+        UnreadableRaster: it is not a GeoTIFF, is damaged, its blocks are too large, or other
+            files define its CRS.
+    """
+    if is_remote(location):
+        return ()
+    try:
+        with open(location, "rb", buffering=0) as file:
+            directories = read_directories(partial(_read_at, file.fileno()), name)
+    except OSError as exc:
+        raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
+    check_sizes(directories, name)
+    check_crs_text(directories, name)
+    return directories
+
+
+def _read_at(descriptor: int, offset: int, size: int) -> bytes:
+    # Past what the system counts as an offset there is nothing.
+    return os.pread(descriptor, size, offset) if offset < 2**63 - size else b""
+
+
+@contextmanager
+def _harmless_path(location: str, directories: Sequence[Directory]) -> Iterator[str]:
+    """Lend the path to open for GDAL."""
+    path = _gdal_path(location)
+    if texts := replacements(directories):
+        with path_with(path, texts) as view:
+            yield view
+    else:
+        yield path
+
+
+def block_bytes(dataset: DatasetReader) -> int:
+    """Return the bytes of one decoded block of a dataset, all bands that it holds."""
+    height, width = dataset.block_shapes[0]
+    bands = dataset.count if dataset.interleaving == Interleaving.pixel else 1
+    # complex_int16 is GDAL's alone, and as large as the complex64 it is read as.
+    sizes = [_ITEM_BYTES.get(dtype) or np.dtype(dtype).itemsize for dtype in set(dataset.dtypes)]
+    return int(height * width * bands * max(sizes))
 
 
 def shows_mask(dataset: DatasetReader, location: str, name: str, level: int) -> bool:
@@ -130,15 +205,20 @@ def _gdal_path(location: str) -> str:
     for scheme, prefix in REMOTE_SCHEMES.items():
         if location.lower().startswith(scheme):
             return prefix + location[len(scheme) :]
-    return location
+    # Only an absolute path is surely one: of others, GTIFF_DIR:1:a.tif names a part of a.tif.
+    path = os.path.abspath(location)
+    if path.startswith("/vsi"):
+        raise OSError("a path that GDAL would not look for on the disk")
+    return path
 
 
 class DatasetPool:
-    """Datasets kept open between requests, at most `max_idle` of them."""
+    """Datasets kept open between requests, so many and holding so much memory at most."""
 
-    def __init__(self, max_idle: int = 64) -> None:
+    def __init__(self, max_idle: int = 64, max_idle_bytes: int = _MAX_IDLE_BYTES) -> None:
         self.max_idle = max_idle
-        self._idle: OrderedDict[tuple[str, str, int | None, int], DatasetReader] = OrderedDict()
+        self.max_idle_bytes = max_idle_bytes
+        self._idle: OrderedDict[tuple[str, str, int | None, int], _Held] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -150,34 +230,56 @@ class DatasetPool:
         Raises:
             UnreadableRaster: it cannot be opened, or GDAL fails while it is lent.
         """
-        dataset = self._take(location, version, level) or open_raster(location, name, level)
+        held = self._take(location, version, level) or _open(location, name, level)
         try:
             with gdal_errors(name):
-                yield dataset
+                yield held.dataset
         except BaseException:
-            dataset.close()
+            held.dataset.close()
             raise
-        self._give_back(location, version, level, dataset)
+        self._give_back(location, version, level, held)
 
     def close(self) -> None:
         """Close all that is idle."""
         with self._lock:
             idle, self._idle = self._idle, OrderedDict()
-        for dataset in idle.values():
-            dataset.close()
+        for held in idle.values():
+            held.dataset.close()
 
-    def _take(self, location: str, version: str, level: int | None) -> DatasetReader | None:
+    def _take(self, location: str, version: str, level: int | None) -> _Held | None:
         with self._lock:
             for key in reversed(self._idle):
                 if key[:3] == (location, version, level):
                     return self._idle.pop(key)
         return None
 
-    def _give_back(
-        self, location: str, version: str, level: int | None, dataset: DatasetReader
-    ) -> None:
+    def _give_back(self, location: str, version: str, level: int | None, held: _Held) -> None:
+        if held.size_bytes > self.max_idle_bytes // _SHARE_OF_ONE:
+            held.dataset.close()
+            return
         with self._lock:
-            self._idle[location, version, level, id(dataset)] = dataset
-            oldest = self._idle.popitem(last=False)[1] if len(self._idle) > self.max_idle else None
-        if oldest is not None:
-            oldest.close()
+            self._idle[location, version, level, id(held.dataset)] = held
+            surplus = list(self._surplus())
+        for oldest in surplus:
+            oldest.dataset.close()
+
+    def _surplus(self) -> Iterator[_Held]:
+        """Remove and yield the oldest until the rest may stay."""
+        total = sum(held.size_bytes for held in self._idle.values())
+        while len(self._idle) > self.max_idle or total > self.max_idle_bytes:
+            _, oldest = self._idle.popitem(last=False)
+            total -= oldest.size_bytes
+            yield oldest
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    dataset: DatasetReader
+    size_bytes: int
+    """Memory that it keeps while it is open, apart from the block cache."""
+
+
+def _open(location: str, name: str, level: int | None) -> _Held:
+    dataset = open_raster(location, name, level)
+    # GDAL keeps a block to decode the next one into.
+    return _Held(dataset, block_bytes(dataset) + dataset.count * _BAND_BYTES)

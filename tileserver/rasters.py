@@ -17,6 +17,7 @@ import numpy as np
 from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue
 from tileserver.datasets import DatasetPool, gdal_environment
+from tileserver.decoding import MAX_DECODING_BYTES, DecodeBudget
 from tileserver.encoders import encode
 from tileserver.grids import complete
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
@@ -35,9 +36,14 @@ class LocalRasters:
     """A `PixelSource` and `BandSource` over the GeoTIFFs of a catalogue."""
 
     def __init__(
-        self, catalogue: Catalogue, threads: int = _THREADS, deadline_s: float = _DEADLINE_S
+        self,
+        catalogue: Catalogue,
+        threads: int = _THREADS,
+        deadline_s: float = _DEADLINE_S,
+        max_decoding_bytes: int = MAX_DECODING_BYTES,
     ) -> None:
         self.catalogue = catalogue
+        self.budget = DecodeBudget(max_decoding_bytes)
         self.deadline_s = deadline_s
         self.datasets = DatasetPool()
         self._threads = threads
@@ -107,7 +113,7 @@ class LocalRasters:
             ):
                 wanted = picks(positions(part.grid, asset.grid), asset, dataset)
                 values, valid = bands.values[part.place], bands.valid[part.place]
-                read_picks(dataset, asset, indexes, wanted, values, valid, deadline)
+                read_picks(dataset, asset, indexes, wanted, values, valid, deadline, self.budget)
         return bands
 
     async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:

@@ -1,0 +1,110 @@
+"""How many bytes GeoTIFFs may decode to: a block, a whole file's directories, all that is read.
+
+A block is decoded whole, for one pixel too, and a few bytes may declare one beyond all memory.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tileserver.errors import DeadlineExceeded, UnreadableRaster
+from tileserver.tiff_directories import Directory
+
+MAX_BLOCK_BYTES = 64_000_000
+"""Bytes of a block once decoded, all bands that it holds; a mask has a byte a pixel."""
+MAX_BANDS = 20_000
+"""Bands of all levels and masks of a file: GDAL keeps facts about each while it is open."""
+MAX_DECODING_BYTES = 256_000_000
+"""Bytes of blocks and windows that all threads hold at once."""
+
+
+def check_sizes(directories: Sequence[Directory], name: str) -> None:
+    """Raise if an image, level, mask or page of a GeoTIFF is too large to be read by blocks.
+
+    Raises:
+        UnreadableRaster: says what is too large, and what makes it smaller.
+    """
+    for directory in directories:
+        check_block(directory.block_bytes, name)
+    bands = sum(directory.samples for directory in directories)
+    if bands > MAX_BANDS:
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF's levels and masks have {bands} bands in all, at most "
+            f"{MAX_BANDS} may be; gdal_translate -b takes some of them."
+        )
+
+
+def decode_bytes(directories: Sequence[Directory]) -> int:
+    """Return the memory that decoding one block of any image and one of any mask takes.
+
+    GDAL decodes a block of all bands as a whole and keeps each band's part in its cache.
+    """
+    images = [each.block_bytes for each in directories if not each.is_mask]
+    masks = [each.block_bytes for each in directories if each.is_mask]
+    return 2 * max(images, default=0) + max(masks, default=0)
+
+
+def check_block(block_bytes: int, name: str) -> None:
+    """Raise if a block is too large.
+
+    Raises:
+        UnreadableRaster: it is.
+    """
+    if block_bytes > MAX_BLOCK_BYTES:
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF's blocks hold {block_bytes / 1e6:.0f} MB each, at most "
+            f"{MAX_BLOCK_BYTES / 1e6:.0f} MB may be; "
+            "gdal_translate -co TILED=YES makes smaller ones."
+        )
+
+
+class DecodeBudget:
+    """Bytes that may be decoded at once, shared by all threads.
+
+    Small reads go ahead of a large one that waits: a few bombs do not stop all tiles.
+    """
+
+    def __init__(self, max_bytes: int = MAX_DECODING_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self.held_bytes = 0
+        self._freed = threading.Condition()
+
+    @contextmanager
+    def hold(self, size_bytes: int, deadline: float, name: str) -> Iterator[None]:
+        """Hold bytes while the body runs, once as many are free.
+
+        Args:
+            size_bytes: an estimate of what is decoded.
+            deadline: on time.monotonic().
+            name: what to call the raster in an error.
+
+        Raises:
+            UnreadableRaster: it is more than there ever is.
+            DeadlineExceeded: others held too much for too long.
+        """
+        if size_bytes > self.max_bytes:
+            raise UnreadableRaster(
+                f"{name}: to read it takes {size_bytes / 1e6:.0f} MB at once, at most "
+                f"{self.max_bytes / 1e6:.0f} MB may be; "
+                "gdal_translate -co TILED=YES makes smaller blocks."
+            )
+        with self._freed:
+            left_s = deadline - time.monotonic()
+            if not self._freed.wait_for(lambda: self._fits(size_bytes), max(left_s, 0)):
+                raise DeadlineExceeded(
+                    f"{name}: reading did not begin in time, others read large blocks; "
+                    "gdal_translate -co TILED=YES makes smaller ones."
+                )
+            self.held_bytes += size_bytes
+        try:
+            yield
+        finally:
+            with self._freed:
+                self.held_bytes -= size_bytes
+                self._freed.notify_all()
+
+    def _fits(self, size_bytes: int) -> bool:
+        return self.held_bytes + size_bytes <= self.max_bytes
