@@ -12,8 +12,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import rasterio
@@ -23,7 +23,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
-from tileserver.decoding import check_block, check_sizes
+from tileserver.decoding import MAX_BLOCK_BYTES, check_block, check_sizes
 from tileserver.errors import UnreadableRaster
 from tileserver.tiff_directories import Directory, read_directories
 from tileserver.tiff_views import check_crs_text, path_with, replacements
@@ -58,9 +58,8 @@ _MASK_SIDE = 512
 _ITEM_BYTES = {"complex_int16": 8}
 _BAND_BYTES = 700
 """Memory that GDAL takes for each band of an open dataset."""
-_MAX_IDLE_BYTES = 64_000_000
-_SHARE_OF_ONE = 8
-"""A dataset that keeps more than 1/8 of that is closed once it was read."""
+_MAX_IDLE_BYTES = 80_000_000
+"""Memory that datasets keep which nobody reads: a few large ones do not crowd the others out."""
 
 
 def is_remote(location: str) -> bool:
@@ -85,6 +84,7 @@ def open_raster(
     name: str,
     level: int | None = None,
     directories: Sequence[Directory] | None = None,
+    max_block_bytes: int = MAX_BLOCK_BYTES,
 ) -> DatasetReader:
     """Open a GeoTIFF for reading, once its directories have been found harmless.
 
@@ -93,6 +93,7 @@ def open_raster(
         name: what to call it in an error.
         level: index of the overview to open as if it were the image; None is full size.
         directories: those of the file, if they were read a moment ago.
+        max_block_bytes: the largest block, once decoded.
 
     Raises:
         UnreadableRaster: it is not a GeoTIFF, is damaged, cannot be reached, its blocks are too
@@ -100,21 +101,23 @@ def open_raster(
     """
     options = {} if level is None else {"overview_level": level}
     if directories is None:
-        directories = directories_of(location, name)
+        directories = directories_of(location, name, max_block_bytes)
     try:
         with _harmless_path(location, directories) as path:
             dataset = rasterio.open(path, driver="GTiff", sharing=False, **options)
     except (RasterioError, OSError) as exc:
         raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
     try:
-        check_block(block_bytes(dataset), name)
+        check_block(block_bytes(dataset), name, max_block_bytes)
     except BaseException:
         dataset.close()
         raise
     return dataset
 
 
-def directories_of(location: str, name: str) -> tuple[Directory, ...]:
+def directories_of(
+    location: str, name: str, max_block_bytes: int = MAX_BLOCK_BYTES
+) -> tuple[Directory, ...]:
     """Return the directories of a GeoTIFF that may be opened; of a remote one, none.
 
     Raises:
@@ -125,17 +128,32 @@ def directories_of(location: str, name: str) -> tuple[Directory, ...]:
         return ()
     try:
         with open(location, "rb", buffering=0) as file:
-            directories = read_directories(partial(_read_at, file.fileno()), name)
+            at = os.fstat(file.fileno())
+            state = at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
+            directories = _directories(_LocalFile(state, file.fileno(), name))
     except OSError as exc:
         raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
-    check_sizes(directories, name)
+    check_sizes(directories, name, max_block_bytes)
     check_crs_text(directories, name)
     return directories
 
 
-def _read_at(descriptor: int, offset: int, size: int) -> bytes:
-    # Past what the system counts as an offset there is nothing.
-    return os.pread(descriptor, size, offset) if offset < 2**63 - size else b""
+@dataclass(frozen=True, slots=True)
+class _LocalFile:
+    """An open file. Two are equal when nothing was written to one file in between."""
+
+    state: tuple[int, ...]
+    descriptor: int = field(compare=False)
+    name: str = field(compare=False)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        # Past what the system counts as an offset there is nothing.
+        return os.pread(self.descriptor, size, offset) if offset < 2**63 - size else b""
+
+
+@lru_cache(maxsize=16)
+def _directories(file: _LocalFile) -> tuple[Directory, ...]:
+    return read_directories(file.read_at, file.name)
 
 
 @contextmanager
@@ -254,22 +272,21 @@ class DatasetPool:
         return None
 
     def _give_back(self, location: str, version: str, level: int | None, held: _Held) -> None:
-        if held.size_bytes > self.max_idle_bytes // _SHARE_OF_ONE:
-            held.dataset.close()
-            return
         with self._lock:
             self._idle[location, version, level, id(held.dataset)] = held
             surplus = list(self._surplus())
-        for oldest in surplus:
-            oldest.dataset.close()
+        for each in surplus:
+            each.dataset.close()
 
     def _surplus(self) -> Iterator[_Held]:
-        """Remove and yield the oldest until the rest may stay."""
+        """Remove and yield the oldest until so many are left, then the largest."""
+        while len(self._idle) > self.max_idle:
+            yield self._idle.popitem(last=False)[1]
         total = sum(held.size_bytes for held in self._idle.values())
-        while len(self._idle) > self.max_idle or total > self.max_idle_bytes:
-            _, oldest = self._idle.popitem(last=False)
-            total -= oldest.size_bytes
-            yield oldest
+        while total > self.max_idle_bytes:
+            largest = max(self._idle, key=lambda key: self._idle[key].size_bytes)
+            total -= self._idle[largest].size_bytes
+            yield self._idle.pop(largest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,22 +13,27 @@ from contextlib import contextmanager
 from tileserver.errors import DeadlineExceeded, UnreadableRaster
 from tileserver.tiff_directories import Directory
 
-MAX_BLOCK_BYTES = 64_000_000
-"""Bytes of a block once decoded, all bands that it holds; a mask has a byte a pixel."""
+MAX_BLOCK_BYTES = 80_000_000
+"""Bytes of a block once decoded, all bands that it holds; a mask has a byte a pixel.
+
+A tile of 256 x 256 bytes in 1,024 bands, as many as Earth Engine hands out, holds 67 MB.
+"""
 MAX_BANDS = 20_000
 """Bands of all levels and masks of a file: GDAL keeps facts about each while it is open."""
-MAX_DECODING_BYTES = 256_000_000
+MAX_DECODING_BYTES = 288_000_000
 """Bytes of blocks and windows that all threads hold at once."""
 
 
-def check_sizes(directories: Sequence[Directory], name: str) -> None:
+def check_sizes(
+    directories: Sequence[Directory], name: str, max_block_bytes: int = MAX_BLOCK_BYTES
+) -> None:
     """Raise if an image, level, mask or page of a GeoTIFF is too large to be read by blocks.
 
     Raises:
         UnreadableRaster: says what is too large, and what makes it smaller.
     """
     for directory in directories:
-        check_block(directory.block_bytes, name)
+        check_block(directory.block_bytes, name, max_block_bytes)
     bands = sum(directory.samples for directory in directories)
     if bands > MAX_BANDS:
         raise UnreadableRaster(
@@ -47,16 +52,16 @@ def decode_bytes(directories: Sequence[Directory]) -> int:
     return 2 * max(images, default=0) + max(masks, default=0)
 
 
-def check_block(block_bytes: int, name: str) -> None:
+def check_block(block_bytes: int, name: str, max_block_bytes: int = MAX_BLOCK_BYTES) -> None:
     """Raise if a block is too large.
 
     Raises:
         UnreadableRaster: it is.
     """
-    if block_bytes > MAX_BLOCK_BYTES:
+    if block_bytes > max_block_bytes:
         raise UnreadableRaster(
             f"{name}: the GeoTIFF's blocks hold {block_bytes / 1e6:.0f} MB each, at most "
-            f"{MAX_BLOCK_BYTES / 1e6:.0f} MB may be; "
+            f"{max_block_bytes / 1e6:.0f} MB may be; "
             "gdal_translate -co TILED=YES makes smaller ones."
         )
 

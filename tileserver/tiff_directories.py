@@ -22,7 +22,8 @@ _MAX_ENTRIES = 4096
 """Entries in one directory, as libtiff allows."""
 _READ_BYTES = 4096
 """Read at once."""
-_MAX_TEXT_BYTES = 4_000_000
+_MAX_TEXT_BYTES = 1_000_000
+"""Bytes of all texts of a file: metadata of 1,000 bands, with a name and statistics each, fit."""
 _MAX_VALUES = 65_535
 """Values of a tag that are looked at: one a sample."""
 
@@ -153,6 +154,7 @@ class _File:
 
     def __init__(self, read_at: ReadAt) -> None:
         self._read_at = read_at
+        self._text_bytes = 0
         self._held_at, self._held = 0, read_at(0, _READ_BYTES)
         head = self._up_to(0, 16)
         orders = {b"II": "<", b"MM": ">"}
@@ -256,8 +258,12 @@ class _File:
             return None
         if _TYPE_SIZES[entry.kind] != 1:
             raise ValueError(f"a text is of type {entry.kind}, expected ASCII")
-        if entry.count > _MAX_TEXT_BYTES:
-            raise ValueError(f"a text holds {entry.count / 1e6:.0f} MB, at most 4 MB may be")
+        self._text_bytes += entry.count
+        if self._text_bytes > _MAX_TEXT_BYTES:
+            raise ValueError(
+                f"its metadata holds {self._text_bytes / 1e6:.1f} MB, "
+                f"at most {_MAX_TEXT_BYTES / 1e6:.0f} MB may be"
+            )
         return Text(entry.offset, self._exactly(entry.offset, entry.count))
 
     def _exactly(self, offset: int, size: int) -> bytes:
