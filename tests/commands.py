@@ -49,8 +49,10 @@ def run(
 
 
 @contextmanager
-def serving(*arguments: str | Path, cwd: Path, **more: str) -> Iterator[Serving]:
-    """Start a server, wait until it says where it is, and end it."""
+def serving(
+    *arguments: str | Path, cwd: Path, patience_s: float = _PATIENCE_S, **more: str
+) -> Iterator[Serving]:
+    """Start a server, wait until it says where it is, and end it, at the latest after so long."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "tileserver", *map(str, arguments)],
         cwd=cwd,
@@ -59,7 +61,7 @@ def serving(*arguments: str | Path, cwd: Path, **more: str) -> Iterator[Serving]
         stderr=subprocess.STDOUT,
         text=True,
     )
-    watchdog = threading.Timer(_PATIENCE_S, process.kill)
+    watchdog = threading.Timer(patience_s, process.kill)
     watchdog.start()
     try:
         said = _said(process)

@@ -16,7 +16,6 @@ from rasterio.windows import Window
 from tests.rasterfiles import UTAH, noise, write_raster
 from tests.rasters.engine import asset_of, name_of
 from tileserver.catalogue import Catalogue, Root
-from tileserver.decoding import DecodeBudget
 from tileserver.errors import DeadlineExceeded
 from tileserver.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.rasters import LocalRasters
@@ -47,7 +46,6 @@ def whole_and_piecewise(
     """Return values and validity read at once, and by windows no larger than so much."""
     asset = asset_of(path)
     answers = []
-    budget = DecodeBudget()
     with rasterio.open(path) as dataset:
         wanted = picks(positions(grid, asset.grid), asset, dataset)
         for size in (10**9, max_window_bytes):
@@ -55,7 +53,7 @@ def whole_and_piecewise(
             values, valid = np.zeros(shape, asset.dtype), np.zeros(shape, np.bool_)
             patience = time.monotonic() + 60
             indexes = asset.band_indexes
-            read_picks(dataset, asset, indexes, wanted, values, valid, patience, budget, size)
+            read_picks(dataset, asset, indexes, wanted, values, valid, patience, size)
             answers.append((values, valid))
     return tuple(answers)
 
@@ -121,5 +119,5 @@ def test_a_gigabyte_without_overviews_is_read_in_little_memory(
     profile |= {"width": 12000, "height": 12000, "crs": "EPSG:32612", "transform": UTAH}
     with rasterio.open(path, "w", compress="deflate", **profile) as dataset:
         dataset.write(np.full((1, 1), 7, np.uint16), 1, window=Window(11999, 11999, 1, 1))
-    # GDAL's own cache of blocks may hold 128 MB, and a window of ours 16 MB.
+    # GDAL's own cache of blocks may hold 128 MB, and a window of ours 8 MB.
     assert growth_bytes(path) < 300e6 < 12000 * 12000 * 3 * 2

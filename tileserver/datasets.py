@@ -23,7 +23,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
-from tileserver.decoding import MAX_BLOCK_BYTES, check_block, check_sizes
+from tileserver.decoding import MAX_BLOCK_BYTES, check_block, check_sizes, return_freed_memory
 from tileserver.errors import UnreadableRaster
 from tileserver.tiff_directories import Directory, read_directories
 from tileserver.tiff_views import check_crs_text, path_with, replacements
@@ -52,13 +52,13 @@ REMOTE_SCHEMES = {
 """How a location's scheme is spelled for GDAL, whose own clients find the credentials."""
 
 
-_BLOCK_CACHE_BYTES = 128_000_000
+_BLOCK_CACHE_BYTES = 144_000_000
 _MASK_SIDE = 512
 """Pixels on a side of a mask that are looked at."""
 _ITEM_BYTES = {"complex_int16": 8}
 _BAND_BYTES = 700
 """Memory that GDAL takes for each band of an open dataset."""
-_MAX_IDLE_BYTES = 80_000_000
+_MAX_IDLE_BYTES = 48_000_000
 """Memory that datasets keep which nobody reads: a few large ones do not crowd the others out."""
 
 
@@ -77,6 +77,7 @@ def gdal_environment() -> rasterio.Env:
 def _limit_block_cache() -> None:
     # Once: it is one cache for all threads, and the end of an Env would set the default again.
     set_gdal_config("GDAL_CACHEMAX", _BLOCK_CACHE_BYTES)
+    return_freed_memory()
 
 
 def open_raster(

@@ -5,6 +5,7 @@ A block is decoded whole, for one pixel too, and a few bytes may declare one bey
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,15 +14,22 @@ from contextlib import contextmanager
 from tileserver.errors import DeadlineExceeded, UnreadableRaster
 from tileserver.tiff_directories import Directory
 
-MAX_BLOCK_BYTES = 80_000_000
+MAX_BLOCK_BYTES = 68_000_000
 """Bytes of a block once decoded, all bands that it holds; a mask has a byte a pixel.
 
 A tile of 256 x 256 bytes in 1,024 bands, as many as Earth Engine hands out, holds 67 MB.
 """
 MAX_BANDS = 20_000
 """Bands of all levels and masks of a file: GDAL keeps facts about each while it is open."""
-MAX_DECODING_BYTES = 288_000_000
-"""Bytes of blocks and windows that all threads hold at once."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_MALLOC_BYTES = 1_000_000
+"""Above what a tile takes, so that its arrays are not mapped anew each time."""
+MAX_DECODING_BYTES = 160_000_000
+"""Bytes of blocks and windows that all threads hold at once.
+
+One block as large as may be at a time, for GDAL's cache holds no two of them, and thousands of
+tiles' usual ones.
+"""
 
 
 def check_sizes(
@@ -43,13 +51,11 @@ def check_sizes(
 
 
 def decode_bytes(directories: Sequence[Directory]) -> int:
-    """Return the memory that decoding one block of any image and one of any mask takes.
+    """Return the memory that decoding the largest block takes.
 
     GDAL decodes a block of all bands as a whole and keeps each band's part in its cache.
     """
-    images = [each.block_bytes for each in directories if not each.is_mask]
-    masks = [each.block_bytes for each in directories if each.is_mask]
-    return 2 * max(images, default=0) + max(masks, default=0)
+    return 2 * max((each.block_bytes for each in directories), default=0)
 
 
 def check_block(block_bytes: int, name: str, max_block_bytes: int = MAX_BLOCK_BYTES) -> None:
@@ -64,6 +70,19 @@ def check_block(block_bytes: int, name: str, max_block_bytes: int = MAX_BLOCK_BY
             f"{max_block_bytes / 1e6:.0f} MB may be; "
             "gdal_translate -co TILED=YES makes smaller ones."
         )
+
+
+def return_freed_memory() -> None:
+    """Have the C library give large blocks back to the system once they are freed.
+
+    glibc otherwise keeps tens of megabytes for each thread that once decoded a large block.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return  # Another C library, which has ways of its own.
+    mallopt(_M_MMAP_THRESHOLD, _MALLOC_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, _MALLOC_BYTES)
 
 
 class DecodeBudget:

@@ -23,7 +23,7 @@ from tileserver.grids import complete
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.render import check_options
 from tileserver.sampling import choose_level, parts, positions
-from tileserver.windows import picks, read_picks, too_late
+from tileserver.windows import MAX_WINDOW_BYTES, picks, read_picks, too_late
 
 _DEADLINE_S = 30.0
 _THREADS = 8
@@ -104,8 +104,12 @@ class LocalRasters:
         bands = BandArrays(ids, np.zeros(shape, asset.dtype), np.zeros(shape, np.bool_))
         level = choose_level(asset, grid)
         deadline = time.monotonic() + self.deadline_s
+        # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
+        window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * bands.values.nbytes)
         for part in parts(asset, grid):
             with (
+                # Until a dataset of large blocks is closed again, too.
+                self.budget.hold(asset.decode_bytes + window_bytes, deadline, asset.name),
                 gdal_environment(),
                 self.datasets.borrow(
                     asset.location, asset.version, asset.name, level.overview
@@ -113,7 +117,7 @@ class LocalRasters:
             ):
                 wanted = picks(positions(part.grid, asset.grid), asset, dataset)
                 values, valid = bands.values[part.place], bands.valid[part.place]
-                read_picks(dataset, asset, indexes, wanted, values, valid, deadline, self.budget)
+                read_picks(dataset, asset, indexes, wanted, values, valid, deadline)
         return bands
 
     async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:

@@ -14,11 +14,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from tileserver.assets import ImageAsset
-from tileserver.decoding import DecodeBudget
 from tileserver.errors import DeadlineExceeded
 from tileserver.sampling import Positions, nearest
 
-_MAX_WINDOW_BYTES = 16_000_000
+MAX_WINDOW_BYTES = 8_000_000
 _WHOLE = (slice(None), slice(None), slice(None))
 _NO_INDEX = np.iinfo(np.int64).max
 
@@ -54,8 +53,7 @@ def read_picks(
     values: NDArray[Any],
     valid: NDArray[np.bool_],
     deadline: float,
-    budget: DecodeBudget,
-    max_window_bytes: int = _MAX_WINDOW_BYTES,
+    max_window_bytes: int = MAX_WINDOW_BYTES,
 ) -> None:
     """Read picked pixels into values and valid, both of shape (bands, height, width).
 
@@ -67,22 +65,18 @@ def read_picks(
         values: filled with what is stored.
         valid: set where that is not masked.
         deadline: on time.monotonic(); looked at between windows.
-        budget: bytes that all threads may decode at once.
         max_window_bytes: read at once, and decoded at once unless a single block is larger.
 
     Raises:
         DeadlineExceeded: not all could be read in time.
     """
     windows = list(_windows(dataset, wanted, len(indexes), max_window_bytes))
-    largest = max((window.width * window.height for window in windows), default=0)
-    window_bytes = largest * len(indexes) * (asset.dtype.itemsize + 1)
-    with budget.hold(asset.decode_bytes + window_bytes, deadline, asset.name):
-        for window in windows:
-            if time.monotonic() > deadline:
-                raise too_late(asset.name)
-            held = [(wanted, _WHOLE)] if len(windows) == 1 else _held_by(window, wanted)
-            for part, place in held:
-                _read_window(dataset, asset, indexes, part, values[place], valid[place])
+    for window in windows:
+        if time.monotonic() > deadline:
+            raise too_late(asset.name)
+        held = [(wanted, _WHOLE)] if len(windows) == 1 else _held_by(window, wanted)
+        for part, place in held:
+            _read_window(dataset, asset, indexes, part, values[place], valid[place])
 
 
 def too_late(name: str) -> DeadlineExceeded:

@@ -110,7 +110,7 @@ DAMAGED = "the GeoTIFF is damaged or out of reach"
 TYPES = "expected int8 to int64, uint8 to uint64, float32 or float64"
 NO_PLACE = ("no geotransform", "gdal_edit.py -a_ullr")
 NOT_JSON = ".json sidecar is not JSON"
-BLOCKS = ("blocks hold", "at most 80 MB may be; gdal_translate -co TILED=YES")
+BLOCKS = ("blocks hold", "at most 68 MB may be; gdal_translate -co TILED=YES")
 
 BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
     "truncated": (truncated, (NOT_TIFF,)),
