@@ -16,7 +16,7 @@ from tests.rasters.tiffs import METADATA, UTM_12N, Image, write_tiff
 from tileserver.errors import UnreadableRaster
 
 _CLIENTS = 8
-_MAX_GROWTH_MB = 300
+_MAX_GROWTH_MB = 450
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -18,7 +18,6 @@ from tests.rasters.engine import asset_of, name_of, read
 from tests.rasters.tiffs import (
     GEO_ASCII,
     GEO_KEYS,
-    METADATA,
     UTM_12N,
     Image,
     decoy,
@@ -217,6 +216,7 @@ def test_no_metadata_whatever_leads_to_another_file(
     assert 77 not in preview(path)
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changes=st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), max_size=8))
 def test_a_file_of_changed_bytes_is_read_or_refused(

@@ -14,7 +14,7 @@ import numpy as np
 from tests.rasterfiles import write_raster
 
 ASCII, SHORT, LONG, DOUBLE, LONG8 = 2, 3, 4, 12, 16
-_FORMS = {ASCII: "s", SHORT: "H", LONG: "I", DOUBLE: "d", LONG8: "Q"}
+_FORMS = {SHORT: "H", LONG: "I", DOUBLE: "d", LONG8: "Q"}
 _SIZES = {ASCII: 1, SHORT: 2, LONG: 4, DOUBLE: 8, LONG8: 8}
 SUB_IFDS, METADATA, GEO_ASCII, GEO_KEYS = 330, 42112, 34737, 34735
 
@@ -97,20 +97,15 @@ def _append(body: bytearray, image: Image, more: Tags, word: str, order: str) ->
     slot = struct.calcsize(word)
     entries = []
     for tag, value in sorted(tags.items()):
-        kind, values = _typed(value)
-        content = (
-            struct.pack(f"{order}{len(values)}{_FORMS[kind]}", *values)
-            if kind != ASCII
-            else b"".join(values)
-        )
+        kind, content = _content(value, order)
         count = len(content) // _SIZES[kind]
         if len(content) > slot:
             body += bytes(len(body) % 2)
-            content, at = struct.pack(order + word, len(body)), content
-            body += at
-        entries.append(
-            struct.pack(f"{order}HH{word}", tag, kind, count) + content.ljust(slot, b"\0")
-        )
+            at = struct.pack(order + word, len(body))
+            body += content
+            content = at
+        entry = struct.pack(f"{order}HH{word}", tag, kind, count)
+        entries.append(entry + content.ljust(slot, b"\0"))
     body += bytes(len(body) % 2)
     at_directory = len(body)
     body += struct.pack(order + ("Q" if word == "Q" else "H"), len(entries)) + b"".join(entries)
@@ -118,15 +113,17 @@ def _append(body: bytearray, image: Image, more: Tags, word: str, order: str) ->
     return at_directory, len(body) - slot
 
 
-def _typed(value: Value) -> tuple[int, Sequence[object]]:
+def _content(value: Value, order: str) -> tuple[int, bytes]:
+    """Return a TIFF type that holds a value, and the value in it."""
     if isinstance(value, bytes):
-        return ASCII, [value]
+        return ASCII, value
     values = [value] if isinstance(value, int) else list(value)
+    kind = LONG
     if any(isinstance(each, float) for each in values):
-        return DOUBLE, values
-    return (
-        SHORT if all(isinstance(v, int) and v < 65536 for v in values) and len(values) > 1 else LONG
-    ), values
+        kind = DOUBLE
+    elif len(values) > 1 and max(values) < 65536:
+        kind = SHORT
+    return kind, struct.pack(f"{order}{len(values)}{_FORMS[kind]}", *values)
 
 
 def poisoned(path: Path, metadata: str, **more: object) -> Path:
