@@ -106,7 +106,7 @@ def open_raster(
     try:
         with _harmless_path(location, directories) as path:
             dataset = rasterio.open(path, driver="GTiff", sharing=False, **options)
-    except (RasterioError, OSError) as exc:
+    except (RasterioError, OSError, UnicodeDecodeError) as exc:
         raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
     try:
         check_block(block_bytes(dataset), name, max_block_bytes)
@@ -216,7 +216,7 @@ def gdal_errors(name: str) -> Iterator[None]:
     """Raise UnreadableRaster in place of what GDAL and rasterio raise, naming the asset."""
     try:
         yield
-    except (RasterioError, CPLE_BaseError, OSError) as exc:
+    except (RasterioError, CPLE_BaseError, OSError, UnicodeDecodeError) as exc:
         raise UnreadableRaster(f"{name}: the GeoTIFF is damaged or out of reach.") from exc
 
 
