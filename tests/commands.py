@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).parents[1]
 _PATIENCE_S = 30
@@ -49,17 +50,22 @@ def run(
 
 
 @contextmanager
-def serving(*arguments: str | Path, cwd: Path, **more: str) -> Iterator[Serving]:
-    """Start a server, wait until it says where it is, and end it."""
+def serving(
+    *arguments: str | Path,
+    cwd: Path,
+    patience_s: float = _PATIENCE_S,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Serving]:
+    """Start a server, wait until it says where it is, and end it, at the latest after so long."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "tileserver", *map(str, arguments)],
         cwd=cwd,
-        env=environment(more),
+        env=environment(environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    watchdog = threading.Timer(_PATIENCE_S, process.kill)
+    watchdog = threading.Timer(patience_s, process.kill)
     watchdog.start()
     try:
         said = _said(process)

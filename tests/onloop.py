@@ -14,7 +14,7 @@ import rasterio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tileserver import projections
-from tileserver.datasets import DatasetPool
+from tileserver.dataset_pool import DatasetPool
 
 _OF_THE_DISK = ("open", "os.listdir", "os.scandir")
 _CODE = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})

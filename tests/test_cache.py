@@ -15,7 +15,7 @@ from tests.rasterfiles import noise, write_raster
 from tests.rest import memory
 from tileserver.cache import Cached, MemoryCache, Refusals, SingleFlight
 from tileserver.catalogue import Catalogue, Root
-from tileserver.datasets import DatasetPool
+from tileserver.dataset_pool import DatasetPool
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UnreadableRaster
 from tileserver.pixels import (
     AffineTransform,

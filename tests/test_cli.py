@@ -102,10 +102,12 @@ def free_port() -> int:
 
 def test_host_and_port_come_from_the_environment_unless_they_are_given(tmp_path: Path) -> None:
     port = free_port()
-    with serving(cwd=tmp_path, HOST="127.0.0.2", PORT=str(port)) as server:
+    with serving(cwd=tmp_path, environ={"HOST": "127.0.0.2", "PORT": str(port)}) as server:
         assert server.url == f"http://127.0.0.2:{port}"
         assert httpx.get(f"{server.url}/healthz").status_code == 200
-    with serving("--host", "127.0.0.1", "--port", "0", cwd=tmp_path, HOST="x", PORT="1") as server:
+    with serving(
+        "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, environ={"HOST": "x", "PORT": "1"}
+    ) as server:
         assert server.url.startswith("http://127.0.0.1:")
 
 

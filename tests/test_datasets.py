@@ -10,7 +10,8 @@ import pytest
 from rasterio.errors import RasterioIOError
 
 from tests.rasterfiles import noise, write_raster
-from tileserver.datasets import DatasetPool, gdal_environment, open_raster
+from tileserver.dataset_pool import DatasetPool
+from tileserver.datasets import gdal_environment, open_raster
 from tileserver.errors import AssetChanged, UnreadableRaster
 from tileserver.files import Place, SeenFile, find_file
 from tileserver.remote.places import is_remote

@@ -46,6 +46,7 @@ HOMES = {
         "ingest.mosaics",
         "projections",
         "remote.opener",
+        "tiff_views",
         "windows",
     },
     "anyio": {

@@ -195,7 +195,9 @@ def test_a_signal_ends_a_server_whose_thread_never_returns(
         "    target=threading.Event().wait, daemon=False).start()).start()\n"
     )
     path = f"{tmp_path}:{Path(__file__).parents[1]}"
-    with serving("--port", "0", "--workers", workers, cwd=tmp_path, PYTHONPATH=path) as server:
+    with serving(
+        "--port", "0", "--workers", workers, cwd=tmp_path, environ={"PYTHONPATH": path}
+    ) as server:
         assert httpx.get(server.url + TILE, timeout=30).status_code == 200
         time.sleep(1.5)
         server.process.send_signal(signal_number)
@@ -206,7 +208,9 @@ def test_ctrl_c_counts_while_workers_start(tmp_path: Path) -> None:
     slow = "import sys, time\nif '--multiprocessing-fork' in sys.orig_argv: time.sleep(20)\n"
     (tmp_path / "sitecustomize.py").write_text(slow)
     path = f"{tmp_path}:{Path(__file__).parents[1]}"
-    with serving("--port", "0", "--workers", "2", cwd=tmp_path, PYTHONPATH=path) as server:
+    with serving(
+        "--port", "0", "--workers", "2", cwd=tmp_path, environ={"PYTHONPATH": path}
+    ) as server:
         time.sleep(1.5)
         server.process.send_signal(signal.SIGINT)
         assert wait_until_ended(server.process, 4) in (0, -signal.SIGINT)

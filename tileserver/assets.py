@@ -14,19 +14,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from rasterio.enums import ColorInterp, Interleaving, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
-from tileserver.datasets import Location, shows_mask
+from tileserver.datasets import Location, block_bytes, shows_mask
+from tileserver.decoding import decode_bytes
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.files import SeenFile
 from tileserver.pixels import AffineTransform, PixelGrid
 from tileserver.projections import code_of_file
+from tileserver.tiff_directories import Directory
 from tileserver.wire import grid_to_json
 
 _NOT_IN_BAND_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 _MAX_DEPTH = 20
-_MAX_BLOCK_BYTES = 512_000_000
+_MAX_MASK_BYTES = 400_000_000
+_MAX_MASK_BLOCK_BYTES = 8_000_000
+"""Of masks that are looked at to describe an asset, not to draw it."""
 _ACCURACY = {"float32": "FLOAT", "float64": "DOUBLE"}
 
 
@@ -76,6 +80,8 @@ class ImageAsset:
     """The type of each band, where they are not all `dtype`."""
     max_samples: int = 4_000_000
     """Pixels a band that statistics may take."""
+    decode_bytes: int = 0
+    """Memory that decoding one block of its bands and one of its mask takes."""
     color_table: tuple[str, ...] = ()
     """Hex colours of the values 0, 1, 2 … of a one-band image that carries them."""
     file: SeenFile | None = field(default=None, repr=False)
@@ -146,17 +152,19 @@ def describe_asset(
     location: Location,
     version: str,
     sidecar: Mapping[str, Any],
+    directories: Sequence[Directory] = (),
     update_time: str | None = None,
     size_bytes: int | None = None,
 ) -> ImageAsset:
-    """Return the asset that a GeoTIFF and its sidecar describe.
+    """Return the asset that a GeoTIFF, its directories and its sidecar describe.
+
+    Without directories GDAL is asked instead, which takes longer.
 
     Raises:
         UnreadableRaster: it has no CRS or place on Earth, holds complex numbers, or the sidecar
             does not fit it.
     """
     _check_georeference(dataset, name)
-    _check_blocks(dataset, name)
     # rasterio asks all bands whenever one is looked up, so each list is fetched once.
     interpretations, all_flags = dataset.colorinterp, dataset.mask_flag_enums
     bands = [i for i in dataset.indexes if interpretations[i - 1] != ColorInterp.alpha]
@@ -165,10 +173,13 @@ def describe_asset(
     flags = [set(all_flags[i - 1]) for i in bands]
     descriptions = dataset.descriptions
     listed = _sidecar_bands(sidecar, len(bands), name)
-    levels = _levels(dataset)
+    levels = _levels(dataset, directories)
     if {MaskFlags.per_dataset} in flags and len(levels) > 1:
         last = levels[-1].overview or 0
-        levels = levels if shows_mask(dataset, location, name, last) else levels[:1]
+        is_shown = _has_masks(directories)
+        if is_shown is None:
+            is_shown = shows_mask(dataset, location, name, last)
+        levels = levels if is_shown else levels[:1]
     alpha = _alpha_index(dataset, flags)
     return ImageAsset(
         name=name,
@@ -189,6 +200,7 @@ def describe_asset(
         update_time=update_time,
         size_bytes=size_bytes,
         properties=sidecar.get("properties") or {},
+        decode_bytes=decode_bytes(directories) or 2 * block_bytes(dataset),
         color_table=_color_table(dataset, bands),
     )
 
@@ -241,19 +253,6 @@ def _check_georeference(dataset: DatasetReader, name: str) -> None:
         )
 
 
-def _check_blocks(dataset: DatasetReader, name: str) -> None:
-    # A block is decoded whole, for one pixel too; a small file may declare one beyond all memory.
-    height, width = dataset.block_shapes[0]
-    bands = dataset.count if dataset.interleaving == Interleaving.pixel else 1
-    block_bytes = height * width * bands * _dtype(dataset, name).itemsize
-    if block_bytes > _MAX_BLOCK_BYTES:
-        raise UnreadableRaster(
-            f"{name}: the GeoTIFF's blocks hold {block_bytes / 1e6:.0f} MB each, at most "
-            f"{_MAX_BLOCK_BYTES / 1e6:.0f} MB may be; "
-            "gdal_translate -co TILED=YES makes smaller ones."
-        )
-
-
 def _dtype(dataset: DatasetReader, name: str) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(dataset.dtypes[0])
@@ -277,10 +276,24 @@ def _native_grid(dataset: DatasetReader, name: str) -> PixelGrid:
     )
 
 
-def _levels(dataset: DatasetReader) -> tuple[Level, ...]:
+def _levels(dataset: DatasetReader, directories: Sequence[Directory]) -> tuple[Level, ...]:
+    # GDAL looks for overviews elsewhere when the file has none, except within JPEG itself.
+    if directories and not any(each.is_overview or each.is_jpeg for each in directories):
+        return (Level(None, 1),)
     # A width of one pixel makes every factor 1, as rasterio looks at nothing but the width.
     overviews = [Level(i, factor) for i, factor in enumerate(dataset.overviews(1)) if factor > 1]
     return (Level(None, 1), *sorted(overviews, key=lambda level: level.factor))
+
+
+def _has_masks(directories: Sequence[Directory]) -> bool | None:
+    """Tell whether each overview has a mask of its own; None if it takes a look at pixels."""
+    masks = [each for each in directories if each.is_mask]
+    overviews = {(each.width, each.height) for each in directories if each.is_overview}
+    if overviews and overviews <= {(mask.width, mask.height) for mask in masks if mask.bits <= 8}:
+        return True
+    is_large = sum(mask.width * mask.height for mask in masks) > _MAX_MASK_BYTES
+    is_coarse = any(mask.block_bytes > _MAX_MASK_BLOCK_BYTES for mask in masks)
+    return False if is_large or is_coarse else None
 
 
 def _alpha_index(dataset: DatasetReader, flags: Sequence[set[MaskFlags]]) -> int | None:

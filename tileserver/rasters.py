@@ -19,7 +19,9 @@ from tileserver.assets import ImageAsset
 from tileserver.catalogue import Catalogue
 from tileserver.changes import read_again
 from tileserver.concurrency import Threads
-from tileserver.datasets import DatasetPool, gdal_environment
+from tileserver.dataset_pool import DatasetPool
+from tileserver.datasets import gdal_environment
+from tileserver.decoding import MAX_DECODING_BYTES, DecodeBudget
 from tileserver.encoders import encode
 from tileserver.errors import AssetChanged, DeadlineExceeded
 from tileserver.grids import complete
@@ -27,7 +29,7 @@ from tileserver.patience import time_limit
 from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.render import check_options
 from tileserver.sampling import choose_level, parts, positions
-from tileserver.windows import picks, read_picks, too_late
+from tileserver.windows import MAX_WINDOW_BYTES, picks, read_picks, too_late
 
 _DEADLINE_S = 30.0
 _DESCRIBING_S = 5.0
@@ -42,9 +44,14 @@ class LocalRasters:
     """A `PixelSource` and `BandSource` over the GeoTIFFs of a catalogue."""
 
     def __init__(
-        self, catalogue: Catalogue, threads: int = _THREADS, deadline_s: float = _DEADLINE_S
+        self,
+        catalogue: Catalogue,
+        threads: int = _THREADS,
+        deadline_s: float = _DEADLINE_S,
+        max_decoding_bytes: int = MAX_DECODING_BYTES,
     ) -> None:
         self.catalogue = catalogue
+        self.budget = DecodeBudget(max_decoding_bytes)
         self.deadline_s = deadline_s
         self.datasets = DatasetPool()
         self._describing: Aside[str, ImageAsset] = Aside(
@@ -128,9 +135,13 @@ class LocalRasters:
         bands = BandArrays(ids, np.zeros(shape, asset.dtype), np.zeros(shape, np.bool_))
         level = choose_level(asset, grid)
         deadline = time.monotonic() + self.deadline_s
+        # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
+        window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * bands.values.nbytes)
         for part in parts(asset, grid):
             at = positions(part.grid, asset.grid)
             with (
+                # Until a dataset of large blocks is closed again, too.
+                self.budget.hold(asset.decode_bytes + window_bytes, deadline, asset.name),
                 gdal_environment(),
                 self.datasets.borrow(
                     asset.location, asset.version, asset.name, level.overview, asset.file

@@ -15,7 +15,13 @@ from typing import Any
 
 from tileserver.assets import ImageAsset, describe_asset, read_sidecar
 from tileserver.changes import read_again
-from tileserver.datasets import content_errors, gdal_environment, open_raster
+from tileserver.datasets import (
+    Location,
+    content_errors,
+    directories_of,
+    gdal_environment,
+    open_raster,
+)
 from tileserver.errors import AssetChanged, UnreadableRaster
 from tileserver.files import (
     FileState,
@@ -64,12 +70,7 @@ def describe_remote(file: RemoteFile, name: str) -> ImageAsset:
         AssetChanged: the server has another version by now.
         UnreadableRaster: it is broken, or its server fails.
     """
-    with (
-        content_errors(name, name),
-        gdal_environment(),
-        open_raster(file, name) as dataset,
-    ):
-        return describe_asset(dataset, name, file, file.version, {})
+    return _describe(file, name, file.version, {})
 
 
 def read_json(place: Place, name: str, kind: str) -> tuple[str, FileState] | None:
@@ -134,18 +135,20 @@ def _described(
     file: OpenFile, state: FileState, name: str, version: str, members: dict[str, Any]
 ) -> ImageAsset:
     try:
-        with (
-            content_errors(name, file.location),
-            gdal_environment(),
-            open_raster(file.location, name) as dataset,
-        ):
-            asset = describe_asset(dataset, name, file.location, version, members)
+        asset = _describe(file.location, name, version, members)
     except UnreadableRaster:
         # A file that is written just now is broken for a moment.
         _check_still(file, state, name)
         raise
     _check_still(file, state, name)
     return asset
+
+
+def _describe(location: Location, name: str, version: str, members: dict[str, Any]) -> ImageAsset:
+    with content_errors(name, str(location)), gdal_environment():
+        directories = directories_of(location, name)
+        with open_raster(location, name, directories=directories) as dataset:
+            return describe_asset(dataset, name, location, version, members, directories)
 
 
 def _check_still(file: OpenFile, state: FileState, name: str) -> None:

@@ -17,7 +17,7 @@ from tileserver.assets import ImageAsset
 from tileserver.errors import DeadlineExceeded
 from tileserver.sampling import Positions, nearest
 
-_MAX_WINDOW_BYTES = 64_000_000
+MAX_WINDOW_BYTES = 8_000_000
 _WHOLE = (slice(None), slice(None), slice(None))
 _NO_INDEX = np.iinfo(np.int64).max
 
@@ -53,7 +53,7 @@ def read_picks(
     values: NDArray[Any],
     valid: NDArray[np.bool_],
     deadline: float,
-    max_window_bytes: int = _MAX_WINDOW_BYTES,
+    max_window_bytes: int = MAX_WINDOW_BYTES,
 ) -> None:
     """Read picked pixels into values and valid, both of shape (bands, height, width).
 
@@ -65,7 +65,7 @@ def read_picks(
         values: filled with what is stored.
         valid: set where that is not masked.
         deadline: on time.monotonic(); looked at between windows.
-        max_window_bytes: read at once, unless a single block is larger.
+        max_window_bytes: read at once, and decoded at once unless a single block is larger.
 
     Raises:
         DeadlineExceeded: not all could be read in time.
@@ -90,7 +90,10 @@ def too_late(name: str) -> DeadlineExceeded:
 def _windows(
     dataset: DatasetReader, wanted: Picks, band_count: int, max_bytes: int
 ) -> Iterator[Window]:
-    """Yield windows of whole blocks that hold the picks, none so large that it fills the memory."""
+    """Yield windows of whole blocks that hold the picks, none so large that it fills the memory.
+
+    A block too large for a window is read by rows, each of which finds it in GDAL's cache.
+    """
     if not wanted.inside.any():
         return
     left, right = _span(wanted.columns, wanted.inside)
@@ -98,7 +101,9 @@ def _windows(
     pixels = max_bytes // (band_count * np.dtype(dataset.dtypes[0]).itemsize)
     block_height, block_width = dataset.block_shapes[0]
     height = max(pixels // (right - left) // block_height, 1) * block_height
-    width = max(pixels // min(height, bottom - top) // block_width, 1) * block_width
+    width = max(pixels // height // block_width, 1) * block_width
+    if height * width > pixels:
+        height = max(pixels // min(width, right - left), 1)
     for first_row, last_row in _stretches(top, bottom, height):
         for first, last in _stretches(left, right, width):
             yield Window(first, first_row, last - first, last_row - first_row)
@@ -154,6 +159,7 @@ def _read_window(
     index = (wanted.rows - top) * (right - left) + (wanted.columns - left)
     block = dataset.read(indexes, window=window)
     np.copyto(values, _pick(block, index), where=wanted.inside)
+    del block
     if not asset.has_mask:
         np.logical_or(valid, wanted.inside, out=valid)
         return

@@ -126,7 +126,7 @@ TYPES = "expected int8 to int64, uint8 to uint64, float32 or float64"
 NO_PLACE = ("no geotransform", "gdal_edit.py -a_ullr")
 NOWHERE = ("outside the domain of its CRS", "expected a place on Earth")
 NOT_JSON = ".json sidecar is not JSON"
-BLOCKS = ("blocks hold", "at most 512 MB may be; gdal_translate -co TILED=YES")
+BLOCKS = ("blocks hold", "at most 68 MB may be; gdal_translate -co TILED=YES")
 
 BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
     "truncated": (truncated, (NOT_TIFF,)),
@@ -175,7 +175,10 @@ BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
     "promises": (header(1000, 1000), (DAMAGED,)),
     "bomb-strip": (header(2**31 - 1, 2**31 - 1), BLOCKS),
     "bomb-smaller-strip": (header(100_000, 100_000), (DAMAGED,)),
-    "bomb-bands": (header(1, 1, t277=65535, t284=2), (DAMAGED,)),
+    "bomb-bands": (
+        header(1, 1, t277=65535, t284=2),
+        ("have 65535 bands in all, at most 20000 may be", "gdal_translate -b"),
+    ),
     "bomb-tile": (header(1000, 1000, t322=1 << 20, t323=1 << 20, t324=8, t325=100), BLOCKS),
     "sidecar-broken": (with_sidecar("{"), (NOT_JSON,)),
     "sidecar-empty": (with_sidecar(""), (NOT_JSON,)),

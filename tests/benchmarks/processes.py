@@ -115,7 +115,10 @@ def served(engine: Upstream, cap: int, side: int) -> Iterator[str]:
     config.write_text(_CONFIG.format(url=engine.url, cap=cap, side=side, asset=ASSET))
     key = str(engine.key)
     with serving(
-        "--config", config, cwd=engine.folder, GOOGLE_APPLICATION_CREDENTIALS=key
+        "--config",
+        config,
+        cwd=engine.folder,
+        environ={"GOOGLE_APPLICATION_CREDENTIALS": key},
     ) as server:
         yield server.url
 

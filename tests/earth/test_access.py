@@ -95,7 +95,7 @@ def test_all_workers_know_the_same_keys_and_tell_none(
     keys = '[access]\nkeys = { dashboard = "env:DASHBOARD_KEY" }\n'
     config.write_text(CONFIG.format(url=engine.url, workers=2, prefix=PREFIX) + keys)
     environ = {"GOOGLE_APPLICATION_CREDENTIALS": str(google.key), "DASHBOARD_KEY": KEY}
-    with serving("--config", config, cwd=tmp_path, **environ) as server:
+    with serving("--config", config, cwd=tmp_path, environ=environ) as server:
         for _ in range(20):  # Each with a connection of its own, so that both are met.
             for query, status in (("", 401), ("?key=wrong-key", 401), (f"?key={KEY}", 200)):
                 answer = httpx.get(f"{server.url}/layers{query}", timeout=30)

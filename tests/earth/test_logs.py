@@ -48,7 +48,7 @@ def test_no_request_and_no_answer_of_earth_engine_forges_a_line(
         config = tmp_path / "tileserver.toml"
         config.write_text(CONFIG.format(url=engine.url, workers=workers))
         more = {"GOOGLE_APPLICATION_CREDENTIALS": str(google.key)}
-        with serving("--config", config, cwd=tmp_path, **more) as server:
+        with serving("--config", config, cwd=tmp_path, environ=more) as server:
             for name in NAMES:
                 path = f"/v1/projects/my-project/assets/{name}"
                 assert httpx.get(server.url + path, timeout=20).status_code >= 400

@@ -41,7 +41,7 @@ def serving_earth(
     config = folder / "tileserver.toml"
     config.write_text(CONFIG.format(url=engine.url, workers=workers, prefix=PREFIX))
     credentials = {"GOOGLE_APPLICATION_CREDENTIALS": str(google.key)}
-    with serving("--config", config, cwd=folder, **{**credentials, **more}) as server:
+    with serving("--config", config, cwd=folder, environ={**credentials, **more}) as server:
         yield server
 
 

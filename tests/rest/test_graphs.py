@@ -335,7 +335,10 @@ def test_thirty_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path:
     write_raster(tmp_path / "rasters" / "one.tif", np.ones((1, 64, 64), np.uint8))
     command = (tmp_path / "rasters", "--port", "0", "--workers", "2")
     state = {"XDG_STATE_HOME": str(tmp_path / "state")}
-    with serving(*command, cwd=tmp_path, **state) as server, peer(server, "127.0.0.1") as mine:
+    with (
+        serving(*command, cwd=tmp_path, environ=state) as server,
+        peer(server, "127.0.0.1") as mine,
+    ):
         status, told = published(mine, "mine")
         assert status == 200
         tile = f"/v1/{told['name']}/tiles/0/0/0"
@@ -343,13 +346,13 @@ def test_thirty_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path:
     answers = []
     for client in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
         # Each time after a restart.
-        with serving(*command, cwd=tmp_path, **state) as server:
+        with serving(*command, cwd=tmp_path, environ=state) as server:
             for number in range(10):
                 with peer(server, client) as stranger:
                     answers.append(published(stranger, f"{client} {number}" + "x" * 9_900_000))
             with peer(server, "127.0.0.1") as mine:
                 assert mine.get(tile).content == expected
-    with serving(*command, cwd=tmp_path, **state) as server:
+    with serving(*command, cwd=tmp_path, environ=state) as server:
         for _ in range(4):
             # A new connection each time, so that both workers answer.
             with peer(server, "127.0.0.9") as anyone:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
@@ -28,14 +27,17 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from tileserver.datasets import open_raster
 from tileserver.errors import InvalidRequest, UnreadableRaster
-from tileserver.geokeys import check_citation
 from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.pixels import AffineTransform
 from tileserver.projections import code_of_file
 
 SNAP_PIXELS = 1e-3
 """Two grids are aligned when the corners of their pixels lie this close, in pixels."""
+
+_MAX_BLOCK_BYTES = 512_000_000
+"""Of a source; one source is read at a time, and its blocks become smaller ones."""
 
 _ID = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -82,20 +84,16 @@ class Mosaic:
 
 
 def open_source(path: Path) -> DatasetReader:
-    """Open a GeoTIFF.
+    """Open a GeoTIFF, and nothing beside it or named in it.
 
     Raises:
         UnreadableRaster: it is missing, or no GeoTIFF.
     """
     if not path.is_file():
         raise UnreadableRaster(f"{path}: no such file")
-    check_citation(str(path), str(path))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(path, driver="GTiff")
-    except RasterioError as exc:
-        raise UnreadableRaster(f"{path}: not a readable GeoTIFF") from exc
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return open_raster(str(path.absolute()), str(path), max_block_bytes=_MAX_BLOCK_BYTES)
 
 
 def _check_source(dataset: DatasetReader) -> None:

@@ -26,6 +26,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
+from tileserver.datasets import GDAL_OPTIONS
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.ingest.cogs import CHUNK_BYTES, make_cog
 from tileserver.ingest.mosaics import Mosaic, open_source, plan
@@ -37,7 +38,7 @@ except ImportError:  # Windows has no flock; two ingests of one name at once are
     fcntl = None  # type: ignore[assignment]
 
 # Else GDAL caches five per cent of the machine's memory, and puts masks in files of their own.
-_GDAL = {"GDAL_CACHEMAX": 96 * 2**20, "GDAL_TIFF_INTERNAL_MASK": True}
+_GDAL = GDAL_OPTIONS | {"GDAL_CACHEMAX": 96 * 2**20, "GDAL_TIFF_INTERNAL_MASK": True}
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d([Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d))?", flags=re.ASCII
 )

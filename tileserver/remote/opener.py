@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
@@ -21,6 +21,7 @@ from rasterio.io import DatasetReader
 
 from tileserver.errors import TileserverError
 from tileserver.remote.files import RemoteFile
+from tileserver.tiff_directories import Text
 
 _READING_S = 60.0
 """For all that GDAL reads in one go; each range has its own, shorter deadline."""
@@ -56,13 +57,13 @@ def remote_errors() -> Iterator[None]:
             _THREAD.end_s = None
 
 
-def open_remote(file: RemoteFile, **options: Any) -> DatasetReader:
-    """Open a remote file; arguments are those of `rasterio.open`."""
+def open_remote(file: RemoteFile, texts: Sequence[Text] = (), **options: Any) -> DatasetReader:
+    """Open a remote file as it would be with other texts; options are those of `rasterio.open`."""
     # rasterio keeps its files in context variables, and the thread that closes is another one.
     context = copy_context()
     # The name tells nothing: GDAL puts it into messages.
     path = f"{uuid4()}/remote.tif"
-    dataset = context.run(rasterio.open, path, opener=_Container(file), **options)
+    dataset = context.run(rasterio.open, path, opener=_Container(file, texts), **options)
     plain_close = dataset.close
 
     def close() -> None:
@@ -76,11 +77,12 @@ def open_remote(file: RemoteFile, **options: Any) -> DatasetReader:
 class _Container(MultiByteRangeResourceContainer):  # type: ignore[misc]
     """A folder with one file in it."""
 
-    def __init__(self, file: RemoteFile) -> None:
+    def __init__(self, file: RemoteFile, texts: Sequence[Text] = ()) -> None:
         self.file = file
+        self.texts = texts
 
     def open(self, path: str, mode: str = "r", **kwds: Any) -> _Handle:
-        return _Handle(self.file)
+        return _Handle(self.file, self.texts)
 
     def isfile(self, path: str) -> bool:
         return True
@@ -104,8 +106,9 @@ class _Container(MultiByteRangeResourceContainer):  # type: ignore[misc]
 class _Handle(io.RawIOBase):
     """A remote file with a position; used by one thread at a time."""
 
-    def __init__(self, file: RemoteFile) -> None:
+    def __init__(self, file: RemoteFile, texts: Sequence[Text] = ()) -> None:
         self.file = file
+        self.texts = texts
         self._at = 0
 
     def readable(self) -> bool:
@@ -124,18 +127,36 @@ class _Handle(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         size = max(self.file.size - self._at, 0) if size < 0 else size
-        body = _ranges(self.file, [(self._at, size)])[0]
+        body = self._ranges([(self._at, size)])[0]
         self._at += len(body)
         return body
 
     def get_byte_ranges(self, offsets: list[int], sizes: list[int]) -> list[bytes]:
         """Return several ranges; what could not be had is zeros, as GDAL wants the length."""
         wanted = list(zip(offsets, sizes, strict=True))
-        found = _ranges(self.file, wanted)
+        found = self._ranges(wanted)
         return [body.ljust(size, b"\0") for body, size in zip(found, sizes, strict=True)]
 
+    def _ranges(self, wanted: list[tuple[int, int]]) -> list[bytes]:
+        found = _fetched(self.file, wanted)
+        if not self.texts:
+            return found
+        return [
+            _with_texts(body, at, self.texts) for body, (at, _) in zip(found, wanted, strict=True)
+        ]
 
-def _ranges(file: RemoteFile, wanted: list[tuple[int, int]]) -> list[bytes]:
+
+def _with_texts(body: bytes, at: int, texts: Sequence[Text]) -> bytes:
+    """Return the bytes of a file from an offset on, with other texts in their places."""
+    changed = bytearray(body)
+    for text in texts:
+        start, stop = max(text.offset, at), min(text.offset + len(text.content), at + len(body))
+        if start < stop:
+            changed[start - at : stop - at] = text.content[start - text.offset : stop - text.offset]
+    return bytes(changed)
+
+
+def _fetched(file: RemoteFile, wanted: list[tuple[int, int]]) -> list[bytes]:
     if _THREAD.error is None:
         end_s = time.monotonic() + _READING_S if _THREAD.end_s is None else _THREAD.end_s
         try:
