@@ -99,7 +99,7 @@ def open_raster(
     try:
         with remote_errors():
             dataset = _open(location, level, directories)
-    except (RasterioError, OSError) as exc:
+    except (RasterioError, OSError, UnicodeDecodeError) as exc:
         raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
     try:
         check_block(block_bytes(dataset), name, max_block_bytes)
