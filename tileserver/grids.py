@@ -165,6 +165,11 @@ def _covering(box: Box, lattice: AffineTransform, crs_code: str) -> PixelGrid:
     x = np.array([box.west, box.east, box.west, box.east])
     y = np.array([box.south, box.south, box.north, box.north])
     columns, rows = lattice.inverse().apply(x, y)
+    if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
+        raise InvalidRequest(
+            "grid.affine_transform: its pixels are too small to cover the region, "
+            "expected sides that are not nearly zero."
+        )
     left, right = _whole(float(columns.min()), float(columns.max()))
     top, bottom = _whole(float(rows.min()), float(rows.max()))
     x0, y0 = lattice.apply(left, top)

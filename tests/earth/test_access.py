@@ -96,10 +96,10 @@ def test_all_workers_know_the_same_keys_and_tell_none(
     config.write_text(CONFIG.format(url=engine.url, workers=2, prefix=PREFIX) + keys)
     environ = {"GOOGLE_APPLICATION_CREDENTIALS": str(google.key), "DASHBOARD_KEY": KEY}
     with serving("--config", config, cwd=tmp_path, environ=environ) as server:
-        for _ in range(20):  # Each with a connection of its own, so that both are met.
-            for query, status in (("", 401), ("?key=wrong-key", 401), (f"?key={KEY}", 200)):
-                answer = httpx.get(f"{server.url}/layers{query}", timeout=30)
-                assert (query, answer.status_code) == (query, status)
+        with httpx.Client(base_url=server.url, timeout=30, headers={"connection": "close"}) as each:
+            for _ in range(20):  # Each with a connection of its own, so that both are met.
+                for query, status in (("", 401), ("?key=wrong-key", 401), (f"?key={KEY}", 200)):
+                    assert (query, each.get(f"/layers{query}").status_code) == (query, status)
         figures = httpx.get(f"{server.url}/metrics?key={KEY}", timeout=30).text
         server.process.terminate()
         assert server.process.stdout is not None

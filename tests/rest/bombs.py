@@ -406,12 +406,6 @@ REFUSED: dict[str, Bomb] = {
         call("List.sort", list=call("List.repeat", value=reference(2), count=100_000)),
     ),
     # Texts.
-    "a catastrophic pattern": lambda: expression(
-        call("String.match", input="a" * 5000, regex=ENDLESS)
-    ),
-    "a catastrophic replacement": lambda: expression(
-        call("String.replace", input="a" * 5000, regex=ENDLESS, replacement="", flags="g")
-    ),
     "a replacement that repeats": lambda: with_long_text(
         lambda t: call("String.replace", input=t, regex="(.*)", replacement="$1" * 100_000)
     ),
@@ -670,3 +664,13 @@ REFUSED: dict[str, Bomb] = {
         None,
     ),
 }
+
+ANSWERED: dict[str, Bomb] = {
+    "a catastrophic pattern": lambda: expression(
+        call("String.match", input="a" * 5000, regex=ENDLESS)
+    ),
+    "a catastrophic replacement": lambda: expression(
+        call("String.replace", input="a" * 5000, regex=ENDLESS, replacement="", flags="g")
+    ),
+}
+"""What takes an engine that backtracks for ever, and ours no time."""

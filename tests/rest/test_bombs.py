@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.rest import memory
-from tests.rest.bombs import REFUSED, call, expression, mapped, pixels_of, sequence
+from tests.rest.bombs import ANSWERED, REFUSED, call, expression, mapped, pixels_of, sequence
 from tests.rest.conftest import LOCAL, config_of
 from tests.serving import serve
 from tileserver.app import create_app
@@ -38,7 +38,7 @@ def hurried(folder: Path, graphs: Path) -> Iterator[httpx.Client]:
 
 def request_of(name: str) -> tuple[str, bytes | None]:
     """Return the path and the body of a bomb."""
-    made = REFUSED[name]()
+    made = (REFUSED | ANSWERED)[name]()
     path, body = made if isinstance(made, tuple) else ("value:compute", {"expression": made})
     return f"{PROJECT}/{path}", None if body is None else json.dumps(body).encode()
 
@@ -52,6 +52,15 @@ def wait_until_idle(longest_s: float) -> None:
         if time.process_time() - before < 0.03:
             return
     pytest.fail(f"something is still computed after {longest_s} s")
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_a_pattern_that_would_never_end_is_answered(hurried: httpx.Client, name: str) -> None:
+    path, body = request_of(name)
+    start = time.monotonic()
+    answer = hurried.post(path, content=body)
+    assert answer.status_code == 200
+    assert time.monotonic() - start < PATIENCE_S
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -435,7 +435,7 @@ def test_layers_that_cannot_be_shown_are_told_with_their_reason(
     errors = [{"name": "mars", "title": "mars", "reason": f"no place on Earth {attack}"}]
     listed = [layer_named(name, visible=False) for name in layers]
     answer_layers(visitor, {"": {"layers": listed, "next": None, "errors": errors}})
-    visitor.open()
+    visitor.open(first=".not-shown")
     told = visitor.page.locator(".not-shown")
     expect(told.locator("summary")).to_have_text("1 layer is not shown")
     if layers:
