@@ -9,8 +9,8 @@ import pytest
 TIMED = (
     "tests/earth/",
     "tests/rasters/test_concurrency.py",
-    "tests/test_event_loop.py",
-    "tests/test_serving.py",
+    "tests/server/test_event_loop.py",
+    "tests/server/test_serving.py",
     "tests/web/",
 )
 """Where many processes and threads meet the clock; a busy machine may upset one of them."""

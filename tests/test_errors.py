@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tileserver.catalogue import Root
 from tileserver.errors import shown
+from tileserver.rasters.catalogue import Root
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.commands import ROOT, run
+from tests.support.commands import ROOT, run
 from tileserver.logs import LineFormatter, log_config, one_line
 
 FORGERIES = [

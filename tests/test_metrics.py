@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT
 from tests.earth.workers import figure
+from tests.support.commands import ROOT
 from tileserver import metrics
 from tileserver.errors import (
     AssetNotFound,

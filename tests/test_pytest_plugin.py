@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.rasterfiles import write_raster
+from tests.support.rasterfiles import write_raster
 
 pytest_plugins = ["pytester"]
 

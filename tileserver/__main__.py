@@ -10,7 +10,7 @@ def main() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from tileserver.cli import main as run
+    from tileserver.server.cli import main as run
 
     run(prog_name="tileserver")
 

@@ -70,11 +70,11 @@ def earth_engine(earth_engine_rasters: Path | None) -> Iterator[EarthEngineServe
 
 def _server(rasters: Path | None) -> AbstractContextManager[str]:
     """Return a server of rasters that runs while inside; it gives its URL."""
-    from tileserver.app import create_app
-    from tileserver.catalogue import Root
-    from tileserver.config import Config, load_config
-    from tileserver.serving import served
-    from tileserver.session import DEMO
+    from tileserver.config.config import Config, load_config
+    from tileserver.rasters.catalogue import Root
+    from tileserver.server.app import create_app
+    from tileserver.server.serving import served
+    from tileserver.server.session import DEMO
 
     if rasters is not None and not rasters.exists():
         raise pytest.UsageError(f"{INI}: {rasters} does not exist")

@@ -7,10 +7,10 @@ import pytest
 from rasterio import Affine
 
 from tests.bad_input.server import Server
-from tests.rasterfiles import noise, write_raster
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.config import Config, LayerSettings, RasterFolder
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.serving import serve
+from tileserver.config.config import Config, LayerSettings, RasterFolder
+from tileserver.server.app import create_app
 
 LONLAT = Affine(0.01, 0.0, -112.0, 0.0, -0.01, 41.0)
 

@@ -14,7 +14,7 @@ from rasterio import Affine
 from rasterio.enums import ColorInterp
 
 from tests.bad_input.tiffs import write_header
-from tests.rasterfiles import noise, ramp, write_raster
+from tests.support.rasterfiles import noise, ramp, write_raster
 
 Make = Callable[[Path], object]
 PREFIX = "projects/localhost/assets"

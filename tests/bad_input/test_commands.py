@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.rasterfiles import noise, write_raster
-from tileserver.cli import main
+from tests.support.rasterfiles import noise, write_raster
+from tileserver.server.cli import main
 
 # A command must not stop at what rasterio warns of.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -17,15 +17,15 @@ from rasterio import Affine
 
 from tests.bad_input.files import BROKEN, LEFT_OUT, NAMES, NOT_TIFF, ODD, PREFIX, sound
 from tests.bad_input.server import Server
-from tests.rasterfiles import noise, write_raster
-from tests.serving import serve
-from tileserver import catalogue as catalogue_module
-from tileserver.app import create_app
-from tileserver.catalogue import Catalogue, Root
-from tileserver.config import Config, RasterFolder
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.serving import serve
+from tileserver.config.config import Config, RasterFolder
+from tileserver.contract.pixels import PixelGrid, PixelRequest
 from tileserver.errors import DeadlineExceeded
-from tileserver.pixels import PixelGrid, PixelRequest
-from tileserver.rasters import LocalRasters
+from tileserver.rasters import catalogue as catalogue_module
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.engine import LocalRasters
+from tileserver.server.app import create_app
 
 # A server must not stop at what rasterio warns of.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

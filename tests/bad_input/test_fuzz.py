@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from tests.bad_input.client import message_of
 from tests.bad_input.server import Server
-from tileserver.errors import InvalidRequest
-from tileserver.parameters import parse_bbox, parse_query, parse_tile
-from tileserver.pixels import (
+from tileserver.contract.pixels import (
     AffineTransform,
     Geometry,
     PartialGrid,
@@ -24,13 +22,15 @@ from tileserver.pixels import (
     Range,
     VisualizationOptions,
 )
-from tileserver.styles import STYLE_PARAMETERS, Style, parse_style
-from tileserver.wire import (
+from tileserver.contract.wire import (
     EARTH_ENGINE_FORMATS,
     request_from_json,
     request_from_params,
     request_to_json,
 )
+from tileserver.errors import InvalidRequest
+from tileserver.http.parameters import parse_bbox, parse_query, parse_tile
+from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_style
 
 ASSET = "projects/localhost/assets/x"
 # A server is shared by all examples, on purpose: what one leaves behind must not harm the next.

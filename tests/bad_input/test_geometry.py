@@ -9,10 +9,10 @@ from rasterio import Affine
 
 from tests.bad_input.client import check_refusal
 from tests.bad_input.server import Server
-from tests.rasterfiles import noise, write_raster
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.config import Config, RasterFolder
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.serving import serve
+from tileserver.config.config import Config, RasterFolder
+from tileserver.server.app import create_app
 
 WGS84 = "EPSG:4326"
 GEOSTATIONARY = "+proj=geos +h=35785831 +lon_0=0 +sweep=y"

@@ -24,16 +24,16 @@ from rasterio.windows import from_bounds
 from tests.benchmarks.earth import measure_earth
 from tests.benchmarks.rest import measure_rest
 from tests.benchmarks.scene import write_scene
-from tileserver.app import create_app
-from tileserver.catalogue import Catalogue, Root
-from tileserver.config import Config
-from tileserver.encoders import encode
-from tileserver.layers import LayerDefinition
-from tileserver.pixels import ImageFileFormat, PixelRequest, Range, VisualizationOptions
-from tileserver.png import write_png
-from tileserver.rasters import LocalRasters
-from tileserver.render import Picture, draw
-from tileserver.tiles import Tile, tile_grid
+from tileserver.config.config import Config
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest, Range, VisualizationOptions
+from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.layers.layers import LayerDefinition
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.engine import LocalRasters
+from tileserver.rendering.encoders import encode
+from tileserver.rendering.png import write_png
+from tileserver.rendering.render import Picture, draw
+from tileserver.server.app import create_app
 
 REPEATS = 150
 STRETCH = VisualizationOptions((Range(0, 4000),))

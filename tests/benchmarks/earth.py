@@ -22,10 +22,10 @@ from google.oauth2 import service_account
 from tests.benchmarks.clients import Connection, load
 from tests.benchmarks.processes import ASSET, Upstream, served, upstream
 from tests.benchmarks.scene import write_scene
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest, Range, VisualizationOptions
+from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.contract.wire import request_to_json
 from tileserver.earthengine.credentials import SCOPES
-from tileserver.pixels import ImageFileFormat, PixelRequest, Range, VisualizationOptions
-from tileserver.tiles import Tile, tile_grid
-from tileserver.wire import request_to_json
 
 LATENCY_S, PER_TILE_S = 0.3, 0.004
 ZOOM, X, Y = 14, 3034, 6114

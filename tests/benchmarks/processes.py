@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.commands import serving
-from tests.loopback import Answer, Asked
-from tests.standin import PREFIX, StandIn
-from tests.standin_tokens import TokenServer
+from tests.support.commands import serving
+from tests.support.loopback import Answer, Asked
+from tests.support.standin import PREFIX, StandIn
+from tests.support.standin_tokens import TokenServer
 
 ASSET = f"{PREFIX}/scene"
 _CONFIG = """

@@ -12,12 +12,12 @@ import ee
 import httpx
 from google.auth.credentials import AnonymousCredentials
 
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.catalogue import Root
-from tileserver.config import Config
-from tileserver.tiles import Tile, tile_grid
-from tileserver.wire import grid_to_json
+from tests.support.serving import serve
+from tileserver.config.config import Config
+from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.contract.wire import grid_to_json
+from tileserver.rasters.catalogue import Root
+from tileserver.server.app import create_app
 
 REPEATS = 200
 

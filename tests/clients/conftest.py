@@ -12,9 +12,9 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 
 from tests.clients.rasters import LOCAL, PUBLIC, write_all
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.config import ApiSettings, Config, RasterFolder
+from tests.support.serving import serve
+from tileserver.config.config import ApiSettings, Config, RasterFolder
+from tileserver.server.app import create_app
 
 
 class Served(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio import Affine
 
-from tests.rasterfiles import UTAH, grid_of, noise, write_raster
+from tests.support.rasterfiles import UTAH, grid_of, noise, write_raster
 
 LOCAL = "projects/localhost/assets"
 PUBLIC = "projects/earthengine-public/assets"

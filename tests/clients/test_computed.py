@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tests.clients.conftest import Served
 from tests.clients.images import IMAGES, RED, Computed, bilinear
 from tests.clients.rasters import GRID, SCENE, SIDE
-from tileserver.pixels import PixelGrid
-from tileserver.wire import grid_to_json
+from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.wire import grid_to_json
 
 
 def compute(ee: ModuleType, image: Any, grid: PixelGrid = GRID) -> NDArray[Any]:

@@ -26,8 +26,8 @@ from tests.clients.rasters import (
     start_of,
 )
 from tests.clients.values import NORTH, UTM, WEST
-from tests.oracles import pixels_of
-from tests.rasterfiles import grid_of
+from tests.support.oracles import pixels_of
+from tests.support.rasterfiles import grid_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 NATIVE = {"crs": UTM, "crs_transform": [30, 0, WEST, 0, -30, NORTH], "shape": (SIDE, SIDE)}

@@ -21,7 +21,7 @@ from tests.clients.formats import rgba
 from tests.clients.rasters import BANDS, COUNT, HEIGHTS, HOLES, SCENE, SERIES, SIDE, scene, start_of
 from tests.clients.test_urls import TILE
 from tests.clients.values import box
-from tests.commands import ROOT
+from tests.support.commands import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 STYLE = {"bands": ["B4", "B3", "B2"], "min": 0, "max": 3000}

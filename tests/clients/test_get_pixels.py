@@ -28,10 +28,10 @@ from tests.clients.rasters import (
     scene,
 )
 from tests.clients.values import NORTH, UTM, WEST
-from tests.oracles import pixels_of
-from tests.rasterfiles import grid_of
-from tests.test_tfrecord import example_class, payload_of
-from tileserver.wire import grid_to_json
+from tests.rendering.test_tfrecord import example_class, payload_of
+from tests.support.oracles import pixels_of
+from tests.support.rasterfiles import grid_of
+from tileserver.contract.wire import grid_to_json
 
 RED = scene()[2]
 STRETCH = {"ranges": [{"min": 0, "max": 4000}]}

@@ -11,9 +11,9 @@ import requests
 
 from tests.clients.conftest import Served
 from tests.clients.rasters import SCENE
+from tests.clients.test_consumers import extent
 from tests.clients.test_urls import TILE, scene_on, stretched
-from tests.qgis import SYSTEM_PYTHON, has_qgis, painted, picture
-from tests.test_consumers import extent
+from tests.support.qgis import SYSTEM_PYTHON, has_qgis, painted, picture
 
 
 @pytest.mark.skipif(not has_qgis(), reason=f"{SYSTEM_PYTHON} has no QGIS")

@@ -28,9 +28,9 @@ from tests.clients.rasters import (
     series,
 )
 from tests.clients.values import NORTH, UTM, WEST, box
-from tests.oracles import Answer, pixels_of
-from tests.rasterfiles import grid_of
-from tileserver.tiles import Tile, tile_grid
+from tests.support.oracles import Answer, pixels_of
+from tests.support.rasterfiles import grid_of
+from tileserver.contract.tiles import Tile, tile_grid
 
 TILE = Tile(6174, 12330, 15)
 """All of it lies in the rasters, and its pixels are smaller than theirs."""

@@ -15,16 +15,16 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from numpy.typing import NDArray
 
-from tests.loopback import Answer, Asked, Loopback, json_answer
-from tests.rasterfiles import UTAH, noise, write_raster
-from tests.test_official_client import discovery
-from tileserver.catalogue import Catalogue, Root
+from tests.clients.test_official_client import discovery
+from tests.support.loopback import Answer, Asked, Loopback, json_answer
+from tests.support.rasterfiles import UTAH, noise, write_raster
 from tileserver.compute.engine import Computing
 from tileserver.compute.registry import algorithm_list
-from tileserver.compute.world import LocalWorld
-from tileserver.folders import Tree
-from tileserver.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
-from tileserver.rasters import LocalRasters
+from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.folders import Tree
+from tileserver.server.world import LocalWorld
 
 SIDE = 64
 """Pixels a side of every raster here; 30 m in EPSG:32612, the corner at UTAH."""

@@ -15,16 +15,16 @@ import pytest
 
 from tests.compute.conftest import HOME, world_of
 from tests.rasters.test_changing_hands import TILES, WAYS, Map, Tile, flat, swap_files
-from tests.serving import serve
-from tileserver.app import create_app
+from tests.support.serving import serve
 from tileserver.compute.engine import Computing
-from tileserver.config import Config, RasterFolder
+from tileserver.config.config import Config, RasterFolder
+from tileserver.config.layers import LayerSettings
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.tiles import Tile as XYZ
+from tileserver.contract.tiles import tile_grid
 from tileserver.errors import AssetChanged
-from tileserver.expressions import call, constant, loaded, to_text
-from tileserver.pixels import ImageFileFormat, PixelRequest
-from tileserver.settings.layers import LayerSettings
-from tileserver.tiles import Tile as XYZ
-from tileserver.tiles import tile_grid
+from tileserver.expressions.document import call, constant, loaded, to_text
+from tileserver.server.app import create_app
 
 SCENE = to_text(loaded(f"{HOME}/scenes/scene"))
 MOSAIC = to_text(
@@ -101,7 +101,7 @@ def test_an_image_that_joins_a_collection_changes_its_version_first(
     flat(series / "a.tif", 1)
     before = version_of(computing, MOSAIC)
     flat(series / "b.tif", 2)
-    monkeypatch.setattr("tileserver.catalogue._RECHECK_S", 0)
+    monkeypatch.setattr("tileserver.rasters.engine.catalogue._RECHECK_S", 0)
     with pytest.raises(AssetChanged):
         value_of(computing, MOSAIC, before)
     after = version_of(computing, MOSAIC)
@@ -112,7 +112,7 @@ def test_an_image_that_joins_a_collection_changes_its_version_first(
 def test_the_collection_file_is_part_of_the_version(
     computing: Computing, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tileserver.catalogue._RECHECK_S", 0)
+    monkeypatch.setattr("tileserver.rasters.engine.catalogue._RECHECK_S", 0)
     series = scene.parent.parent / "series"
     flat(series / "a.tif", 1)
     versions = [version_of(computing, MOSAIC)]

@@ -17,18 +17,18 @@ import rasterio
 from PIL import Image
 
 from tests.compute.conftest import GRID, HOME, SCENE, SIDE, Evaluator, scene_values, world_of
-from tests.rasterfiles import noise, write_raster
+from tests.support.rasterfiles import noise, write_raster
 from tileserver.compute.engine import Computing
-from tileserver.compute.world import LocalWorld
-from tileserver.errors import AssetNotFound, InvalidRequest, RequestTooLarge
-from tileserver.expressions import loaded, to_text
-from tileserver.pixels import (
+from tileserver.contract.pixels import (
     ImageFileFormat,
     PartialGrid,
     PixelRequest,
     Range,
     VisualizationOptions,
 )
+from tileserver.errors import AssetNotFound, InvalidRequest, RequestTooLarge
+from tileserver.expressions.document import loaded, to_text
+from tileserver.server.world import LocalWorld
 
 PLAIN = to_text(loaded(SCENE))
 

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from tests.compute.conftest import HEIGHTS, HOLES, SCENE, SERIES
 from tests.compute.graphs import Builder, spoilt
 from tests.rest import memory
+from tileserver.compute.budget import Budget
 from tileserver.compute.engine import Computing
-from tileserver.compute.plan import Budget
-from tileserver.compute.world import LocalWorld
+from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.errors import TileserverError
-from tileserver.expressions import loaded, parse_expression, to_text
-from tileserver.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
-from tileserver.rest.bodies import read_json
-from tileserver.rest.envelope import answer_error
+from tileserver.expressions.document import loaded, parse_expression, to_text
+from tileserver.rest.errors import answer_error
+from tileserver.rest.requests import read_json
+from tileserver.server.world import LocalWorld
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 """Of each kind; CI asks for more."""

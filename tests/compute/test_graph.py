@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.compute.conftest import SCENE, Evaluator
+from tileserver.compute.budget import Budget
 from tileserver.compute.context import Context
 from tileserver.compute.graph import assets_named, evaluate
-from tileserver.compute.plan import Budget
 from tileserver.compute.registry import ALGORITHMS, Algorithm, algorithm
 from tileserver.errors import InvalidRequest
-from tileserver.expressions import call, constant, reference
+from tileserver.expressions.document import call, constant, reference
 
 CALLS: list[Any] = []
 

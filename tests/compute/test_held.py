@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tileserver.compute.held import HeldImages
-from tileserver.compute.images import Image
+from tileserver.compute.values.image import Image
 
 
 def test_images_are_held_by_expression_and_version() -> None:

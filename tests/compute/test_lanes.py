@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from tileserver.compute.budget import Budget
 from tileserver.compute.lanes import Lanes
-from tileserver.compute.plan import Budget
 from tileserver.errors import InvalidRequest
 
 PATIENCE_S = 20.0

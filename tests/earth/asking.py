@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.serving import serve
-from tests.standin import PREFIX
-from tileserver.app import create_app
-from tileserver.config import Config, EarthEngineSettings, LayerSettings, RasterFolder
+from tests.support.serving import serve
+from tests.support.standin import PREFIX
+from tileserver.config.config import Config, EarthEngineSettings, LayerSettings, RasterFolder
 from tileserver.earthengine.stack import Tuning
+from tileserver.server.app import create_app
 
 SCENE = LayerSettings(
     "scene", f"{PREFIX}/scene", bands=("b1", "b2", "b3"), min=(0.0,), max=(60_000.0,)

@@ -13,9 +13,9 @@ import pytest
 from rasterio import Affine
 
 from tests.earth.asking import Heard, Serve, answers
-from tests.rasterfiles import write_raster
-from tests.standin import StandIn
-from tests.standin_tokens import TokenServer
+from tests.support.rasterfiles import write_raster
+from tests.support.standin import StandIn
+from tests.support.standin_tokens import TokenServer
 
 
 class Google(NamedTuple):

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.commands import serving
 from tests.earth.asking import LAYERS, TILE, Serve
 from tests.earth.conftest import Google
 from tests.earth.workers import CONFIG
-from tests.standin import PREFIX, StandIn
-from tileserver.config import Access, Config, Server
+from tests.support.commands import serving
+from tests.support.standin import PREFIX, StandIn
+from tileserver.config.config import Access, Config, Server
 
 SCENE = f"{PREFIX}/scene"
 BY_NAME = [

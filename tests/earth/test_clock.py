@@ -14,11 +14,11 @@ import pytest
 from tests.earth.asking import LAYERS, OTHER, TILE, get_all, view
 from tests.earth.conftest import Google
 from tests.earth.workers import ask_alone, figure, serving_earth, until
-from tests.serving import serve
-from tests.standin import StandIn
-from tileserver.app import create_app
-from tileserver.config import Config, EarthEngineSettings
+from tests.support.serving import serve
+from tests.support.standin import StandIn
+from tileserver.config.config import Config, EarthEngineSettings
 from tileserver.earthengine.stack import Tuning
+from tileserver.server.app import create_app
 
 LIBRARY = "faketime/libfaketime.so.1"
 SMOOTH = view("smooth", 9, 264, 232, 10, 6)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tests.earth.asking import LAYERS, OTHER, TILE, Serve, get_all, pixels, serve_locally, view
 from tests.earth.conftest import Google
-from tests.standin import (
+from tests.support.standin import (
     FAULTS,
     UNRESOLVABLE,
     StandIn,
@@ -29,7 +29,7 @@ from tests.standin import (
     tls_context,
     unroutable,
 )
-from tileserver.config import Config
+from tileserver.config.config import Config
 from tileserver.earthengine.stack import Tuning
 
 pytestmark = pytest.mark.usefixtures("no_secret_told")

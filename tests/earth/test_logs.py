@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.commands import serving
 from tests.earth.conftest import Google
-from tests.loopback import Answer, Asked, Loopback, json_answer
+from tests.support.commands import serving
+from tests.support.loopback import Answer, Asked, Loopback, json_answer
 
 CONFIG = """
 [earth_engine]

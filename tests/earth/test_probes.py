@@ -12,11 +12,11 @@ import pytest
 from tests.earth.asking import OTHER, TILE, Serve, get_all, view
 from tests.earth.conftest import Google
 from tests.earth.workers import figure, serving_earth, until
-from tests.serving import serve
-from tests.standin import StandIn
-from tileserver.app import create_app
-from tileserver.config import Config
+from tests.support.serving import serve
+from tests.support.standin import StandIn
+from tileserver.config.config import Config
 from tileserver.earthengine.stack import Tuning
+from tileserver.server.app import create_app
 
 pytestmark = pytest.mark.usefixtures("no_secret_told")
 

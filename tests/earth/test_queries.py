@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.earth.asking import Serve, pixels, serve_locally
-from tests.standin import StandIn
+from tests.support.standin import StandIn
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from tests.earth.asking import Serve, get_all, view
 from tests.earth.conftest import Google
 from tests.earth.workers import serving_earth, statuses_of
-from tests.standin import StandIn
+from tests.support.standin import StandIn
 from tileserver.earthengine.stack import Tuning
 
 SIXTY = view("smooth", 9, 264, 232, 10, 6)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, environment
 from tests.earth.asking import TILE, Serve, answers
 from tests.earth.conftest import Google, secrets_of
-from tests.loopback import Answer, Exchange, error_answer, fault
-from tests.standin import PREFIX, StandIn
-from tests.standin_tokens import bearer
+from tests.support.commands import ROOT, environment
+from tests.support.loopback import Answer, Exchange, error_answer, fault
+from tests.support.standin import PREFIX, StandIn
+from tests.support.standin_tokens import bearer
 
 
 @fault(0, "tells_the_token")

@@ -16,10 +16,10 @@ from rasterio import Affine
 from tests.earth.asking import LAYERS, OTHER, SCENE, TILE, Heard, Serve, get_all, pixels, view
 from tests.earth.conftest import Google
 from tests.earth.workers import ask_alone, figure, serving_earth, statuses_of, until, workers_of
-from tests.rasterfiles import noise, write_raster
-from tests.redisserver import Wire, free_port, redis_server
-from tests.standin import StandIn
-from tileserver.config import CacheSettings, Config
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.redisserver import Wire, free_port, redis_server
+from tests.support.standin import StandIn
+from tileserver.config.config import CacheSettings, Config
 from tileserver.earthengine.stack import Tuning
 
 SIXTY = view("smooth", 9, 264, 232, 10, 6)

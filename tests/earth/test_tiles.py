@@ -24,12 +24,12 @@ from tests.earth.asking import (
     view,
 )
 from tests.earth.conftest import Google
-from tests.loopback import Answer, Exchange, fault
-from tests.rasterfiles import noise, write_raster
-from tests.standin import PREFIX, StandIn
-from tileserver.config import Access, CacheSettings, Config, Server
+from tests.support.loopback import Answer, Exchange, fault
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.standin import PREFIX, StandIn
+from tileserver.config.config import Access, CacheSettings, Config, Server
+from tileserver.contract.tiles import Tile, tile_bounds
 from tileserver.earthengine.stack import Tuning
-from tileserver.tiles import Tile, tile_bounds
 
 PICTURES = (".png", "@2x.png", ".webp", "@2x.webp", ".jpg")
 

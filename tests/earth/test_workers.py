@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.commands import wait_until_ended
 from tests.earth.asking import view
 from tests.earth.conftest import Google
 from tests.earth.workers import ask_alone, one_client, serving_earth, until, workers_of
-from tests.standin import StandIn
+from tests.support.commands import wait_until_ended
+from tests.support.standin import StandIn
 
 HUNDRED = view("smooth", 10, 528, 464, 40, 40)[::16]
 """Of a hundred places, most of them in blocks of their own."""

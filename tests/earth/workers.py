@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.commands import Serving, serving
 from tests.earth.conftest import Google
-from tests.standin import PREFIX, StandIn
+from tests.support.commands import Serving, serving
+from tests.support.standin import PREFIX, StandIn
 
 CONFIG = """
 [earth_engine]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.earthengine.loops import LOOPS
 from tests.earthengine.loops import run as run_on
-from tests.loopback import Answer, Asked, Loopback, json_answer
+from tests.support.loopback import Answer, Asked, Loopback, json_answer
 from tileserver.earthengine.abandon import abandonable
 from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import Connections, make_client

@@ -9,9 +9,10 @@ from contextlib import suppress
 
 import pytest
 
-from tests.earthengine.test_limits import Upstream, clock, request, run, settle
+from tests.earthengine.test_quota import Upstream, clock, request, run, settle
+from tileserver.contract.pixels import PixelRequest, PixelSource
 from tileserver.earthengine.breaker import Breaker, Guarded, Trip
-from tileserver.earthengine.limits import Limited
+from tileserver.earthengine.quota import Limited
 from tileserver.earthengine.retries import RetryBudget, Retrying
 from tileserver.errors import (
     AssetNotFound,
@@ -26,7 +27,6 @@ from tileserver.errors import (
     TransientError,
     UpstreamDown,
 )
-from tileserver.pixels import PixelRequest, PixelSource
 
 ALIVE = [
     None,

@@ -20,8 +20,8 @@ from rasterio import Affine
 from tests.earthengine.loops import LOOPS
 from tests.earthengine.loops import run as run_on
 from tests.earthengine.test_tokens import credentials_in, endless
-from tests.loopback import Answer, Asked, Loopback, error_answer, json_answer
-from tests.standin import (
+from tests.support.loopback import Answer, Asked, Loopback, error_answer, json_answer
+from tests.support.standin import (
     PREFIX,
     UNRESOLVABLE,
     StandIn,
@@ -32,6 +32,9 @@ from tests.standin import (
     tls_context,
     unroutable,
 )
+from tileserver.contract.geojson import read_geometry
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.earthengine.client import EarthEngine, asset_name
 from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.tokens import GoogleAuth
@@ -50,9 +53,6 @@ from tileserver.errors import (
     TransientError,
     UpstreamError,
 )
-from tileserver.geojson import read_geometry
-from tileserver.pixels import ImageFileFormat, PixelRequest
-from tileserver.tiles import Tile, tile_grid
 
 PROJECT = "my-project"
 SCENE = f"{PREFIX}/scene"

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import httpx
 import pytest
 
-from tests.loopback import Answer, Asked, Loopback
+from tests.support.loopback import Answer, Asked, Loopback
 from tileserver.earthengine.connections import Connections, make_client
 
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from tests.loopback import Answer, Asked, Loopback, json_answer
-from tests.standin import MetadataServer, TokenServer
+from tests.support.loopback import Answer, Asked, Loopback, json_answer
+from tests.support.standin import MetadataServer, TokenServer
 from tileserver.earthengine.credentials import describe, find_credentials
 from tileserver.earthengine.tokens import HttpxRequest
 from tileserver.errors import AuthenticationFailed

@@ -15,20 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio import Affine
 
-from tests.standin import PREFIX, TOKEN, StandIn
-from tileserver.cache import Cached, MemoryCache
-from tileserver.catalogue import Catalogue, Root
-from tileserver.earthengine.blocks import Block, block_of, cut, fitting, smaller
-from tileserver.earthengine.metatile import Metatiled, Terms
-from tileserver.encoders import write_npy
-from tileserver.errors import (
-    InvalidRequest,
-    RequestTooLarge,
-    TooComplex,
-    TransientError,
-    UpstreamError,
-)
-from tileserver.pixels import (
+from tests.support.standin import PREFIX, TOKEN, StandIn
+from tileserver.caching.memory import Cached, MemoryCache
+from tileserver.contract.pixels import (
     BandArrays,
     ImageFileFormat,
     PixelGrid,
@@ -37,11 +26,22 @@ from tileserver.pixels import (
     Range,
     VisualizationOptions,
 )
-from tileserver.png import write_png
-from tileserver.rasters import LocalRasters
-from tileserver.render import Picture
-from tileserver.tiles import Tile, tile_grid, tile_of
-from tileserver.wire import request_to_json
+from tileserver.contract.tiles import Tile, tile_grid, tile_of
+from tileserver.contract.wire import request_to_json
+from tileserver.earthengine.blocks import Block, block_of, cut, fitting, smaller
+from tileserver.earthengine.metatile import Metatiled, Terms
+from tileserver.errors import (
+    InvalidRequest,
+    RequestTooLarge,
+    TooComplex,
+    TransientError,
+    UpstreamError,
+)
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.engine import LocalRasters
+from tileserver.rendering.encoders import write_npy
+from tileserver.rendering.png import write_png
+from tileserver.rendering.render import Picture
 
 PNG, WEBP, JPEG, NPY = (ImageFileFormat[name] for name in ("PNG", "WEBP", "JPEG", "NPY"))
 SCENE = f"{PREFIX}/scene"

@@ -11,7 +11,7 @@ import httpcore
 import pytest
 
 from tests.earthengine.loops import LOOPS, run
-from tests.standin_tls import TlsFlaw, make_authority, tls_context
+from tests.support.standin_tls import TlsFlaw, make_authority, tls_context
 from tileserver.earthengine.network import Network, NetworkStream
 
 HOST = "127.0.0.1"

@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.earthengine.test_limits import Upstream, clock, request, run
-from tileserver.earthengine.limits import Limited
+from tests.earthengine.test_quota import Upstream, clock, request, run
+from tileserver.contract.pixels import PixelRequest
+from tileserver.earthengine.quota import Limited
 from tileserver.earthengine.retries import RetryBudget, Retrying
 from tileserver.errors import (
     AssetNotFound,
@@ -25,7 +26,6 @@ from tileserver.errors import (
     UpstreamDown,
     UpstreamError,
 )
-from tileserver.pixels import PixelRequest
 
 
 class Script:

@@ -14,16 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from tileserver.earthengine.splitting import Part, Split, part_grid, stitch
-from tileserver.encoders import encode
-from tileserver.errors import (
-    AssetNotFound,
-    DeadlineExceeded,
-    TooComplex,
-    TransientError,
-    UpstreamError,
-)
-from tileserver.pixels import (
+from tileserver.contract.pixels import (
     AffineTransform,
     BandArrays,
     Geometry,
@@ -33,7 +24,16 @@ from tileserver.pixels import (
     PixelRequest,
     VisualizationOptions,
 )
-from tileserver.tiles import Tile, tile_grid
+from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.earthengine.splitting import Part, Split, part_grid, stitch
+from tileserver.errors import (
+    AssetNotFound,
+    DeadlineExceeded,
+    TooComplex,
+    TransientError,
+    UpstreamError,
+)
+from tileserver.rendering.encoders import encode
 
 NAME = "projects/p/assets/a"
 GRID = tile_grid(Tile(x=659, y=1583, z=12))

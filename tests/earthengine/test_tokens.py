@@ -16,9 +16,9 @@ from google.auth import exceptions
 from google.auth.credentials import Credentials
 from google.oauth2 import service_account
 
-from tests.loopback import Answer, Asked, Loopback, json_answer
-from tests.standin import TokenServer, refusing
-from tests.standin_tokens import bearer
+from tests.support.loopback import Answer, Asked, Loopback, json_answer
+from tests.support.standin import TokenServer, refusing
+from tests.support.standin_tokens import bearer
 from tileserver.earthengine.tokens import GoogleAuth, HttpxRequest
 from tileserver.errors import AuthenticationFailed, TileserverError, TransientError
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import mercantile
 
-from tests.oracles import Answer, pixels_of
-from tileserver.assets import ImageAsset
-from tileserver.catalogue import LOCAL_PREFIX, Catalogue, Root
-from tileserver.footprints import lonlat_bounds
-from tileserver.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
-from tileserver.rasters import LocalRasters
-from tileserver.sampling import choose_level
-from tileserver.tiles import Tile
+from tests.support.oracles import Answer, pixels_of
+from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.tiles import Tile
+from tileserver.geo.extents import lonlat_bounds
+from tileserver.geo.positions import choose_level
+from tileserver.rasters.catalogue import LOCAL_PREFIX, Catalogue, Root
+from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.geotiffs import GeoTiff
 
 
 def name_of(path: Path) -> str:
@@ -23,7 +23,7 @@ def engine(path: Path) -> LocalRasters:
     return LocalRasters(Catalogue([Root(str(path))]))
 
 
-def asset_of(path: Path) -> ImageAsset:
+def asset_of(path: Path) -> GeoTiff:
     return engine(path).catalogue.find(name_of(path))
 
 
@@ -40,7 +40,7 @@ def oracle(path: Path, grid: PixelGrid) -> Answer:
     return pixels_of(path, grid, choose_level(asset_of(path), grid).overview)
 
 
-def tiles_over(asset: ImageAsset, zooms: tuple[int, ...]) -> list[Tile]:
+def tiles_over(asset: GeoTiff, zooms: tuple[int, ...]) -> list[Tile]:
     """Return the tiles at an asset's middle and two of its corners, at each zoom."""
     bounds = lonlat_bounds(asset)
     east = bounds.east if bounds.east > bounds.west else bounds.east + 360

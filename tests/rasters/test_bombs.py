@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.commands import serving
 from tests.rasters.bombs import REFUSED, SERVED
 from tests.rasters.engine import asset_of, name_of
 from tests.rasters.tiffs import METADATA, UTM_12N, Image, write_tiff
+from tests.support.commands import serving
 from tileserver.errors import UnreadableRaster
 
 _CLIENTS = 8

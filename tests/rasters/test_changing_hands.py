@@ -22,14 +22,14 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.rasterfiles import write_raster
 from tests.rasters.engine import name_of, raw
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.catalogue import Catalogue, Root
-from tileserver.config import Config, RasterFolder
+from tests.support.rasterfiles import write_raster
+from tests.support.serving import serve
+from tileserver.config.config import Config, RasterFolder
 from tileserver.errors import AssetChanged, AssetNotFound, UnreadableRaster
-from tileserver.rasters import LocalRasters
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.engine import LocalRasters
+from tileserver.server.app import create_app
 
 SIDE = 600
 ASSET = "projects/localhost/assets"

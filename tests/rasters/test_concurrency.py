@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import rasterio
 
-from tests.rasterfiles import noise, write_raster
 from tests.rasters.engine import asset_of, engine, name_of, raw, tiles_over
+from tests.support.rasterfiles import noise, write_raster
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.tiles import tile_grid
 from tileserver.errors import AssetNotFound
-from tileserver.pixels import ImageFileFormat, PixelRequest
-from tileserver.tiles import tile_grid
 
 STALE_S = 2.2
 """After this long the catalogue looks at a file again."""

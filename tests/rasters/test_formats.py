@@ -12,13 +12,19 @@ from PIL import Image
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
-from tests.oracles import Answer
-from tests.rasterfiles import affine, noise, ramp, write_raster
 from tests.rasters.engine import asset_of, engine, name_of, oracle, tiles_over
-from tests.test_tfrecord import example_class, payload_of
+from tests.rendering.test_tfrecord import example_class, payload_of
+from tests.support.oracles import Answer
+from tests.support.rasterfiles import affine, noise, ramp, write_raster
+from tileserver.contract.pixels import (
+    ImageFileFormat,
+    PixelGrid,
+    PixelRequest,
+    Range,
+    VisualizationOptions,
+)
+from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import InvalidRequest
-from tileserver.pixels import ImageFileFormat, PixelGrid, PixelRequest, Range, VisualizationOptions
-from tileserver.tiles import Tile, tile_grid
 
 DTYPES = [
     *("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),

@@ -11,12 +11,12 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
-from tests.oracles import SINUSOIDAL, WORLD_M
-from tests.rasterfiles import UTAH, affine, grid_of, noise, write_raster
 from tests.rasters.engine import asset_of, engine, oracle, raw, read, tiles_over
-from tileserver.pixels import PixelGrid
-from tileserver.sampling import choose_level
-from tileserver.tiles import Tile, tile_grid
+from tests.support.oracles import SINUSOIDAL, WORLD_M
+from tests.support.rasterfiles import UTAH, affine, grid_of, noise, write_raster
+from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.geo.positions import choose_level
 
 WIDTH, HEIGHT = 451, 333
 ZOOMS = (0, 1, 2, 4, 6, 8, 10, 12, 14, 19, 22)

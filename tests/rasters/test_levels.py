@@ -8,13 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from rasterio import Affine
 
-from tests.oracles import SINUSOIDAL
-from tests.rasterfiles import noise, ramp, write_raster
 from tests.rasters.engine import asset_of, engine, raw, read
-from tileserver.footprints import lonlat_bounds
-from tileserver.pixels import AffineTransform, PixelGrid
-from tileserver.sampling import choose_level
-from tileserver.tiles import WEB_MERCATOR, Tile, pixel_m, tile_grid
+from tests.support.oracles import SINUSOIDAL
+from tests.support.rasterfiles import noise, ramp, write_raster
+from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.tiles import WEB_MERCATOR, Tile, pixel_m, tile_grid
+from tileserver.geo.extents import lonlat_bounds
+from tileserver.geo.positions import choose_level
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,9 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.rasterfiles import noise, write_raster
 from tests.rasters.engine import asset_of, engine, name_of, oracle, read
-from tileserver.assets import ImageAsset
-from tileserver.pixels import (
+from tests.support.rasterfiles import noise, write_raster
+from tileserver.contract.pixels import (
     AffineTransform,
     ImageFileFormat,
     PixelGrid,
@@ -22,6 +21,7 @@ from tileserver.pixels import (
     Range,
     VisualizationOptions,
 )
+from tileserver.rasters.geotiffs import GeoTiff
 
 SIDE = 600
 HOLE = np.s_[100:380, 140:420]
@@ -75,7 +75,7 @@ MASKED: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def enlarged(asset: ImageAsset, factor: int) -> PixelGrid:
+def enlarged(asset: GeoTiff, factor: int) -> PixelGrid:
     """Return a grid over an asset with pixels so many times as large."""
     t = asset.grid.transform
     transform = AffineTransform(

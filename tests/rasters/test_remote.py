@@ -13,14 +13,14 @@ import anyio
 import numpy as np
 import pytest
 
-from tests.rasterfiles import noise, write_raster
 from tests.rasters.bucket import Bucket, serve_folder
 from tests.rasters.engine import asset_of, engine, name_of, raw, read, tiles_over
-from tileserver.catalogue import LOCAL_PREFIX, Catalogue, Root
+from tests.support.rasterfiles import noise, write_raster
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import DeadlineExceeded, TileserverError, UnreadableRaster
-from tileserver.pixels import ImageFileFormat, PixelRequest
-from tileserver.rasters import LocalRasters
-from tileserver.tiles import Tile, tile_grid
+from tileserver.rasters.catalogue import LOCAL_PREFIX, Catalogue, Root
+from tileserver.rasters.engine import LocalRasters
 
 
 @pytest.fixture
@@ -121,10 +121,10 @@ def test_the_loop_goes_on_while_a_slow_remote_is_described(bucket: Bucket) -> No
 ASK = """
 import sys
 from pathlib import Path
-from tileserver.catalogue import Catalogue, Root
-from tileserver.pixels import ImageFileFormat, PixelRequest
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.rasters import LocalRasters
-from tileserver.tiles import Tile, tile_grid
+from tileserver.contract.tiles import Tile, tile_grid
 
 url, name, *numbers = sys.argv[1:]
 x, y, z = map(int, numbers)

@@ -15,17 +15,17 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from tests.rasterfiles import noise, write_raster
 from tests.rasters.engine import asset_of, raw, read, tiles_over
-from tests.remote.origin import Answer, Origin, Stored, asked, send, serve
-from tileserver.assembly import catalogue_of
-from tileserver.catalogue import LOCAL_PREFIX, Catalogue, Root
-from tileserver.config import CacheSettings, Config, RasterFolder, RemoteSettings
-from tileserver.datasets import gdal_environment
+from tests.rasters.remote.origin import Answer, Origin, Stored, asked, send, serve
+from tests.support.rasterfiles import noise, write_raster
+from tileserver.config.config import CacheSettings, Config, RasterFolder, RemoteSettings
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import AssetChanged, TileserverError, UnreadableRaster
-from tileserver.pixels import ImageFileFormat, PixelRequest
-from tileserver.rasters import LocalRasters
-from tileserver.tiles import Tile, tile_grid
+from tileserver.rasters.catalogue import LOCAL_PREFIX, Catalogue, Root
+from tileserver.rasters.datasets import gdal_environment
+from tileserver.rasters.engine import LocalRasters
+from tileserver.server.assembly import catalogue_of
 
 TTL_S = 0.2
 

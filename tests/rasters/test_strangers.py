@@ -13,23 +13,15 @@ import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.rasterfiles import write_raster
 from tests.rasters.engine import asset_of, name_of, read
-from tests.rasters.tiffs import (
-    GEO_ASCII,
-    GEO_KEYS,
-    UTM_12N,
-    Image,
-    decoy,
-    poisoned,
-    write_tiff,
-)
-from tileserver.catalogue import Catalogue, Root
-from tileserver.datasets import gdal_environment, open_raster
+from tests.rasters.tiffs import GEO_ASCII, GEO_KEYS, UTM_12N, Image, decoy, poisoned, write_tiff
+from tests.support.rasterfiles import write_raster
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.ingest.order import ingest
-from tileserver.rasters import LocalRasters
-from tileserver.statistics import overview_request
+from tileserver.layers.statistics import overview_request
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.datasets import gdal_environment, open_raster
+from tileserver.rasters.engine import LocalRasters
 
 ITEM = '<Item name="OVERVIEW_FILE" domain="OVERVIEWS">{}</Item>'
 SPELLINGS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.rasterfiles import write_raster
+from tests.support.rasterfiles import write_raster
 
 ASCII, SHORT, LONG, DOUBLE, LONG8 = 2, 3, 4, 12, 16
 _FORMS = {SHORT: "H", LONG: "I", DOUBLE: "d", LONG8: "Q"}

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from tests.rasterfiles import noise, write_raster
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.config import ApiSettings, Config, RasterFolder
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.serving import serve
+from tileserver.config.config import ApiSettings, Config, RasterFolder
+from tileserver.server.app import create_app
 
 LOCAL = "projects/localhost/assets"
 PUBLIC = "projects/earthengine-public/assets"

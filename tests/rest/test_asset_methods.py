@@ -15,14 +15,14 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.rasterfiles import UTAH, noise, write_raster
 from tests.rest.conftest import LOCAL, PUBLIC, Served
-from tests.rest.test_door import check_error
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.config import CacheSettings, Config, RasterFolder
-from tileserver.tiles import Tile, tile_grid
-from tileserver.wire import grid_to_json
+from tests.rest.test_router import check_error
+from tests.support.rasterfiles import UTAH, noise, write_raster
+from tests.support.serving import serve
+from tileserver.config.config import CacheSettings, Config, RasterFolder
+from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.contract.wire import grid_to_json
+from tileserver.server.app import create_app
 
 SCENE = f"{LOCAL}/scene"
 BYTES = f"{LOCAL}/bytes"

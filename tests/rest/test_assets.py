@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.rasterfiles import noise, write_raster
-from tileserver.catalogue import Catalogue, Root
+from tests.support.rasterfiles import noise, write_raster
+from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rest.assets import basic, image_json
 
 NAME = "projects/earthengine-public/assets/A/scene"

@@ -17,10 +17,10 @@ import pytest
 from tests.rest import memory
 from tests.rest.bombs import ANSWERED, REFUSED, call, expression, mapped, pixels_of, sequence
 from tests.rest.conftest import LOCAL, config_of
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.config import Access
+from tests.support.serving import serve
+from tileserver.config.config import Access
 from tileserver.earthengine.stack import Tuning
+from tileserver.server.app import create_app
 
 DEADLINE_S = 1.0
 PATIENCE_S = 2.0

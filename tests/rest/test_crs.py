@@ -12,14 +12,14 @@ import pytest
 from rasterio.crs import CRS
 
 from tests.bad_input.tiffs import write_citation
-from tests.canaries import Canary, canary
-from tests.crstexts import texts_with_files
-from tests.rasterfiles import noise, write_raster
 from tests.rest.conftest import LOCAL
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.config import Config, RasterFolder
-from tileserver.expressions import call, constant, loaded, reference
+from tests.support.canaries import Canary, canary
+from tests.support.crstexts import texts_with_files
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.serving import serve
+from tileserver.config.config import Config, RasterFolder
+from tileserver.expressions.document import call, constant, loaded, reference
+from tileserver.server.app import create_app
 
 SCENE = f"{LOCAL}/scene"
 KINDS = (

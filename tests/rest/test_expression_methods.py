@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from tests.rest.conftest import LOCAL, Served, config_of
-from tests.rest.test_door import check_error
-from tests.serving import serve
-from tileserver.app import create_app
+from tests.rest.test_router import check_error
+from tests.support.serving import serve
 from tileserver.compute.registry import algorithm_list
-from tileserver.config import Access
+from tileserver.config.config import Access
+from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.contract.wire import grid_to_json
 from tileserver.earthengine.stack import Tuning
-from tileserver.expressions import call, constant, loaded, reference
-from tileserver.tiles import Tile, tile_grid
-from tileserver.wire import grid_to_json
+from tileserver.expressions.document import call, constant, loaded, reference
+from tileserver.server.app import create_app
 
 SCENE = f"{LOCAL}/scene"
 EXPRESSION = loaded(SCENE)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.rasterfiles import noise, write_raster
-from tileserver.assets import ImageAsset
-from tileserver.catalogue import Catalogue, Root
+from tests.support.rasterfiles import noise, write_raster
+from tileserver.contract.assets import ImageAsset
 from tileserver.errors import InvalidRequest
+from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rest.filters import parse_filter, region_filter, time_filter, with_prefixes
 
 FACTS = {

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from tests.compute.graphs import Builder, spoilt
 from tests.rest import memory
 from tests.rest.conftest import LOCAL, config_of
-from tests.serving import serve
-from tileserver.app import create_app
+from tests.support.serving import serve
 from tileserver.earthengine.stack import Tuning
-from tileserver.expressions import loaded
+from tileserver.expressions.document import loaded
+from tileserver.server.app import create_app
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 """Of each kind that is computed without a server; over HTTP there are fewer."""

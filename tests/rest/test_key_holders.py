@@ -17,9 +17,9 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from tests.rest.conftest import LOCAL, Served, config_of
-from tests.serving import serve
-from tileserver.app import create_app
-from tileserver.config import Access
+from tests.support.serving import serve
+from tileserver.config.config import Access
+from tileserver.server.app import create_app
 
 KEY = "a-key+of/the=notebook"
 SCENE = f"{LOCAL}/scene"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.rasterfiles import noise, write_raster
-from tileserver.catalogue import Catalogue, Root
+from tests.support.rasterfiles import noise, write_raster
 from tileserver.errors import AssetNotFound, InvalidRequest
-from tileserver.folders import Tree
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.folders import Tree
 from tileserver.rest.listing import MAX_BASIC_PAGE, MAX_PAGE, list_page, read_page
 
 ROOT = "projects/localhost/assets"
@@ -18,7 +18,7 @@ ROOT = "projects/localhost/assets"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder of a, b and d, looked at anew with each call."""
-    monkeypatch.setattr("tileserver.catalogue._RECHECK_S", 0)
+    monkeypatch.setattr("tileserver.rasters.engine.catalogue._RECHECK_S", 0)
     for name in "abd":
         raster(tmp_path, name)
     return tmp_path

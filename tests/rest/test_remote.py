@@ -12,13 +12,13 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.rasterfiles import noise, write_raster
-from tests.rest.test_door import check_error
-from tests.serving import serve
-from tests.standin import PREFIX, StandIn
-from tests.standin_tokens import TokenServer, bearer
-from tileserver.app import create_app
-from tileserver.config import Access, ApiSettings, Config, EarthEngineSettings, RasterFolder
+from tests.rest.test_router import check_error
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.serving import serve
+from tests.support.standin import PREFIX, StandIn
+from tests.support.standin_tokens import TokenServer, bearer
+from tileserver.config.config import Access, ApiSettings, Config, EarthEngineSettings, RasterFolder
+from tileserver.server.app import create_app
 
 SCENE = f"{PREFIX}/scene"
 DEEP = ["inner", "later"]

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from tests.rest.conftest import LOCAL
-from tests.rest.test_door import check_error
-from tileserver.expressions import call, constant
+from tests.rest.test_router import check_error
+from tileserver.expressions.document import call, constant
 
 SERIES = f"{LOCAL}/series"
 EXPRESSION = {"result": "0", "values": {"0": call("ImageCollection.load", id=constant(SERIES))}}

@@ -15,11 +15,11 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.rasterfiles import noise, write_raster
-from tests.serving import serve
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.serving import serve
 from tests.web.conftest import CHROMIUM, CHROMIUM_ARGS, PATIENCE_S, ROOT
-from tileserver.app import create_app
-from tileserver.config import Access, ApiSettings, Config, RasterFolder
+from tileserver.config.config import Access, ApiSettings, Config, RasterFolder
+from tileserver.server.app import create_app
 
 ASSET = "projects/localhost/assets/scene"
 KEY = "a-key+of/the=page"

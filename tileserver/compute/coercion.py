@@ -13,26 +13,26 @@ from typing import Any
 import shapely
 
 from tileserver.compute.context import Context
-from tileserver.compute.crossings import check_crossings
-from tileserver.compute.elements import Collection, Feature, geometry_of, image_geometry
-from tileserver.compute.filters import Filter
-from tileserver.compute.functions import Function
-from tileserver.compute.geometries import Geometry, check_points, geometry_from_geojson
-from tileserver.compute.images import (
+from tileserver.compute.margins import ErrorMargin
+from tileserver.compute.nodes import Constant
+from tileserver.compute.values.date import Date, DateRange, parse_date
+from tileserver.compute.values.feature import Collection, Feature, geometry_of, image_geometry
+from tileserver.compute.values.filter import Filter
+from tileserver.compute.values.function import Function
+from tileserver.compute.values.geometry import Geometry, check_points, geometry_from_geojson
+from tileserver.compute.values.geometry_limits import check_crossings
+from tileserver.compute.values.image import (
     DEFAULT_PROJECTION,
     Band,
     Image,
     Projection,
     stored_image,
 )
-from tileserver.compute.margins import ErrorMargin
-from tileserver.compute.nodes import Constant
-from tileserver.compute.pixeltypes import CASTS, PixelType, of_number
-from tileserver.compute.reducing import Reducer
-from tileserver.compute.times import Date, DateRange, parse_date
-from tileserver.crs_texts.forms import code_of_text
+from tileserver.compute.values.pixel_type import CASTS, PixelType, of_number
+from tileserver.compute.values.reducer import Reducer
 from tileserver.errors import InvalidRequest
-from tileserver.projections import crs_of
+from tileserver.geo.crs import crs_of
+from tileserver.geo.crs_texts.forms import code_of_text
 
 
 def coerced(value: Any, type_name: str, argument: str, context: Context) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tileserver.assets import ImageAsset
-from tileserver.compute.plan import Budget, too_much
+from tileserver.compute.budget import Budget, too_much
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import BandArrays, PixelGrid
 from tileserver.errors import InvalidRequest
-from tileserver.pixels import BandArrays, PixelGrid
 
 MAX_EVALUATIONS = 200_000
 """Calls of algorithms in one expression, those of mapped functions included."""

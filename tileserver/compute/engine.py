@@ -17,23 +17,24 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.assets import ImageAsset
 from tileserver.compute import algorithms as algorithms
+from tileserver.compute.budget import Budget, too_long
 from tileserver.compute.context import Context, World, check_length
-from tileserver.compute.encoding import features_json, to_json
 from tileserver.compute.graph import assets_named, evaluate
 from tileserver.compute.held import HeldImages
-from tileserver.compute.images import Band, Image, as_asset
 from tileserver.compute.lanes import Lanes
-from tileserver.compute.plan import Budget, compute, too_long
+from tileserver.compute.pixels.plan import compute
 from tileserver.compute.registry import algorithm_list, failures_told
-from tileserver.computed import computed_asset
-from tileserver.encoders import encode
+from tileserver.compute.values.image import Band, Image, as_asset
+from tileserver.compute.values.to_json import features_json, to_json
+from tileserver.concurrency.time_limit import checked
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, AssetNotFound, InvalidRequest, UpstreamError
-from tileserver.expressions import Computed, from_text
-from tileserver.grids import complete
-from tileserver.patience import checked
-from tileserver.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
+from tileserver.expressions.description import computed_asset
+from tileserver.expressions.document import Computed, from_text
+from tileserver.geo.completion import complete
+from tileserver.rendering.encoders import encode
 
 COMPUTING_S = 30.0
 """For one request, unless it is told otherwise."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tileserver.compute.context import Context
-from tileserver.compute.functions import Function
 from tileserver.compute.registry import find_algorithm
+from tileserver.compute.values.function import Function
 from tileserver.errors import InvalidRequest, shown
 
 MAX_NODES = 200_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from threading import Lock
 
-from tileserver.compute.images import Image
+from tileserver.compute.values.image import Image
 
 MAX_BYTES = 64_000_000
 

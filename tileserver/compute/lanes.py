@@ -14,8 +14,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from tileserver.compute.plan import Budget
-from tileserver.concurrency import Pool, Slots, Work
+from tileserver.compute.budget import Budget
+from tileserver.concurrency.threads import Pool, Slots, Work
 from tileserver.errors import TileserverError
 
 SHORT_S = 0.25

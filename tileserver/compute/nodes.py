@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.assets import ImageAsset
-from tileserver.pixels import PixelGrid
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import PixelGrid
 
 Mask = NDArray[np.float32]
 

@@ -26,9 +26,9 @@ import shapely
 
 from tileserver.compute.coercion import coerced
 from tileserver.compute.context import Context
-from tileserver.compute.elements import Collection, Feature
-from tileserver.compute.geometries import Geometry
-from tileserver.compute.images import Image
+from tileserver.compute.values.feature import Collection, Feature
+from tileserver.compute.values.geometry import Geometry
+from tileserver.compute.values.image import Image
 from tileserver.errors import InvalidRequest
 
 log = logging.getLogger(__name__)

@@ -17,15 +17,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from tileserver.aside import ShortCalls
-from tileserver.assets import ImageAsset
-from tileserver.cache import SingleFlight
-from tileserver.computed import computed_asset, dtype_from_json, image_without_file
+from tileserver.concurrency.aside import ShortCalls
+from tileserver.concurrency.single_flight import SingleFlight
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.wire import grid_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UpstreamError
-from tileserver.expressions import Computed
-from tileserver.pixels import PixelGrid
-from tileserver.places import Places
-from tileserver.wire import grid_from_json
+from tileserver.expressions.description import computed_asset, dtype_from_json, image_without_file
+from tileserver.expressions.document import Computed
+from tileserver.geo.places import Places
 
 POLL_S = 60.0
 """Age after which an asset's metadata is asked for again; a metadata read costs no compute."""

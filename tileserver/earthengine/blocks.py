@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tileserver.encoders import empty, write_jpeg, write_webp
+from tileserver.contract.pixels import ImageFileFormat, PixelGrid, check_limits
+from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import RequestTooLarge, UpstreamError
-from tileserver.pixels import ImageFileFormat, PixelGrid, check_limits
-from tileserver.png import write_png
-from tileserver.render import Picture
-from tileserver.scanlines import read_plain_png
-from tileserver.tiles import Tile, tile_grid
+from tileserver.rendering.encoders import empty, write_jpeg, write_webp
+from tileserver.rendering.png import write_png
+from tileserver.rendering.png_reader import read_plain_png
+from tileserver.rendering.render import Picture
 
 _MAX_NPY_HEADER = 1 << 16
 _BROKEN_PNG = (OSError, SyntaxError, ValueError, struct.error, zlib.error)

@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tileserver.earthengine.limits import Clock, Recent
+from tileserver.contract.pixels import PixelRequest, PixelSource
+from tileserver.earthengine.quota import Clock, Recent
 from tileserver.errors import (
     DeadlineExceeded,
     InvalidRequest,
@@ -36,7 +37,6 @@ from tileserver.errors import (
     TransientError,
     UpstreamDown,
 )
-from tileserver.pixels import PixelRequest, PixelSource
 
 _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 60.0

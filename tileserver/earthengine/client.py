@@ -24,11 +24,12 @@ import httpx
 from PIL import Image
 
 from tileserver import metrics
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.wire import request_to_json
 from tileserver.earthengine.abandon import abandonable
-from tileserver.earthengine.bodies import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
+from tileserver.earthengine.answers import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
 from tileserver.earthengine.connections import Connections
-from tileserver.earthengine.upstream import AssetRefused, error_of
-from tileserver.encoders import MAX_WEBP_SIDE
+from tileserver.earthengine.refusals import AssetRefused, error_of
 from tileserver.errors import (
     DeadlineExceeded,
     InvalidName,
@@ -37,8 +38,7 @@ from tileserver.errors import (
     TransientError,
     UpstreamError,
 )
-from tileserver.pixels import ImageFileFormat, PixelRequest
-from tileserver.wire import request_to_json
+from tileserver.rendering.encoders import MAX_WEBP_SIDE
 
 _MAX_ERROR_BYTES = 65_536
 _QUIET_S = 60.0

@@ -14,8 +14,8 @@ import google.auth
 from google.auth import exceptions, transport
 from google.auth.credentials import Credentials
 
+from tileserver.earthengine.refusals import LOGIN, without_secrets
 from tileserver.earthengine.tokens import HttpxRequest
-from tileserver.earthengine.upstream import LOGIN, without_secrets
 from tileserver.errors import AuthenticationFailed
 
 SCOPES = ("https://www.googleapis.com/auth/earthengine.readonly",)

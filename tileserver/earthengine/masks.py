@@ -13,10 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from tileserver.assets import ImageAsset
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.earthengine.blocks import read_npy
-from tileserver.expressions import Expression, call, constant, extended, loaded, reference, to_text
-from tileserver.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.expressions.document import (
+    Expression,
+    call,
+    constant,
+    extended,
+    loaded,
+    reference,
+    to_text,
+)
 
 _MASK = "__mask"
 

@@ -23,12 +23,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tileserver.cache import MemoryCache
+from tileserver.caching.memory import MemoryCache
+from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
+from tileserver.contract.tiles import Tile, tile_grid, tile_of
+from tileserver.earthengine.block_tiles import Cutting
 from tileserver.earthengine.blocks import Block, block_of, fitting, nothing, smaller
-from tileserver.earthengine.cutting import Cutting
 from tileserver.errors import RequestTooLarge, TooComplex
-from tileserver.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
-from tileserver.tiles import Tile, tile_grid, tile_of
 
 _TOO_COMPLEX_S = 600.0
 """How long a view that was too complex is asked in the smaller blocks that were not."""

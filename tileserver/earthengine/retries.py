@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from tileserver import metrics
-from tileserver.earthengine.limits import Clock, Recent
-from tileserver.errors import DeadlineExceeded, Overloaded, RateLimited, TransientError
-from tileserver.pixels import PixelRequest, PixelSource
+from tileserver.concurrency.deadline import deadline, left_s
+from tileserver.contract.pixels import PixelRequest, PixelSource
+from tileserver.earthengine.quota import Clock, Recent
+from tileserver.errors import Overloaded, RateLimited, TransientError
 
 DEADLINE_S = 25.0
 """Clients such as QGIS give up after 60 s, proxies after 30."""
@@ -113,7 +113,7 @@ class Retrying:
                 try:
                     return await call()
                 except (TransientError, RateLimited) as exc:
-                    wait_s = self._wait_s(exc, tried, _left_s(scope))
+                    wait_s = self._wait_s(exc, tried, left_s(scope))
                 await self._sleep(wait_s)
                 tried += 1
 
@@ -132,27 +132,6 @@ class Retrying:
         if isinstance(failure, RateLimited):
             raise _asked_later(failure) from failure
         raise failure
-
-
-@asynccontextmanager
-async def deadline(seconds: float, name: str) -> AsyncIterator[asyncio.Timeout]:
-    """Cancel what is inside after so many seconds.
-
-    Raises:
-        DeadlineExceeded: it was cancelled for that; names `name`.
-    """
-    try:
-        async with asyncio.timeout(seconds) as scope:
-            yield scope
-    except TimeoutError as exc:
-        if not scope.expired():
-            raise
-        raise DeadlineExceeded(f"{name}: no pixels within {seconds:g} s.") from exc
-
-
-def _left_s(scope: asyncio.Timeout) -> float:
-    ends_s = scope.when()
-    return 0.0 if ends_s is None else ends_s - asyncio.get_running_loop().time()
 
 
 def _asked_later(failure: TransientError | RateLimited) -> Overloaded:

@@ -28,14 +28,15 @@ import anyio
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.concurrency.deadline import deadline
+from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
 from tileserver.earthengine.blocks import read_npy, read_png
-from tileserver.earthengine.limits import Clock
-from tileserver.earthengine.retries import DEADLINE_S, deadline
-from tileserver.encoders import write_jpeg, write_webp
+from tileserver.earthengine.quota import Clock
+from tileserver.earthengine.retries import DEADLINE_S
 from tileserver.errors import TooComplex, UpstreamError
-from tileserver.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
-from tileserver.png import write_png
-from tileserver.render import Picture
+from tileserver.rendering.encoders import write_jpeg, write_webp
+from tileserver.rendering.png import write_png
+from tileserver.rendering.render import Picture
 
 _MAX_DEPTH = 3
 _MIN_SIDE = 32

@@ -9,25 +9,25 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tileserver.assets import ImageAsset
-from tileserver.cache import Cached, MemoryCache, Refusals
-from tileserver.config import EarthEngineSettings
+from tileserver.caching.memory import Cached, MemoryCache, Refusals
+from tileserver.caching.shared import Shared, Tolerant
+from tileserver.config.config import EarthEngineSettings
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import PixelRequest, PixelSource
 from tileserver.earthengine.assets import POLL_S, EarthAssets
 from tileserver.earthengine.breaker import Breaker, Guarded
 from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.credentials import find_credentials
-from tileserver.earthengine.limits import Limited, Slots, worker_share
+from tileserver.earthengine.engine import EarthRasters
 from tileserver.earthengine.metatile import Metatiled, Terms
-from tileserver.earthengine.rasters import EarthRasters
+from tileserver.earthengine.quota import Limited, Slots, worker_share
 from tileserver.earthengine.retries import DEADLINE_S, Retrying
 from tileserver.earthengine.splitting import Split
 from tileserver.earthengine.tokens import GoogleAuth
-from tileserver.expressions import Computed
-from tileserver.pixels import PixelRequest, PixelSource
-from tileserver.places import known_place
-from tileserver.sampling import parts_within
-from tileserver.sharing.stores import Shared, Tolerant
+from tileserver.expressions.document import Computed
+from tileserver.geo.places import known_place
+from tileserver.geo.positions import parts_within
 
 _BLOCK_DEPTH = 1
 

@@ -22,7 +22,7 @@ from google.auth import exceptions, transport
 from google.auth.credentials import Credentials
 
 from tileserver import metrics
-from tileserver.earthengine.upstream import LOGIN, without_secrets
+from tileserver.earthengine.refusals import LOGIN, without_secrets
 from tileserver.errors import AuthenticationFailed, TileserverError, TransientError
 
 _TIMEOUT_S = 5.0

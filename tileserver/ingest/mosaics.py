@@ -27,11 +27,11 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from tileserver.datasets import open_raster
+from tileserver.contract.pixels import AffineTransform
 from tileserver.errors import InvalidRequest, UnreadableRaster
+from tileserver.geo.crs import code_of_file
 from tileserver.ingest.pyramids import PyramidingPolicy
-from tileserver.pixels import AffineTransform
-from tileserver.projections import code_of_file
+from tileserver.rasters.datasets import open_raster
 
 SNAP_PIXELS = 1e-3
 """Two grids are aligned when the corners of their pixels lie this close, in pixels."""

@@ -26,11 +26,11 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
-from tileserver.datasets import GDAL_OPTIONS
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.ingest.cogs import CHUNK_BYTES, make_cog
 from tileserver.ingest.mosaics import Mosaic, open_source, plan
 from tileserver.ingest.pyramids import PyramidingPolicy, level_sizes
+from tileserver.rasters.datasets import GDAL_OPTIONS
 
 try:
     import fcntl

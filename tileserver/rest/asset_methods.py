@@ -18,15 +18,15 @@ from typing import Any
 
 from starlette.responses import Response
 
-from tileserver.assets import ImageAsset
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.wire import request_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest
-from tileserver.folders import Tree
+from tileserver.rasters.folders import Tree
 from tileserver.rest.assets import image_json
 from tileserver.rest.calls import Api, Call, json_answer, pixels_answer
 from tileserver.rest.filters import with_prefixes
 from tileserver.rest.listing import is_seen, list_page, read_page
 from tileserver.rest.names import full_name, is_root, parent_name
-from tileserver.wire import request_from_json
 
 
 async def get_asset(call: Call) -> Response:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tileserver.assets import ImageAsset
-from tileserver.outlines import geometry_json
+from tileserver.contract.assets import ImageAsset
+from tileserver.geo.outlines import geometry_json
 
 DEFAULT_POLICY = "MEAN"
 """Earth Engine's own, where nothing else is said."""

@@ -10,15 +10,15 @@ from typing import Any, Protocol, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tileserver.concurrency import Threads
-from tileserver.disconnects import while_connected
-from tileserver.encoders import media_type
-from tileserver.endpoints import Services
-from tileserver.folders import Tree
-from tileserver.pixels import PixelRequest
-from tileserver.rest.bodies import Bodies, Room, read_body, read_json
+from tileserver.concurrency.threads import Threads
+from tileserver.contract.pixels import PixelRequest
+from tileserver.http.disconnects import while_connected
+from tileserver.http.endpoints import Services
+from tileserver.rasters.folders import Tree
+from tileserver.rendering.encoders import media_type
 from tileserver.rest.computers import Computer
-from tileserver.rest.graphs import Graphs
+from tileserver.rest.expression_store import Graphs
+from tileserver.rest.requests import Bodies, Room, read_body, read_json
 
 _THREADS = 4
 SHORT_BYTES = 50_000

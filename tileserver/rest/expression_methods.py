@@ -17,17 +17,17 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from tileserver.clients import client_of
-from tileserver.disconnects import while_connected
-from tileserver.encoders import media_type, named_zip
+from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.contract.wire import check_members, request_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileOutOfRange, shown
-from tileserver.expressions import call as invocation
-from tileserver.expressions import constant, extended, parse_expression, reference, to_text
-from tileserver.pixels import ImageFileFormat, PixelRequest
-from tileserver.responses import bytes_response
+from tileserver.expressions.document import call as invocation
+from tileserver.expressions.document import constant, extended, parse_expression, reference, to_text
+from tileserver.http.clients import client_of
+from tileserver.http.disconnects import while_connected
+from tileserver.http.responses import bytes_response
+from tileserver.rendering.encoders import media_type, named_zip
 from tileserver.rest.calls import SHORT_BYTES, Call, json_answer, pixels_answer
-from tileserver.tiles import Tile, tile_grid
-from tileserver.wire import check_members, request_from_json
 
 T = TypeVar("T")
 

@@ -25,9 +25,9 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from tileserver.assets import ImageAsset
+from tileserver.contract.assets import ImageAsset
 from tileserver.errors import InvalidRequest, shown
-from tileserver.outlines import Region, meets, read_region
+from tileserver.geo.outlines import Region, meets, read_region
 
 Test: TypeAlias = Callable[[ImageAsset], bool]
 """Whether an image is wanted."""

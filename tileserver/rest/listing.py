@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tileserver.concurrency.time_limit import time_limit
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, shown
-from tileserver.folders import Folder, Tree
-from tileserver.patience import time_limit
+from tileserver.rasters.folders import Folder, Tree
 from tileserver.rest.assets import basic, image_json
 from tileserver.rest.filters import Test, parse_filter, region_filter, time_filter
 from tileserver.rest.names import is_root

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tileserver.assets import check_asset_name
+from tileserver.contract.names import check_asset_name
 from tileserver.errors import AssetNotFound, InvalidRequest
 
 _PUT_BEFORE = re.compile(r"projects/earthengine-(?:legacy|public)/assets/(?=(?:projects|users)/)")

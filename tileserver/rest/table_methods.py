@@ -12,8 +12,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from tileserver.disconnects import while_connected
+from tileserver.contract.wire import check_members
 from tileserver.errors import InvalidRequest, shown
+from tileserver.http.disconnects import while_connected
 from tileserver.rest.calls import Call, json_answer
 from tileserver.rest.expression_methods import (
     file_stem,
@@ -24,7 +25,6 @@ from tileserver.rest.expression_methods import (
     stored,
 )
 from tileserver.rest.tables import FORMATS
-from tileserver.wire import check_members
 
 MAX_PAGE = 1000
 """https://developers.google.com/earth-engine/reference/rest/v1/projects.table/computeFeatures."""

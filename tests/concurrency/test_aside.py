@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from tileserver.concurrency.aside import Aside, ShortCalls
+from tileserver.concurrency.time_limit import check_time, time_limit
+from tileserver.errors import DeadlineExceeded, UnreadableRaster
+
+LIMIT_S = 0.2
+
+
+def refused(key: str) -> UnreadableRaster:
+    return UnreadableRaster(f"{key} takes too long")
+
+
+def test_calls_for_one_key_share_a_thread() -> None:
+    calls: list[str] = []
+
+    def slowly(key: str) -> int:
+        calls.append(key)
+        time.sleep(0.05)
+        return len(calls)
+
+    async def scenario() -> list[int]:
+        aside = Aside(slowly, refused, LIMIT_S, 4)
+        return list(await asyncio.gather(*(aside.call("a") for _ in range(20))))
+
+    assert asyncio.run(scenario()) == [1] * 20
+
+
+def test_a_key_that_takes_too_long_is_refused_then_at_once_and_others_go_on() -> None:
+    released = threading.Event()
+    calls: list[str] = []
+
+    def stuck(key: str) -> str:
+        calls.append(key)
+        if key == "slow":
+            released.wait(10)
+        return key
+
+    async def scenario() -> None:
+        aside = Aside(stuck, refused, LIMIT_S, 1)
+        with pytest.raises(UnreadableRaster, match="slow takes too long"):
+            await aside.call("slow")
+        started = time.monotonic()
+        with pytest.raises(UnreadableRaster, match="slow takes too long"):
+            await aside.call("slow")
+        assert await aside.call("swift") == "swift"
+        assert time.monotonic() - started < LIMIT_S
+        released.set()
+
+    asyncio.run(scenario())
+    assert calls == ["slow", "swift"]
+
+
+def test_what_looks_at_its_time_ends_its_thread_itself() -> None:
+    ended = threading.Event()
+
+    def endless() -> None:
+        try:
+            while True:
+                check_time()
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    async def scenario() -> None:
+        with pytest.raises(DeadlineExceeded, match=r"longer than 0\.2 s"):
+            await ShortCalls(LIMIT_S).call(endless)
+
+    asyncio.run(scenario())
+    assert ended.wait(1)
+
+
+def test_an_inner_limit_does_not_lift_the_outer_one() -> None:
+    with time_limit(-1), time_limit(10), pytest.raises(DeadlineExceeded):
+        check_time()

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rasterio import Affine
+from rasterio.crs import CRS
+
+from tests.rasters.engine import asset_of
+from tests.rasters.test_identity import HEIGHT, PLACES, WIDTH
+from tests.support.oracles import WORLD_M, points_in
+from tests.support.rasterfiles import UTAH, affine, apply, noise, write_raster
+from tileserver.contract.tiles import HALF_WORLD_M
+from tileserver.errors import InvalidRequest
+from tileserver.geo.extents import Box, footprint, footprint_extent, lonlat_bounds
+from tileserver.rasters.geotiffs import GeoTiff
+
+
+def asset_at(folder: Path, place: str) -> GeoTiff:
+    return asset_of(write_raster(folder / "a.tif", noise(1, HEIGHT, WIDTH), *PLACES[place]))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("crs_code", ["EPSG:4326", "EPSG:3857", "EPSG:3413"])
+def test_a_footprint_holds_every_pixel_and_lies_on_the_map(
+    tmp_path: Path, place: str, crs_code: str
+) -> None:
+    asset = asset_at(tmp_path, place)
+    boxes = footprint(asset, crs_code)
+    source, target = CRS.from_string(asset.grid.crs_code), CRS.from_string(crs_code)
+    across, down = np.meshgrid(np.linspace(0, WIDTH, 91), np.linspace(0, HEIGHT, 71))
+    x, y = points_in(source, target, *apply(affine(asset.grid.transform), across, down))
+    turn = {"EPSG:4326": 360.0, "EPSG:3857": WORLD_M}.get(crs_code)
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if turn:
+        x = (x + turn / 2) % turn - turn / 2
+        assert all(-turn / 2 <= box.west <= box.east <= turn / 2 for box in boxes)
+    slack = 1e-9 * (turn or WORLD_M)
+    held = np.zeros(x.shape, bool)
+    for box in boxes:
+        held |= (
+            (x >= box.west - slack)
+            & (x <= box.east + slack)
+            & (y >= box.south - slack)
+            & (y <= box.north + slack)
+        )
+    # The poles of Web Mercator and the other pole of a polar map are far away.
+    assert held[np.abs(y) < 3 * WORLD_M].all()
+
+
+BOUNDS = {
+    "degrees": (8, 44.67, 12.51, 48),
+    "whole world": (-180, -90, 180, 90),
+    "whole world from Greenwich": (-180, -90, 180, 90),
+    "whole world upside down": (-180, -90, 180, 90),
+    "degrees past the antimeridian": (170, -20, -170, 0),
+    "degrees before the antimeridian": (170, -20, -170, 0),
+    "modis, whole world": (-180, -90, 180, 90),
+    "utm": (-112.183, 40.555, -112.021, 40.646),
+    "utm south, antimeridian": (178.880, -18.079, -179.833, -17.160),
+    "web mercator past its edge": (179.820, 47.151, -179.775, 47.354),
+    "web mercator before its edge": (179.820, 47.151, -179.775, 47.354),
+    "north pole near": (-180, 87.04, 180, 90),
+    "south pole inside": (-180, -90, 180, -35.44),
+}
+
+
+@pytest.mark.parametrize("place", BOUNDS)
+def test_bounds_in_degrees_run_east_from_west_across_the_antimeridian(
+    tmp_path: Path, place: str
+) -> None:
+    assert lonlat_bounds(asset_at(tmp_path, place)) == pytest.approx(BOUNDS[place], abs=2e-2)
+
+
+def test_an_edge_on_the_antimeridian_belongs_to_the_assets_side(tmp_path: Path) -> None:
+    for west, expected in ((-180, (-180, -150)), (150, (150, 180)), (180, (-180, -150))):
+        transform = Affine(0.1, 0, west, 0, -0.1, 10)
+        path = write_raster(tmp_path / f"{west}.tif", noise(1, 50, 300), "EPSG:4326", transform)
+        bounds = lonlat_bounds(asset_of(path))
+        assert (bounds.west, bounds.east) == pytest.approx(expected)
+
+
+def test_a_disk_of_the_earth_does_not_reach_around_it(tmp_path: Path) -> None:
+    crs = "+proj=geos +h=35785831 +lon_0=0 +datum=WGS84 +sweep=y"
+    transform = Affine(30_000, 0, -6.7e6, 0, -40_000, 6.7e6)
+    path = write_raster(tmp_path / "a.tif", noise(1, 333, 451), crs, transform)
+    bounds = lonlat_bounds(asset_of(path))
+    assert -82 < bounds.west < -60
+    assert 60 < bounds.east < 82
+
+
+def test_an_extent_may_go_on_past_the_antimeridian(tmp_path: Path) -> None:
+    asset = asset_at(tmp_path, "utm south, antimeridian")
+    extent = footprint_extent(asset, "EPSG:4326")
+    assert (extent.west, extent.east) == pytest.approx((178.880, 180.167), abs=1e-2)
+
+
+def test_an_extent_ends_where_web_mercator_does(tmp_path: Path) -> None:
+    world = footprint_extent(asset_at(tmp_path, "whole world"), "EPSG:3857")
+    assert world == pytest.approx(Box(-HALF_WORLD_M, -HALF_WORLD_M, HALF_WORLD_M, HALF_WORLD_M))
+
+
+def test_an_asset_that_a_crs_does_not_show_has_no_extent_there(tmp_path: Path) -> None:
+    asset = asset_of(write_raster(tmp_path / "a.tif", noise(1, 50, 50), "EPSG:32612", UTAH))
+    unseen = CRS.from_proj4("+proj=ortho +lat_0=0 +lon_0=70").to_wkt()
+    with pytest.raises(InvalidRequest, match="lies outside the domain of PROJCS"):
+        footprint_extent(asset, unseen)
+
+
+def test_boxes_meet_if_they_share_a_point() -> None:
+    box = Box(0, 0, 2, 2)
+    assert box.meets(Box(2, 2, 3, 3))
+    assert box.meets(Box(1, -5, 1.5, 5))
+    assert not box.meets(Box(2.1, 0, 3, 2))
+    assert not box.meets(Box(0, -2, 2, -0.1))

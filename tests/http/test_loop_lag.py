@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from tests.earth.workers import figure
+from tileserver import metrics
+from tileserver.http.loop_lag import watched
+
+
+def test_a_loop_that_is_held_up_is_measured_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with watched(lambda: None, every_s=0.05):
+            await asyncio.sleep(0.1)
+            time.sleep(1.3)  # noqa: ASYNC251
+            await asyncio.sleep(0.01)
+            assert figure(metrics.exposition().decode(), "event_loop_lag_last_seconds") > 1
+
+    before = figure(metrics.exposition().decode(), "event_loop_lag_seconds_bucket", "1.0")
+    total = figure(metrics.exposition().decode(), "event_loop_lag_seconds_count")
+    asyncio.run(scenario())
+    (said,) = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert said.startswith("The event loop was held up for 1.")
+    text = metrics.exposition().decode()
+    slow = figure(text, "event_loop_lag_seconds_count") - total
+    assert slow - (figure(text, "event_loop_lag_seconds_bucket", "1.0") - before) == 1
+
+
+def test_figures_are_sampled_each_time_and_a_free_loop_is_not_spoken_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sampled = []
+
+    async def scenario() -> None:
+        async with watched(lambda: sampled.append(1), every_s=0.01):
+            await asyncio.sleep(0.2)
+
+    asyncio.run(scenario())
+    assert 5 <= len(sampled) <= 20
+    assert caplog.records == []

@@ -1,0 +1,105 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from PIL import Image
+
+from tileserver.rendering.png import SIGNATURE, transparent_png, write_png
+from tileserver.rendering.render import Picture
+
+SIDES = st.integers(1, 40)
+
+
+def chunks(body: bytes) -> list[tuple[bytes, bytes]]:
+    """Return kind and data of every chunk, checking every checksum."""
+    assert body.startswith(SIGNATURE)
+    found, at = [], len(SIGNATURE)
+    while at < len(body):
+        (length,) = struct.unpack_from(">I", body, at)
+        kind, data = body[at + 4 : at + 8], body[at + 8 : at + 8 + length]
+        (checksum,) = struct.unpack_from(">I", body, at + 8 + length)
+        assert checksum == zlib.crc32(kind + data)
+        found.append((kind, data))
+        at += 12 + length
+    return found
+
+
+def decoded(body: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(body))
+    image.load()
+    return image
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> Picture:
+    height, width = draw(SIDES), draw(SIDES)
+    color_shape = draw(st.sampled_from([(height, width), (height, width, 3)]))
+    color = draw(arrays(np.uint8, color_shape))
+    alpha = draw(st.none() | arrays(np.uint8, (height, width)))
+    if alpha is not None:
+        color[alpha == 0] = 0
+    return Picture(color, alpha)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pictures())
+def test_pillow_reads_what_was_written(picture: Picture) -> None:
+    rgba = np.array(decoded(write_png(picture)).convert("RGBA"))
+    color = picture.color if picture.color.ndim == 3 else picture.color[..., np.newaxis]
+    assert np.array_equal(rgba[..., :3], np.broadcast_to(color, rgba[..., :3].shape))
+    assert (rgba[..., 3] == (255 if picture.alpha is None else picture.alpha)).all()
+
+
+@pytest.mark.parametrize(
+    ("channels", "with_alpha", "mode"),
+    [(1, False, "L"), (1, True, "LA"), (3, False, "RGB"), (3, True, "RGBA")],
+)
+def test_there_are_no_more_channels_than_needed(channels: int, with_alpha: bool, mode: str) -> None:
+    rng = np.random.default_rng(3)
+    shape = (33, 57) if channels == 1 else (33, 57, 3)
+    color = rng.integers(0, 256, shape, dtype=np.uint8)
+    alpha = rng.integers(0, 256, (33, 57), dtype=np.uint8) if with_alpha else None
+    image = decoded(write_png(Picture(color, alpha)))
+    assert (image.mode, image.size) == (mode, (57, 33))
+    expected = color if alpha is None else np.dstack([color, alpha])
+    assert np.array_equal(np.array(image), expected)
+
+
+def test_a_fully_opaque_alpha_is_dropped() -> None:
+    color = np.full((4, 4, 3), 9, np.uint8)
+    assert write_png(Picture(color, np.full((4, 4), 255, np.uint8))) == write_png(
+        Picture(color, None)
+    )
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (256, 256, 3)])
+def test_a_picture_of_nothing_is_the_transparent_constant(shape: tuple[int, ...]) -> None:
+    picture = Picture(np.zeros(shape, np.uint8), np.zeros((256, 256), np.uint8))
+    assert write_png(picture) is transparent_png(256, 256)
+
+
+def test_checksums_are_right() -> None:
+    body = write_png(Picture(np.arange(256, dtype=np.uint8).reshape(16, 16), None))
+    assert [kind for kind, _ in chunks(body)] == [b"IHDR", b"IDAT", b"IEND"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 3), (8, 8), (256, 256), (512, 512)])
+def test_the_transparent_picture_is_transparent_everywhere(width: int, height: int) -> None:
+    body = transparent_png(width, height)
+    chunks(body)
+    image = decoded(body).convert("RGBA")
+    assert image.size == (width, height)
+    assert not np.array(image).any()
+    assert len(body) < 150
+
+
+def test_a_view_that_is_not_contiguous_is_written_as_it_looks() -> None:
+    planar = np.arange(3 * 8 * 9, dtype=np.uint8).reshape(3, 8, 9)
+    color: NDArray[np.uint8] = np.moveaxis(planar, 0, -1)
+    assert np.array_equal(np.array(decoded(write_png(Picture(color, None)))), color)

@@ -1,0 +1,321 @@
+"""Nothing that may block runs on the event loop, and what is slow harms nobody else."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+import pytest
+import rasterio
+from rasterio import Affine
+
+from tests.support.onloop import Watched
+from tests.support.rasterfiles import noise, write_raster
+from tests.support.serving import serve
+from tileserver.config.config import ApiSettings, Config, LayerSettings, RasterFolder
+from tileserver.expressions.document import call, constant, loaded, to_text
+from tileserver.geo import crs as projections
+from tileserver.server.app import create_app
+
+PREFIX = "projects/localhost/assets"
+PLACE = Affine(30.0, 0.0, -1000.0, 0.0, -30.0, 1000.0)
+"""Around the middle of a CRS."""
+BOX = "-112.01,39.99,-111.99,40.01"
+REGION = {
+    "type": "Polygon",
+    "coordinates": [[[-113, 39], [-111, 39], [-111, 41], [-113, 41], [-113, 39]]],
+}
+SINCE = 'updateTime > "2020-01-01T00:00:00Z"'
+ROUTES = (
+    "/tiles/{}/10/193/387.png",
+    "/tiles/{}/10/193/387.jpg",
+    "/tiles/{}/10/193/387.webp",
+    "/tiles/{}/10/193/387@2x.png",
+    "/tiles/{}/10/193/387.npy",
+    "/tiles/{}/3/0/0.png",
+    "/preview/{}.png",
+    f"/preview/{{}}.png?bbox={BOX}&width=50",
+    "/tilejson/{}.json",
+    "/info/{}",
+    "/point/{}?lon=-112&lat=40",
+    "/statistics/{}",
+    f"/statistics/{{}}?bbox={BOX}",
+    "/legend/{}.svg",
+    "/layers",
+    "/readyz",
+    "/metrics",
+    "/",
+    "/style.css",
+    f"/v1/{PREFIX}/{{}}",
+    f"/v1/{PREFIX}:listAssets",
+    f"/v1/{PREFIX}:listImages?region={quote(json.dumps(REGION))}",
+    f"/v1/{PREFIX}:listAssets?filter={quote(SINCE)}",
+    "/v1/projects/localhost/algorithms",
+    "/$discovery/rest",
+)
+
+
+def centred(number: int) -> str:
+    """Return a CRS that nothing has asked PROJ for before."""
+    return f"+proj=laea +lat_0=40 +lon_0={-112 + number * 1e-6:.6f} +ellps=WGS84 +units=m"
+
+
+def raster(path: Path, number: int) -> None:
+    write_raster(path, noise(3, 70, 70, "uint8"), centred(number), PLACE, overviews=())
+
+
+class Asking(NamedTuple):
+    """A server, and what it calls on its event loop."""
+
+    client: httpx.Client
+    watched: Watched
+    name: str
+    """Of its only raster, which nothing was asked about yet."""
+
+
+_numbers = iter(range(1, 10_000))
+
+
+@pytest.fixture
+def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:
+    number = next(_numbers)
+    name = f"scene{number}"
+    folder = tmp_path / "rasters"
+    folder.mkdir()
+    raster(folder / f"{name}.tif", number)
+    asset = f"{PREFIX}/{name}"
+    (tmp_path / "half.json").write_text(
+        to_text(
+            {
+                "result": "0",
+                "values": {
+                    "0": call(
+                        "Image.divide",
+                        image1=call("Image.load", id=constant(asset)),
+                        image2=call("Image.constant", value=constant(2)),
+                    )
+                },
+            }
+        )
+    )
+    config = Config(
+        rasters=(RasterFolder(str(folder)),),
+        layers=(
+            LayerSettings(name, asset),
+            LayerSettings("computed", expression=str(tmp_path / "half.json")),
+        ),
+        api=ApiSettings(graphs=str(tmp_path / "graphs")),
+    )
+    watched = Watched(create_app(config), monkeypatch)
+    with (
+        serve(watched) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+    ):
+        yield Asking(client, watched, name)
+
+
+@pytest.mark.parametrize("target", ROUTES)
+def test_a_route_asks_neither_proj_nor_the_disk_on_the_event_loop(
+    asking: Asking, target: str
+) -> None:
+    answer = asking.client.get(target.format(asking.name))
+    assert answer.status_code == 200, answer.text
+    assert asking.watched.seen == []
+
+
+@pytest.mark.parametrize("target", ROUTES[:14])
+def test_nor_does_a_route_of_a_computed_layer(asking: Asking, target: str) -> None:
+    answer = asking.client.get(target.format("computed"))
+    assert answer.status_code == 200, answer.text
+    assert asking.watched.seen == []
+
+
+def expressions(name: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return POST requests of the API about an image, by what they are."""
+    image = loaded(f"{PREFIX}/{name}")
+    of_image = {"expression": image}
+    grid = {"dimensions": {"width": 8, "height": 8}, "crsCode": "EPSG:4326"}
+    box = {"region": REGION, "grid": grid, "fileFormat": "PNG", "bandIds": ["b1"]}
+    node = call("Element.geometry", feature=call("Image.load", id=constant(f"{PREFIX}/{name}")))
+    bounds = {"expression": {"result": "0", "values": {"0": node}}}
+    collection = call(
+        "Collection",
+        features={
+            "arrayValue": {"values": [call("Feature", geometry=node, metadata=constant({}))]}
+        },
+    )
+    features = {"expression": {"result": "0", "values": {"0": collection}}}
+    project = "/v1/projects/localhost"
+    return {
+        "getPixels": (f"/v1/{PREFIX}/{name}:getPixels", box),
+        "describe": (f"{project}/value:compute", of_image),
+        "outline": (f"{project}/value:compute", bounds),
+        "computePixels": (f"{project}/image:computePixels", {**of_image, **box}),
+        "map": (f"{project}/maps", {**of_image, "fileFormat": "PNG"}),
+        "thumbnail": (f"{project}/thumbnails", {**of_image, **box}),
+        "features": (f"{project}/table:computeFeatures", features),
+        "table": (f"{project}/tables", features),
+    }
+
+
+@pytest.mark.parametrize("what", expressions("x"))
+def test_nor_does_a_method_of_the_api(asking: Asking, what: str) -> None:
+    path, body = expressions(asking.name)[what]
+    answer = asking.client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    rest = {"map": "/tiles/3/1/3", "thumbnail": ":getPixels", "table": ":getFeatures"}.get(what)
+    if rest:
+        stored = asking.client.get(f"/v1/{answer.json()['name']}{rest}")
+        assert stored.status_code == 200, stored.text
+    assert asking.watched.seen == []
+
+
+SLOW_S = 4.0
+"""What PROJ takes for each call of the slow CRS: longer than anybody waits."""
+NOT_SHOWN = "its CRS takes too long to bring to longitude and latitude"
+OF_ONE = (*ROUTES[:14], f"/v1/{PREFIX}/{{}}")
+
+
+class Probed:
+    """A server that is asked for its health all the while."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.took_s: list[float] = []
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._probe)
+
+    def __enter__(self) -> Probed:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._ends.set()
+        self._thread.join()
+
+    def _probe(self) -> None:
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
+            client.get("/healthz")
+            while not self._ends.wait(0.01):
+                started = time.monotonic()
+                assert client.get("/healthz").status_code == 200
+                self.took_s.append(time.monotonic() - started)
+
+    def check(self) -> None:
+        """Fail if the health was not told at once; one in twenty may meet a busy machine."""
+        ordered = sorted(self.took_s)
+        assert len(ordered) > 20
+        assert ordered[len(ordered) * 19 // 20] < 0.1
+        assert ordered[-1] < SLOW_S / 4
+
+
+@pytest.fixture
+def slow_crs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Make PROJ take seconds for one CRS; return a list of the threads that are in it."""
+    inside: list[int] = []
+    swift = vars(projections)["transform"]
+
+    def slow(source: Any, target: Any, xs: Any, ys: Any) -> Any:
+        if any("-97" in crs.to_wkt() for crs in (source, target)):
+            inside.append(threading.get_ident())
+            time.sleep(SLOW_S)
+            inside.remove(threading.get_ident())
+        return swift(source, target, xs, ys)
+
+    monkeypatch.setattr(projections, "transform", slow)
+    return inside
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, slow_crs: list[int]) -> Iterator[httpx.Client]:
+    """Serve a good raster among eight of a slow CRS."""
+    raster(tmp_path / "good.tif", next(_numbers))
+    crs = "+proj=laea +lat_0=40 +lon_0=-97 +ellps=WGS84 +units=m"
+    for number in range(8):
+        path = tmp_path / f"slow{number}.tif"
+        write_raster(path, noise(1, 70, 70, "uint8"), crs, PLACE, overviews=())
+    with (
+        serve(create_app(Config(rasters=(RasterFolder(str(tmp_path)),)))) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+    ):
+        yield client
+
+
+def test_a_slow_crs_costs_its_own_layer_alone(mixed: httpx.Client) -> None:
+    with Probed(str(mixed.base_url)) as probed:
+        started = time.monotonic()
+        page = mixed.get("/layers").json()
+        assert time.monotonic() - started < SLOW_S
+        assert [layer["name"] for layer in page["layers"]] == ["good"]
+        assert sorted(error["name"] for error in page["errors"]) == [f"slow{n}" for n in range(8)]
+        assert all(NOT_SHOWN in error["reason"] for error in page["errors"])
+        # From now on nobody waits for it.
+        started = time.monotonic()
+        assert mixed.get("/layers").json() == page
+        assert time.monotonic() - started < 1
+        for target in OF_ONE:
+            assert mixed.get(target.format("good")).status_code == 200
+    probed.check()
+
+
+@pytest.mark.parametrize("target", ROUTES[:14])
+def test_a_route_of_a_slow_crs_says_so_in_time_and_then_at_once(
+    mixed: httpx.Client, target: str, slow_crs: list[int]
+) -> None:
+    for patience_s in (2.5, 0.5):
+        started = time.monotonic()
+        answer = mixed.get(target.format("slow1"))
+        assert time.monotonic() - started < patience_s
+        assert answer.status_code == 502
+        assert NOT_SHOWN in answer.text
+    assert len(slow_crs) <= 1, "one thread is all that it gets"
+
+
+def test_many_requests_for_a_slow_crs_leave_the_threads_to_others(mixed: httpx.Client) -> None:
+    good = "/tiles/good/10/193/387.png"
+    assert mixed.get(good).status_code == 200
+    with ThreadPoolExecutor(30) as pool, Probed(str(mixed.base_url)) as probed:
+        targets = [f"/tiles/slow{n % 8}/10/193/{380 + n}.png" for n in range(30)]
+        asked = [pool.submit(mixed.get, target) for target in targets]
+        for gamma in (2, 3, 4):
+            started = time.monotonic()
+            assert mixed.get(f"{good}?gamma={gamma}").status_code == 200
+            assert time.monotonic() - started < 1
+        assert {each.result().status_code for each in asked} == {502}
+    probed.check()
+
+
+def test_the_watch_sees_what_is_called_on_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.tif"
+    raster(path, next(_numbers))
+
+    async def careless(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while (await receive())["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        with rasterio.open(path):
+            pass
+        path.read_bytes()
+        path.stat()
+        ones = np.ones(1)
+        projections.transform_points(centred(next(_numbers)), "EPSG:4326", ones, ones)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    watched = Watched(careless, monkeypatch)
+    with serve(watched) as url:
+        httpx.get(url, trust_env=False)
+    for what in ("open", "stat", "transform", "CRS.from_user_input"):
+        assert any(each.startswith(what) for each in watched.seen), what

@@ -1,0 +1,216 @@
+"""More requests than a server can answer, at once: most are refused soon, and it lives on."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.support.commands import Serving, serving, wait_until_ended
+
+BURST = 3000
+TILE = "/tiles/blue-marble/2/1/1.png"
+SUM = {
+    "result": "0",
+    "values": {
+        "0": {
+            "functionInvocationValue": {
+                "functionName": "Number.add",
+                "arguments": {"left": {"constantValue": 1}, "right": {"constantValue": 2}},
+            }
+        }
+    },
+}
+
+
+def call(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"functionInvocationValue": {"functionName": name, "arguments": arguments}}
+
+
+def function(argument: str, body: str) -> dict[str, Any]:
+    return {"functionDefinitionValue": {"argumentNames": [argument], "body": body}}
+
+
+def endless(number: int) -> dict[str, Any]:
+    """Return an expression that computes for seconds, and is not the same as another."""
+    x, y = {"argumentReference": "x"}, {"argumentReference": "y"}
+
+    def sequence(first: int, count: int) -> dict[str, Any]:
+        return call(
+            "List.sequence",
+            start={"constantValue": first},
+            end={"constantValue": first + count - 1},
+        )
+
+    return {
+        "result": "outer",
+        "values": {
+            "sum": call("Number.add", left=x, right=y),
+            "inner": call("List.map", list=sequence(0, 390), baseAlgorithm=function("y", "sum")),
+            "outer": call(
+                "List.map", list=sequence(number, 480), baseAlgorithm=function("x", "inner")
+            ),
+        },
+    }
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Serving]:
+    with serving("--port", "0", cwd=tmp_path) as found:
+        assert httpx.get(found.url + TILE, timeout=30).status_code == 200
+        yield found
+
+
+class Asking(asyncio.Protocol):
+    """One GET over a connection of its own, and how it went."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.head = b""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(
+            f"GET {self.path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        self.head = self.head or data[:1000]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+async def head_of(server: Serving, path: str) -> bytes:
+    """Return the head of an answer; b"" if none came."""
+    port = urlsplit(server.url).port or 0
+    asking = Asking(path)
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(60):
+            await asyncio.get_running_loop().create_connection(lambda: asking, "127.0.0.1", port)
+            await asking.ended
+    return asking.head
+
+
+def memory_bytes(server: Serving) -> int:
+    text = Path(f"/proc/{server.process.pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+)", text)
+    assert found
+    return int(found[1]) * 1024
+
+
+def test_a_burst_of_distinct_cold_tiles_is_refused_soon_and_leaves_no_trace(
+    server: Serving,
+) -> None:
+    async def burst() -> list[bytes]:
+        paths = (f"/tiles/blue-marble/7/{n % 128}/{n // 128}.png" for n in range(BURST))
+        return await asyncio.gather(*(head_of(server, path) for path in paths))
+
+    before_bytes = memory_bytes(server)
+    heads = asyncio.run(burst())
+    statuses = Counter(head[9:12] for head in heads)
+    assert set(statuses) == {b"200", b"503"}, statuses
+    # A client alone fills half of the queue; what of it is read meanwhile makes room for more.
+    assert statuses[b"200"] >= 500
+    refused = [head for head in heads if head[9:12] == b"503"]
+    assert len(refused) > BURST // 4, statuses
+    assert all(b"\r\nretry-after: " in head for head in refused)
+    assert memory_bytes(server) - before_bytes < 150_000_000
+    # Right after the burst all is as it was.
+    for column in range(30):
+        answer = httpx.get(f"{server.url}/tiles/blue-marble/8/{column}/200.png", timeout=5)
+        assert answer.status_code == 200
+
+
+def test_a_screenful_of_cold_tiles_of_one_browser_is_never_refused(server: Serving) -> None:
+    async def view() -> list[bytes]:
+        paths = (f"/tiles/blue-marble/6/{n % 10}/{n // 10}@2x.png" for n in range(100))
+        return await asyncio.gather(*(head_of(server, path) for path in paths))
+
+    assert {head[9:12] for head in asyncio.run(view())} == {b"200"}
+
+
+def test_short_expressions_and_hot_tiles_do_not_wait_for_those_that_compute_without_end(
+    server: Serving,
+) -> None:
+    async def scenario() -> tuple[list[float], list[float], int]:
+        sums, tiles, answered = list[float](), list[float](), 0
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+
+            async def compute(expression: dict[str, Any]) -> httpx.Response:
+                path = "/v1/projects/p/value:compute"
+                return await client.post(path, json={"expression": expression})
+
+            async def stranger(number: int) -> None:
+                nonlocal answered
+                while True:
+                    number += 1000
+                    answer = await compute(endless(number))
+                    assert answer.status_code in (400, 503), answer.text
+                    answered += 1
+
+            strangers = [asyncio.create_task(stranger(number)) for number in range(16)]
+            await asyncio.sleep(1)
+            ends_s = time.monotonic() + 8
+            while time.monotonic() < ends_s:
+                began_s = time.monotonic()
+                assert (await compute(SUM)).json() == {"result": 3}
+                sums.append(time.monotonic() - began_s)
+                began_s = time.monotonic()
+                assert (await client.get(TILE)).status_code == 200
+                tiles.append(time.monotonic() - began_s)
+                await asyncio.sleep(0.1)
+            for each in strangers:
+                each.cancel()
+            await asyncio.gather(*strangers, return_exceptions=True)
+        return sums, tiles, answered
+
+    sums, tiles, _ = asyncio.run(scenario())
+    assert max(sums) < 2.0, sums
+    assert sorted(tiles)[len(tiles) // 2] < 0.3, tiles
+    assert max(tiles) < 1.0, tiles
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_ends_a_server_whose_thread_never_returns(
+    tmp_path: Path, workers: str, signal_number: signal.Signals
+) -> None:
+    stuck = tmp_path / "sitecustomize.py"
+    stuck.write_text(
+        "import threading\n"
+        "threading.Timer(1.0, lambda: threading.Thread(\n"
+        "    target=threading.Event().wait, daemon=False).start()).start()\n"
+    )
+    path = f"{tmp_path}:{Path(__file__).parents[2]}"
+    with serving(
+        "--port", "0", "--workers", workers, cwd=tmp_path, environ={"PYTHONPATH": path}
+    ) as server:
+        assert httpx.get(server.url + TILE, timeout=30).status_code == 200
+        time.sleep(1.5)
+        server.process.send_signal(signal_number)
+        assert wait_until_ended(server.process, 13) in (0, -signal_number)
+
+
+def test_ctrl_c_counts_while_workers_start(tmp_path: Path) -> None:
+    slow = "import sys, time\nif '--multiprocessing-fork' in sys.orig_argv: time.sleep(20)\n"
+    (tmp_path / "sitecustomize.py").write_text(slow)
+    path = f"{tmp_path}:{Path(__file__).parents[2]}"
+    with serving(
+        "--port", "0", "--workers", "2", cwd=tmp_path, environ={"PYTHONPATH": path}
+    ) as server:
+        time.sleep(1.5)
+        server.process.send_signal(signal.SIGINT)
+        assert wait_until_ended(server.process, 4) in (0, -signal.SIGINT)

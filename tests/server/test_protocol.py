@@ -1,0 +1,228 @@
+"""Limits of HTTP itself, tried byte by byte against a server in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.support.commands import Serving, serving
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
+CHUNKED = (
+    b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Serving]:
+    with serving("--port", "0", cwd=tmp_path) as found:
+        yield found
+
+
+def connected(server: Serving) -> socket.socket:
+    parts = urlsplit(server.url)
+    return socket.create_connection((parts.hostname, parts.port or 80), PATIENCE_S)
+
+
+def flood(server: Serving, first: bytes, more: bytes, most_bytes: int) -> tuple[int, bytes]:
+    """Send `first` and then `more` again and again; return how much was sent, and the answer."""
+    sent, received = 0, b""
+    with connected(server) as connection:
+        try:
+            connection.sendall(first)
+            while sent < most_bytes:
+                connection.sendall(more)
+                sent += len(more)
+        except (ConnectionError, TimeoutError):
+            pass
+        try:
+            while chunk := connection.recv(65536):
+                received += chunk
+        except ConnectionError:
+            pass
+    return sent, received
+
+
+def memory_bytes(server: Serving) -> int:
+    text = Path(f"/proc/{server.process.pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+)", text)
+    assert found
+    return int(found[1]) * 1024
+
+
+@pytest.mark.parametrize(
+    ("first", "more", "status"),
+    [
+        (b"GET /", b"a" * 65_536, 414),
+        (b"GET /healthz?", b"a" * 65_536, 414),
+        (HEAD + b"X-A: ", b"a" * 65_536, 431),
+        (HEAD, b"a" * 65_536, 431),
+        (HEAD, b"X-A: 1\r\n" * 8192, 431),
+        (HEAD, (b"X-A: " + b"1" * 7000 + b"\r\n") * 9, 431),
+        (HEAD, b"X-A: 1\r\n 2", 400),
+        (b"", b"\r\n" * 32_768, 431),
+        (CHUNKED + b"1;a=", b"a" * 65_536, 431),
+        (CHUNKED + b"0\r\nX-A: ", b"a" * 65_536, 431),
+        (CHUNKED + b"0\r\n", b"X-A: 1\r\n" * 8192, 431),
+    ],
+    ids=[
+        "path", "query", "header value", "header name", "many headers", "long headers", "folded",
+        "empty lines", "extension of a chunk", "trailer", "many trailers",
+    ],
+)  # fmt: skip
+def test_a_head_without_end_is_refused_before_it_is_read(
+    server: Serving, first: bytes, more: bytes, status: int
+) -> None:
+    before_bytes = memory_bytes(server)
+    sent, received = flood(server, first, more, 60_000_000)
+    assert sent < 30_000_000
+    # A client that never looks may lose the answer; the connection is closed all the same.
+    assert not received or received.startswith(b"HTTP/1.1 %d " % status)
+    assert memory_bytes(server) - before_bytes < 10_000_000
+    assert httpx.get(f"{server.url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 17_000), 414),
+        (HEAD + b"X-A: %s\r\n\r\n" % (b"a" * 8192), 431),
+        (HEAD + b"X-A: 1\r\n" * 200 + b"\r\n", 431),
+        (HEAD + (b"X-A: %s\r\n" % (b"a" * 8000)) * 9 + b"\r\n", 431),
+        (HEAD + b"X A: 1\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\n" + b"X-A: 1\r\n" * 200 + b"\r\n", 431),
+    ],
+)
+def test_a_refused_head_is_answered_and_the_connection_closed(
+    server: Serving, request_bytes: bytes, status: int
+) -> None:
+    with connected(server) as connection:
+        began_s = time.monotonic()
+        connection.sendall(request_bytes)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+        assert time.monotonic() - began_s < 5
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"connection: close" in head
+    assert b"nosniff" in head
+    assert json.loads(body)["error"]["status"] == status
+
+
+def test_what_is_refused_below_v1_has_earth_engines_shape(server: Serving) -> None:
+    answer = httpx.get(f"{server.url}/v1/projects/p/algorithms", headers={"x-a": "a" * 9000})
+    assert answer.status_code == 431
+    error = answer.json()["error"]
+    assert (error["code"], error["status"]) == (431, "INVALID_ARGUMENT")
+    assert "8192" in error["message"]
+
+
+def test_long_heads_that_clients_send_are_answered(server: Serving) -> None:
+    headers = {f"x-{number}": "a" * 500 for number in range(90)}
+    url = f"{server.url}/healthz?{'a' * 16_000}"
+    assert httpx.get(url, headers=headers).status_code == 200
+
+
+def test_a_head_that_never_ends_is_given_up(server: Serving) -> None:
+    with connected(server) as dripping, connected(server) as silent:
+        dripping.sendall(HEAD)
+        began_s = time.monotonic()
+        dripping.settimeout(1.0)
+        received = None
+        while received is None:
+            assert time.monotonic() - began_s < 14
+            try:
+                dripping.sendall(b"X-A: 1\r\n")
+                received = dripping.recv(65536)
+            except TimeoutError:
+                continue
+        assert received.startswith(b"HTTP/1.1 408 ")
+        assert silent.recv(1) == b""
+
+
+def test_a_flood_of_pipelined_requests_is_cut_off(server: Serving) -> None:
+    before_bytes = memory_bytes(server)
+    with ExitStack() as stack:
+        for _ in range(20):
+            connection = stack.enter_context(connected(server))
+            connection.settimeout(0.2)
+            try:
+                for _ in range(4):
+                    connection.sendall((HEAD + b"\r\n") * 7000)
+            except (ConnectionError, TimeoutError):
+                pass
+        assert memory_bytes(server) - before_bytes < 40_000_000
+        assert httpx.get(f"{server.url}/healthz", timeout=10).status_code == 200
+
+
+def test_bodies_of_many_clients_take_a_bounded_memory(server: Serving) -> None:
+    before_bytes = memory_bytes(server)
+    head = (
+        b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n"
+    )
+    part, refused = b"a" * 1_000_000, 0
+    with ExitStack() as stack:
+        connections = [stack.enter_context(connected(server)) for _ in range(40)]
+        for connection in connections:
+            connection.settimeout(0.5)
+            try:
+                connection.sendall(head)
+                for _ in range(9):
+                    connection.sendall(part)
+            except (ConnectionError, TimeoutError):
+                pass
+        assert memory_bytes(server) - before_bytes < 120_000_000
+        small = {"expression": {"result": "0", "values": {"0": {"constantValue": 3}}}}
+        answer = httpx.post(f"{server.url}/v1/projects/p/value:compute", json=small, timeout=10)
+        assert answer.json() == {"result": 3}
+        for connection in connections:
+            connection.settimeout(10)
+            try:
+                received = connection.recv(65536)
+            except (ConnectionError, TimeoutError):
+                continue
+            refused += received.startswith(b"HTTP/1.1 503 ") and b"UNAVAILABLE" in received
+    assert refused >= 10
+
+
+def test_a_body_that_stalls_is_given_up(server: Serving) -> None:
+    with connected(server) as connection:
+        began_s = time.monotonic()
+        connection.sendall(
+            b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n"
+            b"Connection: close\r\n\r\n{"
+        )
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+        assert time.monotonic() - began_s < 10
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"too slowly" in received
+
+
+def test_a_client_that_does_not_take_its_answers_is_hung_up_on(server: Serving) -> None:
+    tile = f"{server.url}/preview/blue-marble.npy?width=1500&height=1500"
+    assert len(httpx.get(tile, timeout=30).content) > 5_000_000
+    with connected(server) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        request = tile.removeprefix(server.url).encode()
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % request)
+        assert connection.recv(10)
+        time.sleep(0.5)
+        held = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        ends_s = time.monotonic() + 25
+        while len(os.listdir(f"/proc/{server.process.pid}/fd")) >= held:
+            assert time.monotonic() < ends_s
+            time.sleep(0.2)

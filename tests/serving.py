@@ -1,5 +1,0 @@
-"""An application on a real port: uvicorn in a thread, as the package itself has it."""
-
-from tileserver.serving import served as serve
-
-__all__ = ["serve"]

@@ -1,0 +1,1 @@
+"""Tiles and blocks kept: in memory, on disk, in Redis."""

@@ -1,0 +1,189 @@
+"""A folder that the workers of one server share.
+
+A claim is a lock on one byte of the file `claims`, which the kernel gives back when a worker
+dies. A body is a file of its own, written beside its place and then moved there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import anyio
+
+from tileserver import metrics
+from tileserver.caching.envelope import unwrap, wrap
+from tileserver.caching.shared import MAX_BODY_BYTES, StoreError
+
+try:
+    import fcntl
+except ImportError:  # Windows, whose workers do without.
+    fcntl = None  # type: ignore[assignment]
+
+_BODY, _PART, _CLAIMS = ".body", ".part", "claims"
+_MAX_FILE_BYTES = MAX_BODY_BYTES + 1000
+_FORGOTTEN_S = 60.0
+"""After which a part of a body has no writer any more."""
+_THREADS = 4
+
+T = TypeVar("T")
+
+
+class FolderStore:
+    """Bodies in a folder that is the server's alone; a `Store`."""
+
+    name = "disk"
+    budget_s = 1.0
+
+    def __init__(self, folder: Path, max_bytes: int, ttl_s: float, workers: int) -> None:
+        """Share a folder, which exists.
+
+        Args:
+            folder: the same for all workers of one server.
+            max_bytes: of bodies, over all workers; the oldest go first.
+            ttl_s: age after which a body is not answered any more.
+            workers: how many share it.
+        """
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self.ttl_s = ttl_s
+        # What all may write between two looks at the whole folder is a quarter of it.
+        self._look_after = max_bytes // (4 * max(workers, 1))
+        self._written = 0
+        self._claimed: set[str] = set()
+        self._claims: int | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def get(self, key: str) -> bytes | None:
+        """Return a body that is whole and not too old, or None."""
+        return await self._in_thread(lambda: self._read(key))
+
+    async def put(self, key: str, body: bytes) -> None:
+        """Keep a body; the oldest go when there are too many."""
+        await self._in_thread(lambda: self._write(key, body))
+
+    async def claim(self, key: str) -> bool:
+        """Return whether to fetch the body; False while a worker that lives does."""
+        if fcntl is None:
+            raise StoreError("this system has no locks on files")
+        if key in self._claimed:
+            return False
+        try:
+            if self._claims is None:
+                self._claims = os.open(self.folder / _CLAIMS, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.lockf(self._claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
+        except (BlockingIOError, PermissionError) as exc:
+            if self._claims is None:
+                raise _failure(exc) from exc
+            return False
+        except OSError as exc:
+            raise _failure(exc) from exc
+        self._claimed.add(key)
+        return True
+
+    async def release(self, key: str) -> None:
+        """Give a claim back."""
+        if key not in self._claimed or self._claims is None:
+            return
+        self._claimed.discard(key)
+        try:
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, _place(key))
+        except OSError as exc:
+            raise _failure(exc) from exc
+
+    async def close(self) -> None:
+        """Give all claims back; the folder is whose made it."""
+        if self._claims is not None:
+            os.close(self._claims)
+            self._claims = None
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(_THREADS)
+        try:
+            # A disk that hangs holds up a thread, and nobody who waits.
+            return await anyio.to_thread.run_sync(
+                call, abandon_on_cancel=True, limiter=self._limiter
+            )
+        except OSError as exc:
+            raise _failure(exc) from exc
+
+    def _read(self, key: str) -> bytes | None:
+        path = self.folder / (key + _BODY)
+        try:
+            with path.open("rb") as file:
+                value = file.read(_MAX_FILE_BYTES + 1)
+        except FileNotFoundError:
+            # Else every worker would fetch for itself, and nobody would know why.
+            os.stat(self.folder)
+            return None
+        body = unwrap(key, value)
+        if body is None:
+            metrics.SHARED.labels(self.name, "corrupt").inc()
+        # The clock began with the machine, and is the same for all of its processes.
+        elif 0 <= time.monotonic() - body.put_s < self.ttl_s:
+            return body.pixels
+        path.unlink(missing_ok=True)
+        return None
+
+    def _write(self, key: str, body: bytes) -> None:
+        part = self.folder / f"{key}.{os.getpid()}{_PART}"
+        try:
+            part.write_bytes(wrap(key, body, time.monotonic()))
+            part.replace(self.folder / (key + _BODY))
+        except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+        self._written += len(body)
+        if self._written > self._look_after:
+            self._written = 0
+            tidy(self.folder, self.max_bytes * 3 // 4)
+
+
+class _File(NamedTuple):
+    """A file as `tidy` sees it; sorts by age, the newest last."""
+
+    written_s: float
+    size: int
+    path: str
+
+
+def tidy(folder: Path, max_bytes: int) -> None:
+    """Take the oldest bodies away until the others are no more than `max_bytes`.
+
+    Parts that nobody writes any more, for their writer was killed, go too.
+    """
+    bodies: list[_File] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                found = _File(entry.stat().st_mtime, entry.stat().st_size, entry.path)
+                if entry.name.endswith(_BODY):
+                    bodies.append(found)
+                elif entry.name.endswith(_PART) and _is_forgotten(found):
+                    os.unlink(entry.path)
+    held = sum(each.size for each in bodies)
+    for each in sorted(bodies):
+        if held <= max_bytes:
+            return
+        with suppress(FileNotFoundError):
+            os.unlink(each.path)
+        held -= each.size
+
+
+def _is_forgotten(part: _File) -> bool:
+    return abs(time.time() - part.written_s) > _FORGOTTEN_S
+
+
+def _place(key: str) -> int:
+    """Return the byte of the file of claims that stands for a key."""
+    return int(key[:15], 16)
+
+
+def _failure(exc: OSError) -> StoreError:
+    return StoreError(exc.strerror or type(exc).__name__)

@@ -1,0 +1,67 @@
+"""Series: the pixels of a region in every image of a collection, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tileserver.compute.algorithms.collection.composites import layers_of
+from tileserver.compute.algorithms.image.clips import Stencil
+from tileserver.compute.algorithms.image.reprojection import projection_of
+from tileserver.compute.context import Context
+from tileserver.compute.pixels.regions import region_of, sampled
+from tileserver.compute.registry import algorithm
+from tileserver.compute.values.feature import Collection, index_of
+from tileserver.compute.values.geometry import Geometry
+from tileserver.compute.values.image import TIME_START, Projection
+from tileserver.compute.values.reducer import Column
+from tileserver.errors import InvalidRequest
+from tileserver.geo.crs import WGS84, transform_points
+
+_MOST_VALUES = 1_048_576
+_DEGREES = (
+    'Projection = {"type": "Projection", "crs": "EPSG:4326",'
+    ' "transform": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]}'
+)
+
+
+@algorithm(
+    "ImageCollection.getRegion(collection: ImageCollection, geometry: Geometry,"
+    f" scale: Float = null, crs: {_DEGREES}, crsTransform: List = null) -> List"
+)
+def get_region(
+    context: Context,
+    collection: Collection,
+    geometry: Geometry,
+    scale: float | None,
+    crs: Projection,
+    transform: list[Any] | None,
+) -> list[list[Any]]:
+    """Return rows of id, longitude, latitude, time and bands: all images of a pixel, then the next.
+
+    A pixel belongs to the region as in `Image.reduceRegion`; what is masked is null.
+    """
+    layers = layers_of(context, collection)
+    names = [name for name, _ in layers]
+    header: list[Any] = ["id", "longitude", "latitude", "time", *names]
+    region = region_of(geometry, projection_of(crs, transform, scale), Stencil(geometry).covers)
+    count = len(collection.elements)
+    if region.count_px * max(len(names), 1) * count > _MOST_VALUES:
+        raise InvalidRequest(
+            f"Too many values: {region.count_px} points x {len(names)} bands x {count} images "
+            f"> {_MOST_VALUES}."
+        )
+    rows: list[list[list[Any]]] = []
+    for place, element in enumerate(collection.elements):
+        found = sampled(context, [bands[place] for _, bands in layers], region)
+        lon, lat = transform_points(region.grid.crs_code, WGS84, found.x, found.y)
+        about = index_of(element, place), element.properties.get(TIME_START)
+        values = zip(*(_listed(column) for column in found.columns), strict=True)
+        each = zip(lon.tolist(), lat.tolist(), values, strict=True)
+        rows.append([[about[0], x, y, about[1], *row] for x, y, row in each])
+    return [header, *(row for pixel in zip(*rows, strict=True) for row in pixel)]
+
+
+def _listed(column: Column) -> Sequence[Any]:
+    pairs = zip(column.values.tolist(), column.valid.tolist(), strict=True)
+    return [value if is_there else None for value, is_there in pairs]

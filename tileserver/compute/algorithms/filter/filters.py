@@ -1,0 +1,274 @@
+"""Filters of collections: what they ask of an element's properties, its time and its place.
+
+One operand is a field of the element, the other a value, or another field. An element that lacks
+the property does not pass, whatever is asked; `not` lets it pass. Only numbers compare with
+numbers (a date is its milliseconds), texts with texts; what cannot be compared does not pass,
+and is not equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from tileserver.compute.coercion import to_date, to_date_range, type_of
+from tileserver.compute.context import Context
+from tileserver.compute.registry import algorithm
+from tileserver.compute.values.date import Date
+from tileserver.compute.values.equality import is_same
+from tileserver.compute.values.feature import Element, geometry_of
+from tileserver.compute.values.filter import Filter
+from tileserver.compute.values.image import TIME_START
+from tileserver.errors import InvalidRequest, shown
+
+OPERANDS = (
+    "leftField: String = null, rightValue: Object = null,"
+    " rightField: String = null, leftValue: Object = null"
+)
+_PLACES = (".all", ".geo")
+_MAX_DEPTH, _MAX_SIZE = 100, 10_000
+Operand = Callable[[Element], Any]
+Test = Callable[[Any, Any], bool]
+
+
+def value_of(element: Element, field: str) -> Any:
+    """Return a property of an element, or where it lies; None if it has none."""
+    if field in _PLACES:
+        return geometry_of(element)
+    return element.properties.get(field)
+
+
+def compared(name: str, test: Test, *operands: Any) -> Filter:
+    """Return the filter that passes what passes a test of two operands, neither of them null.
+
+    Raises:
+        InvalidRequest: an operand is missing, or told twice.
+    """
+    left_field, right_value, right_field, left_value = operands
+    left = _operand(left_field, left_value, "left")
+    right = _operand(right_field, right_value, "right")
+
+    def keeps(element: Element) -> bool:
+        a, b = left(element), right(element)
+        return a is not None and b is not None and bool(test(a, b))
+
+    return Filter(keeps, name)
+
+
+def _operand(field: str | None, value: Any, side: str) -> Operand:
+    if (field is None) == (value is None):
+        raise InvalidRequest(f"Expected either {side}Field or {side}Value.")
+    if field is None:
+        return lambda element: value
+    return lambda element: value_of(element, field)
+
+
+def plain(value: Any) -> Any:
+    """Return a value to compare: a date is its milliseconds."""
+    return value.millis if isinstance(value, Date) else value
+
+
+def _comparable(a: Any, b: Any) -> bool:
+    numbers = isinstance(a, int | float) and isinstance(b, int | float)
+    return numbers or (isinstance(a, str) and isinstance(b, str))
+
+
+def _ordered(test: Test) -> Test:
+    def compare(a: Any, b: Any) -> bool:
+        a, b = plain(a), plain(b)
+        return _comparable(a, b) and test(a, b)
+
+    return compare
+
+
+def _equal(a: Any, b: Any) -> bool:
+    a, b = plain(a), plain(b)
+    if _comparable(a, b):
+        return bool(a == b)
+    # Lists of lists that share their parts have no end for Python's own comparison.
+    return is_same(a, b)
+
+
+def _in(values: Any, value: Any) -> bool:
+    return isinstance(values, list | tuple) and any(_equal(each, value) for each in values)
+
+
+def _texts(test: Callable[[str, str], bool]) -> Test:
+    return lambda a, b: isinstance(a, str) and isinstance(b, str) and test(a, b)
+
+
+def _has_type(value: Any, name: Any) -> bool:
+    kinds = {type_of(value), "Object"} | ({"Element"} if hasattr(value, "properties") else set())
+    return name in kinds
+
+
+COMPARISONS: dict[str, tuple[Test, str]] = {
+    "equals": (_equal, "are equal"),
+    "eq": (_equal, "are equal"),
+    "notEquals": (lambda a, b: not _equal(a, b), "differ"),
+    "neq": (lambda a, b: not _equal(a, b), "differ"),
+    "lessThan": (_ordered(lambda a, b: a < b), "are in order, the left one smaller"),
+    "lt": (_ordered(lambda a, b: a < b), "are in order, the left one smaller"),
+    "lessThanOrEquals": (_ordered(lambda a, b: a <= b), "are in order or equal"),
+    "lte": (_ordered(lambda a, b: a <= b), "are in order or equal"),
+    "greaterThan": (_ordered(lambda a, b: a > b), "are in order, the left one greater"),
+    "gt": (_ordered(lambda a, b: a > b), "are in order, the left one greater"),
+    "greaterThanOrEquals": (_ordered(lambda a, b: a >= b), "are in reverse order or equal"),
+    "gte": (_ordered(lambda a, b: a >= b), "are in reverse order or equal"),
+    "stringContains": (_texts(lambda a, b: b in a), "are texts, the right one in the left one"),
+    "stringStartsWith": (_texts(str.startswith), "are texts, the left one beginning so"),
+    "stringEndsWith": (_texts(str.endswith), "are texts, the left one ending so"),
+    "listContains": (_in, "are a list and one of its members"),
+    "inList": (lambda a, b: _in(b, a), "are a member and its list"),
+    "hasType": (_has_type, "are a value and the name of its type"),
+}
+"""Filters of two operands by Earth Engine's name: the test, and when it passes."""
+
+
+def _register(name: str, test: Test, when: str) -> None:
+    def build(*operands: Any) -> Filter:
+        return compared(name, test, *operands)
+
+    build.__doc__ = f"Return the filter that passes if the operands {when}."
+    algorithm(f"Filter.{name}({OPERANDS}) -> Filter")(build)
+
+
+for _name, _entry in COMPARISONS.items():
+    _register(_name, *_entry)
+
+
+@algorithm(f"Filter.maxDifference(difference: Float, {OPERANDS}) -> Filter")
+def max_difference(difference: float, *operands: Any) -> Filter:
+    """Return the filter that passes if the operands are no further apart than that."""
+    near = _ordered(lambda a, b: not isinstance(a, str) and abs(a - b) <= difference)
+    return compared("maxDifference", near, *operands)
+
+
+@algorithm(f"Filter.dateRangeContains({OPERANDS}) -> Filter")
+def date_range_contains(
+    context: Context, left_field: Any, right_value: Any, right_field: Any, left_value: Any
+) -> Filter:
+    """Return the filter that passes if the left range of dates holds the right date."""
+
+    def holds(span: Any, moment: Any) -> bool:
+        date = None if isinstance(moment, str) else to_date(moment, context)
+        found = to_date_range(span, context)
+        return found is not None and date is not None and found.holds(date.millis)
+
+    if left_value is not None:
+        span = to_date_range(left_value, context)
+        if span is None:
+            raise InvalidRequest(f"Expected a range of dates, got {shown(left_value)}.")
+        left_value = span
+    return compared("dateRangeContains", holds, left_field, right_value, right_field, left_value)
+
+
+@algorithm("Filter.rangeContains(field: String, minValue: Object, maxValue: Object) -> Filter")
+def range_contains(field: str, low: Any, high: Any) -> Filter:
+    """Return the filter that passes if a property lies in a range, its ends included."""
+    within = _ordered(lambda a, b: a <= b)
+    return Filter(
+        lambda element: (
+            within(low, value_of(element, field)) and within(value_of(element, field), high)
+        ),
+        "rangeContains",
+    )
+
+
+@algorithm("Filter.notNull(properties: List) -> Filter")
+def not_null(names: list[Any]) -> Filter:
+    """Return the filter that passes if the element has all these properties."""
+    fields = [name for name in names if isinstance(name, str)]
+    return Filter(
+        lambda element: all(value_of(element, field) is not None for field in fields), "notNull"
+    )
+
+
+_FIELDS: Mapping[str, Callable[[datetime], int]] = {
+    "year": lambda t: t.year,
+    "month": lambda t: t.month,
+    "hour": lambda t: t.hour,
+    "minute": lambda t: t.minute,
+    "day_of_year": lambda t: t.timetuple().tm_yday,
+    "day_of_month": lambda t: t.day,
+    "day_of_week": lambda t: t.isoweekday(),
+}
+
+
+@algorithm(
+    "Filter.calendarRange(start: Integer, end: Integer = null,"
+    ' field: String = "day_of_year") -> Filter'
+)
+def calendar_range(start: int, end: int | None, field: str) -> Filter:
+    """Return the filter that passes if a part of the element's UTC time lies in a range.
+
+    Both ends belong to it; one that ends before it starts goes round.
+    """
+    part = _FIELDS.get(field)
+    if part is None:
+        raise InvalidRequest(f"field must be one of {', '.join(_FIELDS)}, got {shown(field)}.")
+    last = start if end is None else end
+
+    def keeps(element: Element) -> bool:
+        millis = plain(element.properties.get(TIME_START))
+        if not isinstance(millis, int | float):
+            return False
+        value = part(Date(millis).moment())
+        return start <= value <= last if start <= last else value >= start or value <= last
+
+    return Filter(keeps, "calendarRange")
+
+
+@algorithm("Filter.dayOfYear(start: Integer, end: Integer) -> Filter")
+def day_of_year(start: int, end: int) -> Filter:
+    """Return the filter that passes if the element's day of the year lies in a range."""
+    return calendar_range(start, end, "day_of_year")
+
+
+@algorithm("Filter.and(filters: List) -> Filter")
+def all_of(filters: list[Any]) -> Filter:
+    """Return the filter that passes if all of these do."""
+    return _joined("and", all, filters)
+
+
+@algorithm("Filter.or(filters: List) -> Filter")
+def any_of(filters: list[Any]) -> Filter:
+    """Return the filter that passes if one of these does."""
+    return _joined("or", any, filters)
+
+
+@algorithm("Filter.not(filter: Filter) -> Filter")
+def not_(other: Filter) -> Filter:
+    """Return the filter that passes if another does not."""
+    return _joined("not", lambda answers: not all(answers), [other])
+
+
+def _joined(name: str, join: Callable[[Iterable[bool]], bool], filters: list[Any]) -> Filter:
+    if wrong := [each for each in filters if not isinstance(each, Filter)]:
+        raise InvalidRequest(f"Expected filters, got {type_of(wrong[0])}.")
+    if not filters:
+        raise InvalidRequest("Expected one filter or more.")
+    depth = 1 + max(each.depth for each in filters)
+    size = 1 + sum(each.size for each in filters)
+    if depth > _MAX_DEPTH or size > _MAX_SIZE:
+        raise InvalidRequest("Filters are nested too deeply.")
+    return Filter(lambda element: join(each.keeps(element) for each in filters), name, depth, size)
+
+
+@algorithm("Filter.always() -> Filter", hidden=True)
+def always() -> Filter:
+    """Return the filter that passes everything."""
+    return Filter(lambda element: True, "always")
+
+
+@algorithm("Filter.never() -> Filter", hidden=True)
+def never() -> Filter:
+    """Return the filter that passes nothing."""
+    return Filter(lambda element: False, "never")
+
+
+@algorithm("Filter.hasGeometry() -> Filter", hidden=True)
+def has_geometry() -> Filter:
+    """Return the filter that passes what lies somewhere."""
+    return Filter(lambda element: geometry_of(element) is not None, "hasGeometry")

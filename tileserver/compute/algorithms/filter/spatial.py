@@ -1,0 +1,139 @@
+"""Filters of collections by where their elements lie.
+
+Geometries are compared in longitude and latitude, edges straight there, distances on the ground;
+`maxError` is not used, as nothing is approximated. An element without a geometry, such as a
+constant image, lies everywhere. Footprints may reach past 180 degrees; what lies a turn away
+is the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from tileserver.compute.algorithms.filter.filters import OPERANDS, value_of
+from tileserver.compute.coercion import to_geometry
+from tileserver.compute.context import Context
+from tileserver.compute.registry import algorithm
+from tileserver.compute.values.feature import Element
+from tileserver.compute.values.filter import Filter
+from tileserver.compute.values.geometry import Geometry, area_m2, metres_around
+from tileserver.errors import InvalidRequest, shown
+
+Relation = Callable[[BaseGeometry, BaseGeometry], bool]
+_ERROR = 'ErrorMargin = {"type": "ErrorMargin", "unit": "meters", "value": 0.1}'
+_TURN = 360.0
+
+
+def meeting(relation: Relation, a: BaseGeometry, b: BaseGeometry) -> bool:
+    """Tell whether a relation holds between two shapes in degrees, a turn apart if need be."""
+    if relation(a, b):
+        return True
+    reach = [*a.bounds[::2], *b.bounds[::2]]
+    if not any(abs(x) > 180 for x in reach):
+        return False
+    return any(relation(_turned(a, by), b) for by in (-_TURN, _TURN))
+
+
+def _turned(shape: BaseGeometry, by: float) -> BaseGeometry:
+    return shapely.transform(shape, lambda points: points + np.array([by, 0.0]))
+
+
+def _related(name: str, relation: Relation, everywhere: bool, *operands: Any) -> Filter:
+    """Return the filter of two geometries; `everywhere` is the answer for one without end."""
+    left_field, right_value, right_field, left_value, context = operands
+    left = _place(context, left_field, left_value, "left")
+    right = _place(context, right_field, right_value, "right")
+
+    def keeps(element: Element) -> bool:
+        a, b = left(element), right(element)
+        return everywhere if a is None or b is None else meeting(relation, a, b)
+
+    return Filter(keeps, name)
+
+
+def _place(
+    context: Context, field: str | None, value: Any, side: str
+) -> Callable[[Element], BaseGeometry | None]:
+    if (field is None) == (value is None):
+        raise InvalidRequest(f"Expected either {side}Field or {side}Value.")
+    if field is None:
+        shape = _shape(to_geometry(value, context))
+        if shape is None and not hasattr(value, "properties"):
+            raise InvalidRequest(f"Expected a geometry, got {shown(value)}.")
+        if shape is not None:
+            shapely.prepare(shape)
+        return lambda element: shape
+
+    def of_element(element: Element) -> BaseGeometry | None:
+        context.budget.check_time()
+        found = value_of(element, field)
+        return _shape(to_geometry(found, context))
+
+    return of_element
+
+
+def _shape(geometry: Geometry | None) -> BaseGeometry | None:
+    return None if geometry is None else geometry.in_degrees()
+
+
+def _holds(a: BaseGeometry, b: BaseGeometry) -> bool:
+    return not b.is_empty and bool(shapely.covers(a, b))
+
+
+RELATIONS: dict[str, tuple[Relation, bool, str]] = {
+    "intersects": (lambda a, b: bool(shapely.intersects(b, a)), True, "meets the right one"),
+    "contains": (_holds, True, "holds the right one"),
+    "isContained": (lambda a, b: _holds(b, a), False, "lies within the right one"),
+}
+"""Filters of two geometries: the relation, the answer if one has no end, and when it passes."""
+
+
+def _register(name: str, relation: Relation, everywhere: bool, when: str) -> None:
+    def build(context: Context, *operands: Any) -> Filter:
+        return _related(name, relation, everywhere, *operands[:4], context)
+
+    build.__doc__ = f"Return the filter that passes if the left geometry {when}."
+    algorithm(f"Filter.{name}({OPERANDS}, maxError: {_ERROR}) -> Filter")(build)
+
+
+for _name, _entry in RELATIONS.items():
+    _register(_name, *_entry)
+
+
+@algorithm(f"Filter.disjoint({OPERANDS}, maxError: {_ERROR}) -> Filter")
+def disjoint(context: Context, *operands: Any) -> Filter:
+    """Return the filter that passes if the geometries have no point in common."""
+    met = _related("disjoint", RELATIONS["intersects"][0], True, *operands[:4], context)
+    return Filter(lambda element: not met.keeps(element), "disjoint")
+
+
+@algorithm(f"Filter.withinDistance(distance: Float, {OPERANDS}, maxError: {_ERROR}) -> Filter")
+def within_distance(context: Context, distance: float, *operands: Any) -> Filter:
+    """Return the filter that passes if the geometries are so many metres apart, or fewer."""
+
+    def is_near(a: BaseGeometry, b: BaseGeometry) -> bool:
+        if a.is_empty or b.is_empty:
+            return False
+        between = shapely.shortest_line(a, b)
+        return bool(Geometry(between).in_crs(metres_around(between)).length <= distance)
+
+    return _related("withinDistance", is_near, True, *operands[:4], context)
+
+
+@algorithm(
+    "Filter.area(min: Float, max: Float, maxError: ErrorMargin = null,"
+    " geometrySelector: String = null) -> Filter"
+)
+def area(low: float, high: float, error: Any, field: str | None) -> Filter:
+    """Return the filter that passes if the geometry has so many square metres."""
+
+    def keeps(element: Element) -> bool:
+        found = _shape(value_of(element, field or ".geo"))
+        return found is not None and low <= area_m2(found) <= high
+
+    return Filter(keeps, "area")

@@ -1,0 +1,1 @@
+"""Algorithms of Geometry, Feature and Projection."""

@@ -1,0 +1,200 @@
+"""Geometries made of coordinates.
+
+Coordinates are longitude and latitude, or those of a projection's pixels when one is given. Lists
+of numbers alone are taken in pairs, geometries in place of coordinates for their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import shapely
+
+from tileserver.compute.coercion import to_geometry
+from tileserver.compute.context import Context
+from tileserver.compute.margins import ErrorMargin
+from tileserver.compute.registry import algorithm
+from tileserver.compute.values.geometry import (
+    Geometry,
+    collected,
+    is_unbounded,
+    make_geometry,
+    rectangle,
+)
+from tileserver.compute.values.image import Projection
+from tileserver.errors import InvalidRequest, shown
+from tileserver.geo.crs import crs_of
+
+_POSITION_BYTES = 130
+"""Of a list of two numbers."""
+_LINES = "crs: Projection = null, geodesic: Boolean = null, maxError: ErrorMargin = null"
+_AREAS = f"{_LINES}, evenOdd: Boolean = true"
+_KINDS = {
+    "Point": (0, "crs: Projection = null", "a point"),
+    "MultiPoint": (1, "crs: Projection = null", "points"),
+    "LineString": (1, _LINES, "a line through points"),
+    "LinearRing": (1, _LINES, "a line through points and back to the first"),
+    "MultiLineString": (2, _LINES, "lines"),
+    "Polygon": (2, _AREAS, "an area within a ring, less those within others"),
+    "MultiPolygon": (3, _AREAS, "areas"),
+}
+"""How deeply the lists of positions nest, what else is told, and what comes out."""
+
+
+def _register(kind: str, depth: int, others: str, what: str) -> None:
+    def construct(context: Context, given: Sequence[Any], *rest: Any) -> Geometry:
+        projection, geodesic = (*rest, None)[:2]
+        coordinates = nested(_plain(given), depth)
+        return make_geometry(kind, coordinates, projection, geodesic)
+
+    construct.__doc__ = f"Return {what}."
+    algorithm(f"GeometryConstructors.{kind}(coordinates: List, {others}) -> Geometry")(construct)
+
+
+def _plain(given: Any) -> Any:
+    """Return coordinates with those of a Point in place of it."""
+    if isinstance(given, Geometry):
+        return list(given.shape.coords[0]) if given.shape.geom_type == "Point" else given
+    if isinstance(given, list | tuple):
+        return [_plain(each) if isinstance(each, Geometry) else each for each in given]
+    return given
+
+
+def nested(given: Any, depth: int) -> Any:
+    """Return numbers, or lists that nest less than `depth`, as lists that nest that deeply."""
+    if depth and isinstance(given, list) and given and all(_is_number(n) for n in given):
+        given = [given[i : i + 2] for i in range(0, len(given), 2)]
+    level, inner = 0, given
+    while isinstance(inner, list) and inner and not _is_number(inner[0]) and level <= depth:
+        inner, level = inner[0], level + 1
+    for _ in range(depth - level):
+        given = [given]
+    return given
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+for _kind, _entry in _KINDS.items():
+    _register(_kind, *_entry)
+
+
+@algorithm(
+    "GeometryConstructors.Rectangle(coordinates: List, crs: Projection = null,"
+    " geodesic: Boolean = null, evenOdd: Boolean = true) -> Geometry"
+)
+def make_rectangle(
+    given: Sequence[Any], projection: Projection | None, geodesic: bool | None, even_odd: bool
+) -> Geometry:
+    """Return a rectangle of two opposite corners, in the pixels of a projection if one is given."""
+    corners = nested(_plain(given), 1)
+    if len(corners) == 1 and isinstance(corners[0], list):
+        corners = corners[0]
+    numbers = [n for corner in corners for n in (corner if isinstance(corner, list) else [corner])]
+    if len(numbers) < 4 or not all(_is_number(n) and math.isfinite(n) for n in numbers):
+        raise InvalidRequest(f"Expected [xMin, yMin, xMax, yMax], got {shown(list(given))}.")
+    xs, ys = numbers[::2], numbers[1::2]
+    # Degrees may run over the antimeridian: east smaller than west stands for itself plus 360.
+    if projection is None and len(numbers) == 4 and xs[1] < xs[0]:
+        xs = [xs[0], xs[1] + 360]
+    return rectangle(min(xs), min(ys), max(xs), max(ys), projection, geodesic)
+
+
+@algorithm(
+    "GeometryConstructors.BBox(west: Float, south: Float, east: Float, north: Float) -> Geometry"
+)
+def bbox(west: float, south: float, east: float, north: float) -> Geometry:
+    """Return a box between meridians and parallels; east may lie past the antimeridian."""
+    if math.isnan(east - west) or not math.isfinite(west) or not south <= north:
+        raise InvalidRequest(
+            f"Expected west, south, east and north with south <= north, got {west}, {south}, "
+            f"{east}, {north}."
+        )
+    south, north = max(south, -90.0), min(north, 90.0)
+    if not east - west < 360:
+        return rectangle(-180, south, 180, north, None, False)
+    left = (west + 180) % 360 - 180
+    return rectangle(left, south, left + (east - west) % 360, north, None, False)
+
+
+@algorithm(f"GeometryConstructors.MultiGeometry(geometries: List, {_LINES}) -> Geometry")
+def multi_geometry(
+    context: Context,
+    given: Sequence[Any],
+    projection: Projection | None,
+    geodesic: bool | None,
+    max_error: Any,
+) -> Geometry:
+    """Return geometries together as one."""
+    return collected([_geometry(each, context) for each in given], projection, geodesic)
+
+
+def _geometry(given: Any, context: Context) -> Geometry:
+    found = to_geometry(given, context)
+    if found is None:
+        raise InvalidRequest(f"Expected a geometry, got {shown(given)}.")
+    return found
+
+
+@algorithm('ErrorMargin(value: Float = null, unit: String = "meters") -> ErrorMargin')
+def error_margin(value: float | None, unit: str) -> ErrorMargin:
+    """Return an error margin, in meters or in units of a projection."""
+    match unit:
+        case "infinite":
+            return ErrorMargin(None, "infinite")
+        case "meters" | "projected" if value is not None and value >= 0:
+            return ErrorMargin(value, unit)
+    raise InvalidRequest(
+        "Expected a value that is not negative in unit 'meters' or 'projected', or unit "
+        f"'infinite', got {shown(value)} in {shown(unit)}."
+    )
+
+
+@algorithm("Geometry.type(geometry: Geometry) -> String")
+def type_of_geometry(geometry: Geometry) -> str:
+    """Return the type of a geometry, in GeoJSON's words."""
+    return geometry.shape.geom_type
+
+
+@algorithm("Geometry.coordinates(geometry: Geometry) -> List")
+def coordinates(context: Context, geometry: Geometry) -> list[Any]:
+    """Return the coordinates of a geometry, as GeoJSON nests them."""
+    context.count_made(_POSITION_BYTES * int(shapely.get_num_coordinates(geometry.shape)))
+    found: list[Any] = geometry.to_json().get("coordinates", [])
+    return found
+
+
+@algorithm("Geometry.geometries(geometry: Geometry) -> List")
+def geometries(geometry: Geometry) -> list[Geometry]:
+    """Return the geometries of one of several parts; of another itself."""
+    return [replace(geometry, shape=part) for part in shapely.get_parts(geometry.shape)]
+
+
+@algorithm("Geometry.projection(geometry: Geometry) -> Projection")
+def projection(geometry: Geometry) -> Projection:
+    """Return the projection whose pixels the coordinates count."""
+    return geometry.projection
+
+
+@algorithm("Geometry.geodesic(geometry: Geometry) -> Boolean")
+def geodesic(geometry: Geometry) -> bool:
+    """Tell whether the edges are called geodesic; unless said they are on a sphere of degrees."""
+    if geometry.geodesic is not None:
+        return geometry.geodesic
+    return bool(crs_of(geometry.projection.crs_code).is_geographic)
+
+
+@algorithm("Geometry.edgesAreGeodesics(geometry: Geometry) -> Boolean")
+def edges_are_geodesics(geometry: Geometry) -> bool:
+    """Tell whether the edges are called geodesic."""
+    return geodesic(geometry)
+
+
+@algorithm("Geometry.isUnbounded(geometry: Geometry) -> Boolean")
+def unbounded(geometry: Geometry) -> bool:
+    """Tell whether a geometry is the whole Earth."""
+    return is_unbounded(geometry)

@@ -1,0 +1,148 @@
+"""Projections: made of a code and a transform, scaled, moved, told."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tileserver.compute.coercion import to_projection
+from tileserver.compute.context import Context
+from tileserver.compute.registry import algorithm
+from tileserver.compute.values.image import Image, Projection
+from tileserver.contract.pixels import AffineTransform
+from tileserver.errors import InvalidRequest, shown
+from tileserver.geo.crs import crs_of
+
+_ELEMENT = re.compile(r'PARAMETER\["elt_([01])_([012])",\s*([-+.\deE]{1,40})\]')
+_MAX_WKT = 10_000
+_EARTH_RADIUS_M = 6378137.0
+
+
+@algorithm(
+    "Projection(crs: Object, transform: List = null, transformWkt: String = null) -> Projection"
+)
+def projection(
+    context: Context, crs: Any, transform: Sequence[Any] | None, transform_wkt: str | None
+) -> Projection:
+    """Return the projection of a CRS, with a transform from its pixels to its coordinates."""
+    found = to_projection(crs, context)
+    if found is None:
+        raise InvalidRequest(f"Expected a CRS such as EPSG:4326, got {shown(crs)}.")
+    if transform is not None and transform_wkt is not None:
+        raise InvalidRequest("May not specify both 'transform' and 'transformWkt'.")
+    if transform is not None:
+        return replace(found, transform=affine_of(transform))
+    if transform_wkt is not None:
+        return replace(found, transform=_affine_of_wkt(transform_wkt))
+    return found
+
+
+def affine_of(members: Sequence[Any]) -> AffineTransform:
+    """Return a transform of six numbers in Earth Engine's order.
+
+    Raises:
+        InvalidRequest: they are not six numbers, or bring all pixels onto one line.
+    """
+    numbers = [m for m in members if isinstance(m, int | float) and not isinstance(m, bool)]
+    if len(members) != 6 or len(numbers) != 6:
+        raise InvalidRequest(f"A transform must have 6 numbers, got {shown(list(members))}.")
+    found = AffineTransform(*map(float, numbers))
+    if not 0 < abs(found.determinant) < math.inf or not math.isfinite(sum(numbers)):
+        raise InvalidRequest(f"The transform {shown(numbers)} cannot be inverted.")
+    return found
+
+
+def _affine_of_wkt(text: str) -> AffineTransform:
+    if len(text) > _MAX_WKT or not text.lstrip().upper().startswith("PARAM_MT"):
+        raise InvalidRequest(f'Expected PARAM_MT["Affine", …] as transformWkt, got {shown(text)}.')
+    members = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    for row, column, number in _ELEMENT.findall(text):
+        members[3 * int(row) + int(column)] = float(number)
+    return affine_of(members)
+
+
+def _affine_to_wkt(transform: AffineTransform) -> str:
+    t = transform
+    rows = ((t.scale_x, t.shear_x, t.translate_x), (t.shear_y, t.scale_y, t.translate_y))
+    told = ['PARAMETER["num_row", 3]', 'PARAMETER["num_col", 3]']
+    for i, row in enumerate(rows):
+        for j, member in enumerate(row):
+            if member != (1.0 if i == j else 0.0):
+                told.append(f'PARAMETER["elt_{i}_{j}", {member!r}]')
+    return 'PARAM_MT["Affine", \n  ' + ", \n  ".join(told) + "]"
+
+
+@algorithm("Projection.atScale(projection: Projection, meters: Float) -> Projection")
+def at_scale(projection: Projection, metres: float) -> Projection:
+    """Return the projection with pixels of so many metres; degrees count as along the equator."""
+    if not 0 < metres < float("inf"):
+        raise InvalidRequest(f"The scale must be a positive number of meters, got {metres:g}.")
+    factor = metres / projection.nominal_scale_m
+    if crs_of(projection.crs_code).is_geographic:
+        # The same to the last digit as the pixels of Earth Engine's exports in degrees.
+        degrees = abs(projection.transform.determinant) ** 0.5
+        factor = metres / (math.radians(1) * _EARTH_RADIUS_M) / degrees
+    return scaled(projection, factor, factor)
+
+
+@algorithm("Projection.nominalScale(proj: Projection) -> Float")
+def nominal_scale(projection: Projection) -> float:
+    """Return the side of a pixel in metres, where the projection is true to scale."""
+    return projection.nominal_scale_m
+
+
+@algorithm("Projection.crs(projection: Projection) -> String")
+def crs(projection: Projection) -> str:
+    """Return the code of the CRS, or its WKT where it has none."""
+    return projection.crs_code
+
+
+@algorithm("Projection.transform(projection: Projection) -> String")
+def transform(projection: Projection) -> str:
+    """Return the transform as WKT; what is as in the identity is left out."""
+    return _affine_to_wkt(projection.transform)
+
+
+@algorithm("Projection.wkt(projection: Projection) -> String")
+def wkt(projection: Projection) -> str:
+    """Return the CRS as WKT."""
+    return str(crs_of(projection.crs_code).to_wkt())
+
+
+@algorithm("Projection.scale(projection: Projection, x: Float, y: Float) -> Projection")
+def scaled(projection: Projection, x: float, y: float) -> Projection:
+    """Return the projection with pixels so many times as wide and high, the origin in place."""
+    t = projection.transform
+    found = AffineTransform(
+        t.scale_x * x, t.shear_x * y, t.translate_x, t.shear_y * x, t.scale_y * y, t.translate_y
+    )
+    if not 0 < abs(found.determinant) < math.inf:
+        raise InvalidRequest(f"A projection cannot be scaled by {x:g} and {y:g}.")
+    return replace(projection, transform=found)
+
+
+@algorithm("Projection.translate(projection: Projection, x: Float, y: Float) -> Projection")
+def translate(projection: Projection, x: float, y: float) -> Projection:
+    """Return the projection with its origin moved by so many pixels."""
+    left, top = projection.transform.apply(x, y)
+    if not math.isfinite(left + top):
+        raise InvalidRequest(f"A projection cannot be moved by {x:g} and {y:g}.")
+    moved = replace(projection.transform, translate_x=left, translate_y=top)
+    return replace(projection, transform=moved)
+
+
+@algorithm("Image.projection(image: Image) -> Projection")
+def image_projection(image: Image) -> Projection:
+    """Return the projection that all bands of an image have."""
+    if not image.bands:
+        raise InvalidRequest("The image has no bands.")
+    found = {band.projection for band in image.bands}
+    if len(found) > 1:
+        raise InvalidRequest(
+            "The bands of the specified image contain different projections. "
+            "Use Image.select to pick a single band."
+        )
+    return found.pop()

@@ -1,0 +1,344 @@
+"""Arithmetic and logic of images, band by band.
+
+Bands of the same names belong together, else those in the same place; one band belongs to each
+of the other image's. A pixel is masked where either is. Types follow Earth Engine: a range goes
+through the operation, whole numbers divided are floating point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.compute.nodes import Apply, Pixels
+from tileserver.compute.registry import algorithm
+from tileserver.compute.values import pixel_type as pixeltypes
+from tileserver.compute.values.image import FOOTPRINT, INDEX, Band, Image, map_bands
+from tileserver.compute.values.pixel_type import BOOLEAN, CASTS, DOUBLE, FLOAT, PixelType
+from tileserver.errors import InvalidRequest
+
+Operation = Callable[[NDArray[Any], NDArray[Any]], Any]
+TypeRule = Callable[[PixelType, PixelType], PixelType]
+
+
+def paired(first: Image, second: Image) -> list[tuple[Band, Band]]:
+    """Return which bands of two images belong together.
+
+    Raises:
+        InvalidRequest: they have different numbers of bands, neither of them one.
+    """
+    a, b = first.bands, second.bands
+    if len(a) != len(b) and 1 not in (len(a), len(b)):
+        raise InvalidRequest(
+            f"Images must contain the same number of bands, or one. Found {len(a)} and {len(b)}."
+        )
+    if not a or not b:
+        raise InvalidRequest("An image without bands has no values.")
+    if len(a) == len(b):
+        by_id = {band.id: band for band in b}
+        if len(by_id) == len(b) and set(by_id) == {band.id for band in a}:
+            return [(band, by_id[band.id]) for band in a]
+        return list(zip(a, b, strict=True))
+    return [(x, y) for x in a for y in b]
+
+
+def combined(first: Image, second: Image, operation: Operation, rule: TypeRule) -> Image:
+    """Return two images' bands joined by an operation on values in the type of the result.
+
+    The bands have the names and place of the longer image, of two alike those of the first.
+    """
+    leads = second if len(second.bands) > len(first.bands) else first
+    bands = [
+        _joined(a, b, b if leads is second else a, operation, rule)
+        for a, b in paired(first, second)
+    ]
+    return Image(tuple(bands), place_of(first))
+
+
+def place_of(image: Image) -> dict[str, Any]:
+    """Return the properties that arithmetic leaves an image: where it lies, and its index."""
+    return {name: image.properties[name] for name in (FOOTPRINT, INDEX) if name in image.properties}
+
+
+def _joined(a: Band, b: Band, lead: Band, operation: Operation, rule: TypeRule) -> Band:
+    found = rule(a.type, b.type)
+
+    def join(x: Pixels, y: Pixels) -> Pixels:
+        values = operation(x.values, y.values)
+        return Pixels(fitted(values, found), np.minimum(x.mask, y.mask))
+
+    place = a if a.extent is not None or b.extent is None else b
+    return replace(
+        lead,
+        type=found,
+        projection=place.projection,
+        extent=place.extent,
+        node=Apply(join, (a.node, b.node)),
+    )
+
+
+def fitted(values: NDArray[Any], type_: PixelType) -> NDArray[Any]:
+    """Return values in the NumPy type of a band; of whole numbers, what lies outside its ends."""
+    dtype = type_.dtype
+    if values.dtype == dtype:
+        return values
+    if dtype.kind in "iu" and values.dtype.kind == "f":
+        limits = np.iinfo(dtype)
+        values = np.clip(np.nan_to_num(values, nan=0.0), limits.min, limits.max)
+    return values.astype(dtype)
+
+
+def _ends(a: PixelType, b: PixelType, of: Callable[[float, float], float]) -> list[float] | None:
+    """Return an operation on the ends of two ranges, or None where one is not known."""
+    if a.min is None or a.max is None or b.min is None or b.max is None:
+        return None
+    try:
+        found = [of(x, y) for x, y in product((a.min, a.max), (b.min, b.max))]
+    except (ArithmeticError, ValueError):
+        return None
+    real = all(isinstance(each, int | float) and math.isfinite(each) for each in found)
+    return found if real else None
+
+
+def ranged(of: Callable[[float, float], float], whole: bool = True) -> TypeRule:
+    """Return the rule of a monotonic operation: the ends of the result are those of the ends.
+
+    Args:
+        of: the operation on two numbers.
+        whole: False when whole numbers give fractions.
+    """
+
+    def rule(a: PixelType, b: PixelType) -> PixelType:
+        precision = pixeltypes.union((a, b)).precision
+        if precision == "int" and not whole:
+            precision = "float"
+        ends = _ends(a, b, of)
+        if precision == "int":
+            return pixeltypes.integer(min(ends), max(ends)) if ends else DOUBLE
+        if ends is None:
+            return PixelType(precision)
+        return PixelType(precision, min(ends), max(ends))
+
+    return rule
+
+
+def _union(a: PixelType, b: PixelType) -> PixelType:
+    return pixeltypes.union((a, b))
+
+
+def _boolean(a: PixelType, b: PixelType) -> PixelType:
+    return BOOLEAN
+
+
+def _float_of(a: PixelType, b: PixelType) -> PixelType:
+    found = pixeltypes.union((a, b))
+    return DOUBLE if found.precision == "double" else FLOAT
+
+
+def _double(a: PixelType, b: PixelType) -> PixelType:
+    return DOUBLE
+
+
+def _wrapped(function: Any, in_type: Callable[[Any, Any], Any] | None = None) -> Operation:
+    """Return a NumPy function computed in a type wide enough for both."""
+
+    def operate(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+        if x.dtype.kind in "iu" and y.dtype.kind in "iu":
+            x, y = x.astype(np.int64), y.astype(np.int64)
+        found: NDArray[Any] = function(x, y)
+        return found
+
+    return operate
+
+
+def _divide(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    # Earth Engine: division by zero is zero.
+    quotient = np.divide(x, y, dtype=np.float64)
+    return np.where(np.asarray(y) == 0, 0.0, quotient)
+
+
+def _modulo(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    return np.where(np.asarray(y) == 0, 0, np.fmod(x, np.where(np.asarray(y) == 0, 1, y)))
+
+
+def _power(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    return np.power(x.astype(np.float64), y.astype(np.float64))
+
+
+def _left_shift(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    return np.left_shift(x.astype(np.int64), np.clip(y, 0, 62).astype(np.int64))
+
+
+def _right_shift(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    return np.right_shift(x.astype(np.int64), np.clip(y, 0, 63).astype(np.int64))
+
+
+def _bitwise(function: Any) -> Operation:
+    return lambda x, y: function(x.astype(np.int64), y.astype(np.int64))
+
+
+_INT64 = CASTS["int64"]
+
+
+def _whole_union(a: PixelType, b: PixelType) -> PixelType:
+    """Return the type of bits put together: the smallest that holds both."""
+    found = pixeltypes.union((a, b))
+    if found.precision != "int" or found.min is None or found.max is None:
+        return _INT64
+    if found.min < 0:
+        return pixeltypes.of_dtype(found.dtype)
+    return PixelType("int", 0, 2 ** int(found.max).bit_length() - 1)
+
+
+def _times_power_of_two(x: float, y: float) -> float:
+    return float(x * 2.0**y)
+
+
+BINARY: dict[str, tuple[Operation, TypeRule, str]] = {
+    "add": (_wrapped(np.add), ranged(lambda x, y: x + y), "Adds"),
+    "subtract": (_wrapped(np.subtract), ranged(lambda x, y: x - y), "Subtracts"),
+    "multiply": (_wrapped(np.multiply), ranged(lambda x, y: x * y), "Multiplies"),
+    "divide": (_divide, _float_of, "Divides; by zero is zero"),
+    "mod": (_modulo, _union, "Returns the remainder of dividing"),
+    "pow": (_power, _double, "Raises to a power"),
+    "max": (_wrapped(np.maximum), _union, "Returns the greater"),
+    "min": (_wrapped(np.minimum), _union, "Returns the smaller"),
+    "hypot": (_wrapped(np.hypot), _float_of, "Returns the hypotenuse"),
+    "atan2": (lambda x, y: np.arctan2(y, x), _double, "Returns the angle of (x, y)"),
+    "eq": (_wrapped(np.equal), _boolean, "Returns 1 where equal"),
+    "neq": (_wrapped(np.not_equal), _boolean, "Returns 1 where not equal"),
+    "gt": (_wrapped(np.greater), _boolean, "Returns 1 where the first is greater"),
+    "gte": (_wrapped(np.greater_equal), _boolean, "Returns 1 where the first is not smaller"),
+    "lt": (_wrapped(np.less), _boolean, "Returns 1 where the first is smaller"),
+    "lte": (_wrapped(np.less_equal), _boolean, "Returns 1 where the first is not greater"),
+    "and": (np.logical_and, _boolean, "Returns 1 where both are not zero"),
+    "or": (np.logical_or, _boolean, "Returns 1 where one is not zero"),
+    "bitwiseAnd": (_bitwise(np.bitwise_and), _whole_union, "Returns the bits of both"),
+    "bitwiseOr": (_bitwise(np.bitwise_or), _whole_union, "Returns the bits of either"),
+    "bitwiseXor": (_bitwise(np.bitwise_xor), _whole_union, "Returns the bits of one alone"),
+    "leftShift": (_left_shift, ranged(_times_power_of_two), "Shifts bits to the left"),
+    "rightShift": (_right_shift, _union, "Shifts bits to the right"),
+}
+"""Operations on two images by Earth Engine's name: how, of which type, and what they do."""
+
+
+def _register_binary(name: str, operation: Operation, rule: TypeRule, does: str) -> None:
+    def apply(first: Image, second: Image) -> Image:
+        return combined(first, second, operation, rule)
+
+    apply.__doc__ = f"{does}, for each pair of bands of two images."
+    algorithm(f"Image.{name}(image1: Image, image2: Image) -> Image")(apply)
+
+
+for _name, _entry in BINARY.items():
+    _register_binary(_name, *_entry)
+
+UnaryRule = Callable[[PixelType], PixelType]
+
+
+def _same(type_: PixelType) -> PixelType:
+    return type_
+
+
+def _fraction(type_: PixelType) -> PixelType:
+    return DOUBLE if type_.precision == "double" else FLOAT
+
+
+def _mirrored(type_: PixelType) -> PixelType:
+    if type_.min is None or type_.max is None:
+        return PixelType(type_.precision)
+    if type_.precision == "int":
+        return pixeltypes.integer(-type_.max, -type_.min)
+    return PixelType(type_.precision, -type_.max, -type_.min)
+
+
+def _positive(type_: PixelType) -> PixelType:
+    if type_.min is None or type_.max is None:
+        return PixelType(type_.precision)
+    most = max(abs(type_.min), abs(type_.max))
+    least = 0 if type_.min <= 0 <= type_.max else min(abs(type_.min), abs(type_.max))
+    return (
+        PixelType(type_.precision, least, most)
+        if type_.precision != "int"
+        else (pixeltypes.integer(least, most))
+    )
+
+
+def _signs(type_: PixelType) -> PixelType:
+    return PixelType(type_.precision, -1, 1)
+
+
+def _rounded_type(type_: PixelType) -> PixelType:
+    return type_ if type_.precision == "int" else PixelType(type_.precision)
+
+
+UNARY: dict[str, tuple[Callable[[NDArray[Any]], Any], UnaryRule, str]] = {
+    "abs": (lambda x: np.abs(_widened(x)), _positive, "Returns the absolute value"),
+    "not": (lambda x: np.equal(x, 0), lambda t: BOOLEAN, "Returns 1 where zero"),
+    "floor": (np.floor, _rounded_type, "Rounds down"),
+    "ceil": (np.ceil, _rounded_type, "Rounds up"),
+    "round": (lambda x: np.floor(x + 0.5), _rounded_type, "Rounds to the nearest whole number"),
+    "signum": (lambda x: np.sign(_widened(x)), _signs, "Returns -1, 0 or 1, the sign"),
+    "sqrt": (np.sqrt, _fraction, "Returns the square root"),
+    "cbrt": (np.cbrt, _fraction, "Returns the cube root"),
+    "exp": (np.exp, _fraction, "Raises e to a power"),
+    "log": (np.log, _fraction, "Returns the natural logarithm"),
+    "log10": (np.log10, _fraction, "Returns the decimal logarithm"),
+    "sin": (np.sin, _fraction, "Returns the sine"),
+    "cos": (np.cos, _fraction, "Returns the cosine"),
+    "tan": (np.tan, _fraction, "Returns the tangent"),
+    "asin": (np.arcsin, _fraction, "Returns the arc sine"),
+    "acos": (np.arccos, _fraction, "Returns the arc cosine"),
+    "atan": (np.arctan, _fraction, "Returns the arc tangent"),
+    "sinh": (np.sinh, _fraction, "Returns the hyperbolic sine"),
+    "cosh": (np.cosh, _fraction, "Returns the hyperbolic cosine"),
+    "tanh": (np.tanh, _fraction, "Returns the hyperbolic tangent"),
+    "bitwiseNot": (
+        lambda x: np.invert(x.astype(np.int64)),
+        lambda t: pixeltypes.integer(-(t.max or 0) - 1, -(t.min or 0) - 1),
+        "Inverts all bits",
+    ),
+}
+"""Operations on one image."""
+
+
+def _widened(x: NDArray[Any]) -> NDArray[Any]:
+    return x.astype(np.int64) if x.dtype.kind in "iu" else x
+
+
+def apply_unary(image: Image, function: Callable[[NDArray[Any]], Any], rule: UnaryRule) -> Image:
+    """Return each band of an image passed through a function; masked where that gives no number."""
+
+    def change(band: Band) -> Band:
+        found = rule(band.type)
+
+        def compute(pixels: Pixels) -> Pixels:
+            values = np.asarray(function(pixels.values))
+            mask = pixels.mask
+            if values.dtype.kind == "f":
+                mask = np.where(np.isnan(values), np.float32(0), mask)
+            return Pixels(fitted(values, found), mask)
+
+        return replace(band, type=found, node=Apply(compute, (band.node,)))
+
+    return map_bands(image, change)
+
+
+def _register_unary(
+    name: str, function: Callable[[NDArray[Any]], Any], rule: UnaryRule, does: str
+) -> None:
+    def apply(image: Image) -> Image:
+        return apply_unary(image, function, rule)
+
+    apply.__doc__ = f"{does}, for each band of an image."
+    algorithm(f"Image.{name}(value: Image) -> Image")(apply)
+
+
+for _unary, _parts in UNARY.items():
+    _register_unary(_unary, *_parts)

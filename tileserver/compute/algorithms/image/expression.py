@@ -1,0 +1,309 @@
+"""Formulas over images: `Image.expression`, whose text is parsed here and made of algorithms.
+
+Grammar, loosest first, as in JavaScript:  a ? b : c   ||   &&   |   ^   &   == !=   < <= > >=
+<< >>   + -   * / %   - ! ~ (in front)   **   numbers, names, image.band, image["band"], b(0), f(a).
+Functions are those of images, such as sqrt, abs, min; `Math.PI`, `pi` and `e` are numbers.
+Nothing is evaluated by Python.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tileserver.compute.algorithms.image.arithmetic import BINARY, UNARY
+from tileserver.compute.algorithms.image.masks import chosen
+from tileserver.compute.coercion import constant_image, to_image
+from tileserver.compute.context import Context
+from tileserver.compute.registry import algorithm, find_algorithm
+from tileserver.compute.values.function import Function
+from tileserver.compute.values.image import Image
+from tileserver.errors import InvalidRequest, shown
+
+_MAX_CHARACTERS = 20_000
+_MAX_DEPTH = 60
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+    r"|(?P<name>[A-Za-z_]\w*)"
+    r"|(?P<text>'[^'\\]*'|\"[^\"\\]*\")"
+    r"|(?P<operator>\*\*|&&|\|\||==|!=|<=|>=|<<|>>|[-+*/%<>!~?:()\[\],.&|^]))",
+    re.ASCII,
+)
+_LEVELS: tuple[Mapping[str, str], ...] = (
+    {"||": "or"},
+    {"&&": "and"},
+    {"|": "bitwiseOr"},
+    {"^": "bitwiseXor"},
+    {"&": "bitwiseAnd"},
+    {"==": "eq", "!=": "neq"},
+    {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"},
+    {"<<": "leftShift", ">>": "rightShift"},
+    {"+": "add", "-": "subtract"},
+    {"*": "multiply", "/": "divide", "%": "mod"},
+)
+_IN_FRONT = {"!": "not", "~": "bitwiseNot"}
+_CONSTANTS = {"PI": math.pi, "pi": math.pi, "E": math.e, "e": math.e}
+
+Scope = Mapping[str, Image]
+Formula = Callable[[Context, Scope], Image]
+"""Makes the image, given the images that names stand for."""
+
+
+@algorithm(
+    "Image.parseExpression(expression: String, argName: String, vars: List,"
+    " mapFreeVarsToDefaultImageBands: Boolean = false) -> Algorithm",
+    hidden=True,
+)
+def parse_expression(text: str, default: str, names: list[Any], maps_free: bool) -> Function:
+    """Return a function of images that computes a formula."""
+    known = [str(name) for name in names]
+    return _Formula(_Parser(text, default, known, maps_free).formula(), known)
+
+
+class _Formula(Function):
+    """A parsed formula, to be called with the images its names stand for."""
+
+    def __init__(self, formula: Formula, names: list[str]) -> None:
+        self.formula = formula
+        self.names = tuple(names)
+
+    def call_named(self, context: Context, arguments: Mapping[str, Any]) -> Image:
+        """Return the image."""
+        scope: dict[str, Image] = {}
+        for name, value in arguments.items():
+            image = to_image(value, context)
+            if image is None:
+                raise InvalidRequest(f"Expected an image for {shown(name)}, got {shown(value)}.")
+            scope[name] = image
+        return self.formula(context, scope)
+
+
+class _Parser:
+    def __init__(self, text: str, default: str, names: list[str], maps_free: bool) -> None:
+        if len(text) > _MAX_CHARACTERS:
+            raise InvalidRequest(f"A formula has at most {_MAX_CHARACTERS} characters.")
+        self.text = text
+        self.default = default
+        self.names = set(names)
+        self.maps_free = maps_free
+        self.tokens = self._tokens()
+        self.place = 0
+        self.depth = 0
+
+    def _tokens(self) -> list[tuple[str, str]]:
+        found, place = [], 0
+        text = self.text.rstrip().rstrip(";").rstrip()
+        while place < len(text):
+            token = _TOKEN.match(text, place)
+            if token is None or token.lastgroup is None:
+                raise self._wrong(text[place : place + 20].strip())
+            found.append((token.lastgroup, token[token.lastgroup]))
+            place = token.end()
+        return [*found, ("end", "")]
+
+    def _wrong(self, near: str) -> InvalidRequest:
+        where_ = f"near {shown(near)}" if near else "at its end"
+        return InvalidRequest(f"Cannot parse the formula {shown(self.text)} {where_}.")
+
+    def formula(self) -> Formula:
+        """Return what all of the text says."""
+        found = self._ternary()
+        if self.tokens[self.place][0] != "end":
+            raise self._wrong(self.tokens[self.place][1])
+        return found
+
+    def _next(self) -> str:
+        return self.tokens[self.place][1] if self.tokens[self.place][0] == "operator" else ""
+
+    def _take(self, operator: str) -> bool:
+        if self._next() != operator:
+            return False
+        self.place += 1
+        return True
+
+    def _expect(self, operator: str) -> None:
+        if not self._take(operator):
+            raise self._wrong(self.tokens[self.place][1])
+
+    def _ternary(self) -> Formula:
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise InvalidRequest("The formula is nested too deeply.")
+        found = self._binary(0)
+        if self._take("?"):
+            yes = self._ternary()
+            self._expect(":")
+            found = _chosen(found, yes, self._ternary())
+        self.depth -= 1
+        return found
+
+    def _binary(self, level: int) -> Formula:
+        if level == len(_LEVELS):
+            return self._prefixed()
+        found = self._binary(level + 1)
+        while name := _LEVELS[level].get(self._next()):
+            self.place += 1
+            found = _called(name, found, self._binary(level + 1))
+        return found
+
+    def _prefixed(self) -> Formula:
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise InvalidRequest("The formula is nested too deeply.")
+        operator = self._next()
+        if operator in ("-", "+", *_IN_FRONT):
+            self.place += 1
+            found = self._prefixed()
+            if operator == "-":
+                found = _called("multiply", found, _number(-1))
+            elif operator != "+":
+                found = _called(_IN_FRONT[operator], found)
+        else:
+            found = self._power()
+        self.depth -= 1
+        return found
+
+    def _power(self) -> Formula:
+        found = self._member()
+        if self._take("**"):
+            return _called("pow", found, self._prefixed())
+        return found
+
+    def _member(self) -> Formula:
+        found = self._primary()
+        while True:
+            if self._take("."):
+                kind, name = self._token()
+                if kind != "name":
+                    raise self._wrong(name)
+                found = _bands(found, [name])
+            elif self._take("["):
+                found = _bands(found, self._selectors("]"))
+            else:
+                return found
+
+    def _token(self) -> tuple[str, str]:
+        token = self.tokens[self.place]
+        self.place += token[0] != "end"
+        return token
+
+    def _band_selector(self) -> str | int:
+        kind, text = self._token()
+        if kind == "text":
+            return text[1:-1]
+        if kind == "number" and text.isdigit():
+            return int(text)
+        raise self._wrong(text)
+
+    def _primary(self) -> Formula:
+        kind, text = self._token()
+        match kind:
+            case "number":
+                return _number(_parsed_number(text))
+            case "name" if self._next() == "(":
+                return self._call(text)
+            case "name":
+                return self._name(text)
+        if text == "(" and kind == "operator":
+            found = self._ternary()
+            self._expect(")")
+            return found
+        raise self._wrong(text)
+
+    def _name(self, name: str) -> Formula:
+        if name == "Math" and self._next() == ".":
+            self.place += 1
+            kind, member = self._token()
+            if kind == "name" and self._next() == "(":
+                return self._call(member)
+            if member in _CONSTANTS:
+                return _number(_CONSTANTS[member])
+            raise self._wrong(member)
+        if name in self.names:
+            return lambda context, scope: scope[name]
+        if self.maps_free:
+            return _bands(lambda context, scope: scope[self.default], [name])
+        if name in _CONSTANTS:
+            return _number(_CONSTANTS[name])
+        raise InvalidRequest(
+            f"Unknown variable {shown(name)}; there are {', '.join(sorted(self.names))}."
+        )
+
+    def _call(self, name: str) -> Formula:
+        self._expect("(")
+        if name == "b" and "b" not in self.names:
+            return self._bands()
+        known = {**dict.fromkeys(BINARY, 2), **dict.fromkeys(UNARY, 1)}
+        if name not in known and not name.startswith("to"):
+            raise InvalidRequest(f"Unknown function {shown(name)}; there are {', '.join(known)}.")
+        arguments: list[Formula] = []
+        while not self._take(")"):
+            if arguments:
+                self._expect(",")
+            arguments.append(self._ternary())
+        wanted = known.get(name, 1)
+        if name in ("min", "max") and len(arguments) > 2:
+            found = arguments[0]
+            for each in arguments[1:]:
+                found = _called(name, found, each)
+            return found
+        if len(arguments) != wanted:
+            raise InvalidRequest(f"{name} takes {wanted} arguments, got {len(arguments)}.")
+        return _called(name, *arguments)
+
+    def _bands(self) -> Formula:
+        """Return the bands of the default image that b(…) names, all of them for b()."""
+        selectors, default = self._selectors(")"), self.default
+        if not selectors:
+            return lambda context, scope: scope[default]
+        return _bands(lambda context, scope: scope[default], selectors)
+
+    def _selectors(self, end: str) -> list[str | int]:
+        selectors: list[str | int] = []
+        while not self._take(end):
+            if selectors:
+                self._expect(",")
+            selectors.append(self._band_selector())
+        return selectors
+
+
+def _parsed_number(text: str) -> float:
+    if text.lower().startswith("0x"):
+        return int(text, 16)
+    return float(text) if re.search(r"[.eE]", text) else int(text)
+
+
+def _number(value: float) -> Formula:
+    image = constant_image([value])
+    return lambda context, scope: image
+
+
+def _bands(of: Formula, selectors: list[str | int]) -> Formula:
+    def choose(context: Context, scope: Scope) -> Image:
+        given = {"input": of(context, scope), "bandSelectors": list(selectors)}
+        found: Image = find_algorithm("Image.select").call(context, given)
+        return found
+
+    return choose
+
+
+def _called(name: str, *arguments: Formula) -> Formula:
+    found = find_algorithm(f"Image.{name}")
+    names = [each.name for each in found.arguments]
+
+    def call(context: Context, scope: Scope) -> Image:
+        context.count_call()
+        values = [argument(context, scope) for argument in arguments]
+        image: Image = found.call(context, dict(zip(names, values, strict=True)))
+        return image
+
+    return call
+
+
+def _chosen(test: Formula, yes: Formula, no: Formula) -> Formula:
+    """Return a formula that is one or another, pixel by pixel."""
+    return lambda context, scope: chosen(
+        test(context, scope), yes(context, scope), no(context, scope)
+    )

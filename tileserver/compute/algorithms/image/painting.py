@@ -1,0 +1,321 @@
+"""Collections painted onto images, and drawn as pictures.
+
+Widths and sizes are in pixels of what is asked for, whatever its scale; a point's size is the
+radius of its mark. Features of the same style that follow one another are drawn as one: where
+they overlap, translucent colours do not add up. Lines are solid.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from tileserver.compute.algorithms.image.casts import cast_values
+from tileserver.compute.budget import too_long
+from tileserver.compute.context import check_elements
+from tileserver.compute.nodes import ApplyOnGrid, Pixels
+from tileserver.compute.pixels.rasterize import (
+    MARKERS,
+    check_size,
+    drawn,
+    marker,
+    near,
+    outline,
+    parts_of,
+)
+from tileserver.compute.registry import algorithm
+from tileserver.compute.values.feature import Collection, Element, geometry_of
+from tileserver.compute.values.geometry import Geometry
+from tileserver.compute.values.image import DEFAULT_PROJECTION, Band, Image, map_bands
+from tileserver.compute.values.pixel_type import BYTE
+from tileserver.contract.pixels import PixelGrid
+from tileserver.errors import InvalidRequest, shown
+from tileserver.rendering.colors import parse_color
+from tileserver.rendering.render import VISUALIZED_IDS
+
+_FILL_OPACITY = 0.66
+_DRAWING_S = 10.0
+"""For a piece of an image."""
+_MOST_HELD = 8
+"""Drawings of pieces, 4 MB each, for all images together: images are held long, and many."""
+_MOST_CARRIED = 2
+"""CRSs at once, of which strangers choose."""
+_SHORT = {
+    "o": "circle", "s": "square", "d": "diamond", "x": "cross", "+": "plus", "p": "pentagram",
+    "h": "hexagram", "^": "triangle_up", "v": "triangle_down", "<": "triangle_left",
+    ">": "triangle_right",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """Geometries, carried into a CRS once for its pieces."""
+
+    geometries: tuple[Geometry, ...]
+    _carried: dict[str, list[list[BaseGeometry]]] = field(default_factory=dict)
+
+    def parts_in(self, crs_code: str) -> list[list[BaseGeometry]]:
+        """Return the simple parts of each geometry in a CRS."""
+        # Under another thread it may go, but not in here.
+        carried = self._carried.get(crs_code)
+        if carried is None:
+            carried = [parts_of(g.in_crs(crs_code)) for g in self.geometries]
+            if len(self._carried) >= _MOST_CARRIED:
+                self._carried.clear()
+            self._carried[crs_code] = carried
+        return carried
+
+
+def _placed(collection: Collection) -> list[tuple[Element, Geometry]]:
+    """Return the elements that lie somewhere, with where."""
+    check_elements(len(collection.elements))
+    found = ((each, geometry_of(each)) for each in collection.elements)
+    return [(each, geometry) for each, geometry in found if geometry is not None]
+
+
+@algorithm(
+    "Image.paint(image: Image, featureCollection: FeatureCollection, color: Object = 0.0,"
+    " width: Object = null) -> Image"
+)
+def paint(image: Image, collection: Collection, color: Any, width: Any) -> Image:
+    """Return an image with a number where features are, or within a width of their edges."""
+    placed = _placed(collection)
+    values = np.array([_number(each, color, "color") for each, _ in placed], np.float64)
+    widths = None if width is None else _widths([each for each, _ in placed], width)
+    drawing = _Painted(_Shapes(tuple(geometry for _, geometry in placed)), widths)
+
+    def change(band: Band) -> Band:
+        def compute(grid: PixelGrid, pixels: Pixels) -> Pixels:
+            found = _held(drawing, grid)
+            if not (found >= 0).any():
+                return pixels
+            colors = cast_values(values[found], band.type.dtype)
+            mask = np.where(found >= 0, np.float32(1), pixels.mask)
+            return Pixels(np.where(found >= 0, colors, pixels.values), mask)
+
+        return replace(band, node=ApplyOnGrid(compute, (band.node,)))
+
+    return map_bands(image, change)
+
+
+def _number(element: Element, wanted: Any, name: str) -> float:
+    value = element.properties.get(wanted) if isinstance(wanted, str) else wanted
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        where = f" of property {shown(wanted)}" if isinstance(wanted, str) else ""
+        raise InvalidRequest(f"{name}: expected a number, got {shown(value)}{where}.")
+    return float(value)
+
+
+def _widths(elements: Sequence[Element], wanted: Any) -> list[float]:
+    # A width below zero has always been none.
+    numbers = (max(_number(each, wanted, "width"), 0.0) for each in elements)
+    return [check_size(each, "width") for each in numbers]
+
+
+@dataclass(frozen=True, eq=False)
+class _Painted:
+    """Geometries to be painted, each with a width in pixels if only edges are."""
+
+    shapes: _Shapes
+    widths: list[float] | None
+
+    def on(self, grid: PixelGrid) -> NDArray[np.int32]:
+        """Return which geometry each pixel shows, -1 for none."""
+        patience = _Patience()
+        owners, parts = [], []
+        for place, found in enumerate(self.shapes.parts_in(grid.crs_code)):
+            width = None if self.widths is None else self.widths[place]
+            for part in near(found, grid, 1 + (width or 0)):
+                patience.check()
+                owners.append(place)
+                parts.append(part if width is None else outline(part, width, grid))
+        return np.array([*owners, -1], np.int32)[drawn(parts, grid)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """How a feature is drawn; colours are red, green, blue 0..255 and opacity 0..1."""
+
+    color: tuple[float, ...]
+    fill: tuple[float, ...]
+    size_px: float
+    mark: str
+    width_px: float
+
+
+@algorithm(
+    "Collection.draw(collection: FeatureCollection, color: String, pointRadius: Integer = 3.0,"
+    " strokeWidth: Integer = 2.0) -> Image"
+)
+def draw(collection: Collection, color: str, radius: int, width: int) -> Image:
+    """Return a picture of features in one colour."""
+    given = {"color": color, "pointSize": radius, "width": width}
+    return _picture([(geometry, _style(given)) for _, geometry in _placed(collection)])
+
+
+@algorithm(
+    'Collection.style(collection: FeatureCollection, color: String = "black",'
+    ' pointSize: Integer = 3.0, pointShape: String = "circle", width: Float = 2.0,'
+    " fillColor: String = null, styleProperty: String = null, neighborhood: Integer = 5.0,"
+    ' lineType: String = "solid") -> Image'
+)
+def style(
+    collection: Collection,
+    color: str,
+    size: int,
+    mark: str,
+    width: float,
+    fill: str | None,
+    property_name: str | None,
+    neighborhood: int,
+    line: str,
+) -> Image:
+    """Return a picture of features, each in a style of its own if a property holds one."""
+    base = {
+        "color": color,
+        "pointSize": size,
+        "pointShape": mark,
+        "width": width,
+        "fillColor": fill,
+        "lineType": line,
+    }
+    styled = []
+    for element, geometry in _placed(collection):
+        own = element.properties.get(property_name) if property_name else {}
+        if not isinstance(own, Mapping):
+            raise InvalidRequest(f"styleProperty: expected a dictionary, got {shown(own)}.")
+        styled.append((geometry, _style({**base, **own})))
+    return _picture(styled)
+
+
+def _style(given: Mapping[str, Any]) -> _Style:
+    known = ("color", "pointSize", "pointShape", "width", "fillColor", "lineType")
+    if unknown := [name for name in given if name not in (*known, "neighborhood")]:
+        raise InvalidRequest(f"Unknown style {shown(unknown[0])}; expected {', '.join(known)}.")
+    mark = _SHORT.get(str(given.get("pointShape", "circle")), given.get("pointShape", "circle"))
+    if mark != "circle" and mark not in MARKERS:
+        names = ", ".join(("circle", *MARKERS))
+        raise InvalidRequest(f"pointShape must be one of {names}, got {shown(mark)}.")
+    if given.get("lineType", "solid") not in ("solid", None):
+        raise InvalidRequest(f"lineType must be solid, got {shown(given['lineType'])}.")
+    color = _color(given.get("color"))
+    fill = given.get("fillColor")
+    default = (*color[:3], color[3] * _FILL_OPACITY)
+    return _Style(
+        color,
+        default if fill is None else _color(fill),
+        _size(given, "pointSize"),
+        str(mark),
+        _size(given, "width"),
+    )
+
+
+def _size(given: Mapping[str, Any], name: str) -> float:
+    value = given.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequest(f"{name} must be a number of pixels, got {shown(value)}.")
+    return check_size(float(value), name)
+
+
+def _color(text: Any) -> tuple[float, ...]:
+    if not isinstance(text, str):
+        raise InvalidRequest(f"Expected a color, got {shown(text)}.")
+    digits = text.strip().removeprefix("#")
+    if len(digits) == 8 and set(digits.lower()) <= set("0123456789abcdef"):
+        return (*parse_color(digits[:6]), int(digits[6:], 16) / 255)
+    return (*parse_color(text), 1.0)
+
+
+def _picture(styled: Sequence[tuple[Geometry, _Style]]) -> Image:
+    runs = [
+        (each, _Shapes(tuple(geometry for geometry, _ in run)))
+        for each, run in groupby(styled, key=lambda pair: pair[1])
+    ]
+
+    drawing = _Styled(runs)
+
+    def band(channel: int) -> Band:
+        def compute(grid: PixelGrid) -> Pixels:
+            color, alpha = _held(drawing, grid)
+            return Pixels((color[channel] + 0.5).astype(np.uint8), alpha)
+
+        name = VISUALIZED_IDS[channel]
+        return Band(name, BYTE, DEFAULT_PROJECTION, None, ApplyOnGrid(compute))
+
+    return Image(tuple(map(band, range(3))))
+
+
+@dataclass(frozen=True, eq=False)
+class _Styled:
+    """Geometries to be drawn, together as far as they have the same style."""
+
+    runs: Sequence[tuple[_Style, _Shapes]]
+
+    def on(self, grid: PixelGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return colours, shape (3, height, width), 0..255, and opacity, 0..1."""
+        patience = _Patience()
+        color = np.zeros((3, grid.height, grid.width), np.float32)
+        alpha = np.zeros((grid.height, grid.width), np.float32)
+        for style_, shapes in self.runs:
+            areas, edges = _layers(style_, shapes, grid, patience)
+            for parts, paint_ in ((areas, style_.fill), (edges, style_.color)):
+                if parts and paint_[3] > 0:
+                    over = np.where(drawn(parts, grid) >= 0, np.float32(paint_[3]), np.float32(0))
+                    color, alpha = _over(color, alpha, paint_, over)
+        return color, alpha
+
+
+@lru_cache(maxsize=_MOST_HELD)
+def _held(drawing: _Painted | _Styled, grid: PixelGrid) -> Any:
+    """Return what is drawn on a grid, which each band of an image asks for in turn."""
+    return drawing.on(grid)
+
+
+class _Patience:
+    """Time that the drawing of a piece may take."""
+
+    def __init__(self) -> None:
+        self.ends_s = time.monotonic() + _DRAWING_S
+
+    def check(self) -> None:
+        """Raise InvalidRequest when it is over."""
+        if time.monotonic() > self.ends_s:
+            raise too_long()
+
+
+def _layers(
+    style_: _Style, shapes: _Shapes, grid: PixelGrid, patience: _Patience
+) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
+    """Return what is filled, and what is drawn as lines and edges."""
+    areas, edges = [], []
+    parts = [part for found in shapes.parts_in(grid.crs_code) for part in found]
+    for part in near(parts, grid, style_.size_px + style_.width_px + 1):
+        patience.check()
+        is_point = part.geom_type == "Point"
+        shape = marker(part, style_.mark, style_.size_px, grid) if is_point else part
+        if shape.geom_type == "Polygon":
+            areas.append(shape)
+        if style_.width_px > 0:
+            edges.append(outline(shape, style_.width_px, grid))
+    return areas, edges
+
+
+def _over(
+    color: NDArray[np.float32],
+    alpha: NDArray[np.float32],
+    paint_: tuple[float, ...],
+    over: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return colours and opacity with another colour on top, as translucent as `over` says."""
+    total = over + alpha * (1 - over)
+    share = np.divide(over, total, out=np.zeros_like(total), where=total > 0)
+    flat = np.array(paint_[:3], np.float32)[:, np.newaxis, np.newaxis]
+    return color + (flat - color) * share, total

@@ -1,0 +1,113 @@
+"""Images in other projections: forced into one, told which is theirs, interpolated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from tileserver.compute.pixels.reprojected import Interpolated, Reprojected
+from tileserver.compute.registry import algorithm
+from tileserver.compute.values.image import Band, Extent, Image, Projection, map_bands
+from tileserver.compute.values.pixel_type import PixelType
+from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.errors import InvalidRequest, shown
+from tileserver.geo.extents import projected_box
+
+
+def projection_of(crs: Projection, transform: list[Any] | None, scale: float | None) -> Projection:
+    """Return the projection that a CRS and either a transform or a scale name.
+
+    Raises:
+        InvalidRequest: both are given, or the transform is none.
+    """
+    if transform is not None and scale is not None:
+        raise InvalidRequest("Cannot specify both crsTransform and scale.")
+    if transform is not None:
+        return Projection(crs.crs_code, read_transform(transform))
+    return crs if scale is None else crs.at_scale(scale)
+
+
+def read_transform(members: list[Any]) -> AffineTransform:
+    """Return the transform of six numbers: scaleX, shearX, translateX, shearY, scaleY, translateY.
+
+    Raises:
+        InvalidRequest: they are not six numbers, or a pixel has no area.
+    """
+    numbers = all(isinstance(m, int | float) and not isinstance(m, bool) for m in members)
+    if len(members) != 6 or not numbers:
+        raise InvalidRequest(f"crsTransform must be a list of six numbers, got {shown(members)}.")
+    found = AffineTransform(*map(float, members))
+    if not abs(found.determinant) > 0:
+        raise InvalidRequest("crsTransform: a pixel has no area; scales must not be zero.")
+    return found
+
+
+@algorithm(
+    "Image.reproject(image: Image, crs: Projection, crsTransform: List = null,"
+    " scale: Float = null) -> Image"
+)
+def reproject(
+    image: Image, crs: Projection, transform: list[Any] | None, scale: float | None
+) -> Image:
+    """Return an image that is computed in a projection, and looked at from there."""
+    target = projection_of(crs, transform, scale)
+    return map_bands(image, lambda band: _reprojected(band, target))
+
+
+def _reprojected(band: Band, target: Projection) -> Band:
+    node = Reprojected(band.node, target, band.type.dtype)
+    return replace(band, projection=target, extent=extent_in(band, target), node=node)
+
+
+def extent_in(band: Band, target: Projection) -> Extent | None:
+    """Return a band's extent in the pixels of another projection; None if it has no end there."""
+    if band.extent is None:
+        return None
+    if band.projection == target:
+        return band.extent
+    t = band.projection.transform
+    x, y = t.apply(band.extent.left, band.extent.top)
+    moved = replace(t, translate_x=x, translate_y=y)
+    code = band.projection.crs_code
+    grid = PixelGrid(band.extent.width, band.extent.height, moved, code)
+    box = projected_box(grid, target.crs_code)
+    return None if box is None else extent_over(box, target)
+
+
+def extent_over(box: tuple[float, float, float, float], target: Projection) -> Extent:
+    """Return the whole pixels of a projection that cover west, south, east, north in its CRS."""
+    west, south, east, north = box
+    corners = [target.transform.inverse().apply(x, y) for x in (west, east) for y in (south, north)]
+    columns, rows = zip(*corners, strict=True)
+    left, top = math.floor(min(columns) + 1e-6), math.floor(min(rows) + 1e-6)
+    right, bottom = math.ceil(max(columns) - 1e-6), math.ceil(max(rows) - 1e-6)
+    return Extent(left, top, max(right - left, 1), max(bottom - top, 1))
+
+
+@algorithm(
+    "Image.setDefaultProjection(image: Image, crs: Projection, crsTransform: List = null,"
+    " scale: Float = null) -> Image"
+)
+def set_default_projection(
+    image: Image, crs: Projection, transform: list[Any] | None, scale: float | None
+) -> Image:
+    """Return an image with another projection as its own, where none is asked for."""
+    target = projection_of(crs, transform, scale)
+    return map_bands(
+        image, lambda band: replace(band, projection=target, extent=extent_in(band, target))
+    )
+
+
+@algorithm('Image.resample(image: Image, mode: String = "bilinear") -> Image')
+def resample(image: Image, mode: str) -> Image:
+    """Return an image that is interpolated between its own pixels, bilinear or bicubic."""
+    if mode not in ("bilinear", "bicubic"):
+        raise InvalidRequest(f"mode must be bilinear or bicubic, got {shown(mode)}.")
+    return map_bands(image, lambda band: _interpolated(band, mode == "bicubic"))
+
+
+def _interpolated(band: Band, is_cubic: bool) -> Band:
+    found = band.type if band.type.precision != "int" else PixelType("float")
+    node = Interpolated(band.node, band.projection, is_cubic, found.dtype)
+    return replace(band, type=found, node=node)

@@ -1,0 +1,1 @@
+"""Algorithms of numbers, strings, lists, dictionaries and dates."""

@@ -1,0 +1,1 @@
+"""Pixels of images: planned, computed, reduced."""

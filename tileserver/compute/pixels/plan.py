@@ -1,0 +1,226 @@
+"""Nodes computed on a grid: in which order, in which pieces, and never at any price.
+
+The steps of a piece are laid out first, each node once a grid, without recursion, so that an
+expression that asks too much is refused before a pixel is read. Then they run one after
+the other, and what no later step needs is dropped. A grid is cut into pieces that fit the
+memory; as every pixel is computed on its own, and the level of the pyramid read is chosen at the
+middle of an image, the pieces meet without a seam.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.compute.budget import MAX_LIVE_BYTES, Budget, too_much
+from tileserver.compute.nodes import Mask, Node, Pixels, Read, Step
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import BandArrays, PixelGrid
+
+PIECE_PX = 512 * 512
+"""Pixels computed at once."""
+MAX_STEPS = 100_000
+"""Of one piece: nodes times the grids they are asked for."""
+_LIKELY_LIVE_BYTES = 100_000_000
+"""What a piece is cut to, as far as that can be told before."""
+_LIKELY_BYTES = 12
+"""Of a pixel between two steps: its value and its mask."""
+_LEAST_PX = 1024
+
+Reader = Callable[[ImageAsset, tuple[str, ...], PixelGrid], BandArrays]
+"""Reads bands of a stored image on a grid; blocks."""
+Key = tuple[int, PixelGrid]
+
+
+def compute(
+    nodes: Sequence[Node],
+    dtypes: Sequence[np.dtype[Any]],
+    grid: PixelGrid,
+    read: Reader,
+    budget: Budget,
+) -> tuple[list[NDArray[Any]], list[Mask]]:
+    """Return values and masks of nodes on a grid, each of shape (height, width); blocks.
+
+    Raises:
+        InvalidRequest: it takes too long or too much, in Earth Engine's words.
+        TileserverError: what the reader raises.
+    """
+    shape = (grid.height, grid.width)
+    values = [np.zeros(shape, dtype) for dtype in dtypes]
+    masks = [np.zeros(shape, np.float32) for _ in nodes]
+    for piece, place in pieces(grid, PIECE_PX):
+        for steps, inner in _fitting(nodes, piece, place, budget):
+            found = steps.run(read, budget)
+            for target, mask, pixels in zip(values, masks, found, strict=True):
+                np.copyto(target[inner], pixels.values, casting="unsafe")
+                mask[inner] = pixels.mask
+            budget.spend(steps.work_px)
+    return values, masks
+
+
+def _fitting(
+    nodes: Sequence[Node], grid: PixelGrid, place: tuple[slice, slice], budget: Budget
+) -> Iterator[tuple[_Steps, tuple[slice, slice]]]:
+    """Yield the steps of a piece, or of smaller ones where it would not fit the memory."""
+    steps = _Steps(nodes, grid, budget)
+    pixels = grid.width * grid.height
+    fitting = _LIKELY_LIVE_BYTES // (steps.widest * _LIKELY_BYTES * 2)
+    if pixels <= max(fitting, _LEAST_PX):
+        yield steps, place
+        return
+    rows, columns = place
+    for part, (down, across) in pieces(grid, max(fitting, _LEAST_PX)):
+        at = (_shifted(down, rows.start), _shifted(across, columns.start))
+        yield _Steps(nodes, part, budget), at
+
+
+def _shifted(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
+
+
+def pieces(grid: PixelGrid, most_px: int) -> Iterator[tuple[PixelGrid, tuple[slice, slice]]]:
+    """Yield rectangles that make up a grid, at most so large, and their (rows, columns) in it."""
+    side = max(1, int(most_px**0.5))
+    width = min(grid.width, max(side, most_px // grid.height))
+    height = min(grid.height, max(1, most_px // width))
+    for top in range(0, grid.height, height):
+        for left in range(0, grid.width, width):
+            rows = slice(top, min(top + height, grid.height))
+            columns = slice(left, min(left + width, grid.width))
+            yield window(grid, left, top, columns.stop - left, rows.stop - top), (rows, columns)
+
+
+def window(grid: PixelGrid, column: int, row: int, width: int, height: int) -> PixelGrid:
+    """Return a rectangle of a grid's lattice."""
+    x, y = grid.transform.apply(column, row)
+    moved = replace(grid.transform, translate_x=x, translate_y=y)
+    return PixelGrid(width, height, moved, grid.crs_code)
+
+
+class _Steps:
+    """The steps to nodes' pixels on a grid, each after those it needs."""
+
+    def __init__(self, nodes: Sequence[Node], grid: PixelGrid, budget: Budget) -> None:
+        """Lay the steps out.
+
+        Raises:
+            InvalidRequest: there are too many.
+        """
+        self.wanted = [(id(node), grid) for node in nodes]
+        self.nodes: dict[Key, Node] = {}
+        self.steps: dict[Key, Step] = {}
+        self.order: list[Key] = []
+        self._lay_out([(node, grid) for node in nodes], budget)
+        self._reads = self._grouped_reads()
+        self.order = self._in_turn(budget)
+        self.work_px = sum(grid.width * grid.height for _, grid in self.order)
+        self.widest = max((len(step.needs) for step in self.steps.values()), default=0) + 4
+
+    def _lay_out(self, wanted: Sequence[tuple[Node, PixelGrid]], budget: Budget) -> None:
+        stack = [(node, grid, False) for node, grid in reversed(wanted)]
+        while stack:
+            node, grid, are_needs_met = stack.pop()
+            key = (id(node), grid)
+            if are_needs_met:
+                self.order.append(key)
+            elif key not in self.steps:
+                budget.check_time()
+                self.nodes[key] = node
+                step = self.steps[key] = node.step(grid)
+                stack.append((node, grid, True))
+                stack += ((need, on, False) for need, on in reversed(step.needs))
+                if len(self.steps) + len(stack) > MAX_STEPS:
+                    raise too_much()
+
+    def _grouped_reads(self) -> dict[tuple[int, PixelGrid], list[Key]]:
+        """Return the bands to be read, by image and grid."""
+        groups: dict[tuple[int, PixelGrid], list[Key]] = {}
+        for key in self.order:
+            node = self.nodes[key]
+            if isinstance(node, Read):
+                groups.setdefault((id(node.asset), key[1]), []).append(key)
+        return groups
+
+    def _in_turn(self, budget: Budget) -> list[Key]:
+        """Return the order with all that a read makes possible right after it.
+
+        The bands of an image are read at once; none of them waits for its turn among all other
+        images, so that what is held does not grow with their number.
+        """
+        waiting: dict[Key, list[Key]] = {}
+        missing: Counter[Key] = Counter()
+        for key in self.order:
+            budget.check_time()
+            needs = {(id(node), grid) for node, grid in self.steps[key].needs}
+            missing[key] = len(needs)
+            for need in needs:
+                waiting.setdefault(need, []).append(key)
+        found: dict[Key, None] = {}
+        for key in self.order:
+            ready = [key] if key not in found else []
+            node = self.nodes[key]
+            if ready and isinstance(node, Read):
+                ready = self._reads[id(node.asset), key[1]][::-1]
+            while ready:
+                done = ready.pop()
+                found[done] = None
+                for each in waiting.get(done, ()):
+                    missing[each] -= 1
+                    if not missing[each]:
+                        ready.append(each)
+        return list(found)
+
+    def run(self, read: Reader, budget: Budget) -> list[Pixels]:
+        """Return the pixels of the nodes asked for."""
+        left = Counter((id(n), g) for step in self.steps.values() for n, g in step.needs)
+        left.update(self.wanted)
+        held: dict[Key, Pixels] = {}
+        live_bytes = 0
+        for key in self.order:
+            budget.check_time()
+            if key not in held:
+                made = self._made(key, held, read)
+                held |= made
+                live_bytes += sum(map(_held_bytes, made.values()))
+            if live_bytes > MAX_LIVE_BYTES:
+                raise too_much()
+            for need in ((id(n), g) for n, g in self.steps[key].needs):
+                left[need] -= 1
+                if not left[need]:
+                    live_bytes -= _held_bytes(held.pop(need))
+        return [held[key] for key in self.wanted]
+
+    def _made(self, key: Key, held: Mapping[Key, Pixels], read: Reader) -> dict[Key, Pixels]:
+        """Return the pixels of a step, and what comes along with them."""
+        node, step = self.nodes[key], self.steps[key]
+        if isinstance(node, Read):
+            return self._read(node, key, read)
+        return {key: step.compute([held[id(n), g] for n, g in step.needs])}
+
+    def _read(self, node: Read, key: Key, read: Reader) -> dict[Key, Pixels]:
+        """Return the pixels of a band, and of all others of its image on the same grid."""
+        keys = self._reads[id(node.asset), key[1]]
+        ids = {id_of: None for k in keys for id_of in [_band_id(self.nodes[k])]}
+        arrays = read(node.asset, tuple(ids), key[1])
+        at = {band: i for i, band in enumerate(arrays.ids)}
+        masks = arrays.valid.astype(np.float32)
+        found = {}
+        for each in keys:
+            i = at[_band_id(self.nodes[each])]
+            found[each] = Pixels(arrays.values[i], masks[i])
+        return found
+
+
+def _band_id(node: Node) -> str:
+    assert isinstance(node, Read)
+    return node.band_id
+
+
+def _held_bytes(pixels: Pixels) -> int:
+    """Return the bytes that a step's own arrays take; what is broadcast takes none."""
+    return sum(a.nbytes for a in (pixels.values, pixels.mask) if any(a.strides))

@@ -1,0 +1,152 @@
+"""Geometries drawn into the pixels of a grid.
+
+A pixel is of an area when its centre lies in it; points and lines have those they touch, unless
+they are drawn with a width or a size, in pixels of the grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio import Affine
+from rasterio.features import rasterize
+from shapely.geometry.base import BaseGeometry
+
+from tileserver.contract.pixels import PixelGrid
+from tileserver.errors import InvalidRequest
+
+MAX_SIZE_PX = 500
+"""Of lines' widths and points' sizes."""
+_QUARTER_SEGMENTS = 6
+"""Of a circle; hardly an eighth of a pixel off at a radius of ten."""
+
+
+def check_size(size_px: float, name: str) -> float:
+    """Return a width or a size.
+
+    Raises:
+        InvalidRequest: it is negative, no number, or more than `MAX_SIZE_PX`.
+    """
+    if not 0 <= size_px <= MAX_SIZE_PX:
+        raise InvalidRequest(
+            f"{name} must be a number of pixels from 0 to {MAX_SIZE_PX}, got {size_px:g}."
+        )
+    return size_px
+
+
+def drawn(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> NDArray[np.int32]:
+    """Return which of the shapes a pixel shows, the last of several; -1 for none.
+
+    Args:
+        shapes: in the CRS of the grid.
+        grid: where; the result's shape is (height, width).
+    """
+    size = (grid.height, grid.width)
+    # Cut to the grid first: of a coast only what is near need be drawn.
+    cut = shapely.intersection(np.array(shapes, object), _reach(grid, 1))
+    places = [(part, place) for place, part in enumerate(cut) if not part.is_empty]
+    if not places:
+        return np.full(size, -1, np.int32)
+    found: NDArray[np.int32] = rasterize(
+        places, size, fill=-1, transform=_affine(grid), dtype="int32"
+    )
+    return found
+
+
+def near(parts: Sequence[BaseGeometry], grid: PixelGrid, margin_px: float) -> list[BaseGeometry]:
+    """Return the parts that lie on a grid or so many pixels around it."""
+    if not parts:
+        return []
+    found = shapely.intersects(np.array(parts, object), _reach(grid, margin_px))
+    return [part for part, is_near in zip(parts, found, strict=True) if is_near]
+
+
+def outline(part: BaseGeometry, width_px: float, grid: PixelGrid) -> BaseGeometry:
+    """Return the band along a line or an area's edges that is so many pixels wide, near a grid."""
+    lines = part.boundary if part.geom_type == "Polygon" else part
+    cut = shapely.intersection(lines, _reach(grid, width_px + 1))
+    # A little more than half: centres of pixels at the very edge are in.
+    half = width_px * _side(grid) / 2 * (1 + 1e-9)
+    cap: Literal["round", "flat"] = "round" if part.geom_type == "Point" else "flat"
+    return shapely.buffer(cut, half, quad_segs=_QUARTER_SEGMENTS, cap_style=cap)
+
+
+def marker(point: BaseGeometry, shape: str, size_px: float, grid: PixelGrid) -> BaseGeometry:
+    """Return a point's mark, one of `MARKERS` or a circle, of a radius in pixels."""
+    radius = size_px * _side(grid)
+    if shape == "circle":
+        return shapely.buffer(point, radius, quad_segs=_QUARTER_SEGMENTS)
+    return shapely.Polygon(shapely.get_coordinates(point) + radius * MARKERS[shape])
+
+
+def parts_of(shape: BaseGeometry) -> list[BaseGeometry]:
+    """Return the points, lines and polygons that a geometry is made of."""
+    found: list[BaseGeometry] = []
+    left = [shape]
+    while left:
+        parts = shapely.get_parts(left.pop())
+        for part in parts:
+            (left if hasattr(part, "geoms") else found).append(part)
+    return [each for each in found if not each.is_empty]
+
+
+def _star(points: int, inner: float, turn: float = 0.0) -> NDArray[np.float64]:
+    """Return the corners of a star around 0, the first at the top; inner 1 is a regular polygon."""
+    angles = math.pi / 2 + turn + np.arange(2 * points) * math.pi / points
+    radii = np.where(np.arange(2 * points) % 2, inner, 1.0)
+    return np.column_stack([radii * np.cos(angles), radii * np.sin(angles)])
+
+
+def _regular(corners: int, turn: float = 0.0) -> NDArray[np.float64]:
+    return _star(corners, math.cos(math.pi / corners), turn)
+
+
+_ARM = 0.2
+_QUARTER = np.array([(1, _ARM), (_ARM, _ARM), (_ARM, 1)])
+_PLUS = np.concatenate([_QUARTER, _QUARTER[::-1] * (-1, 1), -_QUARTER, _QUARTER[::-1] * (1, -1)])
+_HALF_TURN = math.sqrt(0.5)
+MARKERS: Mapping[str, NDArray[np.float64]] = {
+    "square": _regular(4, math.pi / 4),
+    "diamond": _regular(4),
+    "plus": _PLUS,
+    "cross": _PLUS @ np.array([[_HALF_TURN, _HALF_TURN], [-_HALF_TURN, _HALF_TURN]]),
+    "triangle": _regular(3),
+    "triangle_up": _regular(3),
+    "triangle_down": _regular(3, math.pi),
+    "triangle_left": _regular(3, math.pi / 2),
+    "triangle_right": _regular(3, -math.pi / 2),
+    "pentagon": _regular(5),
+    "hexagon": _regular(6),
+    "star5": _star(5, 0.382),
+    "star6": _star(6, 0.577),
+    "pentagram": _star(5, 0.382),
+    "hexagram": _star(6, 0.577),
+}
+"""Corners of marks around 0, of radius 1, y to the north."""
+
+
+def _side(grid: PixelGrid) -> float:
+    """Return how long a pixel's side is in the CRS."""
+    return float(abs(grid.transform.determinant) ** 0.5)
+
+
+@lru_cache(maxsize=32)
+def _reach(grid: PixelGrid, margin_px: float) -> BaseGeometry:
+    """Return the place of a grid in its CRS, and so many pixels around it."""
+    columns, rows = (0, grid.width, grid.width, 0), (0, 0, grid.height, grid.height)
+    corners = [grid.transform.apply(x, y) for x, y in zip(columns, rows, strict=True)]
+    margin = margin_px * _side(grid)
+    reach: BaseGeometry = shapely.buffer(shapely.Polygon(corners), margin, join_style="mitre")
+    shapely.prepare(reach)
+    return reach
+
+
+def _affine(grid: PixelGrid) -> Affine:
+    t: Any = grid.transform
+    return Affine(t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)

@@ -1,0 +1,1 @@
+"""Patterns, numbers and dates as texts."""

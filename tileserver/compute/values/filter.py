@@ -1,0 +1,25 @@
+"""Filters as values: what decides which elements of a collection are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tileserver.compute.values.feature import Element
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A question about an element."""
+
+    keeps: Callable[[Element], bool]
+    name: str = "Filter"
+    depth: int = 0
+    """Filters within filters."""
+    size: int = 1
+    """Questions it asks, all in all."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells of it."""
+        return {"type": f"Filter.{self.name}" if self.name != "Filter" else "Filter"}

@@ -1,0 +1,259 @@
+"""Images and what they are made of: bands with a type and a projection, and properties."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from shapely import get_coordinates, get_exterior_ring
+
+from tileserver.compute.nodes import Node, Read
+from tileserver.compute.values.pixel_type import PixelType, of_dtype
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.errors import InvalidRequest
+from tileserver.expressions.description import image_without_file
+from tileserver.geo.crs import WGS84, nominal_scale_m
+from tileserver.geo.extents import Box, lonlat_bounds
+from tileserver.geo.outlines import footprint
+
+PUBLIC = "projects/earthengine-public/assets/"
+INDEX, FOOTPRINT = "system:index", "system:footprint"
+TIME_START, TIME_END = "system:time_start", "system:time_end"
+
+
+_UNIT = AffineTransform(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A CRS and a lattice of pixels in it."""
+
+    crs_code: str
+    transform: AffineTransform = _UNIT
+
+    @property
+    def nominal_scale_m(self) -> float:
+        """Side of a pixel in metres; degrees count as along the equator."""
+        side = abs(self.transform.determinant) ** 0.5
+        return nominal_scale_m(self.crs_code, side)
+
+    def at_scale(self, metres: float) -> Projection:
+        """Return the projection with pixels of another size; degrees count as at the equator.
+
+        Raises:
+            InvalidRequest: the size is not above zero.
+        """
+        if not 0 < metres < math.inf:
+            raise InvalidRequest(f"scale must be a number of metres above zero, got {metres:g}.")
+        unit = Projection(self.crs_code).nominal_scale_m
+        t, side = self.transform, abs(self.transform.determinant) ** 0.5
+        share = metres / unit / side
+        members = (t.scale_x * share, t.shear_x * share, t.translate_x)
+        return Projection(
+            self.crs_code,
+            AffineTransform(*members, t.shear_y * share, t.scale_y * share, t.translate_y),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells."""
+        return {"type": "Projection", "crs": self.crs_code, "transform": six(self.transform)}
+
+
+DEFAULT_PROJECTION = Projection(WGS84)
+"""Of what is made of several images, or of none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a band's pixels begin and end, in pixels of its projection."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One band of an image, not computed yet."""
+
+    id: str
+    type: PixelType
+    projection: Projection
+    extent: Extent | None
+    """None goes on without end."""
+    node: Node = field(compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells."""
+        members: dict[str, Any] = {"id": self.id, "data_type": self.type.to_json()}
+        if self.extent is not None:
+            members["dimensions"] = [self.extent.width, self.extent.height]
+            if self.extent.left or self.extent.top:
+                members["origin"] = [self.extent.left, self.extent.top]
+        code = self.projection.crs_code
+        members["crs_wkt" if len(code) > 60 else "crs"] = code
+        members["crs_transform"] = six(self.projection.transform)
+        return members
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Bands of one place, and properties."""
+
+    bands: tuple[Band, ...]
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    version: int | None = None
+
+    @property
+    def band_ids(self) -> list[str]:
+        """The ids, in order."""
+        return [band.id for band in self.bands]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells."""
+        members: dict[str, Any] = {
+            "type": "Image",
+            "id": self.id,
+            "version": self.version,
+            "bands": [band.to_json() for band in self.bands],
+            "properties": dict(self.properties),
+        }
+        return {name: value for name, value in members.items() if value not in (None, {})}
+
+    def derived(self, bands: Iterable[Band]) -> Image:
+        """Return an image of other bands that keeps the properties, as selections do."""
+        return Image(tuple(bands), self.properties, self.id, self.version)
+
+
+def six(transform: AffineTransform) -> list[float]:
+    """Return a transform in Earth Engine's order, whole numbers as such."""
+    t = transform
+    members = (t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)
+    return [int(m) if m == int(m) else m for m in members]
+
+
+def stored_image(asset: ImageAsset) -> Image:
+    """Return the image of an asset, each band read when it is needed."""
+    projection = Projection(asset.grid.crs_code, asset.grid.transform)
+    extent = Extent(0, 0, asset.grid.width, asset.grid.height)
+    types = asset.band_dtypes or (asset.dtype,) * len(asset.band_ids)
+    bands = tuple(
+        Band(band_id, of_dtype(dtype), projection, extent, Read(asset, band_id))
+        for band_id, dtype in zip(asset.band_ids, types, strict=True)
+    )
+    short = asset.name.removeprefix(PUBLIC)
+    return Image(bands, _properties(asset), short, _version(asset))
+
+
+def _properties(asset: ImageAsset) -> dict[str, Any]:
+    members: dict[str, Any] = dict(asset.properties)
+    for name, time in ((TIME_START, asset.start_time), (TIME_END, asset.end_time)):
+        if time is not None:
+            members[name] = millis_of(time)
+    members[INDEX] = asset.name.rsplit("/", 1)[-1]
+    members[FOOTPRINT] = {"type": "LinearRing", "coordinates": _outline(asset)}
+    if asset.size_bytes is not None:
+        members["system:asset_size"] = asset.size_bytes
+    return members
+
+
+def _version(asset: ImageAsset) -> int | None:
+    """Return the microseconds of the last change, which Earth Engine has as version."""
+    return None if asset.update_time is None else 1000 * millis_of(asset.update_time)
+
+
+def _outline(asset: ImageAsset) -> list[list[float]]:
+    """Return the ring around an asset in degrees; of one in two parts that of its bounds."""
+    found = footprint(asset)
+    if found.geom_type != "Polygon":
+        return ring_of(lonlat_bounds(asset))
+    ring: list[list[float]] = get_coordinates(get_exterior_ring(found)).tolist()
+    return ring
+
+
+def ring_of(box: Box) -> list[list[float]]:
+    """Return the ring around a box in degrees; past 180 where it crosses the antimeridian."""
+    west, south, east, north = box
+    east = east + 360 if east < west else east
+    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+
+
+def millis_of(text: str) -> int:
+    """Return a time in milliseconds since 1970; without a zone it is UTC.
+
+    Raises:
+        InvalidRequest: it is not in the form of ISO 8601.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"Invalid date {text[:40]!r}; expected one such as 2020-04-01T12:00:00."
+        ) from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return round((time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+
+
+def map_bands(image: Image, change: Callable[[Band], Band]) -> Image:
+    """Return an image with each band changed."""
+    return image.derived(change(band) for band in image.bands)
+
+
+def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
+    """Return bands under other ids, of two the same the later one with a number."""
+    taken: dict[str, int] = {}
+    found = []
+    for band, wanted in zip(bands, ids, strict=True):
+        name, number = wanted, taken.get(wanted, 0)
+        while name in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        taken[wanted] = number
+        taken.setdefault(name, 0)
+        found.append(replace(band, id=name))
+    return found
+
+
+def north_up(projection: Projection) -> Projection:
+    """Return a projection whose rows go south, unless its lattice says where it begins.
+
+    Lattices made of a CRS alone, or of it and a scale, begin at its origin and have rows that go
+    north, as Earth Engine tells them; nobody wants a picture so.
+    """
+    t = projection.transform
+    is_told = t.translate_x or t.translate_y or t.shear_x or t.shear_y
+    if t.scale_y < 0 or is_told:
+        return projection
+    return Projection(projection.crs_code, replace(t, scale_y=-t.scale_y))
+
+
+def native_grid(image: Image) -> PixelGrid:
+    """Return the grid of an image's first band; of one without end, the world at a degree.
+
+    Raises:
+        InvalidRequest: it has no bands.
+    """
+    if not image.bands:
+        raise InvalidRequest("The image has no bands.")
+    band = image.bands[0]
+    if band.extent is None:
+        world = AffineTransform(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)
+        return PixelGrid(360, 180, world, WGS84)
+    t = north_up(band.projection).transform
+    is_turned = t != band.projection.transform
+    top = -(band.extent.top + band.extent.height) if is_turned else band.extent.top
+    x, y = t.apply(band.extent.left, top)
+    moved = replace(t, translate_x=x, translate_y=y)
+    return PixelGrid(band.extent.width, band.extent.height, moved, band.projection.crs_code)
+
+
+def as_asset(image: Image, name: str, version: str) -> ImageAsset:
+    """Return what stands for a computed image where an asset is expected: its grid and bands."""
+    dtypes = tuple(band.type.dtype for band in image.bands)
+    return image_without_file(name, version, native_grid(image), tuple(image.band_ids), dtypes)

@@ -1,0 +1,135 @@
+"""Reducers as values: many numbers made into one, or a few.
+
+The same reducer works on a stack of images, pixel by pixel, on the pixels of a region, and on
+the properties of a collection's elements. What is masked or null is left out; all that remains
+counts alike: a pixel that is half there counts whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.compute.values.pixel_type import PixelType
+from tileserver.errors import InvalidRequest
+
+Stack = NDArray[Any]
+"""Values of shape (count, …), with the numbers to reduce along the first axis."""
+Valid = NDArray[np.bool_]
+"""Of the same shape: False where there is no number."""
+Reduced = tuple[NDArray[Any], NDArray[np.bool_]]
+"""Values and where there are any, without the first axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one input of a reducer gets: any values, in an order."""
+
+    values: NDArray[Any]
+    """Shape (count,); numbers, or any objects."""
+    valid: Valid
+    """False where there is no value."""
+
+
+def column_of(values: Iterable[Any]) -> Column:
+    """Return a column of any values; None is where there is none."""
+    found = list(values)
+    valid = np.array([each is not None for each in found], dtype=bool)
+    known = [each for each in found if each is not None]
+    if all(isinstance(each, int | float | np.number) for each in known):
+        is_whole = all(isinstance(each, int) and abs(each) < 2**63 for each in known)
+        dtype: Any = np.int64 if is_whole else np.float64
+        return Column(np.array([0 if e is None else e for e in found], dtype=dtype), valid)
+    objects = np.empty(len(found), dtype=object)
+    for place, each in enumerate(found):
+        # Not all at once: NumPy would look into lists within lists.
+        objects[place] = each
+    return Column(objects, valid)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One number, or list, that comes out of a reducer."""
+
+    name: str
+    takes: tuple[int, ...]
+    """Which of the reducer's inputs."""
+    tell: Callable[[Sequence[Column]], Any]
+    """What comes out of columns, those of `takes`."""
+    reduce: Callable[[Sequence[Stack], Valid], Reduced] | None = None
+    """Of stacks of images, along the first axis, valid where all are; None where no image does."""
+    type_of: Callable[[PixelType], PixelType] = lambda type_: type_
+    """The type of what comes out, given that of what goes in."""
+
+    def result(self, columns: Sequence[Column]) -> Any:
+        """Return what comes out of all the columns of a reducer."""
+        return self.tell([columns[place] for place in self.takes])
+
+    def moved(self, by: int, name: str | None = None) -> Output:
+        """Return the same of inputs further on, under another name if one is given."""
+        return replace(self, takes=tuple(t + by for t in self.takes), name=name or self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Reducer:
+    """What comes out of one input or several."""
+
+    name: str
+    outputs: tuple[Output, ...]
+    inputs: int = 1
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of what comes out, in order."""
+        return [output.name for output in self.outputs]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what getInfo tells of it."""
+        return {"type": f"Reducer.{self.name}"}
+
+    def results(self, columns: Sequence[Column]) -> dict[str, Any]:
+        """Return what comes out of as many columns as it has inputs, by name."""
+        self.check_inputs(len(columns), "columns")
+        return {output.name: output.result(columns) for output in self.outputs}
+
+    def check_inputs(self, count: int, what: str) -> None:
+        """Raise InvalidRequest unless it takes as many inputs as there are."""
+        if count != self.inputs:
+            raise InvalidRequest(
+                f"The reducer {self.name} needs {self.inputs} inputs, there are {count} {what}."
+            )
+
+
+def spread(reducer: Reducer, names: Sequence[str], keeps_name: bool) -> list[Output]:
+    """Return the outputs of a reducer over bands, renamed as Earth Engine names the results.
+
+    A reducer of one input is repeated for each band, and what comes out is `B1_mean`; another
+    takes all bands together, and its own names stay.
+
+    Args:
+        reducer: what to spread.
+        names: of the bands.
+        keeps_name: a single output has the name of the band alone.
+
+    Raises:
+        InvalidRequest: it takes several inputs, and not as many as there are bands.
+    """
+    if reducer.inputs != 1:
+        reducer.check_inputs(len(names), "bands")
+        return list(reducer.outputs)
+    is_alone = keeps_name and len(reducer.outputs) == 1
+    return [
+        output.moved(place, name if is_alone else f"{name}_{output.name}")
+        for place, name in enumerate(names)
+        for output in reducer.outputs
+    ]
+
+
+def known_rows(columns: Sequence[Column]) -> list[NDArray[Any]]:
+    """Return the values of columns in the rows that are valid in all of them."""
+    valid = np.logical_and.reduce([column.valid for column in columns])
+    return [column.values[valid] for column in columns]

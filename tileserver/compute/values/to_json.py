@@ -1,0 +1,134 @@
+"""Values as JSON: what `getInfo` returns."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import shapely
+
+from tileserver.compute.context import MAX_TEXT, check_elements, check_length
+from tileserver.compute.values.feature import Collection, Element, Feature, geometry_of
+from tileserver.compute.values.geometry import Geometry
+from tileserver.compute.values.image import FOOTPRINT, Image
+from tileserver.errors import InvalidRequest
+
+MAX_VALUES = 1_000_000
+_MAX_DEPTH = 60
+_MAX_CHARACTERS = 20_000_000
+
+
+def features_json(value: Any) -> list[dict[str, Any]]:
+    """Return the elements of a collection as GeoJSON features, in degrees with straight edges.
+
+    A feature or an image is a collection of one; an image is a feature where it lies.
+
+    Raises:
+        InvalidRequest: it is no collection, or too large.
+    """
+    elements = value.elements if isinstance(value, Collection) else [value]
+    if not all(isinstance(each, Feature | Image) for each in elements):
+        raise InvalidRequest(f"Expected a FeatureCollection, got {type(value).__name__}.")
+    check_elements(len(elements))
+    count = Count()
+    return [_feature_json(each, place, count) for place, each in enumerate(elements)]
+
+
+def _feature_json(element: Element, place: int, count: Count) -> dict[str, Any]:
+    found = geometry_of(element)
+    shape = None if found is None else Geometry(found.in_degrees())
+    properties = {name: v for name, v in element.properties.items() if name != FOOTPRINT}
+    return {
+        "type": "Feature",
+        "id": element.id if isinstance(element, Feature) and element.id else str(place),
+        "geometry": to_json(shape, 1, count),
+        "properties": to_json(properties, 1, count),
+    }
+
+
+class Count:
+    """What there is of a value so far; parts that are shared count each time."""
+
+    def __init__(self, max_values: int = MAX_VALUES, max_characters: int = _MAX_CHARACTERS) -> None:
+        self.max_values = max_values
+        self.max_characters = max_characters
+        self.values = 0
+        self.characters = 0
+
+    def add(self, values: int, characters: int = 0) -> None:
+        """Count; raise InvalidRequest when there is too much."""
+        self.values += values
+        self.characters += characters
+        check_length(self.values, self.max_values, "values")
+        check_length(self.characters, self.max_characters, "characters in a string")
+
+    def add_text(self, text: str) -> None:
+        """Count a text as long as JSON makes it, a control character as the six of its escape."""
+        self.add(0, len(text) if text.isprintable() else 6 * len(text))
+
+
+def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
+    """Return a value as JSON has it; numbers that are none are null.
+
+    Raises:
+        InvalidRequest: it is too large or too deep, or of a kind that cannot be told.
+    """
+    count = _count or Count()
+    count.add(1)
+    if _depth > _MAX_DEPTH:
+        raise InvalidRequest("The value is nested too deeply to be told.")
+    match value:
+        case str():
+            count.add_text(value)
+            return value
+        case None | bool() | int():
+            return value
+        case np.generic():
+            return to_json(value.item(), _depth, count)
+        case float():
+            return value if math.isfinite(value) else None
+        case np.ndarray():
+            return to_json(value.tolist(), _depth, count)
+        case list() | tuple():
+            return [to_json(each, _depth + 1, count) for each in value]
+        case Mapping():
+            for key in value:
+                count.add_text(str(key))
+            return {str(k): to_json(v, _depth + 1, count) for k, v in value.items()}
+        case Geometry():
+            # Before lists are made of all its points.
+            count.add(3 * int(shapely.get_num_coordinates(value.shape)))
+            return value.to_json()
+        case Feature():
+            members = value.frame()
+            return {k: to_json(v, _depth + 1, count) for k, v in members.items()}
+        case Collection():
+            check_elements(len(value.elements))
+            frame = to_json(value.frame(), _depth + 1, count)
+            features = [to_json(each, _depth + 2, count) for each in value.elements]
+            return frame | {"features": value.numbered(features)}
+    tell = getattr(value, "to_json", None)
+    if tell is None:
+        raise InvalidRequest(f"A {type(value).__name__} cannot be told as a value.")
+    return to_json(tell(), _depth + 1, count)
+
+
+def json_text(value: Any, separators: tuple[str, str], ensure_ascii: bool) -> str:
+    """Return a value as JSON in a string.
+
+    Raises:
+        InvalidRequest: as `to_json`; or it would be too long for a string, which is told before
+            it is built.
+    """
+    # Each value in a list takes two characters or more.
+    count = Count(MAX_TEXT // 2, MAX_TEXT)
+    return json.dumps(to_json(value, 0, count), separators=separators, ensure_ascii=ensure_ascii)
+
+
+def parsed_bytes(text: str) -> int:
+    """Return about what the values in a string of JSON take once it is parsed."""
+    marks = {"[": 72, "{": 250, ",": 32, ":": 100}
+    return 2 * len(text) + sum(size * text.count(mark) for mark, size in marks.items())

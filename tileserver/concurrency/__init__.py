@@ -1,0 +1,1 @@
+"""Threads, queues, deadlines and retries that every package uses."""

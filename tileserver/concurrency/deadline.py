@@ -1,0 +1,31 @@
+"""A deadline for everything that happens inside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tileserver.errors import DeadlineExceeded
+
+
+@asynccontextmanager
+async def deadline(seconds: float, name: str) -> AsyncIterator[asyncio.Timeout]:
+    """Cancel what is inside after so many seconds.
+
+    Raises:
+        DeadlineExceeded: it was cancelled for that; names `name`.
+    """
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            yield scope
+    except TimeoutError as exc:
+        if not scope.expired():
+            raise
+        raise DeadlineExceeded(f"{name}: no pixels within {seconds:g} s.") from exc
+
+
+def left_s(scope: asyncio.Timeout) -> float:
+    """Return the seconds that are left."""
+    ends_s = scope.when()
+    return 0.0 if ends_s is None else ends_s - asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Settings: a TOML file, the environment and the command line as frozen values."""

@@ -1,0 +1,1 @@
+"""The contract of getPixels as frozen values; no I/O."""

@@ -1,0 +1,105 @@
+"""XYZ tile addresses and the Web-Mercator grids they stand for, exactly, from integers.
+
+The only user of mercantile. y counts southward from the north edge, as in the URL.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import mercantile
+
+from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.errors import TileOutOfRange
+
+MAX_ZOOM = 24
+"""The deepest zoom served; a pixel is 9 mm at the equator."""
+HALF_WORLD_M = 20037508.342789244
+"""Half the width of EPSG:3857 in metres."""
+WEB_MERCATOR = "EPSG:3857"
+
+
+class Tile(NamedTuple):
+    """An XYZ address, in mercantile's order."""
+
+    x: int
+    y: int
+    z: int
+
+
+def check_tile(tile: Tile) -> None:
+    """Raise if a tile lies outside the pyramid.
+
+    Raises:
+        TileOutOfRange: z is outside 0..24, or x or y outside 0..2**z - 1.
+    """
+    if not 0 <= tile.z <= MAX_ZOOM:
+        raise TileOutOfRange(f"zoom must be 0 to {MAX_ZOOM}, got {tile.z}")
+    last = 2**tile.z - 1
+    if not (0 <= tile.x <= last and 0 <= tile.y <= last):
+        raise TileOutOfRange(
+            f"zoom {tile.z} has x and y in 0 to {last}, got x={tile.x} and y={tile.y}"
+        )
+
+
+def pixel_m(zoom: int, size: int = 256) -> float:
+    """Return the side of a pixel in EPSG:3857 metres, for tiles of `size` pixels."""
+    # From the zoom alone: right - left differs between neighbours by rounding.
+    return math.ldexp(2 * HALF_WORLD_M / size, -zoom)
+
+
+def tile_grid(tile: Tile, size: int = 256) -> PixelGrid:
+    """Return the EPSG:3857 grid of a tile, `size` pixels on each side.
+
+    Raises:
+        TileOutOfRange: see `check_tile`.
+
+    >>> tile_grid(Tile(x=1, y=0, z=1)).transform.translate_x
+    0.0
+    """
+    check_tile(tile)
+    side = pixel_m(tile.z, size)
+    transform = AffineTransform(
+        scale_x=side,
+        translate_x=-HALF_WORLD_M + tile.x * size * side,
+        scale_y=-side,
+        translate_y=HALF_WORLD_M - tile.y * size * side,
+    )
+    return PixelGrid(size, size, transform, WEB_MERCATOR)
+
+
+def tile_of(grid: PixelGrid) -> tuple[Tile, int] | None:
+    """Return the tile and size that a grid stands for, or None; inverse of `tile_grid`.
+
+    >>> tile_of(tile_grid(Tile(x=3, y=5, z=4), 512))
+    (Tile(x=3, y=5, z=4), 512)
+    """
+    size, side = grid.width, grid.transform.scale_x
+    if side <= 0 or grid.height != size or grid.crs_code != WEB_MERCATOR:
+        return None
+    zoom = round(math.log2(2 * HALF_WORLD_M / side / size)) if size else -1
+    if not 0 <= zoom <= MAX_ZOOM:
+        return None
+    x = round((grid.transform.translate_x + HALF_WORLD_M) / (size * side))
+    y = round((HALF_WORLD_M - grid.transform.translate_y) / (size * side))
+    tile = Tile(x, y, zoom)
+    if not (0 <= x < 2**zoom and 0 <= y < 2**zoom) or tile_grid(tile, size) != grid:
+        return None
+    return tile, size
+
+
+def tile_bounds(tile: Tile) -> tuple[float, float, float, float]:
+    """Return (west, south, east, north) in degrees."""
+    west, south, east, north = mercantile.bounds(tile)
+    return west, south, east, north
+
+
+def native_zoom(native_pixel_m: float, size: int = 256) -> int:
+    """Return the smallest zoom whose pixels are no larger than a size in EPSG:3857 metres.
+
+    >>> native_zoom(30.0)
+    13
+    """
+    zoom = math.ceil(math.log2(2 * HALF_WORLD_M / (size * native_pixel_m)) - 1e-9)
+    return min(max(zoom, 0), MAX_ZOOM)

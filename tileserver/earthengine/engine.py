@@ -1,0 +1,53 @@
+"""Earth Engine as an engine: pixels through what guards its quota, metadata, values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tileserver.concurrency.aside import ShortCalls
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import BandArrays, PixelRequest, PixelSource, check_limits
+from tileserver.earthengine.assets import EarthAssets
+from tileserver.earthengine.masks import masked_bands, masked_request
+from tileserver.geo.completion import complete
+
+_MASK_BYTES = 4
+
+
+class EarthRasters:
+    """A `PixelSource`, and the source of assets and bands that layers and queries need."""
+
+    def __init__(self, assets: EarthAssets, tiles: PixelSource, values: PixelSource) -> None:
+        """Put an engine together.
+
+        Args:
+            assets: the metadata.
+            tiles: what pictures are asked of.
+            values: what numbers are asked of, once each.
+        """
+        self.assets = assets
+        self.tiles = tiles
+        self.values = values
+        self.geometry = ShortCalls()
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels; raises what lies behind."""
+        return await self.tiles.get_pixels(self._computed(request))
+
+    async def get_asset(self, name: str) -> ImageAsset:
+        """Return an asset; raises AssetNotFound, or what Earth Engine failed with."""
+        return await self.assets.get_asset(name)
+
+    async def read_bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid, with a single request."""
+        asset = await self.assets.get_asset(request.asset_id)
+        chosen = [asset.band_ids[i] for i in asset.indexes(request.band_ids)]
+        grid = await self.geometry.call(complete, request, asset)
+        check_limits(grid.width, grid.height, [asset.dtype.itemsize, _MASK_BYTES] * len(chosen))
+        asked = masked_request(self._computed(request), asset, grid, chosen)
+        return masked_bands(await self.values.get_pixels(asked), grid, chosen)
+
+    def _computed(self, request: PixelRequest) -> PixelRequest:
+        """Return a request with the expression that its asset's name stands for, if it does."""
+        computed = self.assets.computed.get(request.asset_id)
+        return request if computed is None else replace(request, expression=computed.expression)

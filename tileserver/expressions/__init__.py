@@ -1,0 +1,1 @@
+"""Expressions as JSON: read, checked, extended, described."""

@@ -1,0 +1,1 @@
+"""Where pixels lie: CRSs, extents, outlines, positions."""

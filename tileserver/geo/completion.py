@@ -1,0 +1,189 @@
+"""What a request leaves open about its grid, filled in.
+
+Earth Engine documents these; each is kept by a test:
+
+- no CRS: the asset's own;
+- transform and dimensions, no region: just those;
+- a Point as region, no dimensions: the one pixel that holds it.
+
+And leaves these open; decided here:
+
+- no region: the asset's footprint stands for it;
+- dimensions, no transform: the region's bounding box, stretched to the dimensions;
+- region and dimensions and transform: the same, the transform is not needed, since Earth
+  Engine says that the grid is finally rescaled to the requested size;
+- transform, no dimensions: the transform's pixels, whole ones, that cover the region;
+- a CRS alone: square pixels of the area that native ones have in the middle of the asset,
+  from the north-western corner of the region.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import (
+    AffineTransform,
+    Geometry,
+    PartialGrid,
+    PixelGrid,
+    PixelRequest,
+)
+from tileserver.errors import InvalidRequest
+from tileserver.geo.crs import WGS84, Coordinates, crs_of, period, transform_points
+from tileserver.geo.extents import Box, footprint_extent, within_map
+
+_SNAP = 1e-6
+_STEPS = 21
+"""Points on an edge at least, four a degree otherwise."""
+_MAX_POINTS = 1_000_000
+
+
+def complete(request: PixelRequest, asset: ImageAsset) -> PixelGrid:
+    """Return the grid of a request with nothing left open.
+
+    Raises:
+        InvalidRequest: the CRS is unknown, or the region lies outside its domain.
+    """
+    grid = request.grid or PartialGrid()
+    crs_code = grid.crs_code or asset.grid.crs_code
+    crs_of(crs_code)
+    if request.region is None and _is_whole(grid):
+        return PixelGrid(grid.width or 0, grid.height or 0, _transform(grid), crs_code)
+    if request.region is None and grid == PartialGrid():
+        return asset.grid
+    if request.region is None:
+        box = footprint_extent(asset, crs_code)
+    else:
+        box = _bounding_box(request.region, crs_code)
+    has_area = box.west < box.east and box.south < box.north
+    if grid.width and grid.height and has_area:
+        return _stretched(box, grid.width, grid.height, crs_code)
+    covering = _covering(box, grid.transform or native_lattice(asset, crs_code), crs_code)
+    if grid.width and grid.height:
+        return _stretched(_box_of(covering), grid.width, grid.height, crs_code)
+    return covering
+
+
+def _is_whole(grid: PixelGrid | PartialGrid) -> bool:
+    return grid.transform is not None and bool(grid.width and grid.height)
+
+
+def _transform(grid: PixelGrid | PartialGrid) -> AffineTransform:
+    return grid.transform or AffineTransform()
+
+
+def native_lattice(asset: ImageAsset, crs_code: str) -> AffineTransform:
+    """Return the native transform, or in another CRS square pixels of about the same area."""
+    native = asset.grid
+    if crs_code == native.crs_code:
+        return native.transform
+    x, y = native.transform.apply(native.width / 2, native.height / 2)
+    t = native.transform
+    xs = x + np.array([0.0, t.scale_x, t.shear_x])
+    ys = y + np.array([0.0, t.shear_y, t.scale_y])
+    xs, ys = transform_points(native.crs_code, crs_code, xs, ys)
+    with np.errstate(invalid="ignore"):
+        area = (xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0])
+    if not math.isfinite(area) or area == 0:
+        raise InvalidRequest(
+            f"grid: {asset.name} lies outside the domain of {crs_code[:80]}; "
+            "expected a CRS that shows it."
+        )
+    side = math.sqrt(abs(area))
+    box = footprint_extent(asset, crs_code)
+    return AffineTransform(side, 0.0, box.west, 0.0, -side, box.north)
+
+
+def _bounding_box(region: Geometry, crs_code: str) -> Box:
+    """Return the bounding box of a region in a CRS; its edges are straight in degrees.
+
+    A region past the antimeridian, say at 170 to 190, stays in one piece.
+    """
+    points = np.concatenate([_along(line) for line in _lines(region)])
+    x, y = transform_points(WGS84, crs_code, points[:, 0].copy(), points[:, 1].copy())
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise InvalidRequest(
+            f"region: it reaches outside the domain of {crs_code[:80]}; expected one within it."
+        )
+    turn = period(crs_code)
+    if turn is not None:
+        x = x + turn * np.round(points[:, 0] / 360 - x / turn)
+    box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+    return within_map(box, crs_code)
+
+
+def _lines(geometry: Geometry) -> Iterator[tuple[Any, ...]]:
+    """Yield the lines that bound a geometry; a ring comes back to its start, a point is one."""
+    for part in geometry.geometries:
+        yield from _lines(part)
+    coordinates = geometry.coordinates
+    match geometry.type:
+        case "Point":
+            yield (coordinates,)
+        case "MultiPoint":
+            yield from ((position,) for position in coordinates)
+        case "LineString":
+            yield coordinates
+        case "MultiLineString":
+            yield from coordinates
+        case "Polygon":
+            yield from ((*ring, *ring[:1]) for ring in coordinates)
+        case "MultiPolygon":
+            yield from ((*ring, *ring[:1]) for rings in coordinates for ring in rings)
+
+
+def _along(line: Sequence[Sequence[float]]) -> Coordinates:
+    """Return points along a line, shape (n, 2), close enough to follow it into another CRS."""
+    corners = np.array([position[:2] for position in line]).reshape(-1, 2)
+    edges = np.diff(corners, axis=0)
+    if not edges.size:
+        return corners
+    count = int(np.clip(4 * np.abs(edges).max(), _STEPS, max(_STEPS, _MAX_POINTS // len(edges))))
+    steps = np.linspace(0, 1, count)[:, np.newaxis]
+    points: Coordinates = (corners[:-1, np.newaxis] + edges[:, np.newaxis] * steps).reshape(-1, 2)
+    return points
+
+
+def _stretched(box: Box, width: int, height: int, crs_code: str) -> PixelGrid:
+    transform = AffineTransform(
+        scale_x=(box.east - box.west) / width,
+        translate_x=box.west,
+        scale_y=-(box.north - box.south) / height,
+        translate_y=box.north,
+    )
+    return PixelGrid(width, height, transform, crs_code)
+
+
+def _covering(box: Box, lattice: AffineTransform, crs_code: str) -> PixelGrid:
+    """Return the whole pixels of a lattice that cover a box; one pixel for a point."""
+    x = np.array([box.west, box.east, box.west, box.east])
+    y = np.array([box.south, box.south, box.north, box.north])
+    columns, rows = lattice.inverse().apply(x, y)
+    if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
+        raise InvalidRequest(
+            "grid.affine_transform: its pixels are too small to cover the region, "
+            "expected sides that are not nearly zero."
+        )
+    left, right = _whole(float(columns.min()), float(columns.max()))
+    top, bottom = _whole(float(rows.min()), float(rows.max()))
+    x0, y0 = lattice.apply(left, top)
+    moved = replace(lattice, translate_x=x0, translate_y=y0)
+    return PixelGrid(right - left, bottom - top, moved, crs_code)
+
+
+def _whole(low: float, high: float) -> tuple[int, int]:
+    first = math.floor(low + _SNAP)
+    return first, max(first + 1, math.ceil(high - _SNAP))
+
+
+def _box_of(grid: PixelGrid) -> Box:
+    x, y = grid.transform.apply(
+        np.array([0, grid.width, 0, grid.width]), np.array([0, 0, grid.height, grid.height])
+    )
+    return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))

@@ -1,0 +1,211 @@
+"""Where on Earth an asset lies, in any CRS, antimeridian and poles included."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
+from tileserver.errors import InvalidRequest, UnreadableRaster
+from tileserver.geo.crs import WGS84, Coordinates, period, transform_point, transform_points
+
+_STEPS = 21
+_FINE_STEPS = 201
+
+
+class Box(NamedTuple):
+    """A rectangle in the units of some CRS."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    def meets(self, other: Box) -> bool:
+        """Tell whether two boxes have a point in common."""
+        return (
+            self.west <= other.east
+            and other.west <= self.east
+            and self.south <= other.north
+            and other.south <= self.north
+        )
+
+
+def footprint(asset: ImageAsset, crs_code: str) -> tuple[Box, ...]:
+    """Return boxes in a CRS that together hold the asset: two if it crosses the antimeridian.
+
+    A little too large rather than too small, so that nothing outside need be looked at.
+    """
+    return grid_boxes(asset.grid, crs_code)
+
+
+@lru_cache(maxsize=8192)
+def grid_boxes(grid: PixelGrid, crs_code: str) -> tuple[Box, ...]:
+    """Return boxes in a CRS that together hold a grid's pixels, as `footprint` does."""
+    box, margin_x, margin_y = _extent(grid, crs_code)
+    box = Box(box.west - margin_x, box.south - margin_y, box.east + margin_x, box.north + margin_y)
+    turn = period(crs_code)
+    return (box,) if turn is None else _wrapped(box, turn)
+
+
+def footprint_extent(asset: ImageAsset, crs_code: str) -> Box:
+    """Return the bounding box of an asset in a CRS; east may lie past a periodic CRS's edge.
+
+    Raises:
+        InvalidRequest: no part of the asset lies in the CRS's domain.
+    """
+    box, _, _ = _extent(asset.grid, crs_code)
+    if not np.isfinite(box).all():
+        raise InvalidRequest(
+            f"grid: {asset.name} lies outside the domain of {crs_code[:80]}; "
+            "expected a CRS that shows it."
+        )
+    return within_map(box, crs_code)
+
+
+def within_map(box: Box, crs_code: str) -> Box:
+    """Return the part of a box that lies on the map: Web Mercator has the poles far away."""
+    if crs_code != WEB_MERCATOR:
+        return box
+    south, north = np.clip([box.south, box.north], -HALF_WORLD_M, HALF_WORLD_M)
+    return box._replace(south=float(south), north=float(north))
+
+
+@lru_cache(maxsize=4096)
+def lonlat_bounds(asset: ImageAsset) -> Box:
+    """Return the asset's bounds in degrees; west > east when it crosses the antimeridian.
+
+    Raises:
+        UnreadableRaster: no part of it has a longitude and latitude.
+    """
+    box, _, _ = _extent(asset.grid, WGS84)
+    south, north = max(box.south, -90.0), min(box.north, 90.0)
+    if not np.isfinite(box).all() or south >= north:
+        raise UnreadableRaster(
+            f"{asset.name}: its grid lies outside the domain of its CRS; expected a place on Earth."
+        )
+    if box.east - box.west >= 360 - 1e-9:
+        return Box(-180.0, south, 180.0, north)
+    west, east = (_longitude(box.west), _longitude(box.east))
+    # An edge on the antimeridian itself belongs to the side the asset lies on.
+    west = -180.0 if west == 180.0 else west
+    east = 180.0 if east == -180.0 else east
+    return Box(west, south, east, north)
+
+
+def _longitude(degrees: float) -> float:
+    return degrees if -180 <= degrees <= 180 else (degrees + 180) % 360 - 180
+
+
+def _extent(grid: PixelGrid, crs_code: str) -> tuple[Box, float, float]:
+    """Return the bounding box of a grid in a CRS, and how far off it may be in x and y.
+
+    Where a CRS is periodic, east may lie past its edge.
+    """
+    x, y = _sampled(grid, crs_code, _STEPS)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        # What lies on the limb of a disk of the Earth is easily stepped over.
+        x, y = _sampled(grid, crs_code, _FINE_STEPS)
+    turn = period(crs_code)
+    is_around = False
+    if turn is not None and grid.crs_code != crs_code:
+        x, is_around = _unrolled(x, turn)
+    box = _around(x, y)
+    if turn is not None:
+        if is_around:
+            box = box._replace(west=-turn / 2, east=turn / 2)
+        box = _with_poles(grid, crs_code, box, turn)
+    return box, _largest_step(x), _largest_step(y)
+
+
+def _sampled(grid: PixelGrid, crs_code: str, steps: int) -> tuple[Coordinates, Coordinates]:
+    """Return evenly spaced points of a grid in a CRS, both of shape (steps, steps)."""
+    columns, rows = np.meshgrid(
+        np.linspace(0, grid.width, steps), np.linspace(0, grid.height, steps)
+    )
+    x, y = grid.transform.apply(columns.ravel(), rows.ravel())
+    x, y = transform_points(grid.crs_code, crs_code, x, y)
+    return x.reshape(columns.shape), y.reshape(rows.shape)
+
+
+def _around(x: Coordinates, y: Coordinates) -> Box:
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any():
+        return Box(-np.inf, -np.inf, np.inf, np.inf)
+    x, y = x[known], y[known]
+    return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+
+
+def _unrolled(x: Coordinates, turn: float) -> tuple[Coordinates, bool]:
+    """Undo the jump at the antimeridian, and tell whether x goes all the way around.
+
+    x is put behind the widest gap that it leaves open on the circle. A gap no wider than the
+    steps between neighbours is none.
+    """
+    steps = _steps(x)
+    if not (steps > turn / 2).any():
+        return x, False
+    circle = np.sort(x[np.isfinite(x)] % turn)
+    gaps = np.diff(circle, append=circle[0] + turn)
+    west = circle[(gaps.argmax() + 1) % circle.size]
+    with np.errstate(invalid="ignore"):
+        unrolled = west + (x - west) % turn
+    return unrolled, bool(gaps.max() <= np.minimum(steps, turn - steps).max())
+
+
+def _with_poles(grid: PixelGrid, crs_code: str, box: Box, turn: float) -> Box:
+    """Stretch a box around the Earth and to the pole, if the grid holds one."""
+    inverse = grid.transform.inverse()
+    for latitude in (90.0, -90.0):
+        column, row = inverse.apply(*transform_point(WGS84, grid.crs_code, 0.0, latitude))
+        is_far = grid.crs_code in (WGS84, WEB_MERCATOR) or period(grid.crs_code) is not None
+        if not is_far and 0 <= column <= grid.width and 0 <= row <= grid.height:
+            end = np.sign(latitude) * (90.0 if crs_code != WEB_MERCATOR else HALF_WORLD_M)
+            south, north = min(box.south, end), max(box.north, end)
+            box = Box(-turn / 2, float(south), turn / 2, float(north))
+    return box
+
+
+def _largest_step(values: Coordinates) -> float:
+    return float(_steps(values).max(initial=0.0))
+
+
+def _steps(values: Coordinates) -> Coordinates:
+    """Return the distances between neighbours, where both are known."""
+    with np.errstate(invalid="ignore"):
+        steps = np.concatenate([np.diff(values, axis=axis).ravel() for axis in (0, 1)])
+    known: Coordinates = np.abs(steps[np.isfinite(steps)])
+    return known
+
+
+def _wrapped(box: Box, turn: float) -> tuple[Box, ...]:
+    """Return the parts of a box that lie within one turn around x = 0."""
+    half = turn / 2
+    if box.east - box.west >= turn:
+        return (Box(-half, box.south, half, box.north),)
+    shifted = (
+        Box(box.west + k * turn, box.south, box.east + k * turn, box.north) for k in (-1, 0, 1)
+    )
+    return tuple(
+        Box(max(b.west, -half), b.south, min(b.east, half), b.north)
+        for b in shifted
+        if b.west < half and b.east > -half
+    )
+
+
+def projected_box(grid: PixelGrid, crs_code: str) -> Box | None:
+    """Return the bounding box of a grid in a CRS, a margin included; None if it has no end there.
+
+    Where a CRS is periodic, east may lie past its edge.
+    """
+    if grid.crs_code == crs_code:
+        x, y = grid.transform.apply(
+            np.array([0, grid.width, 0, grid.width]), np.array([0, 0, grid.height, grid.height])
+        )
+        return _around(x, y)
+    box, _, _ = _extent(grid, crs_code)
+    return box if np.isfinite(box).all() else None

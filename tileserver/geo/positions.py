@@ -1,0 +1,300 @@
+"""Which source pixel each pixel of a grid shows: level, position, nearest neighbour.
+
+The source's coordinates are smooth in the grid's, so PROJ is asked at 17x17 Chebyshev points
+and a polynomial through them gives all the others, to a millionth of a pixel; this is checked,
+and where it does not hold the grid is quartered, until PROJ is asked for each pixel. Where x
+depends on x alone and y on y alone, one row and one column of points are enough and exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.contract.assets import ImageAsset, Level
+from tileserver.contract.pixels import PixelGrid
+from tileserver.geo.crs import Coordinates, are_aligned, period, transform_point, transform_points
+from tileserver.geo.extents import Box, footprint
+
+_NODES = 17
+_MAX_ERROR_PX = 1e-6
+_FEW_PX = 1024
+_PLACES = (0.5, 0.25, 0.75)
+"""Where on its diagonal an asset's pixels are compared: the first that has a place in the CRS."""
+_SHARES = (1.0, 1e-3, 1e-6)
+"""How much of a pixel is compared: less where a whole one does not fit on the map."""
+_LARGEST_INDEX = 2.0**31
+_ON_MAP = 1e-12
+_ON_EDGE = 1e-6
+"""A pixel centre this close before an edge counts as past it, whatever rounding says."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where the centres of a grid's pixels fall, in native source pixels.
+
+    Both arrays broadcast to (height, width): aligned grids have columns of shape (1, width)
+    and rows of shape (height, 1). Infinite where there is no such place.
+    """
+
+    columns: Coordinates
+    rows: Coordinates
+
+
+@dataclass(frozen=True)
+class Part:
+    """A rectangle of a grid that may show the asset."""
+
+    column: int
+    row: int
+    grid: PixelGrid
+
+    @property
+    def place(self) -> tuple[slice, slice, slice]:
+        """Its place in arrays of shape (bands, height, width) of the whole grid."""
+        rows = slice(self.row, self.row + self.grid.height)
+        return slice(None), rows, slice(self.column, self.column + self.grid.width)
+
+
+def parts(asset: ImageAsset, grid: PixelGrid) -> list[Part]:
+    """Return the rectangles of a grid outside of which there is nothing of the asset."""
+    return parts_within(footprint(asset, grid.crs_code), grid)
+
+
+def parts_within(boxes: Iterable[Box], grid: PixelGrid) -> list[Part]:
+    """Return the rectangles of a grid outside of which there is nothing of boxes in its CRS."""
+    if _leaves_the_map(grid):
+        return [Part(0, 0, grid)]
+    found = (_part(box, grid) for box in boxes)
+    return [part for part in found if part is not None]
+
+
+def _leaves_the_map(grid: PixelGrid) -> bool:
+    """Tell whether a grid goes on past the antimeridian, where footprints begin anew."""
+    turn = period(grid.crs_code)
+    if turn is None:
+        return False
+    corners = (grid.transform.apply(column, row)[0] for column, row in _corners(grid))
+    return not all(abs(x) <= turn / 2 * (1 + _ON_MAP) for x in corners)
+
+
+def _corners(grid: PixelGrid) -> Iterator[tuple[int, int]]:
+    """Yield (column, row) of each corner; arrays of four are slower than four numbers."""
+    return product((0, grid.width), (0, grid.height))
+
+
+def _part(box: Box, grid: PixelGrid) -> Part | None:
+    inverse = grid.transform.inverse()
+    corners = product((box.west, box.east), (box.south, box.north))
+    # 0 * inf, of a footprint without bounds, is not a number.
+    columns, rows = zip(*(inverse.apply(float(x), float(y)) for x, y in corners), strict=True)
+    left, right = _clipped(columns, grid.width)
+    top, bottom = _clipped(rows, grid.height)
+    if left >= right or top >= bottom:
+        return None
+    return _cut(grid, left, top, right, bottom)
+
+
+def _cut(grid: PixelGrid, left: int, top: int, right: int, bottom: int) -> Part:
+    x0, y0 = grid.transform.apply(left, top)
+    moved = replace(grid.transform, translate_x=x0, translate_y=y0)
+    return Part(left, top, PixelGrid(right - left, bottom - top, moved, grid.crs_code))
+
+
+def _clipped(values: Sequence[float], size: int) -> tuple[int, int]:
+    if not all(map(math.isfinite, values)):
+        return 0, size
+    low, high = math.floor(min(values)), math.ceil(max(values))
+    return min(max(low, 0), size), min(max(high, 0), size)
+
+
+def choose_level(asset: ImageAsset, grid: PixelGrid) -> Level:
+    """Return the level whose pixels are closest to a grid's in size, and not coarser.
+
+    The sizes are compared at the middle of the asset, not of the grid: so all tiles of a zoom
+    read the same level and meet without a seam, and a large request equals the small ones that
+    it covers.
+    """
+    if len(asset.levels) == 1:
+        return asset.levels[0]
+    t = grid.transform
+    return _level(asset, grid.crs_code, t.scale_x, t.shear_x, t.shear_y, t.scale_y)
+
+
+@lru_cache(maxsize=4096)
+def _level(asset: ImageAsset, crs_code: str, *linear: float) -> Level:
+    asked = _asked_factor(asset.grid, crs_code, *linear)
+    fitting = [level for level in asset.levels if level.factor <= asked * (1 + _ON_EDGE)]
+    return fitting[-1] if fitting else asset.levels[0]
+
+
+def _asked_factor(
+    native: PixelGrid,
+    crs_code: str,
+    scale_x: float,
+    shear_x: float,
+    shear_y: float,
+    scale_y: float,
+) -> float:
+    """Return the shorter side of a grid's pixel, in native pixels, at the asset's middle."""
+    across = np.array([-scale_x, scale_x, -shear_x, shear_x]) / 2
+    down = np.array([-shear_y, shear_y, -scale_y, scale_y]) / 2
+    for share, place in product(_SHARES, _PLACES):
+        x, y = native.transform.apply(place * native.width, place * native.height)
+        columns, rows = _around(native, crs_code, x, y, across * share, down * share)
+        sides = np.hypot(np.diff(columns)[[0, 2]], np.diff(rows)[[0, 2]]) / share
+        if np.isfinite(sides).all():
+            return float(sides.min())
+    return 1.0
+
+
+def _around(
+    native: PixelGrid, crs_code: str, x: float, y: float, across: Coordinates, down: Coordinates
+) -> tuple[Coordinates, Coordinates]:
+    """Return native (columns, rows) of points beside native (x, y), given their way in a CRS."""
+    x0, y0 = transform_point(native.crs_code, crs_code, x, y)
+    with np.errstate(invalid="ignore"):
+        xs, ys = transform_points(crs_code, native.crs_code, x0 + across, y0 + down)
+        turn = period(native.crs_code)
+        if turn is not None:
+            xs = x + (xs - x + turn / 2) % turn - turn / 2
+        found: tuple[Coordinates, Coordinates] = native.transform.inverse().apply(xs, ys)
+        # The difference of two infinities is not a number, and says no more than they do.
+        columns, rows = (np.where(np.isfinite(f), f, np.nan) for f in found)
+    return columns, rows
+
+
+def positions(grid: PixelGrid, source: PixelGrid) -> Positions:
+    """Return where a grid's pixel centres fall in a source's pixels."""
+    shears = (grid.transform.shear_x, grid.transform.shear_y)
+    source_shears = (source.transform.shear_x, source.transform.shear_y)
+    is_straight = not any(shears) and not any(source_shears)
+    if is_straight and are_aligned(grid.crs_code, source.crs_code):
+        return _aligned_positions(grid, source)
+    return _surveyed(grid, source)
+
+
+def _surveyed(grid: PixelGrid, source: PixelGrid) -> Positions:
+    """Return positions interpolated where that is exact, else quarter by quarter."""
+    if grid.width * grid.height > _FEW_PX:
+        return _interpolated_positions(grid, source) or _in_quarters(grid, source)
+    columns, rows = np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5)
+    found = _exact(grid, source, columns.ravel(), rows.ravel())
+    return Positions(*(values.reshape(columns.shape) for values in found))
+
+
+def _in_quarters(grid: PixelGrid, source: PixelGrid) -> Positions:
+    found = Positions(*np.empty((2, grid.height, grid.width)))
+    for top, bottom in pairwise(sorted({0, grid.height // 2, grid.height})):
+        for left, right in pairwise(sorted({0, grid.width // 2, grid.width})):
+            part = _cut(grid, left, top, right, bottom)
+            at = _surveyed(part.grid, source)
+            _, rows, columns = part.place
+            found.columns[rows, columns], found.rows[rows, columns] = at.columns, at.rows
+    return found
+
+
+def _aligned_positions(grid: PixelGrid, source: PixelGrid) -> Positions:
+    middle_column, middle_row = grid.width / 2, grid.height / 2
+    across = np.arange(grid.width, dtype=np.float64) + 0.5
+    down = np.arange(grid.height, dtype=np.float64) + 0.5
+    columns, _ = _exact(grid, source, across, np.full(across.shape, middle_row))
+    _, rows = _exact(grid, source, np.full(down.shape, middle_column), down)
+    return Positions(columns[np.newaxis, :], rows[:, np.newaxis])
+
+
+def _exact(
+    grid: PixelGrid, source: PixelGrid, columns: Coordinates, rows: Coordinates
+) -> tuple[Coordinates, Coordinates]:
+    """Return source (columns, rows) of grid (columns, rows), all of shape (n,)."""
+    x, y = grid.transform.apply(columns, rows)
+    x, y = transform_points(grid.crs_code, source.crs_code, x, y)
+    turn = period(source.crs_code)
+    if turn is not None:
+        x = _turned(x, source, turn)
+    with np.errstate(invalid="ignore"):
+        found: tuple[Coordinates, Coordinates] = source.transform.inverse().apply(x, y)
+    return found
+
+
+def _turned(x: Coordinates, source: PixelGrid, turn: float) -> Coordinates:
+    """Shift x by whole turns of the Earth to where the source has it."""
+    t = source.transform
+    corners = (0.0, t.scale_x * source.width)
+    shears = (0.0, t.shear_x * source.height)
+    west = t.translate_x + min(corners) + min(shears)
+    # A hair of tolerance, or a point on the western edge could land past the eastern one.
+    slack = abs(t.scale_x) * _ON_EDGE
+    with np.errstate(invalid="ignore"):
+        return np.asarray(x - turn * np.floor((x - west + slack) / turn))
+
+
+def _interpolated_positions(grid: PixelGrid, source: PixelGrid) -> Positions | None:
+    """Return positions from a polynomial through control points, or None if it is not exact."""
+    across, across_weights = _chebyshev(grid.width)
+    down, down_weights = _chebyshev(grid.height)
+    node_columns, node_rows = np.meshgrid(across, down)
+    check_columns, check_rows = _check_points(grid.width, grid.height)
+    columns, rows = _exact(
+        grid,
+        source,
+        np.concatenate([node_columns.ravel(), check_columns + 0.5]),
+        np.concatenate([node_rows.ravel(), check_rows + 0.5]),
+    )
+    if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
+        return None
+    found = []
+    for values in (columns, rows):
+        nodes = values[: _NODES * _NODES].reshape(_NODES, _NODES)
+        surface = down_weights @ nodes @ across_weights.T
+        error = np.abs(surface[check_rows, check_columns] - values[_NODES * _NODES :])
+        if error.max() > _MAX_ERROR_PX:
+            return None
+        found.append(surface)
+    return Positions(*found)
+
+
+# Of 32768 pixels, as strangers may ask for, they take 4 MB.
+@lru_cache(maxsize=16)
+def _chebyshev(size: int) -> tuple[Coordinates, NDArray[np.float64]]:
+    """Return the control points along a side, and each pixel centre's weights for them.
+
+    Shapes (17,) and (size, 17). Barycentric Lagrange interpolation at Chebyshev points of the
+    first kind (Berrut and Trefethen 2004, https://doi.org/10.1137/S0036144502417715).
+    """
+    angles = (np.arange(_NODES) + 0.5) * np.pi / _NODES
+    nodes = size / 2 - size / 2 * np.cos(angles)
+    factors = (-1.0) ** np.arange(_NODES) * np.sin(angles)
+    distance = (np.arange(size) + 0.5)[:, np.newaxis] - nodes[np.newaxis, :]
+    on_node = np.abs(distance) < 1e-12 * size
+    distance[on_node] = 1.0
+    terms = factors / distance
+    weights = terms / terms.sum(axis=1, keepdims=True)
+    rows_on_node = on_node.any(axis=1)
+    weights[rows_on_node] = on_node[rows_on_node]
+    return nodes, weights
+
+
+@lru_cache(maxsize=256)
+def _check_points(width: int, height: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return (columns, rows) of the pixels at which the polynomial is checked."""
+    at = (0.0, 0.11, 0.29, 0.5, 0.68, 0.87, 1.0)
+    columns, rows = np.meshgrid(
+        [round(a * (width - 1)) for a in at], [round(a * (height - 1)) for a in at]
+    )
+    return columns.ravel(), rows.ravel()
+
+
+def nearest(values: Coordinates) -> NDArray[np.int64]:
+    """Return the index of the pixel that holds each position; -1 where there is none."""
+    with np.errstate(invalid="ignore"):
+        is_index = np.abs(values) < _LARGEST_INDEX
+    if not is_index.all():
+        values = np.where(is_index, values, -1.0)
+    return np.floor(values + _ON_EDGE).astype(np.int64)

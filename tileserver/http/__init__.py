@@ -1,0 +1,1 @@
+"""Tiles, documents and the page over HTTP."""

@@ -1,0 +1,256 @@
+"""One short function a route: parse, find, ask, answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tileserver import metrics
+from tileserver.caching.memory import Cached
+from tileserver.concurrency.aside import ShortCalls
+from tileserver.concurrency.changes import asked_again
+from tileserver.contract.pixels import BandSource, ImageFileFormat, PixelRequest
+from tileserver.contract.tiles import tile_grid
+from tileserver.http.disconnects import while_connected
+from tileserver.http.keys import PARAMETER as KEY_PARAMETER
+from tileserver.http.parameters import (
+    VERSION_PARAMETER,
+    check_host,
+    parse_bbox,
+    parse_format,
+    parse_place,
+    parse_query,
+    parse_side,
+    parse_tile,
+)
+from tileserver.http.readiness import Readiness
+from tileserver.http.responses import IMMUTABLE, QUERY_KEY, bytes_response, json_response
+from tileserver.layers import documents, queries
+from tileserver.layers.layers import Layer, Layers
+from tileserver.layers.statistics import summarize
+from tileserver.layers.styles import STYLE_PARAMETERS, parse_bands, parse_style
+from tileserver.rendering.encoders import empty, media_type
+from tileserver.rendering.legend import legend_svg
+from tileserver.rendering.render import check_options
+
+
+@dataclass(frozen=True)
+class Services:
+    """What handlers work with."""
+
+    layers: Layers
+    pixels: Cached
+    bands: BandSource
+    public_url: str | None
+    tile_max_age_s: int
+    readiness: Readiness = field(default_factory=Readiness)
+    geometry: ShortCalls = field(default_factory=ShortCalls)
+    """Where requests ask PROJ, which must not hold up the event loop."""
+
+
+class State(TypedDict):
+    """State of the application, as Starlette's lifespan yields it."""
+
+    services: Services
+
+
+@asked_again
+async def tile(request: Request) -> Response:
+    """Answer GET /tiles/{layer}/{z}/{x}/{y}.{ext}."""
+    services, path = _services(request), request.path_params
+    address, size, file_format = parse_tile(path["z"], path["x"], path["name"])
+    grid = tile_grid(address, size)
+    layer, parameters = await _styled_layer(request)
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    pixels = layer.request(grid, file_format, bands)
+    # Raw pixels of nothing differ from layer to layer, and count against the limits like others.
+    if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
+        return await _pixels(request, services, layer, pixels, parameters)
+    body = empty(file_format, size, size, ("empty",), "uint8")
+    return _image(request, layer, body, file_format, parameters, "hit; detail=outside")
+
+
+@asked_again
+async def preview(request: Request) -> Response:
+    """Answer GET /preview/{layer}.{ext}."""
+    services = _services(request)
+    name, _, suffix = request.path_params["name"].rpartition(".")
+    file_format = parse_format(suffix if name else None)
+    layer, parameters = await _styled_layer(request, name, ("bbox", "width", "height"))
+    bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
+    sides = (parse_side(side, parameters, queries.MAX_PREVIEW_PX) for side in ("width", "height"))
+    grid = queries.preview_grid(layer, bbox, *sides)
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    pixels = layer.request(grid, file_format, bands)
+    return await _pixels(request, services, layer, pixels, parameters)
+
+
+async def layer_list(request: Request) -> Response:
+    """Answer GET /layers."""
+    services = _services(request)
+    parameters = parse_query(request.scope["query_string"], ("after", "limit"))
+    limit = parse_side("limit", parameters, 1000) or 100
+    page = await services.layers.page(parameters.get("after"), limit)
+    url, more = base_url(request), _handed_on(request)
+
+    def answer() -> Response:
+        return json_response(request, documents.layer_page(url, page, limit, more))
+
+    return await anyio.to_thread.run_sync(answer)
+
+
+async def tilejson(request: Request) -> Response:
+    """Answer GET /tilejson/{layer}.json."""
+    layer, parameters = await _styled_layer(request)
+    # The tiles of the document are PNG: what cannot be drawn is refused here, not tile by tile.
+    check_options(layer.style.options(), len(layer.style.bands))
+    style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
+    style |= _handed_on(request)
+    return json_response(request, documents.tilejson(base_url(request), layer, style))
+
+
+async def info(request: Request) -> Response:
+    """Answer GET /info/{layer}."""
+    layer, _ = await _styled_layer(request)
+    services = _services(request)
+    return await services.geometry.call(lambda: json_response(request, queries.info(layer)))
+
+
+@asked_again
+async def point(request: Request) -> Response:
+    """Answer GET /point/{layer}?lon=&lat=."""
+    services = _services(request)
+    parameters = parse_query(request.scope["query_string"], ("lon", "lat", "bands"))
+    lon, lat = parse_place(parameters)
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    layer = await services.layers.find(request.path_params["layer"])
+    asked = queries.point_request(layer, lon, lat, bands)
+    read = await while_connected(request.receive, services.bands.read_bands(asked))
+    return json_response(request, queries.point(lon, lat, read))
+
+
+@asked_again
+async def statistics(request: Request) -> Response:
+    """Answer GET /statistics/{layer}?bands=&bbox=."""
+    services = _services(request)
+    parameters = parse_query(request.scope["query_string"], ("bands", "bbox"))
+    bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    layer = await services.layers.find(request.path_params["layer"])
+    asked = await services.geometry.call(queries.statistics_request, layer, bbox, bands)
+    read = await while_connected(request.receive, services.bands.read_bands(asked))
+    return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(read)))
+
+
+async def legend(request: Request) -> Response:
+    """Answer GET /legend/{layer}.svg."""
+    layer, parameters = await _styled_layer(request)
+    style = layer.style
+    svg = legend_svg(layer.title, style.bands, style.options(), layer.definition.class_names)
+    cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
+    return bytes_response(request, svg.encode(), "image/svg+xml", cache_control)
+
+
+async def healthz(request: Request) -> Response:
+    """Answer GET /healthz: the event loop turns; nothing else is asked."""
+    return json_response(request, {"status": "ok"}, "no-store")
+
+
+async def readyz(request: Request) -> Response:
+    """Answer GET /readyz: 200 if requests may be sent here, else 503 and why not."""
+    verdict = await _services(request).readiness.state()
+    said = {"status": verdict.status}
+    if verdict.reason:
+        said["reason"] = verdict.reason
+    response = json_response(request, said, "no-store")
+    if not verdict.is_ready:
+        response.status_code = 503
+        response.headers["retry-after"] = "5"
+    return response
+
+
+async def figures(request: Request) -> Response:
+    """Answer GET /metrics: what is counted, of all workers, for Prometheus."""
+    body = await anyio.to_thread.run_sync(metrics.exposition)
+    return bytes_response(request, body, metrics.MEDIA_TYPE, "no-store")
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.state.services
+    return services
+
+
+def base_url(request: Request) -> str:
+    """Return where the server is reached, as it was told or as the client says."""
+    public_url = _services(request).public_url
+    if public_url is not None:
+        return public_url
+    # A second Host is refused with the first: a proxy before us may believe the other one.
+    host = check_host(", ".join(request.headers.getlist("host")))
+    root_path: str = request.scope.get("root_path", "")
+    # A proxy may speak of wss, which no tile is fetched by.
+    scheme = request.scope["scheme"].replace("ws", "http")
+    return f"{scheme}://{host}{root_path.rstrip('/')}"
+
+
+def _handed_on(request: Request) -> dict[str, str]:
+    """Return the parameter that lets the URLs of a document be used: the key, if it came so."""
+    key = request.scope["state"].get(QUERY_KEY)
+    return {} if key is None else {KEY_PARAMETER: key}
+
+
+async def _styled_layer(
+    request: Request, name: str | None = None, more: Sequence[str] = ()
+) -> tuple[Layer, dict[str, str]]:
+    """Return the layer of the path in the style of the query, and the query's parameters."""
+    parameters = parse_query(request.scope["query_string"], (*STYLE_PARAMETERS, *more))
+    style = parse_style(parameters)
+    name = name or request.path_params["layer"]
+    return await _services(request).layers.find(name, style), parameters
+
+
+async def _pixels(
+    request: Request,
+    services: Services,
+    layer: Layer,
+    pixels: PixelRequest,
+    parameters: dict[str, str],
+) -> Response:
+    started = time.perf_counter()
+    is_held = services.pixels.holds(pixels)
+    answer = services.pixels.get_pixels(pixels)
+    body = await (answer if is_held else while_connected(request.receive, answer))
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    status = "hit" if is_held else "fwd=miss; stored"
+    return _image(request, layer, body, pixels.file_format, parameters, status, elapsed_ms)
+
+
+def _image(
+    request: Request,
+    layer: Layer,
+    body: bytes,
+    file_format: ImageFileFormat,
+    parameters: dict[str, str],
+    cache_status: str,
+    elapsed_ms: float = 0.0,
+) -> Response:
+    extra = {
+        "cache-status": f"tileserver; {cache_status}",
+        "server-timing": f"pixels;dur={elapsed_ms:.1f}",
+    }
+    cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
+    return bytes_response(request, body, media_type(file_format, body), cache_control, extra)
+
+
+def _cache_control(services: Services, layer: Layer, version: str | None) -> str:
+    # QGIS never revalidates, so freshness is a matter of the URL's version token.
+    if version == layer.version:
+        return IMMUTABLE
+    max_age_s = services.tile_max_age_s
+    return f"public, max-age={max_age_s}, stale-while-revalidate=86400, stale-if-error=604800"

@@ -1,0 +1,75 @@
+"""The map page: plain files, served as they are."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from tileserver.errors import ConfigError
+
+_PACKAGE = Path(__file__).parents[1]
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors *",
+    )
+)
+"""Nothing from elsewhere, nothing inline; any dashboard may frame the page."""
+
+
+_NOT_SHOWN = (".", "package", "node_modules")
+"""Beginnings of what only builds the page."""
+
+
+def page_folder() -> Path:
+    """Return the folder of the page: in the wheel, or beside the package in a checkout.
+
+    Raises:
+        ConfigError: Leaflet is missing, as the package was not built.
+    """
+    for folder in (_PACKAGE / "web", _PACKAGE.parent / "web"):
+        if (folder / "vendor" / "leaflet" / "leaflet.js").is_file():
+            return folder
+    raise ConfigError(
+        "the page's Leaflet is missing; `pip install .` or `pip install -e .` brings it"
+    )
+
+
+def page_files() -> frozenset[str]:
+    """Return the paths of the page's own files, the same on every server; not of the page."""
+    folder = page_folder()
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    shown = (name for name in names if name != "index.html" and not name.startswith(_NOT_SHOWN))
+    return frozenset(f"/{name}" for name in shown)
+
+
+class Page(StaticFiles):
+    """The files of the page, under a strict content security policy."""
+
+    def __init__(self, directory: Path, html: bool) -> None:
+        """Serve a folder; its index.html for the folder itself, if `html`."""
+        super().__init__(directory=directory, html=html)
+        # Python reads the system's tables when it is first asked for a type: not in a request.
+        mimetypes.init()
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return a file; what only builds the page is none of it."""
+        # Starlette calls the folder itself ".".
+        if path != "." and path.startswith(_NOT_SHOWN):
+            path = "none"
+        response = await super().get_response(path, scope)
+        response.headers["content-security-policy"] = CONTENT_SECURITY_POLICY
+        # OpenStreetMap and others want to be told who shows their maps.
+        response.headers["referrer-policy"] = "strict-origin-when-cross-origin"
+        response.headers["cache-control"] = "no-cache"
+        return response

@@ -1,0 +1,159 @@
+"""Paths and query strings read strictly: the unknown, double or malformed is refused by name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl
+
+from tileserver.contract.pixels import ImageFileFormat
+from tileserver.contract.tiles import Tile
+from tileserver.errors import InvalidRequest
+from tileserver.geo.extents import Box
+from tileserver.layers.styles import parse_number
+
+TILE_FORMATS = {
+    "png": ImageFileFormat.PNG,
+    "jpg": ImageFileFormat.JPEG,
+    "jpeg": ImageFileFormat.JPEG,
+    "webp": ImageFileFormat.WEBP,
+    "npy": ImageFileFormat.NPY,
+}
+"""Suffixes of tiles and previews."""
+VERSION_PARAMETER = "v"
+"""The version token in the URLs we hand out; any value is accepted."""
+_MAX_QUERY = 8192
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
+_MIN_BOX_DEGREES = 1e-9
+"""A tenth of a millimetre; below it, ratios of sides overflow."""
+_TILE_NAME = re.compile(r"(?P<y>[^.@]*)(?P<scale>@[^.]*)?(?:\.(?P<suffix>.*))?", re.DOTALL)
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?", re.ASCII)
+
+
+def parse_query(query: bytes, known: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of a query string.
+
+    Raises:
+        InvalidRequest: one is unknown, given twice, empty or not UTF-8.
+    """
+    if len(query) > _MAX_QUERY:
+        raise InvalidRequest(f"the query has {len(query)} bytes, at most {_MAX_QUERY} may be")
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError as exc:
+        raise InvalidRequest("the query is not percent-encoded UTF-8") from exc
+    parameters: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in known and name != VERSION_PARAMETER:
+            raise InvalidRequest(_unknown(name, known))
+        if name in parameters:
+            raise InvalidRequest(f"{name}: given twice, expected once")
+        if not value or not value.isprintable():
+            raise InvalidRequest(f"{name}: expected a value, got {value[:80]!r}")
+        parameters[name] = value
+    return parameters
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f", did you mean {close[0]}?" if close else ""
+    return f"unknown parameter {name[:80]!r}{hint or '.'} Known here: {', '.join(known) or 'none'}"
+
+
+def parse_tile(z: str, x: str, name: str) -> tuple[Tile, int, ImageFileFormat]:
+    """Return the address, size in pixels and format of a tile, from /{z}/{x}/{name}.
+
+    Raises:
+        InvalidRequest: a number, the scale or the suffix is malformed.
+
+    >>> parse_tile("3", "5", "2@2x.png")[:2]
+    (Tile(x=5, y=2, z=3), 512)
+    """
+    parts = _TILE_NAME.fullmatch(name)
+    assert parts is not None, "every text matches"
+    tile = Tile(x=_integer("x", x), y=_integer("y", parts["y"]), z=_integer("z", z))
+    if parts["scale"] not in (None, "@2x"):
+        raise InvalidRequest(
+            f"tile size {parts['scale'][:20]!r}: expected @2x for 512 pixels, or nothing for 256"
+        )
+    return tile, 512 if parts["scale"] else 256, parse_format(parts["suffix"])
+
+
+def parse_format(suffix: str | None) -> ImageFileFormat:
+    """Return the format of a suffix without its dot.
+
+    Raises:
+        InvalidRequest: there is none of that suffix.
+    """
+    if suffix not in TILE_FORMATS:
+        got = "none" if suffix is None else f".{suffix[:20]}"
+        raise InvalidRequest(f"suffix: expected one of .png, .jpg, .webp, .npy, got {got!r}")
+    return TILE_FORMATS[suffix]
+
+
+def _integer(name: str, text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise InvalidRequest(f"{name}: expected a whole number such as 12, got {text[:40]!r}")
+    return int(text)
+
+
+def parse_bbox(text: str) -> Box:
+    """Return a box in degrees; west > east crosses the antimeridian.
+
+    Raises:
+        InvalidRequest: it is not four numbers, or they make no box on the Earth.
+    """
+    parts = text.split(",")
+    if len(parts) != 4:
+        raise InvalidRequest(
+            f"bbox: expected west,south,east,north in degrees, got {len(parts)} values"
+        )
+    west, east = (parse_number("bbox", parts[i], -180, 180) for i in (0, 2))
+    south, north = (parse_number("bbox", parts[i], -90, 90) for i in (1, 3))
+    if abs(east - west) < _MIN_BOX_DEGREES or north - south < _MIN_BOX_DEGREES:
+        raise InvalidRequest(
+            "bbox: expected west,south,east,north with south below north and west unlike east, "
+            f"by {_MIN_BOX_DEGREES:g} degrees or more, got {text[:80]!r}"
+        )
+    return Box(west, south, east, north)
+
+
+def parse_place(parameters: Mapping[str, str]) -> tuple[float, float]:
+    """Return the (longitude, latitude) in degrees that lon and lat give.
+
+    Raises:
+        InvalidRequest: one is missing, malformed or off the Earth.
+    """
+    for name in ("lon", "lat"):
+        if name not in parameters:
+            raise InvalidRequest(f"{name}: missing; expected lon and lat in degrees")
+    return (
+        parse_number("lon", parameters["lon"], -180, 180),
+        parse_number("lat", parameters["lat"], -90, 90),
+    )
+
+
+def parse_side(name: str, parameters: Mapping[str, str], most: int) -> int | None:
+    """Return a number of pixels or of layers, or None if the parameter is not given.
+
+    Raises:
+        InvalidRequest: it is not a whole number from 1 to `most`.
+    """
+    text = parameters.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", text, re.ASCII) or int(text) > most:
+        raise InvalidRequest(f"{name}: expected a whole number from 1 to {most}, got {text[:40]!r}")
+    return int(text)
+
+
+def check_host(host: str) -> str:
+    """Return a Host header that may be repeated in a document.
+
+    Raises:
+        InvalidRequest: it is not a host name or address, with or without a port.
+    """
+    if not _HOST.fullmatch(host):
+        raise InvalidRequest(f"Host: expected a host name, got {host[:80]!r}")
+    return host

@@ -1,0 +1,93 @@
+"""What the server says of its layers: the list, TileJSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from tileserver.layers.layers import Layer, LayerPage
+from tileserver.layers.queries import MAX_LATITUDE
+
+TILEJSON_VERSION = "3.0.0"
+
+
+def tile_url(base_url: str, layer: Layer, style: Mapping[str, str], suffix: str = ".png") -> str:
+    """Return the address of a layer's tiles, with {z}, {x} and {y} to be filled in.
+
+    Args:
+        base_url: where the server is reached, without a final slash.
+        layer: whose tiles.
+        style: parameters of the URL that differ from the layer's own style.
+        suffix: .png, @2x.png, .webp and so on.
+    """
+    query = urlencode({**style, "v": layer.version}, safe=",")
+    return f"{base_url}/tiles/{quote(layer.name)}/{{z}}/{{x}}/{{y}}{suffix}?{query}"
+
+
+def layer_json(
+    base_url: str, layer: Layer, more: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return a layer as `/layers` lists it; `more` parameters go into the URL of its tiles."""
+    return {
+        "name": layer.name,
+        "title": layer.title,
+        "description": layer.definition.description,
+        "attribution": layer.definition.attribution,
+        "asset": layer.asset.name,
+        "bounds": list(layer.bounds),
+        "minzoom": layer.minzoom,
+        "maxzoom": layer.maxzoom,
+        "style": layer.style.to_json(),
+        "visible": layer.definition.is_visible,
+        "tiles": tile_url(base_url, layer, more),
+    }
+
+
+def layer_page(
+    base_url: str, page: LayerPage, limit: int, more: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return what `/layers` answers.
+
+    `next` is the address of the next page, or None; `errors` names the layers that cannot be
+    shown, if there are any. `more` parameters go into all URLs.
+    """
+    query = urlencode({"after": page.after, "limit": limit, **more})
+    document: dict[str, Any] = {
+        "layers": [layer_json(base_url, layer, more) for layer in page.layers],
+        "next": None if page.after is None else f"{base_url}/layers?{query}",
+    }
+    errors = [
+        {"name": each.name, "title": each.title, "reason": each.reason} for each in page.failures
+    ]
+    return document | {"errors": errors} if errors else document
+
+
+def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str, Any]:
+    """Return the TileJSON 3.0.0 of a layer.
+
+    https://github.com/mapbox/tilejson-spec/tree/master/3.0.0. Its bounds must not cross the
+    antimeridian, so those of a layer that does go all the way around.
+    """
+    west, south, east, north = layer.bounds
+    if west > east:
+        west, east = -180.0, 180.0
+    south, north = max(south, -MAX_LATITUDE), min(north, MAX_LATITUDE)
+    members = {
+        "tilejson": TILEJSON_VERSION,
+        "name": layer.title,
+        "description": layer.definition.description,
+        "attribution": layer.definition.attribution,
+        "version": "1.0.0",
+        "scheme": "xyz",
+        "tiles": [tile_url(base_url, layer, style)],
+        "tileSize": 256,
+        "format": "png",
+        "bounds": [west, south, east, north],
+        "center": [(west + east) / 2, (south + north) / 2, layer.minzoom],
+        "minzoom": layer.minzoom,
+        "maxzoom": layer.maxzoom,
+        "bands": list(layer.style.bands),
+    }
+    return {name: value for name, value in members.items() if value is not None}

@@ -1,0 +1,181 @@
+"""How a layer is drawn: Earth Engine's visualization parameters, from TOML and from a URL.
+
+bands=B4,B3,B2  min=0  max=3000  palette=000000,00ff00,fff  gamma=1.2  opacity=0.8
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tileserver.contract.pixels import Range, VisualizationOptions
+from tileserver.errors import InvalidRequest
+from tileserver.rendering.colormaps import named_palette
+from tileserver.rendering.colors import parse_palette
+from tileserver.rendering.render import check_options
+
+STYLE_PARAMETERS = ("bands", "min", "max", "palette", "gamma", "opacity")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,4})?", re.ASCII)
+_MAX_BANDS_IN_URL = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What to draw of an asset, and how; what is empty or None is left open."""
+
+    bands: tuple[str, ...] = ()
+    min: tuple[float, ...] = ()
+    """One for all bands, or one each."""
+    max: tuple[float, ...] = ()
+    palette: tuple[str, ...] = ()
+    gamma: float | None = None
+    opacity: float | None = None
+
+    def options(self) -> VisualizationOptions | None:
+        """Return the visualization, or None if nothing is asked.
+
+        As Earth Engine's client has it, a lone max counts from 0 and a lone min up to 1.
+
+        Raises:
+            InvalidRequest: min and max do not fit each other or the bands.
+        """
+        options = VisualizationOptions(self._ranges(), self.palette, self.gamma, self.opacity)
+        if options == VisualizationOptions():
+            return None
+        check_options(options, len(self.bands))
+        return options
+
+    def _ranges(self) -> tuple[Range, ...]:
+        if not self.min and not self.max:
+            return ()
+        lows, highs = self.min or (0.0,), self.max or (1.0,)
+        count = max(len(lows), len(highs))
+        for name, values in (("min", lows), ("max", highs)):
+            if len(values) not in (1, count) or len(values) > max(len(self.bands), 1):
+                raise InvalidRequest(
+                    f"{name} has {len(values)} values; expected one for all bands, or one for "
+                    f"each of {', '.join(self.bands)}"
+                )
+        lows, highs = (v * count if len(v) == 1 else v for v in (lows, highs))
+        return tuple(Range(low, high) for low, high in zip(lows, highs, strict=True))
+
+    def over(self, base: Style) -> Style:
+        """Return this style with what it leaves open taken from another.
+
+        Ranges of single bands and a palette say nothing of other bands, so they are not taken
+        when this style names bands of its own.
+        """
+        if self.bands and self.bands != base.bands:
+            base = replace(
+                base,
+                min=base.min if len(base.min) == 1 else (),
+                max=base.max if len(base.max) == 1 else (),
+                palette=base.palette if len(self.bands) == 1 else (),
+            )
+        return Style(
+            bands=self.bands or base.bands,
+            min=self.min or base.min,
+            max=self.max or base.max,
+            palette=self.palette or base.palette,
+            gamma=base.gamma if self.gamma is None else self.gamma,
+            opacity=base.opacity if self.opacity is None else self.opacity,
+        )
+
+    @property
+    def has_range(self) -> bool:
+        """True when it says what is black and what is white."""
+        return bool(self.min or self.max)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the style as `/layers` shows it."""
+        return {
+            "bands": list(self.bands),
+            "min": _one_or_list(self.min),
+            "max": _one_or_list(self.max),
+            "palette": list(self.palette) or None,
+            "gamma": 1.0 if self.gamma is None else self.gamma,
+            "opacity": 1.0 if self.opacity is None else self.opacity,
+        }
+
+
+def _one_or_list(values: Sequence[float]) -> float | list[float] | None:
+    if not values:
+        return None
+    return values[0] if len(values) == 1 else list(values)
+
+
+def parse_style(parameters: Mapping[str, str]) -> Style:
+    """Return the style in a URL's parameters; others are read past.
+
+    Raises:
+        InvalidRequest: a value is malformed or out of range; names the parameter.
+    """
+    return Style(
+        bands=parse_bands(parameters["bands"]) if "bands" in parameters else (),
+        min=_numbers("min", parameters["min"]) if "min" in parameters else (),
+        max=_numbers("max", parameters["max"]) if "max" in parameters else (),
+        palette=parse_colors(parameters["palette"]) if "palette" in parameters else (),
+        gamma=parse_number("gamma", parameters["gamma"], 0.01, 100.0)
+        if "gamma" in parameters
+        else None,
+        opacity=parse_number("opacity", parameters["opacity"], 0.0, 1.0)
+        if "opacity" in parameters
+        else None,
+    )
+
+
+def parse_colors(text: str | Sequence[str]) -> tuple[str, ...]:
+    """Return a palette as hex colours, from a colour map's name or from colours.
+
+    Raises:
+        InvalidRequest: it is neither.
+    """
+    named = named_palette(text) if isinstance(text, str) else None
+    if named is None and not isinstance(text, str) and len(text) == 1:
+        named = named_palette(text[0])
+    colors = named or (text.split(",") if isinstance(text, str) else tuple(text))
+    try:
+        rgb = parse_palette(colors)
+    except InvalidRequest as exc:
+        raise InvalidRequest(f"palette: {exc}") from exc
+    return tuple("{:02x}{:02x}{:02x}".format(*color) for color in rgb.tolist())
+
+
+def parse_bands(text: str) -> tuple[str, ...]:
+    """Return the bands in a comma-separated list.
+
+    Raises:
+        InvalidRequest: one is empty, or there are too many.
+    """
+    bands = tuple(text.split(","))
+    if len(bands) > _MAX_BANDS_IN_URL:
+        raise InvalidRequest(f"bands: {len(bands)} given, at most {_MAX_BANDS_IN_URL} may be")
+    if any(not band or band != band.strip() for band in bands):
+        raise InvalidRequest(
+            f"bands: expected band ids with commas between, such as B4,B3,B2, got {text[:80]!r}"
+        )
+    return bands
+
+
+def parse_number(name: str, text: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return the finite number a parameter gives, between low and high.
+
+    Raises:
+        InvalidRequest: it is not one; names the parameter and what it may be.
+    """
+    value = float(text) if len(text) <= 40 and _NUMBER.fullmatch(text) else math.nan
+    if not math.isfinite(value) or not low <= value <= high:
+        span = "" if low == -math.inf else f" from {low:g}"
+        span += "" if high == math.inf else f" to {high:g}"
+        raise InvalidRequest(f"{name}: expected a number{span}, got {text[:80]!r}")
+    return value
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    parts = text.split(",")
+    if len(parts) > 3:
+        raise InvalidRequest(f"{name}: expected one number, or one a band, got {len(parts)}")
+    return tuple(parse_number(name, part) for part in parts)

@@ -1,0 +1,1 @@
+"""GeoTIFFs on disk and in object storage."""

@@ -1,0 +1,348 @@
+"""The assets there are: names on one side, GeoTIFFs in folders and in object storage on the other.
+
+A client gives names only. A file is served if it lies below a configured root once links are
+resolved, so no name leads outside; `files` tells how it is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tileserver.errors import AssetNotFound, ConfigError, DeadlineExceeded, TileserverError
+from tileserver.rasters.files import Place, file_errors, find_file, look, walk
+from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.remote.files import RemoteFiles
+from tileserver.rasters.remote.places import file_name, find_place, is_remote
+from tileserver.rasters.scenes import describe_remote, read_scene, version_of
+
+LOCAL_PREFIX = "projects/localhost/assets"
+"""Where assets go that have no prefix of their own; the ee client wants 6 characters or more."""
+SUFFIXES = (".tif", ".tiff")
+COLLECTION_FILE = "collection.json"
+"""Makes a folder an image collection, and describes it."""
+_RECHECK_S = 2.0
+_LARGE_PX = 4_000_000
+_MAX_STATES = 10_000
+_LOCK_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Root:
+    """A file, a folder or a URL, and the prefix its assets get."""
+
+    path: str = field(repr=False)
+    prefix: str = LOCAL_PREFIX
+
+
+@dataclass(frozen=True)
+class _Top:
+    """A root as it was when the server started."""
+
+    path: str
+    """Absolute, or a URL."""
+    prefix: str
+    is_link: bool
+    """Whether it is a link; one that is put in its place later is not followed."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What lay below the roots at one moment."""
+
+    images: Mapping[str, Place | str]
+    """Places or URLs of GeoTIFFs, by the names of their assets."""
+    folders: Sequence[tuple[str, Place | None]]
+    """Names of folders, those of roots included, each with its collection.json if it has one."""
+
+
+@dataclass
+class _Entry:
+    source: Place | str
+    """Where it lies, or its URL."""
+    asset: GeoTiff | None = None
+    checked_s: float = field(default=-_RECHECK_S)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Catalogue:
+    """Image assets by name. Its methods read the disk: call them from a thread."""
+
+    def __init__(self, roots: Iterable[Root], remote: RemoteFiles | None = None) -> None:
+        """Find assets below the roots.
+
+        Args:
+            roots: what is served.
+            remote: has the files behind URLs.
+        """
+        self.roots = tuple(roots)
+        self.remote = remote or RemoteFiles()
+        self._tops = tuple(map(_top, self.roots))
+        self._entries: dict[str, _Entry] = {}
+        self._scan = Scan({}, ())
+        self._scanned_s = -_RECHECK_S
+        self._states: dict[str, tuple[float, str]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the names of all assets begin with, one or the other; each ends in a slash."""
+        return tuple({f"{root.prefix.rstrip('/')}/" for root in self.roots})
+
+    def known(self, name: str, max_age_s: float | None = None) -> GeoTiff | None:
+        """Return an asset that was looked at a moment ago, or None; never touches the disk."""
+        entry = self._entries.get(name)
+        if max_age_s is None:
+            max_age_s = _RECHECK_S
+        if entry and entry.asset and time.monotonic() - entry.checked_s < max_age_s:
+            return entry.asset
+        return None
+
+    def find(self, name: str, max_age_s: float | None = None) -> GeoTiff:
+        """Return an asset as its file is now, or was less than `max_age_s` ago.
+
+        Raises:
+            AssetNotFound: there is none of that name.
+            UnreadableRaster: its file or sidecar is broken.
+        """
+        entry = self._entries.get(name) or self._rescan().get(name)
+        if entry is None:
+            raise AssetNotFound(name)
+        # Of many who ask at once one reads the file, and all get the same asset.
+        with _held(entry.lock, name):
+            if known := self.known(name, max_age_s):
+                return known
+            looked_s = time.monotonic()
+            asset = self._asset_now(name, entry)
+            if asset is None:
+                self._entries.pop(name, None)
+                raise AssetNotFound(name)
+            entry.asset, entry.checked_s = asset, looked_s
+            return asset
+
+    def look_again(self, name: str) -> None:
+        """Forget that an asset's file was looked at a moment ago: it has changed since."""
+        entry = self._entries.get(name)
+        if entry is not None:
+            entry.checked_s = -_RECHECK_S
+        self._states.clear()
+
+    def state(self, name: str, max_age_s: float | None = None) -> str:
+        """Return a token that changes when an image does, or anything below a folder.
+
+        It tells of the same versions as `find`; whatever it says of others than those that
+        were found a moment ago is not older than `max_age_s`.
+        """
+        held = self._states.get(name)
+        age_s = time.monotonic() - held[0] if held else 0.0
+        if held is not None and age_s < (_RECHECK_S if max_age_s is None else max_age_s):
+            return held[1]
+        looked_s = time.monotonic()
+        token = hashlib.blake2b(" ".join(self._versions(name)).encode(), digest_size=8).hexdigest()
+        if len(self._states) >= _MAX_STATES:
+            self._states.clear()
+        self._states[name] = (looked_s, token)
+        return token
+
+    def _versions(self, name: str) -> Iterator[str]:
+        below = name.rstrip("/") + "/"
+        entries = self._rescan()
+        found = [name] if name in entries else [n for n in entries if n.startswith(below)]
+        for each in sorted(found):
+            known = self.known(each)
+            yield f"{each} {known.version if known else self._version_now(each, entries[each])}"
+        for folder, file in self._scan.folders:
+            if file is not None and f"{folder}/".startswith(below):
+                with file_errors(folder):
+                    yield f"{folder} {look(file)}"
+
+    def _version_now(self, name: str, entry: _Entry) -> str | None:
+        """Return a token of the files' state, or None if they are gone or cannot be reached."""
+        if isinstance(entry.source, Place):
+            return version_of(entry.source, name)
+        try:
+            return self.remote.current(entry.source, name).version
+        except TileserverError:
+            return None
+
+    def _asset_now(self, name: str, entry: _Entry) -> GeoTiff | None:
+        """Return the asset as its files are now, or None if there are none any more."""
+        if isinstance(entry.source, str):
+            return self._remote_now(name, entry, entry.source)
+        version = version_of(entry.source, name)
+        if version is None or (entry.asset is not None and entry.asset.version == version):
+            return entry.asset if version else None
+        asset = read_scene(entry.source, name)
+        if asset is not None:
+            _warn_without_overviews(asset, entry.source.below.rpartition("/")[2])
+        return asset
+
+    def _remote_now(self, name: str, entry: _Entry, url: str) -> GeoTiff:
+        file = self.remote.current(url, name)
+        if entry.asset is not None and entry.asset.location is file:
+            return entry.asset
+        asset = describe_remote(file, name)
+        _warn_without_overviews(asset, file_name(url))
+        return asset
+
+    def names(self, parent: str = "") -> list[str]:
+        """Return the names of all assets, or of those below a parent, in order."""
+        below = parent.rstrip("/") + "/" if parent else ""
+        return sorted(name for name in self._rescan() if name.startswith(below))
+
+    def scanned(self) -> Scan:
+        """Return what lay below the roots a moment ago; the same object until the next look."""
+        self._rescan()
+        return self._scan
+
+    def _rescan(self) -> dict[str, _Entry]:
+        with self._lock:
+            if time.monotonic() - self._scanned_s >= _RECHECK_S:
+                try:
+                    self._scan = scan(self._tops)
+                    self._entries = self._merged(self._scan.images)
+                except OSError as exc:
+                    # What is known is better than nothing; each file is opened on its own anyway.
+                    log.warning("the folders of rasters cannot be scanned: %s", exc.strerror)
+                self._scanned_s = time.monotonic()
+            return self._entries
+
+    def _merged(self, found: Mapping[str, Place | str]) -> dict[str, _Entry]:
+        entries = {}
+        for name, source in found.items():
+            held = self._entries.get(name)
+            is_same = held is not None and held.source == source
+            entries[name] = held if held and is_same else _Entry(source)
+        return entries
+
+
+def _top(root: Root) -> _Top:
+    if is_remote(root.path):
+        return _Top(root.path, root.prefix, False)
+    # A slash at the end would follow a link.
+    path = os.path.join(os.getcwd(), root.path.rstrip(os.sep) or os.sep)
+    return _Top(path, root.prefix, os.path.islink(path))
+
+
+def scan(tops: Iterable[_Top]) -> Scan:
+    """Return the GeoTIFFs and folders below roots; of two of a name the first is kept.
+
+    Raises:
+        OSError: something other than one file or folder is amiss, such as too many open files.
+    """
+    images: dict[str, Place | str] = {}
+    folders: list[tuple[str, Place | None]] = []
+    for top in tops:
+        for path, source in _sources(top, folders):
+            name = _name(top.prefix, path)
+            if name in images or not _is_name(name):
+                log.debug("left out %s: its name is taken or cannot be one", name)
+                continue
+            images[name] = source
+    return Scan(images, folders)
+
+
+def _sources(
+    top: _Top, folders: list[tuple[str, Place | None]]
+) -> Iterator[tuple[str, Place | str]]:
+    """Yield (path below the root, source) of the GeoTIFFs of one root; add its folders."""
+    prefix = top.prefix.rstrip("/")
+    if is_remote(top.path) or not os.path.isdir(top.path):
+        folders.append((prefix, None))
+        yield from _single(top)
+        return
+    for listing in walk(top.path, top.is_link):
+        has_collection = COLLECTION_FILE in listing.files
+        file = Place(top.path, listing.path(COLLECTION_FILE), top.is_link)
+        if listing.below.isprintable():
+            name = f"{prefix}/{listing.below}".rstrip("/")
+            folders.append((name, file if has_collection else None))
+        for path in map(listing.path, sorted(filter(_is_geotiff, listing.files + listing.links))):
+            place = Place(top.path, path, top.is_link)
+            # A link may point anywhere; what it points to must lie below the root.
+            if path.rpartition("/")[2] in listing.links and find_file(place) is None:
+                continue
+            yield path, place
+
+
+def _single(top: _Top) -> Iterator[tuple[str, Place | str]]:
+    if is_remote(top.path):
+        yield file_name(top.path), top.path
+        return
+    folder, _, name = top.path.rpartition("/")
+    place = Place(folder or "/", name, links="anywhere" if top.is_link else "nowhere")
+    if _is_geotiff(name) and find_file(place) is not None:
+        yield name, place
+
+
+def _name(prefix: str, path: str) -> str:
+    return f"{prefix.rstrip('/')}/{os.path.splitext(path)[0]}"
+
+
+def _is_name(name: str) -> bool:
+    return name.isprintable() and name == name.strip()
+
+
+def check_root(path: str, shown: str = "") -> None:
+    """Raise if a root leads nowhere; `shown` is how the user wrote it.
+
+    Raises:
+        ConfigError: there is no such file or folder, or the file is not named as a GeoTIFF, or it
+            may not be read.
+    """
+    shown = shown or path
+    if is_remote(path):
+        if not file_name(path).lower().endswith(SUFFIXES):
+            raise ConfigError(
+                f"{file_name(path)}: expected the URL of a GeoTIFF, ending in .tif or .tiff"
+            )
+        find_place(path)
+        return
+    if not os.path.exists(path):
+        raise ConfigError(f"{shown}: no such file or folder")
+    is_folder = os.path.isdir(path)
+    if not is_folder and not (_is_geotiff(os.path.basename(path)) and os.path.isfile(path)):
+        raise ConfigError(f"{shown}: expected a GeoTIFF (.tif, .tiff) or a folder of them")
+    if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
+        raise ConfigError(f"{shown}: permission denied; the server must be allowed to read it")
+
+
+def _is_geotiff(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+@contextmanager
+def _held(lock: threading.Lock, name: str) -> Iterator[None]:
+    """Hold a lock while inside; give up after a while, as PROJ or a disk may delay its holder.
+
+    Raises:
+        DeadlineExceeded: another thread has held it all the time.
+    """
+    if not lock.acquire(timeout=_LOCK_S):
+        raise DeadlineExceeded(f"{name}: its header or its CRS takes too long to read.")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _warn_without_overviews(asset: GeoTiff, file: str) -> None:
+    size_px = asset.grid.width * asset.grid.height
+    if len(asset.levels) > 1 or size_px < _LARGE_PX:
+        return
+    size_mb = size_px * len(asset.band_ids) * asset.dtype.itemsize / 1e6
+    log.warning(
+        "%s has no overviews: a map tile of all of it decodes %.0f MB. "
+        "`tileserver ingest %s OUT.tif` makes a copy with the pyramid it needs.",
+        asset.name,
+        size_mb,
+        file,
+    )

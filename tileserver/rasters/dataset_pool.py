@@ -1,0 +1,209 @@
+"""Datasets kept open for the next tile. A dataset serves one thread at a time, as GDAL wants it."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from rasterio.io import DatasetReader
+
+from tileserver.errors import AssetChanged, UnreadableRaster
+from tileserver.rasters.datasets import Location, block_bytes, content_errors, open_raster
+from tileserver.rasters.files import OpenFile, SeenFile, file_errors, look, open_beneath
+
+_SWEEP_S = 2.0
+_BAND_BYTES = 700
+"""Memory that GDAL takes for each band of an open dataset."""
+_MAX_IDLE_BYTES = 48_000_000
+"""Memory that idle datasets keep: a few large ones do not crowd the others out."""
+
+
+@dataclass(eq=False)
+class _Held:
+    dataset: DatasetReader
+    file: OpenFile | None
+    """The open file that the dataset reads, if it is a local one."""
+    seen: SeenFile | None
+    size_bytes: int
+    """Memory that it keeps while it is open, apart from the block cache."""
+
+    def check_unchanged(self, name: str) -> None:
+        """Raise AssetChanged unless the open file is in the state in which it was seen."""
+        if self.file and self.seen and not self.file.is_still(self.seen.state):
+            raise AssetChanged(name)
+
+    def is_current(self) -> bool:
+        """Tell whether its name still leads to the file, unchanged; looks at the disk."""
+        try:
+            return self.seen is None or look(self.seen.place) == self.seen.state
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        self.dataset.close()
+        if self.file:
+            self.file.close()
+
+
+_Key = tuple[Location, str, int | None]
+"""Location, version, level."""
+
+
+class DatasetPool:
+    """Datasets kept open between requests, so many and holding so much memory at most.
+
+    Those of files that were replaced, changed or removed are closed soon, so that the disk is
+    given back the room of a file that is gone.
+    """
+
+    def __init__(
+        self,
+        max_idle: int = 64,
+        sweep_s: float = _SWEEP_S,
+        max_idle_bytes: int = _MAX_IDLE_BYTES,
+    ) -> None:
+        self.max_idle = max_idle
+        self.max_idle_bytes = max_idle_bytes
+        self.sweep_s = sweep_s
+        self._idle: OrderedDict[tuple[_Key, int], _Held] = OrderedDict()
+        self._lock = threading.Lock()
+        self._sweeper: threading.Timer | None = None
+
+    @contextmanager
+    def borrow(
+        self,
+        location: Location,
+        version: str,
+        name: str,
+        level: int | None,
+        seen: SeenFile | None = None,
+    ) -> Iterator[DatasetReader]:
+        """Lend a dataset to this thread; it comes back unless an error shows it is broken.
+
+        Args:
+            location: an absolute path or a remote file.
+            version: what tells it from others that were at the location.
+            name: what to call it in an error.
+            level: index of an overview, None for the image itself.
+            seen: the file that is to be read, and its state; all that is read while the dataset
+                is lent belongs to that state. Without it the location is opened as it is.
+
+        Raises:
+            UnreadableRaster: it cannot be opened, or GDAL fails while it is lent.
+            AssetChanged: the file is not, or not any more, in the state in which it was seen.
+        """
+        key = location, version, level
+        held = self._take(key) or _open(location, name, level, seen)
+        try:
+            held.check_unchanged(name)
+            with content_errors(name, str(location)):
+                yield held.dataset
+            held.check_unchanged(name)
+        except BaseException as exc:
+            with closing(held):
+                if isinstance(exc, UnreadableRaster):
+                    # A file that is written just now is broken for a moment.
+                    held.check_unchanged(name)
+            raise
+        self._give_back(key, held)
+
+    def close(self) -> None:
+        """Close all that is idle."""
+        with self._lock:
+            idle, self._idle = self._idle, OrderedDict()
+            if self._sweeper is not None:
+                self._sweeper.cancel()
+            self._sweeper = None
+        for held in idle.values():
+            held.close()
+
+    def sweep(self) -> None:
+        """Close what is idle of files that are not there any more as they were."""
+        with self._lock:
+            idle = list(self._idle.items())
+        gone = [key for key, held in idle if not held.is_current()]
+        with self._lock:
+            taken = [self._idle.pop(key) for key in gone if key in self._idle]
+        for held in taken:
+            held.close()
+
+    def _take(self, key: _Key) -> _Held | None:
+        with self._lock:
+            for each in reversed(self._idle):
+                if each[0] == key:
+                    return self._idle.pop(each)
+        return None
+
+    def _give_back(self, key: _Key, held: _Held) -> None:
+        with self._lock:
+            self._idle[key, id(held)] = held
+            surplus = list(self._surplus())
+            if self._sweeper is None:
+                self._sweep_later()
+        for each in surplus:
+            each.close()
+
+    def _surplus(self) -> Iterator[_Held]:
+        """Remove and yield the oldest until so many are left, then the largest."""
+        while len(self._idle) > self.max_idle:
+            yield self._idle.popitem(last=False)[1]
+        total = sum(held.size_bytes for held in self._idle.values())
+        while total > self.max_idle_bytes:
+            largest = max(self._idle, key=lambda key: self._idle[key].size_bytes)
+            total -= self._idle[largest].size_bytes
+            yield self._idle.pop(largest)
+
+    def _sweep_later(self) -> None:
+        # A pool that nobody has any more is not kept by its timer.
+        self._sweeper = threading.Timer(self.sweep_s, _sweep_now, (weakref.ref(self),))
+        self._sweeper.daemon = True
+        self._sweeper.start()
+
+    def _swept(self) -> None:
+        self.sweep()
+        with self._lock:
+            if self._sweeper is not None:
+                self._sweeper = None
+                if self._idle:
+                    self._sweep_later()
+
+
+def _sweep_now(reference: weakref.ref[DatasetPool]) -> None:
+    pool = reference()
+    if pool is not None:
+        pool._swept()
+
+
+def _open(location: Location, name: str, level: int | None, seen: SeenFile | None) -> _Held:
+    if seen is None:
+        return _held(open_raster(location, name, level), None, None)
+    with file_errors(name):
+        file = open_beneath(seen.place)
+    if file is None:
+        raise AssetChanged(name)
+    try:
+        return _held(_open_seen(file, name, level, seen), file, seen)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _held(dataset: DatasetReader, file: OpenFile | None, seen: SeenFile | None) -> _Held:
+    # GDAL keeps a block to decode the next one into.
+    return _Held(dataset, file, seen, block_bytes(dataset) + dataset.count * _BAND_BYTES)
+
+
+def _open_seen(file: OpenFile, name: str, level: int | None, seen: SeenFile) -> DatasetReader:
+    # A descriptor's path is opened, so GDAL reads this very file, whatever its name leads to.
+    if not file.is_still(seen.state):
+        raise AssetChanged(name)
+    try:
+        return open_raster(file.location, name, level)
+    except UnreadableRaster:
+        if not file.is_still(seen.state):
+            raise AssetChanged(name) from None
+        raise

@@ -1,0 +1,248 @@
+"""GeoTIFFs opened, with GDAL locked down.
+
+The only opener of datasets. GDAL may use its GeoTIFF driver and nothing else: VRT and its
+like can name any file or host (reference of the attack: developmentseed/titiler#1180). The
+directories of a file are read before GDAL sees it, so that it opens no other file on its behalf.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import rasterio
+from rasterio._env import set_gdal_config
+from rasterio._err import CPLE_BaseError  # what rasterio's properties let through
+from rasterio.enums import Interleaving
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from tileserver.errors import UnreadableRaster
+from tileserver.rasters.decode_budget import (
+    MAX_BLOCK_BYTES,
+    check_block,
+    check_sizes,
+    return_freed_memory,
+)
+from tileserver.rasters.geokeys import check_citation
+from tileserver.rasters.remote.files import RemoteFile
+from tileserver.rasters.remote.opener import open_remote, remote_errors
+from tileserver.rasters.tiff_directories import Directory, read_directories
+from tileserver.rasters.tiff_views import path_with, replacements
+
+GDAL_OPTIONS = {
+    # No look at neighbouring files, so no .aux.xml, .ovr or .msk from outside the catalogue.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    # No world file, .tab or .xml beside it either.
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    # The one file that GDAL's own HTTP clients may ask for: what a file names is never fetched.
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/none",
+    "GDAL_NUM_THREADS": "1",
+}
+"""Configuration of GDAL while anything is opened or read."""
+
+Location = str | RemoteFile
+"""Where a GeoTIFF is: an absolute path, or a remote file of one version."""
+
+_BLOCK_CACHE_BYTES = 144_000_000
+_MASK_SIDE = 512
+"""Pixels on a side of a mask that are looked at."""
+_ITEM_BYTES = {"complex_int16": 8}
+_OF_CONTENTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What odd contents make rasterio, NumPy and what is made of their answers raise."""
+_MAX_SAID = 200
+
+
+def gdal_environment() -> rasterio.Env:
+    """Return the context in which GDAL is used; its options hold for one thread."""
+    _limit_block_cache()
+    return rasterio.Env(**GDAL_OPTIONS)
+
+
+@lru_cache(maxsize=1)
+def _limit_block_cache() -> None:
+    # Once: it is one cache for all threads, and the end of an Env would set the default again.
+    set_gdal_config("GDAL_CACHEMAX", _BLOCK_CACHE_BYTES)
+    return_freed_memory()
+
+
+def open_raster(
+    location: Location,
+    name: str,
+    level: int | None = None,
+    directories: Sequence[Directory] | None = None,
+    max_block_bytes: int = MAX_BLOCK_BYTES,
+) -> DatasetReader:
+    """Open a GeoTIFF for reading, once its directories have been found harmless.
+
+    Args:
+        location: an absolute path or a remote file.
+        name: what to call it in an error.
+        level: index of the overview to open as if it were the image; None is full size.
+        directories: those of the file, if they were read a moment ago.
+        max_block_bytes: the largest block, once decoded.
+
+    Raises:
+        UnreadableRaster: it is not a GeoTIFF, is damaged, cannot be reached, its blocks are too
+            large, or other files define its CRS.
+    """
+    if directories is None:
+        directories = directories_of(location, name, max_block_bytes)
+    try:
+        with remote_errors():
+            dataset = _open(location, level, directories)
+    except (RasterioError, OSError, UnicodeDecodeError) as exc:
+        raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
+    try:
+        check_block(block_bytes(dataset), name, max_block_bytes)
+    except BaseException:
+        dataset.close()
+        raise
+    return dataset
+
+
+def _open(location: Location, level: int | None, directories: Sequence[Directory]) -> DatasetReader:
+    options = {"driver": "GTiff", "sharing": False}
+    if level is not None:
+        options["overview_level"] = level
+    texts = replacements(directories)
+    if isinstance(location, RemoteFile):
+        return open_remote(location, texts, **options)
+    with path_with(_gdal_path(location), texts) as path:
+        return rasterio.open(path, **options)
+
+
+def directories_of(
+    location: Location, name: str, max_block_bytes: int = MAX_BLOCK_BYTES
+) -> tuple[Directory, ...]:
+    """Return the directories of a GeoTIFF that may be opened.
+
+    Raises:
+        UnreadableRaster: it is not a GeoTIFF, is damaged, cannot be reached, its blocks are too
+            large, or other files define its CRS.
+    """
+    if isinstance(location, RemoteFile):
+        directories = _remote_directories(location)
+    else:
+        directories = _local_directories(location, name)
+    check_sizes(directories, name, max_block_bytes)
+    for directory in directories:
+        check_citation(directory, name)
+    return directories
+
+
+@lru_cache(maxsize=64)
+def _remote_directories(file: RemoteFile) -> tuple[Directory, ...]:
+    return read_directories(file.read_at, file.name)
+
+
+def _local_directories(path: str, name: str) -> tuple[Directory, ...]:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            at = os.fstat(file.fileno())
+            state = at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
+            return _directories(_LocalFile(state, file.fileno(), name))
+    except OSError as exc:
+        raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalFile:
+    """An open file. Two are equal when nothing was written to one file in between."""
+
+    state: tuple[int, ...]
+    descriptor: int = field(compare=False)
+    name: str = field(compare=False)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        # Past what the system counts as an offset there is nothing.
+        return os.pread(self.descriptor, size, offset) if offset < 2**63 - size else b""
+
+
+@lru_cache(maxsize=16)
+def _directories(file: _LocalFile) -> tuple[Directory, ...]:
+    return read_directories(file.read_at, file.name)
+
+
+def block_bytes(dataset: DatasetReader) -> int:
+    """Return the bytes of one decoded block of a dataset, all bands that it holds."""
+    height, width = dataset.block_shapes[0]
+    bands = dataset.count if dataset.interleaving == Interleaving.pixel else 1
+    # complex_int16 is GDAL's alone, and as large as the complex64 it is read as.
+    sizes = [_ITEM_BYTES.get(dtype) or np.dtype(dtype).itemsize for dtype in set(dataset.dtypes)]
+    return int(height * width * bands * max(sizes))
+
+
+def shows_mask(dataset: DatasetReader, location: Location, name: str, level: int) -> bool:
+    """Tell whether an overview hides what the mask of the image hides.
+
+    GDAL takes every pixel of an overview for valid when only the image itself has a mask.
+
+    Args:
+        dataset: the image; all its bands have one mask.
+        location: where it was opened from.
+        name: what to call it in an error.
+        level: index of the overview.
+
+    Raises:
+        UnreadableRaster: the mask cannot be read.
+    """
+    with gdal_errors(name):
+        with open_raster(location, name, level) as overview:
+            shape = min(overview.height, _MASK_SIDE), min(overview.width, _MASK_SIDE)
+            if not overview.read_masks(1, out_shape=shape).all():
+                return True
+        return bool(dataset.read_masks(1, out_shape=shape).all())
+
+
+@contextmanager
+def gdal_errors(name: str) -> Iterator[None]:
+    """Raise UnreadableRaster in place of what GDAL and rasterio raise, naming the asset."""
+    try:
+        with remote_errors():
+            yield
+    except (RasterioError, CPLE_BaseError, OSError, UnicodeDecodeError) as exc:
+        raise UnreadableRaster(f"{name}: the GeoTIFF is damaged or out of reach.") from exc
+
+
+@contextmanager
+def content_errors(name: str, location: str) -> Iterator[None]:
+    """Raise UnreadableRaster in place of what a file's contents make any library raise.
+
+    Goes around what describes a file or reads its pixels, and around nothing else: elsewhere such
+    an exception is a mistake of ours, and must be seen as one.
+
+    Args:
+        name: what to call the file in an error.
+        location: where it lies, which an error does not tell.
+    """
+    try:
+        with gdal_errors(name):
+            yield
+    except _OF_CONTENTS as exc:
+        said = " ".join(str(exc).replace(location, name).split())[:_MAX_SAID]
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF holds what cannot be read: {type(exc).__name__}"
+            f"{f', {said}' if said.isprintable() and said else ''}."
+        ) from exc
+
+
+def _gdal_path(location: str) -> str:
+    # Only an absolute path is surely one: of others, GTIFF_DIR:1:a.tif names a part of a.tif.
+    path = os.path.abspath(location)
+    if path.startswith("/vsi"):
+        raise OSError("a path that GDAL would not look for on the disk")
+    return path

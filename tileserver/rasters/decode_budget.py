@@ -1,0 +1,134 @@
+"""How many bytes GeoTIFFs may decode to: a block, a whole file's directories, all that is read.
+
+A block is decoded whole, for one pixel too, and a few bytes may declare one beyond all memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tileserver.errors import DeadlineExceeded, UnreadableRaster
+from tileserver.rasters.tiff_directories import Directory
+
+MAX_BLOCK_BYTES = 68_000_000
+"""Bytes of a block once decoded, all bands that it holds; a mask has a byte a pixel.
+
+A tile of 256 x 256 bytes in 1,024 bands, as many as Earth Engine hands out, holds 67 MB.
+"""
+MAX_BANDS = 20_000
+"""Bands of all levels and masks of a file: GDAL keeps facts about each while it is open."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_MALLOC_BYTES = 1_000_000
+"""Above what a tile takes, so that its arrays are not mapped anew each time."""
+MAX_DECODING_BYTES = 160_000_000
+"""Bytes of blocks and windows that all threads hold at once.
+
+One block as large as may be at a time, for GDAL's cache holds no two of them, and thousands of
+tiles' usual ones.
+"""
+
+
+def check_sizes(
+    directories: Sequence[Directory], name: str, max_block_bytes: int = MAX_BLOCK_BYTES
+) -> None:
+    """Raise if an image, level, mask or page of a GeoTIFF is too large to be read by blocks.
+
+    Raises:
+        UnreadableRaster: says what is too large, and what makes it smaller.
+    """
+    for directory in directories:
+        check_block(directory.block_bytes, name, max_block_bytes)
+    bands = sum(directory.samples for directory in directories)
+    if bands > MAX_BANDS:
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF's levels and masks have {bands} bands in all, at most "
+            f"{MAX_BANDS} may be; gdal_translate -b takes some of them."
+        )
+
+
+def decode_bytes(directories: Sequence[Directory]) -> int:
+    """Return the memory that decoding the largest block takes.
+
+    GDAL decodes a block of all bands as a whole and keeps each band's part in its cache.
+    """
+    return 2 * max((each.block_bytes for each in directories), default=0)
+
+
+def check_block(block_bytes: int, name: str, max_block_bytes: int = MAX_BLOCK_BYTES) -> None:
+    """Raise if a block is too large.
+
+    Raises:
+        UnreadableRaster: it is.
+    """
+    if block_bytes > max_block_bytes:
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF's blocks hold {block_bytes / 1e6:.0f} MB each, at most "
+            f"{max_block_bytes / 1e6:.0f} MB may be; "
+            "gdal_translate -co TILED=YES makes smaller ones."
+        )
+
+
+def return_freed_memory() -> None:
+    """Have the C library give large blocks back to the system once they are freed.
+
+    glibc otherwise keeps tens of megabytes for each thread that once decoded a large block.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return  # Another C library, which has ways of its own.
+    mallopt(_M_MMAP_THRESHOLD, _MALLOC_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, _MALLOC_BYTES)
+
+
+class DecodeBudget:
+    """Bytes that may be decoded at once, shared by all threads.
+
+    Small reads go ahead of a large one that waits: a few bombs do not stop all tiles.
+    """
+
+    def __init__(self, max_bytes: int = MAX_DECODING_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self.held_bytes = 0
+        self._freed = threading.Condition()
+
+    @contextmanager
+    def hold(self, size_bytes: int, deadline: float, name: str) -> Iterator[None]:
+        """Hold bytes while the body runs, once as many are free.
+
+        Args:
+            size_bytes: an estimate of what is decoded.
+            deadline: on time.monotonic().
+            name: what to call the raster in an error.
+
+        Raises:
+            UnreadableRaster: it is more than there ever is.
+            DeadlineExceeded: others held too much for too long.
+        """
+        if size_bytes > self.max_bytes:
+            raise UnreadableRaster(
+                f"{name}: to read it takes {size_bytes / 1e6:.0f} MB at once, at most "
+                f"{self.max_bytes / 1e6:.0f} MB may be; "
+                "gdal_translate -co TILED=YES makes smaller blocks."
+            )
+        with self._freed:
+            left_s = deadline - time.monotonic()
+            if not self._freed.wait_for(lambda: self._fits(size_bytes), max(left_s, 0)):
+                raise DeadlineExceeded(
+                    f"{name}: reading did not begin in time, others read large blocks; "
+                    "gdal_translate -co TILED=YES makes smaller ones."
+                )
+            self.held_bytes += size_bytes
+        try:
+            yield
+        finally:
+            with self._freed:
+                self.held_bytes -= size_bytes
+                self._freed.notify_all()
+
+    def _fits(self, size_bytes: int) -> bool:
+        return self.held_bytes + size_bytes <= self.max_bytes

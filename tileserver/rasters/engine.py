@@ -1,0 +1,167 @@
+"""Local rasters: Earth Engine's getPixels over GeoTIFFs on disk or in object storage.
+
+A grid is read from the pyramid level whose pixels are the closest in size and not coarser, by
+nearest neighbour at pixel centres; nothing is averaged at read time. The work is plain
+functions in a thread; a dataset stays open for the next tile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from tileserver.concurrency.aside import Aside
+from tileserver.concurrency.changes import read_again
+from tileserver.concurrency.threads import Threads
+from tileserver.concurrency.time_limit import time_limit
+from tileserver.contract.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
+from tileserver.errors import AssetChanged, DeadlineExceeded
+from tileserver.geo.completion import complete
+from tileserver.geo.positions import choose_level, parts, positions
+from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.dataset_pool import DatasetPool
+from tileserver.rasters.datasets import gdal_environment
+from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
+from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.windows import MAX_WINDOW_BYTES, picks, read_picks, too_late
+from tileserver.rendering.encoders import encode
+from tileserver.rendering.render import check_options
+
+_DEADLINE_S = 30.0
+_DESCRIBING_S = 5.0
+"""For what is known of an asset but its pixels; a local file takes a few milliseconds."""
+_THREADS = 8
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class LocalRasters:
+    """A `PixelSource` and `BandSource` over the GeoTIFFs of a catalogue."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        threads: int = _THREADS,
+        deadline_s: float = _DEADLINE_S,
+        max_decoding_bytes: int = MAX_DECODING_BYTES,
+    ) -> None:
+        self.catalogue = catalogue
+        self.budget = DecodeBudget(max_decoding_bytes)
+        self.deadline_s = deadline_s
+        self.datasets = DatasetPool()
+        self._describing: Aside[str, GeoTiff] = Aside(
+            catalogue.find, _slow_to_describe, _DESCRIBING_S, _THREADS
+        )
+        self._threads = Threads(threads, "requests for rasters")
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels, read in a thread.
+
+        Raises:
+            AssetNotFound: there is no such asset.
+            InvalidRequest: the request does not fit the asset.
+            UnreadableRaster: the file is damaged.
+            AssetChanged: the file is no longer of the request's version, or changes all the time.
+            DeadlineExceeded: reading took too long.
+            Overloaded: too many requests wait already.
+        """
+        return await self._in_thread(self.pixels, request, request.asset_id)
+
+    async def read_bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid; raises as `get_pixels`."""
+        return await self._in_thread(self.bands, request, request.asset_id)
+
+    async def get_asset(self, name: str) -> GeoTiff:
+        """Return an asset as its file is now.
+
+        Raises:
+            AssetNotFound: there is no such asset.
+            UnreadableRaster: the file is damaged.
+        """
+        return self.catalogue.known(name) or await self._describing.call(name)
+
+    def pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels; blocks, and raises as `get_pixels`."""
+        with time_limit(self.deadline_s):
+            return self._of_one_version(request, lambda asset: self._encoded(asset, request))
+
+    def bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid; blocks."""
+        with time_limit(self.deadline_s):
+            return self._of_one_version(
+                request, lambda asset: self._read(asset, request, complete(request, asset))
+            )
+
+    def close(self) -> None:
+        """Close the datasets kept open, and connections."""
+        self.datasets.close()
+        self.catalogue.remote.close()
+
+    def _of_one_version(self, request: PixelRequest, read: Callable[[GeoTiff], T]) -> T:
+        """Return what is read of the asset in the version of the request, or else in any one."""
+
+        def found_and_read() -> T:
+            asset = self.catalogue.find(request.asset_id)
+            try:
+                if request.asset_version not in ("", asset.version):
+                    raise AssetChanged(asset.name)
+                return read(asset)
+            except AssetChanged:
+                self.catalogue.look_again(asset.name)
+                raise
+
+        # A request with a version came from a caller who must look the asset up again.
+        return found_and_read() if request.asset_version else read_again(found_and_read)
+
+    def _encoded(self, asset: GeoTiff, request: PixelRequest) -> bytes:
+        if request.file_format.is_picture or request.visualization_options is not None:
+            band_count = len(asset.indexes(request.band_ids))
+            check_options(request.visualization_options, band_count)
+        grid = complete(request, asset)
+        bands = self._read(asset, request, grid)
+        return encode(request.file_format, bands, grid, request.visualization_options)
+
+    def _read(self, asset: GeoTiff, request: PixelRequest, grid: PixelGrid) -> BandArrays:
+        chosen = asset.indexes(request.band_ids)
+        check_limits(grid.width, grid.height, [asset.dtype.itemsize] * len(chosen))
+        ids = tuple(asset.band_ids[i] for i in chosen)
+        indexes = [asset.band_indexes[i] for i in chosen]
+        shape = (len(ids), grid.height, grid.width)
+        bands = BandArrays(ids, np.zeros(shape, asset.dtype), np.zeros(shape, np.bool_))
+        level = choose_level(asset, grid)
+        deadline = time.monotonic() + self.deadline_s
+        # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
+        window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * bands.values.nbytes)
+        for part in parts(asset, grid):
+            at = positions(part.grid, asset.grid)
+            with (
+                # Until a dataset of large blocks is closed again, too.
+                self.budget.hold(asset.decode_bytes + window_bytes, deadline, asset.name),
+                gdal_environment(),
+                self.datasets.borrow(
+                    asset.location, asset.version, asset.name, level.overview, asset.file
+                ) as dataset,
+            ):
+                wanted = picks(at, asset, dataset)
+                values, valid = bands.values[part.place], bands.valid[part.place]
+                read_picks(dataset, asset, indexes, wanted, values, valid, deadline)
+        return bands
+
+    async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                return await self._threads.run(function, argument)
+        except TimeoutError as exc:
+            raise too_late(name) from exc
+
+
+def _slow_to_describe(name: str) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"{name}: its header or its CRS takes longer than {_DESCRIBING_S:g} s to read; it is "
+        "looked at again in a minute."
+    )

@@ -1,0 +1,143 @@
+"""Folders and collections: what lies between a project and its images.
+
+A folder on disk with a `collection.json` is an IMAGE_COLLECTION, any other a FOLDER; so is each
+part of a root's prefix. The JSON has the form of an Earth Engine asset:
+https://developers.google.com/earth-engine/reference/rest/v1/projects.assets
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import starmap
+from typing import Any
+
+from tileserver.errors import AssetNotFound
+from tileserver.rasters.catalogue import COLLECTION_FILE, Catalogue, Scan
+from tileserver.rasters.files import Place
+from tileserver.rasters.geotiffs import read_sidecar
+from tileserver.rasters.scenes import read_json, update_time
+
+_MEMBERS = ("startTime", "endTime", "properties", "geometry", "title", "description")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder or a collection."""
+
+    name: str
+    """Full name, `projects/*/assets/**`."""
+    file: Place | None = field(default=None, repr=False)
+    """Its collection.json, if it has one."""
+
+    @property
+    def is_collection(self) -> bool:
+        """Whether it was an IMAGE_COLLECTION when the folders were looked through."""
+        return self.file is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the EarthEngineAsset; reads the disk.
+
+        Raises:
+            UnreadableRaster: its collection.json is broken.
+        """
+        described = _described(self.file, self.name) if self.file else None
+        members = {
+            "type": "FOLDER" if described is None else "IMAGE_COLLECTION",
+            "name": self.name,
+            "id": self.name.removeprefix("projects/earthengine-public/assets/"),
+        }
+        return members | (described or {})
+
+
+def _described(file: Place, name: str) -> dict[str, Any] | None:
+    """Return what a collection.json tells, or None if it is there no more."""
+    found = read_json(file, name, f"its {COLLECTION_FILE}")
+    if found is None:
+        return None
+    text, state = found
+    given = read_sidecar(text, name) if text.strip() else {}
+    kept = {member: given[member] for member in _MEMBERS if member in given}
+    return {"updateTime": update_time(state), **kept}
+
+
+@dataclass(frozen=True)
+class _Index:
+    folders: Mapping[str, Folder]
+    children: Mapping[str, tuple[str, ...]]
+    images: frozenset[str]
+
+
+class Tree:
+    """The names of a catalogue as a tree. Its methods read the disk: call them from a thread."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._index = _Index({}, {}, frozenset())
+        self._indexed: Scan | None = None
+        self._lock = threading.Lock()
+
+    def folder(self, name: str) -> Folder:
+        """Return a folder, a collection or a project's root, `projects/P/assets`.
+
+        Raises:
+            AssetNotFound: there is none of that name.
+        """
+        found = self._scanned().folders.get(name)
+        if found is None:
+            raise AssetNotFound(name)
+        return found
+
+    def children(self, name: str) -> list[str | Folder]:
+        """Return what lies right in a folder, in order of names: names of images, and folders."""
+        index = self._scanned()
+        names = index.children.get(name, ())
+        return [each if each in index.images else index.folders[each] for each in names]
+
+    def is_image(self, name: str) -> bool:
+        """Tell whether a name is that of an image."""
+        return name in self._scanned().images
+
+    def images_below(self, name: str) -> Iterator[str]:
+        """Yield the names of the images in a folder and in the folders in it."""
+        for child in self.children(name):
+            if isinstance(child, str):
+                yield child
+            else:
+                yield from self.images_below(child.name)
+
+    def _scanned(self) -> _Index:
+        # Of the same moment as the catalogue's own: a list never has an image that it has not.
+        scan = self.catalogue.scanned()
+        with self._lock:
+            if scan is not self._indexed:
+                self._index, self._indexed = _index(scan), scan
+            return self._index
+
+
+def _index(scan: Scan) -> _Index:
+    folders: dict[str, Folder] = {}
+    for folder in starmap(_folder, scan.folders):
+        held = folders.get(folder.name)
+        if held is None or not held.is_collection:
+            folders[folder.name] = folder
+    for name in [*folders, *scan.images]:
+        for parent in _parents(name):
+            folders.setdefault(parent, Folder(parent))
+    children: dict[str, list[str]] = {}
+    for name in sorted({*scan.images, *folders}):
+        children.setdefault(name.rpartition("/")[0], []).append(name)
+    listed = {parent: tuple(names) for parent, names in children.items()}
+    return _Index(folders, listed, frozenset(scan.images))
+
+
+def _folder(name: str, file: Place | None) -> Folder:
+    is_root = name.count("/") < 3
+    return Folder(name, None if is_root else file)
+
+
+def _parents(name: str) -> Iterator[str]:
+    """Yield the names above one, up to `projects/P/assets`."""
+    parts = name.split("/")
+    yield from ("/".join(parts[:count]) for count in range(len(parts) - 1, 2, -1))

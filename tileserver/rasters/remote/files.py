@@ -1,0 +1,281 @@
+"""Remote files, each of one version: all bytes read from one are of the same object.
+
+The version is what the server says of the object: ETag, Last-Modified and length. It is looked at
+again after a while, and each range that is fetched must come with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from tileserver.errors import (
+    AssetChanged,
+    DeadlineExceeded,
+    RasterUnreachable,
+    TileserverError,
+    UnreadableRaster,
+)
+from tileserver.rasters.remote.addresses import Resolve, resolve
+from tileserver.rasters.remote.answers import Validators
+from tileserver.rasters.remote.blocks import BLOCK_BYTES, Blocks, runs
+from tileserver.rasters.remote.places import Place, find_place
+from tileserver.rasters.remote.ranges import Part, Ranges
+
+RECHECK_S = 3600.0
+_LOOK_S = 5.0
+"""A file whose version is known is looked at again for so long, and with one try."""
+_FAILED_S = 5.0
+"""A server that failed is not asked for the same file again for so long."""
+_RUN_BLOCKS = 16
+"""A megabyte a request, so that a slow line can keep the deadline."""
+_AT_ONCE = 8
+_MAX_READ_BYTES = 256_000_000
+"""Of one read; what a file says of itself could make it any number."""
+
+log = logging.getLogger(__name__)
+
+
+class RemoteFile:
+    """One version of a remote file. Equal only to itself; any thread may read."""
+
+    def __init__(
+        self, name: str, place: Place, validators: Validators, head: bytes, source: _Source
+    ) -> None:
+        """Describe a file.
+
+        Args:
+            name: what to call it in an error.
+            place: where it is.
+            validators: what every range of it must come with.
+            head: its first block.
+            source: fetches and keeps its blocks.
+        """
+        self.name = name
+        self.place = place
+        self.validators = validators
+        self.version = validators.token(head)
+        self.is_outdated = False
+        """True once the server has answered with another version."""
+        self._source = source
+        source.blocks.put(self, 0, head)
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self.validators.size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from an offset on, fewer at the end of the file.
+
+        Raises:
+            AssetChanged: the server has another version by now.
+            UnreadableRaster: the file is gone, or the server fails.
+            DeadlineExceeded: there was no answer in time.
+        """
+        return self.read_ranges([(offset, size)])[0]
+
+    def read_ranges(
+        self, wanted: Sequence[tuple[int, int]], end_s: float = math.inf
+    ) -> list[bytes]:
+        """Return the bytes of several (offset, size), fetched at once; raises as `read_at`.
+
+        Args:
+            wanted: the ranges.
+            end_s: when all must be there, on time.monotonic().
+        """
+        spans = [(min(start, self.size), min(start + size, self.size)) for start, size in wanted]
+        if sum(stop - start for start, stop in spans) > _MAX_READ_BYTES:
+            raise UnreadableRaster(
+                f"{self.name}: a part of more than {_MAX_READ_BYTES // 10**6} MB would be read at "
+                "once; `tileserver ingest` makes a copy with smaller blocks."
+            )
+        needed = {i for start, stop in spans for i in _indexes(start, stop)}
+        held = self._blocks(sorted(needed), end_s)
+        return [self._cut(held, start, stop) for start, stop in spans]
+
+    def _blocks(self, indexes: list[int], end_s: float) -> dict[int, bytes]:
+        blocks = self._source.blocks
+        held = {i: block for i in indexes if (block := blocks.get(self, i)) is not None}
+        missing = runs([i for i in indexes if i not in held], _RUN_BLOCKS)
+        fetched = self._source.each(partial(self._fetch, end_s), missing)
+        for (first, _), body in zip(missing, fetched, strict=True):
+            blocks.put(self, first, body)
+            cut = range(0, len(body), BLOCK_BYTES)
+            held |= {first + i // BLOCK_BYTES: body[i : i + BLOCK_BYTES] for i in cut}
+        return held
+
+    def _fetch(self, end_s: float, run: tuple[int, int]) -> bytes:
+        start, stop = run[0] * BLOCK_BYTES, min((run[1] + 1) * BLOCK_BYTES, self.size)
+        left_s = end_s - time.monotonic()
+        if left_s <= 0:
+            raise DeadlineExceeded(f"{self.name}: the server sends too slowly.")
+        with _naming(self.name):
+            part = self._source.ranges.fetch(self.place, start, stop - 1, {}, left_s)
+        if part is None or part.validators != self.validators:
+            self.is_outdated = True
+            raise AssetChanged(self.name)
+        return part.body
+
+    def _cut(self, held: dict[int, bytes], start: int, stop: int) -> bytes:
+        pieces = []
+        for i in _indexes(start, stop):
+            block, begin = held[i], i * BLOCK_BYTES
+            pieces.append(block[max(start - begin, 0) : stop - begin])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _indexes(start: int, stop: int) -> range:
+    return range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)) if stop > start else range(0)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the name of an asset before the messages of errors that know none."""
+    try:
+        yield
+    except TileserverError as exc:
+        raise type(exc)(f"{name}: {exc}.") from exc
+
+
+@dataclass
+class _Source:
+    """What fetches and keeps the blocks of all files."""
+
+    ranges: Ranges
+    blocks: Blocks
+    _threads: ThreadPoolExecutor | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def each(
+        self, fetch: Callable[[tuple[int, int]], bytes], wanted: list[tuple[int, int]]
+    ) -> list[bytes]:
+        """Return what `fetch` returns for each, several at once."""
+        if len(wanted) < 2:
+            return [fetch(each) for each in wanted]
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(_AT_ONCE, "remote")
+        return list(self._threads.map(fetch, wanted))
+
+    def close(self) -> None:
+        self.ranges.close()
+        with self._lock:
+            threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass
+class _Held:
+    """What is known of one location."""
+
+    place: Place
+    file: RemoteFile | None = None
+    looked_s: float = 0.0
+    failure: TileserverError | None = None
+    failed_s: float | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class RemoteFiles:
+    """Remote files by URL, as they are now or were a while ago. Its methods block."""
+
+    def __init__(
+        self,
+        recheck_s: float = RECHECK_S,
+        private_hosts: Collection[str] = (),
+        resolve: Resolve = resolve,
+        clock: Callable[[], float] = time.monotonic,
+        total_s: float | None = None,
+    ) -> None:
+        """Know no file yet.
+
+        Args:
+            recheck_s: how long a version holds before it is looked at again.
+            private_hosts: names whose addresses need not be public.
+            resolve: returns the addresses of a name.
+            clock: seconds, never going back.
+            total_s: seconds a range may take, all tries together; None is the usual.
+        """
+        self.recheck_s = recheck_s
+        self.clock = clock
+        make = partial(Ranges, private_hosts, resolve)
+        self._source = _Source(make() if total_s is None else make(total_s), Blocks())
+        weakref.finalize(self, self._source.close)
+        self._held: dict[str, _Held] = {}
+        self._lock = threading.Lock()
+
+    def current(self, location: str, name: str) -> RemoteFile:
+        """Return the file at a URL; the same object as long as the server says it is the same.
+
+        A server that fails for a moment leaves a version that is known in force.
+
+        Raises:
+            UnreadableRaster: there is no such file, or the server does not hand it out.
+            RasterUnreachable: the server fails, and no version is known.
+            DeadlineExceeded: there was no answer in time, and no version is known.
+        """
+        with self._lock:
+            held = self._held.get(location)
+            if held is None:
+                held = self._held[location] = _Held(find_place(location))
+        with held.lock:
+            self._look(held, name)
+            if held.failure is not None:
+                raise held.failure.with_traceback(None)
+            assert held.file is not None
+            return held.file
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._source.close()
+
+    def _look(self, held: _Held, name: str) -> None:
+        """Ask the server, unless what it said is new enough."""
+        now_s = self.clock()
+        is_known = held.file is not None and not held.file.is_outdated
+        if held.failed_s is not None and now_s - held.failed_s < _FAILED_S:
+            return
+        if held.failed_s is None and is_known and now_s - held.looked_s < self.recheck_s:
+            return
+        try:
+            held.file = self._fetched(held.file, held.place, name)
+        except (RasterUnreachable, DeadlineExceeded) as exc:
+            held.failed_s = self.clock()
+            held.failure = None if is_known else exc
+            if is_known:
+                log.warning("%s The version that is known is used on.", exc)
+        except TileserverError as exc:
+            held.failed_s, held.failure, held.file = self.clock(), exc, None
+        else:
+            held.looked_s, held.failed_s, held.failure = self.clock(), None, None
+
+    def _fetched(self, file: RemoteFile | None, place: Place, name: str) -> RemoteFile:
+        """Return the file as the server has it now: the same one if that is its version."""
+        fetch = partial(self._source.ranges.fetch, place, 0, BLOCK_BYTES - 1)
+        with _naming(name):
+            if file is None or file.is_outdated:
+                part = fetch({})
+            else:
+                part = fetch(file.validators.condition(), total_s=_LOOK_S, tries=1)
+        if part is None and file is not None:
+            return file
+        assert part is not None, "an answer without condition has a body"
+        is_same = file is not None and not file.is_outdated and _token(part) == file.version
+        return file if file and is_same else self._new(name, place, part)
+
+    def _new(self, name: str, place: Place, part: Part) -> RemoteFile:
+        return RemoteFile(name, place, part.validators, part.body, self._source)
+
+
+def _token(part: Part) -> str:
+    return part.validators.token(part.body)

@@ -1,0 +1,185 @@
+"""Scenes on disk: a GeoTIFF and the sidecar beside it, read as one version.
+
+The version, the metadata and the pixels are those of the same open files. A file that changes
+while it is read is read again, so nothing is put together from two states of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from tileserver.concurrency.changes import read_again
+from tileserver.errors import AssetChanged, UnreadableRaster
+from tileserver.rasters.datasets import (
+    Location,
+    content_errors,
+    directories_of,
+    gdal_environment,
+    open_raster,
+)
+from tileserver.rasters.files import (
+    FileState,
+    OpenFile,
+    Place,
+    SeenFile,
+    file_errors,
+    find_file,
+    look,
+    open_beneath,
+)
+from tileserver.rasters.geotiffs import GeoTiff, describe_asset, read_sidecar
+from tileserver.rasters.remote.files import RemoteFile
+
+MAX_JSON_BYTES = 4_000_000
+"""Of a sidecar or a collection.json."""
+_SETTLED_S = 0.05
+"""A write shows in the file's times when it begins, and older systems give writes that follow
+each other within a few milliseconds one and the same time."""
+
+
+def version_of(place: Place, name: str) -> str | None:
+    """Return a token of the state of a scene's files, or None if there is none.
+
+    Raises:
+        UnreadableRaster: the system refuses to tell.
+    """
+    with file_errors(name):
+        raster = find_file(place)
+        return None if raster is None else _version(raster.state, look(_sidecar(raster.place)))
+
+
+def read_scene(place: Place, name: str) -> GeoTiff | None:
+    """Return the asset that a scene's files describe, or None if there is none.
+
+    Raises:
+        AssetChanged: a file changed each time that it was read.
+        UnreadableRaster: the GeoTIFF or the sidecar is broken.
+    """
+    return read_again(lambda: _read_once(place, name))
+
+
+def describe_remote(file: RemoteFile, name: str) -> GeoTiff:
+    """Return the asset that a remote GeoTIFF describes.
+
+    Raises:
+        AssetChanged: the server has another version by now.
+        UnreadableRaster: it is broken, or its server fails.
+    """
+    return _describe(file, name, file.version, {})
+
+
+def read_json(place: Place, name: str, kind: str) -> tuple[str, FileState] | None:
+    """Return the text of a JSON file and its state, or None if there is no regular file.
+
+    Args:
+        place: where it is; a link in its path is not followed.
+        name: of the asset that it describes.
+        kind: what to call the file in an error.
+
+    Raises:
+        AssetChanged: it changed each time that it was read.
+        UnreadableRaster: it is too long, not UTF-8, or cannot be opened.
+    """
+
+    def read() -> tuple[str, FileState] | None:
+        with file_errors(name):
+            file = open_beneath(place)
+        if file is None:
+            return None
+        with file:
+            state = _settled(file)
+            text = _text(file, state, name, kind)
+            _check_still(file, state, name)
+        return text, state
+
+    return read_again(read)
+
+
+def update_time(*states: FileState | None) -> str:
+    """Return when one of these files last changed, in the form of Earth Engine.
+
+    That is by the inode's time too: the other one may be set back, as by `cp --preserve`.
+    """
+    last_ns = max(max(each.mtime_ns, each.ctime_ns) for each in states if each)
+    changed = datetime.fromtimestamp(last_ns // 1000 / 1e6, UTC)
+    return changed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _read_once(place: Place, name: str) -> GeoTiff | None:
+    with file_errors(name):
+        found = find_file(place)
+        file = open_beneath(found.place) if found else None
+    if found is None or file is None:
+        return None
+    with file:
+        state = _settled(file)
+        sidecar = read_json(_sidecar(found.place), name, "its .json sidecar")
+        members = read_sidecar(sidecar[0], name) if sidecar else {}
+        sidecar_state = sidecar[1] if sidecar else None
+        asset = _described(file, state, name, _version(state, sidecar_state), members)
+    return replace(
+        asset,
+        location=found.place.path,
+        file=SeenFile(found.place, state),
+        size_bytes=state.size_bytes,
+        update_time=update_time(state, sidecar_state),
+    )
+
+
+def _described(
+    file: OpenFile, state: FileState, name: str, version: str, members: dict[str, Any]
+) -> GeoTiff:
+    try:
+        asset = _describe(file.location, name, version, members)
+    except UnreadableRaster:
+        # A file that is written just now is broken for a moment.
+        _check_still(file, state, name)
+        raise
+    _check_still(file, state, name)
+    return asset
+
+
+def _describe(location: Location, name: str, version: str, members: dict[str, Any]) -> GeoTiff:
+    with content_errors(name, str(location)), gdal_environment():
+        directories = directories_of(location, name)
+        with open_raster(location, name, directories=directories) as dataset:
+            return describe_asset(dataset, name, location, version, members, directories)
+
+
+def _check_still(file: OpenFile, state: FileState, name: str) -> None:
+    if not file.is_still(state):
+        raise AssetChanged(name)
+
+
+def _settled(file: OpenFile) -> FileState:
+    """Return the state of a file once any further change would give it another one."""
+    age_s = time.time() - file.state().ctime_ns / 1e9
+    if 0 <= age_s < _SETTLED_S:
+        time.sleep(_SETTLED_S - age_s)
+    return file.state()
+
+
+def _sidecar(raster: Place) -> Place:
+    name = raster.below.rpartition("/")[2]
+    return raster.beside(f"{os.path.splitext(name)[0]}.json")
+
+
+def _text(file: OpenFile, state: FileState, name: str, kind: str) -> str:
+    content = b"" if state.size_bytes > MAX_JSON_BYTES else file.read(MAX_JSON_BYTES)
+    if max(state.size_bytes, len(content)) > MAX_JSON_BYTES:
+        raise UnreadableRaster(
+            f"{name}: {kind} is longer than {MAX_JSON_BYTES / 1e6:.0f} MB, the most that is read."
+        )
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise UnreadableRaster(f"{name}: {kind} cannot be read as UTF-8.") from exc
+
+
+def _version(raster: FileState, sidecar: FileState | None) -> str:
+    return hashlib.blake2b(f"{raster} {sidecar}".encode(), digest_size=8).hexdigest()

@@ -1,0 +1,1 @@
+"""Arrays to images to bytes, and back."""

@@ -1,0 +1,1 @@
+"""The commands, the application put together, uvicorn, and getPixels for Python."""

@@ -1,0 +1,350 @@
+"""The commands: serve, pixels, assets, ingest, check."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from tileserver.config.config import Config, load_config
+from tileserver.earthengine.refusals import AssetRefused
+from tileserver.errors import ConfigError, InvalidRequest, TileserverError
+from tileserver.http.endpoints import Services
+from tileserver.ingest.order import ingest as ingest_sources
+from tileserver.ingest.pyramids import PyramidingPolicy
+from tileserver.layers.layers import LayerDefinition
+from tileserver.layers.queries import point_request
+from tileserver.logs import LineFormatter, one_line
+from tileserver.rasters.catalogue import Catalogue, Root, check_root
+from tileserver.server.app import create_app
+from tileserver.server.assembly import (
+    Stack,
+    assemble,
+    catalogue_of,
+    definitions_of,
+    exposure,
+    remote_files,
+)
+from tileserver.server.serving import listen, page_url, serve_app
+from tileserver.server.session import find_config, get_pixels
+
+_SHOWN_LAYERS = 8
+FILE = click.Path(path_type=Path)
+
+
+@contextmanager
+def one_clear_line() -> Iterator[None]:
+    """Turn an error of ours into one line on stderr and exit code 2."""
+    try:
+        yield
+    except TileserverError as exc:
+        click.echo(f"tileserver: {one_line(str(exc))}", err=True)
+        sys.exit(2)
+
+
+class ServeByDefault(click.Group):
+    """A group whose first word may be left out: `tileserver PATH` is `tileserver serve PATH`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `serve` before arguments that begin with no command's name."""
+        if not args or args[0] not in (*self.commands, "--help", "--version"):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Configuration; ./tileserver.toml is found by itself.",
+)
+
+
+@click.group(cls=ServeByDefault)
+@click.version_option(package_name="ee-tileserver", prog_name="tileserver")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Earth Engine image assets and your own GeoTIFFs as map tiles.
+
+    Without a command it serves: `tileserver` alone shows the bundled demo, `tileserver
+    scene.tif` or `tileserver folder/` your own rasters.
+    """
+    to_stderr = logging.StreamHandler()
+    to_stderr.setFormatter(LineFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[to_stderr])
+    # A server that has not begun has nothing to tidy up; `__main__` says why not to raise.
+    if context.invoked_subcommand != "serve" and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@config_option
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 takes any free one.  [default: 8080]")
+@click.option("--workers", type=int, help="Processes.  [default: 1]")
+def serve(
+    paths: tuple[str, ...],
+    config_path: Path | None,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+) -> None:
+    """Serve tiles and the map page: of GeoTIFFs, of a configuration, or of the demo."""
+    with one_clear_line():
+        given = {"server.host": host, "server.port": port, "server.workers": workers}
+        shown = [Root(os.path.abspath(path) if "://" not in path else path) for path in paths]
+        if shown:
+            config = load_config(config_path, os.environ, given)
+        else:
+            config = find_config(config_path, os.environ, given)
+        for path, root in zip(paths, shown, strict=True):
+            _check_path(path, root, config)
+        definitions = checked_definitions(config, shown)
+        listening = listen(config.server.host, config.server.port)
+    _warn_of_strangers(config)
+    _say_what_is_served(definitions, page_url(listening))
+    serve_app(partial(create_app, config, shown), listening, config.server.workers)
+
+
+def _warn_of_strangers(config: Config) -> None:
+    if warning := exposure(config):
+        click.echo(f"WARNING: {warning}", err=True)
+
+
+def _check_path(path: str, root: Root, config: Config) -> None:
+    if not path:
+        raise ConfigError("a path is empty; expected a GeoTIFF or a folder of them")
+    check_root(root.path, path)
+    names = Catalogue([root]).names()
+    if not names:
+        raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder")
+    if not os.path.isdir(root.path):
+        Catalogue([root], remote_files(config)).find(names[0])
+
+
+def checked_definitions(config: Config, shown: Sequence[Root]) -> list[LayerDefinition]:
+    """Return the layers a configuration makes, after a look that it can be served.
+
+    Raises:
+        ConfigError: a path leads nowhere, or there is nothing to serve.
+    """
+    for each in config.rasters:
+        check_root(each.path)
+    create_app(config, shown)
+    definitions = definitions_of(config, catalogue_of(config, shown), shown)
+    if not definitions and config.earth_engine is None:
+        raise ConfigError(
+            "nothing to serve: no layer is configured, and no GeoTIFF found that [access] allows"
+        )
+    return definitions
+
+
+def _say_what_is_served(definitions: Sequence[LayerDefinition], url: str) -> None:
+    names = [each.name for each in definitions[:_SHOWN_LAYERS]]
+    if len(definitions) > _SHOWN_LAYERS:
+        names.append(f"and {len(definitions) - _SHOWN_LAYERS} more")
+    count = "1 layer" if len(definitions) == 1 else f"{len(definitions)} layers"
+    listed = f": {', '.join(names)}" if names else ", and assets by their names"
+    click.echo(f"tileserver {version('ee-tileserver')} serves {count}{listed}")
+    click.echo(f"Map   {url}")
+    name = definitions[0].name if definitions else "{asset}"
+    click.echo(f"Tiles {url}tiles/{name}/{{z}}/{{x}}/{{y}}.png")
+    click.echo("Ctrl-C stops it.")
+
+
+@main.command()
+@click.argument("request_file", metavar="REQUEST.json", type=click.File("rb"))
+@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+def pixels(request_file: Any, output: Path | None, config_path: Path | None) -> None:
+    """Answer one getPixels request, from a file or -, to a file or stdout.
+
+    The request is the dictionary that ee.data.getPixels takes, as JSON.
+    """
+    with one_clear_line():
+        params = _read_json(request_file)
+        if str(params.get("fileFormat", "")).upper() == "NUMPY_NDARRAY":
+            params["fileFormat"] = "NPY"
+        if output is None and sys.stdout.isatty():
+            raise ConfigError("pixels are binary; -o FILE writes them to a file")
+        body = get_pixels(params, config_path)
+        assert isinstance(body, bytes), "only NUMPY_NDARRAY gives an array"
+        _write(output, body)
+
+
+def _read_json(file: Any) -> dict[str, Any]:
+    try:
+        params = json.loads(file.read().decode("utf-8"))
+    except (ValueError, RecursionError) as exc:
+        raise InvalidRequest(f"{file.name}: not JSON in UTF-8: {exc}") from exc
+    if not isinstance(params, dict):
+        raise InvalidRequest(f'{file.name}: expected a JSON object such as {{"assetId": …}}')
+    return params
+
+
+def _write(output: Path | None, body: bytes) -> None:
+    if output is None:
+        sys.stdout.buffer.write(body)
+        return
+    try:
+        output.write_bytes(body)
+    except OSError as exc:
+        raise ConfigError(f"{output}: cannot be written: {exc.strerror}") from exc
+
+
+@main.command()
+@click.argument("parent", default="")
+@config_option
+def assets(parent: str, config_path: Path | None) -> None:
+    """List the assets of the configuration, all of them or those below PARENT."""
+    with one_clear_line():
+        names = catalogue_of(find_config(config_path, os.environ, {})).names(parent)
+        if parent and not names:
+            raise InvalidRequest(f"no asset lies below {parent!r}")
+    for name in names:
+        click.echo(name)
+
+
+@main.command()
+@config_option
+def check(config_path: Path | None) -> None:
+    """Read the configuration and ask one pixel of each layer; say what is wrong and where."""
+    with one_clear_line():
+        config = find_config(config_path, os.environ, {})
+        definitions = checked_definitions(config, ())
+        stack = assemble(config)
+    _warn_of_strangers(config)
+    if stack.credentials:
+        click.echo(f"Earth Engine: {stack.credentials}")
+    faults = anyio.run(_check_layers, stack, [each.name for each in definitions])
+    for name, fault in faults.items():
+        click.echo(one_line(f"{name}: {fault or 'ok'}"))
+    if any(faults.values()):
+        sys.exit(1)
+
+
+async def _check_layers(stack: Stack, names: Sequence[str]) -> Mapping[str, str | None]:
+    try:
+        return {name: await _fault(stack.services, name) for name in names}
+    finally:
+        await stack.close()
+
+
+async def _fault(services: Services, name: str) -> str | None:
+    """Return what is wrong with a layer, or None."""
+    try:
+        layer = await services.layers.find(name)
+        layer.style.options()
+        bounds = layer.bounds
+        lon = bounds.west if bounds.west > bounds.east else (bounds.west + bounds.east) / 2
+        lat = (bounds.south + bounds.north) / 2
+        await services.bands.read_bands(point_request(layer, lon, lat, layer.style.bands))
+    except AssetRefused as exc:
+        return exc.reason
+    except TileserverError as exc:
+        cause = exc.__cause__
+        return cause.reason if isinstance(cause, AssetRefused) else str(exc)
+    return None
+
+
+def _named_policy(text: str) -> tuple[str, PyramidingPolicy]:
+    band, _, policy = text.partition("=")
+    try:
+        return band, PyramidingPolicy(policy.upper())
+    except ValueError as exc:
+        raise InvalidRequest(
+            f"--band-policy {text!r}: expected BAND=POLICY, the policy one of "
+            f"{', '.join(PyramidingPolicy)}"
+        ) from exc
+
+
+def _property(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise InvalidRequest(f"--property {text!r}: expected NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+@main.command()
+@click.argument(
+    "sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SRC..."
+)
+@click.argument("asset", type=click.Path(path_type=Path))
+@click.option(
+    "--policy",
+    type=click.Choice([str(policy) for policy in PyramidingPolicy], case_sensitive=False),
+    default="MEAN",
+    show_default=True,
+    help="How a pixel is made from the four below it.",
+)
+@click.option(
+    "--band-policy", multiple=True, metavar="BAND=POLICY", help="An exception for a band."
+)
+@click.option("--bands", help="Band ids with commas between, in the order of the sources.")
+@click.option("--nodata", type=float, help="The value that marks missing pixels.")
+@click.option("--start-time", help="YYYY-MM-DD or RFC 3339.")
+@click.option("--end-time", help="The same, exclusive.")
+@click.option("--property", "properties", multiple=True, metavar="NAME=VALUE")
+@click.option("--overwrite", is_flag=True, help="Replace an asset that is there.")
+def ingest(
+    sources: tuple[Path, ...],
+    asset: Path,
+    policy: str,
+    band_policy: tuple[str, ...],
+    bands: str | None,
+    nodata: float | None,
+    start_time: str | None,
+    end_time: str | None,
+    properties: tuple[str, ...],
+    overwrite: bool,
+) -> None:
+    """Make a Cloud-Optimized GeoTIFF with the pyramid Earth Engine would make.
+
+    ASSET is the file to write; .tif is added if it has no suffix.
+    """
+    destination = asset if asset.suffix else asset.with_name(asset.name + ".tif")
+    with one_clear_line(), _progress_bar() as progress:
+        result = ingest_sources(
+            sources,
+            destination,
+            policy=PyramidingPolicy(policy.upper()),
+            band_policies=dict(map(_named_policy, band_policy)),
+            band_ids=bands.split(",") if bands else None,
+            nodata=nodata,
+            start_time=start_time,
+            end_time=end_time,
+            properties=dict(map(_property, properties)),
+            overwrite=overwrite,
+            progress=progress,
+        )
+    click.echo(
+        f"{result.path}: {result.width}x{result.height} pixels, {result.levels} overviews, "
+        f"bands {', '.join(result.band_ids)}"
+    )
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[int, int], None]]:
+    with click.progressbar(length=1, label="Ingesting", file=sys.stderr) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield progress

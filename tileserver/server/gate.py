@@ -1,0 +1,183 @@
+"""The gate in front of all routes: who may come in, and what every answer carries."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from tileserver.errors import TileserverError
+from tileserver.http.clients import KEY_NAME, client_of
+from tileserver.http.hosts import sender_of
+from tileserver.http.keys import Holder, take_query_keys
+from tileserver.http.responses import COMMON_HEADERS, QUERY_KEY, on_error, rest_path
+from tileserver.http.rules import Part, Rules
+from tileserver.rest.errors import answer_error
+from tileserver.rest.requests import Bodies, read_body
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+RawHeaders = list[tuple[bytes, bytes]]
+
+_ONE_ORIGIN: RawHeaders = [
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_SHOWN_ANYWHERE: RawHeaders = [
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_READ_ANYWHERE: RawHeaders = [
+    *_SHOWN_ANYWHERE,
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"ETag, Cache-Status, Server-Timing, Retry-After, X-Request-Id",
+    ),
+    (b"timing-allow-origin", b"*"),
+]
+"""For pages of every origin, which read it without credentials."""
+_SANDBOX = (
+    b"content-security-policy",
+    b"default-src 'none'; style-src 'unsafe-inline'; sandbox",
+)
+"""For what is opened as a page of its own and is none; the map page has a policy of its own."""
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, HEAD, OPTIONS",
+    "access-control-allow-headers": "Authorization, X-API-Key, If-None-Match",
+    "access-control-max-age": "86400",
+}
+_METHODS = {"allow": "GET, HEAD, OPTIONS"}
+_API_METHODS = {"allow": "GET, HEAD, POST, OPTIONS"}
+_CHALLENGES = ('Basic realm="tileserver", charset="UTF-8"', 'Bearer realm="tileserver"')
+
+
+class Gate:
+    """Let in who may ask; put the headers on every answer; answer OPTIONS, refuse sockets."""
+
+    def __init__(self, app: ASGIApp, rules: Rules, bodies: Bodies) -> None:
+        self.app = app
+        self.rules = rules
+        self.bodies = bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it before anything is done for it."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        part = self.rules.part(scope["path"], rest_path(scope))
+        request_id = _request_id(scope)
+        common = [*self._sharing(part), (b"x-request-id", request_id.encode())]
+        state = scope.setdefault("state", {})
+        state["request_id"], state[COMMON_HEADERS] = request_id, [*common, _SANDBOX]
+        is_keyed = bool(self.rules.keys)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # None of them is there already: to look for each would take longer than all else.
+                has_policy = any(name == _SANDBOX[0] for name, _ in message["headers"])
+                own = () if has_policy else (_SANDBOX,)
+                message["headers"] = [*message["headers"], *common, *own]
+                if is_keyed:
+                    _keep_to_one_holder(MutableHeaders(scope=message))
+            await send(message)
+
+        answer: ASGIApp = self.app
+        try:
+            sender = sender_of(scope["headers"])
+            self.rules.check_host(part, sender)
+            if scope["method"] == "OPTIONS":
+                answer = _preflight(part)
+            else:
+                holder = None
+                if is_keyed:
+                    receive, holder = await self._holder(part, scope, receive)
+                self.rules.check_sender(part, scope["method"], sender, holder)
+                self.rules.check_asset(scope["path"], sender)
+        except TileserverError as exc:
+            answer = await _refusal(scope, exc)
+        await answer(scope, receive, send_with_headers)
+
+    async def _holder(
+        self, part: Part, scope: Scope, receive: Receive
+    ) -> tuple[Receive, Holder | None]:
+        """Return whose key came; the key leaves the query, where nothing else is to see it."""
+        keys = self.rules.keys
+        scope["query_string"], in_query = take_query_keys(scope["query_string"])
+        holder = keys.holder(scope["headers"], in_query)
+        if holder is None and part is Part.API and _has_query_as_body(scope):
+            with self.bodies.room(client_of(scope)) as room:
+                body = await read_body(Request(scope, receive), room)
+            receive, holder = _again(body, receive), keys.holder((), take_query_keys(body)[1])
+        if holder:
+            scope["state"][KEY_NAME] = holder.name
+            scope["state"][QUERY_KEY] = holder.in_query
+        return receive, holder
+
+    def _sharing(self, part: Part) -> RawHeaders:
+        """Return which pages may have the answer."""
+        if part in (Part.ASSET, Part.API, Part.FIGURES):
+            is_hidden = part is not Part.ASSET or self.rules.is_private
+            return _ONE_ORIGIN if is_hidden else _SHOWN_ANYWHERE
+        return _SHOWN_ANYWHERE if part is Part.PICTURE else _READ_ANYWHERE
+
+
+def _keep_to_one_holder(headers: MutableHeaders) -> None:
+    """Let no shared cache keep what only holders of keys may have."""
+    kept = headers.get("cache-control", "").replace("public", "private")
+    if "private" not in kept and "no-store" not in kept:
+        kept = f"private, {kept}" if kept else "private"
+    headers["cache-control"] = kept
+    headers.add_vary_header("Authorization, X-API-Key")
+
+
+def _preflight(part: Part) -> Response:
+    if part in (Part.API, Part.PICTURE):
+        return Response(status_code=204, headers=_API_METHODS)
+    granted = {} if part in (Part.ASSET, Part.FIGURES) else _PREFLIGHT
+    return Response(status_code=204, headers={**_METHODS, **granted})
+
+
+async def _refusal(scope: Scope, exc: TileserverError) -> Response:
+    if rest_path(scope) is not None:
+        response = answer_error(exc)
+    else:
+        response = await on_error(Request(scope), exc)
+    if response.status_code == 401:
+        for challenge in _CHALLENGES:
+            response.headers.append("www-authenticate", challenge)
+    return response
+
+
+def _has_query_as_body(scope: Scope) -> bool:
+    """Tell whether a POST stands for a GET with too long a URL, as Google's clients send it."""
+    override = (b"x-http-method-override", b"get")
+    lowered = ((name, value.lower()) for name, value in scope["headers"])
+    return scope["method"] == "POST" and override in lowered
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read once more, and then what comes."""
+    left = [body]
+
+    async def receive_again() -> Message:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return await receive()
+
+    return receive_again
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return str(value.decode("latin-1"))
+    # The system's random numbers would let threads that compute go first.
+    return f"{random.getrandbits(64):016x}"

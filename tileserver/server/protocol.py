@@ -1,0 +1,372 @@
+"""HTTP/1.1 on a connection, within limits: uvicorn's protocol, with bounds on what it keeps.
+
+The parser keeps a line until it is whole, and uvicorn keeps a header until the last has come, so
+both are counted on the way in. A request beyond a limit is answered and its connection closed.
+
+    request line    16 kB     a header       8 kB, name and value
+    headers         128       all of them    64 kB, trailers included
+    head            10 s      answer         10 s without a byte taken by the client
+    pipelined       16 requests
+
+Of connections and of requests under way there are only so many. Beyond that a request is refused
+with 503 before anything is done for it; one for /healthz never is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, deque
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from tileserver.concurrency.threads import was_refused
+
+MAX_LINE_BYTES = 16_384
+MAX_HEADER_BYTES = 8192
+MAX_HEADERS = 128
+MAX_HEAD_BYTES = 65_536
+_PIECE_BYTES = 16_384
+"""The parser gets no more at once while a head is read."""
+_MAX_FRAMING_BYTES = 65_536
+"""Read without a part of a body, such as extensions of its chunks."""
+_MAX_PIPELINED = 16
+_HEAD_S = 10.0
+_STALLED_S = 10.0
+_LINGER_S = 1.0
+"""A client that is still sending gets so long to read why it was refused."""
+_MAX_LINGER_BYTES = 10_000_000
+MAX_CONNECTIONS = 4096
+"""Of a worker; beyond it a connection gets one answer, a refusal."""
+_MAX_REFUSED_CONNECTIONS = 8192
+"""Beyond `MAX_CONNECTIONS`; others are closed at once."""
+MAX_REQUESTS = 2000
+"""Under way at once in a worker."""
+_MAX_KEPT_CONNECTIONS = 1024
+"""Beyond it a connection is closed after an answer."""
+_STARTS = 16
+"""Requests begun each time the event loop comes around."""
+_STARTS_REFUSED = 2
+"""The same for a client of whom a request was refused within the last second."""
+_ALWAYS = (b"/healthz",)
+_WORDS = {400: "INVALID_ARGUMENT", 408: "DEADLINE_EXCEEDED", 503: "UNAVAILABLE"}
+
+
+class _Reading(Enum):
+    """What of a request has come last."""
+
+    NOTHING = 0
+    HEAD = 1
+    BODY = 2
+
+
+class _Refused(Exception):
+    """The request is beyond a limit; raised through the parser."""
+
+
+class Starts:
+    """Requests that are begun, a few each time the event loop comes around.
+
+    So it comes around soon, to accept connections and to answer for its health.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self.begun = 0
+        """Since the loop came around last."""
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
+    def begin(self, start: Callable[[], None]) -> None:
+        """Begin a request now or soon."""
+        if self.begun == 0:
+            asyncio.get_running_loop().call_soon(self._come_around)
+        if self.begun < _STARTS:
+            self.begun += 1
+            start()
+        else:
+            self._waiting.append(start)
+
+    def _come_around(self) -> None:
+        self.begun = min(_STARTS, len(self._waiting))
+        if self.begun:
+            asyncio.get_running_loop().call_soon(self._come_around)
+        for _ in range(self.begun):
+            self._waiting.popleft()()
+
+
+class _Shared:
+    """State of all connections of a server."""
+
+    def __init__(self) -> None:
+        self.starts = Starts()
+        self.connections: Counter[str] = Counter()
+        """By address of the peer."""
+
+
+_shared: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """A connection of a client."""
+
+    def __init__(self, config: Config, server_state: ServerState, *more: Any, **named: Any) -> None:
+        super().__init__(config, server_state, *more, **named)
+        shared = _shared.get(server_state)
+        if shared is None:
+            shared = _shared[server_state] = _Shared()
+        self._starts = shared.starts
+        self._open = shared.connections
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, or close it if there are far too many."""
+        super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        self._silent_bytes = 0
+        self._head_bytes = 0
+        self._reading = _Reading.NOTHING
+        self._was_heard = False
+        self._is_refused = False
+        self._lingered_bytes = 0
+        self._unsent_bytes = 0
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._refusal = 400, ""
+        self._open[self._address] += 1
+        count = len(self.connections)
+        # As many for an address as are left: see `concurrency`.
+        self._is_one_too_many = self._open[self._address] > MAX_CONNECTIONS - count + 1
+        if count > MAX_CONNECTIONS + _MAX_REFUSED_CONNECTIONS:
+            transport.abort()
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(_HEAD_S, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand a connection over."""
+        self._forget()
+        super().handle_websocket_upgrade()
+
+    def _forget(self) -> None:
+        self._open[self._address] -= 1
+        if not self._open[self._address]:
+            del self._open[self._address]
+        for timer in (self._head_timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Give the parser what came, piece by piece unless it is of a body."""
+        if self._is_refused:
+            self._linger(len(data))
+            return
+        if not self._is_draining:
+            self._unset_keepalive_if_required()
+        if len(data) <= _PIECE_BYTES or self._reading is _Reading.BODY:
+            self._feed(data)
+            return
+        for start in range(0, len(data), _PIECE_BYTES):
+            if self._is_refused or self.transport.is_closing():
+                return
+            self._feed(data[start : start + _PIECE_BYTES])
+
+    @property
+    def _is_draining(self) -> bool:
+        """Tell whether a body is still coming that has been answered already."""
+        return self._reading is _Reading.BODY and self.cycle.response_complete
+
+    def _feed(self, data: bytes) -> None:
+        self._was_heard = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            return
+        except httptools.HttpParserError:
+            status, message = self._refusal
+            self.refuse(status, message or "Invalid HTTP request received.")
+            return
+        self._silent_bytes = 0 if self._was_heard else self._silent_bytes + len(data)
+        is_body = self._reading is _Reading.BODY
+        if self._silent_bytes > (_MAX_FRAMING_BYTES if is_body else MAX_HEADER_BYTES):
+            self.refuse(431, f"A line is longer than {MAX_HEADER_BYTES} bytes.")
+        elif self._head_timer is None and (
+            self._reading is _Reading.HEAD or (self._silent_bytes and not is_body)
+        ):
+            self._head_timer = self.loop.call_later(_HEAD_S, self._late)
+
+    def on_message_begin(self) -> None:
+        """Begin with a request."""
+        super().on_message_begin()
+        self._reading, self._was_heard = _Reading.HEAD, True
+        self._head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the request line."""
+        super().on_url(url)
+        self._was_heard = True
+        if len(self.url) > MAX_LINE_BYTES:
+            self._stop(414, f"The address is longer than {MAX_LINE_BYTES} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer."""
+        size = len(name) + len(value)
+        self._head_bytes += size
+        self._was_heard = True
+        if size > MAX_HEADER_BYTES:
+            self._stop(431, f"A header is longer than {MAX_HEADER_BYTES} bytes.")
+        if len(self.headers) >= MAX_HEADERS:
+            self._stop(431, f"There are more than {MAX_HEADERS} headers.")
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._stop(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, unless there is too much to do."""
+        self._reading, self._was_heard = _Reading.BODY, True
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            self._stop(400, f"More than {_MAX_PIPELINED} requests wait on one connection.")
+        if self._is_too_much() and not self.url.startswith(_ALWAYS):
+            self._stop(503, "The server is busy; expected fewer requests at once.")
+        super().on_headers_complete()
+        if len(self.connections) > _MAX_KEPT_CONNECTIONS:
+            self.cycle.keep_alive = False
+
+    def _is_too_much(self) -> bool:
+        waiting = len(self._starts)
+        return (
+            self._is_one_too_many
+            or len(self.tasks) + waiting >= MAX_REQUESTS
+            or (self._starts.begun >= _STARTS_REFUSED and was_refused(self._address))
+        )
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        start = partial(super()._start_asgi_task, cycle, app)
+        if self.url.startswith(_ALWAYS):
+            start()
+        else:
+            self._starts.begin(start)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._was_heard = True
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self._linger(len(body))
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._reading, self._was_heard = _Reading.NOTHING, True
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Watch a client that does not take its answer."""
+        super().pause_writing()
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """Stop watching a client that has taken its answer."""
+        super().resume_writing()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _watch_writing(self) -> None:
+        self._stall_timer = self.loop.call_later(_STALLED_S, self._check_writing)
+
+    def _check_writing(self) -> None:
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if unsent_bytes >= self._unsent_bytes:
+            self.transport.abort()
+            return
+        self._unsent_bytes = unsent_bytes
+        self._watch_writing()
+
+    def _stop(self, status: int, message: str) -> None:
+        """Stop the parser, and refuse what it reads."""
+        self._refusal = status, message
+        raise _Refused
+
+    def _late(self) -> None:
+        """End a connection whose head has not come."""
+        self._head_timer = None
+        if self._reading is _Reading.HEAD or self._silent_bytes:
+            self.refuse(408, f"The headers have not come within {_HEAD_S:.0f} s.")
+        else:
+            self.transport.close()
+
+    def refuse(self, status: int, message: str) -> None:
+        """Answer with an error, and close the connection once the client can have read it.
+
+        An answer that has begun, or requests before this one, are cut off.
+        """
+        if self._is_refused or self.transport.is_closing():
+            return
+        self._is_refused = True
+        url = getattr(self, "url", b"")
+        self.pipeline.clear()
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+            # What is answered here, nobody else may answer.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write(_answer(status, message, url))
+        is_more_to_come = self._reading is not _Reading.BODY or self._has_body()
+        if not is_more_to_come or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def _has_body(self) -> bool:
+        names = {name for name, _ in self.headers}
+        return not names.isdisjoint((b"content-length", b"transfer-encoding"))
+
+    def _linger(self, size: int) -> None:
+        """Count what comes of no use; too much of it ends the connection."""
+        self._lingered_bytes += size
+        if self._lingered_bytes > _MAX_LINGER_BYTES:
+            self.transport.abort()
+
+
+def _answer(status: int, message: str, url: bytes) -> bytes:
+    """Return an error over HTTP: in Earth Engine's shape below /v1, else as our other errors."""
+    phrase = HTTPStatus(status).phrase
+    error: dict[str, Any] = {"status": status, "message": message}
+    if url.lstrip(b"/").startswith((b"v1", b"$discovery")):
+        word = _WORDS.get(status, "INVALID_ARGUMENT")
+        error = {"code": status, "message": message, "status": word}
+    body = json.dumps({"error": error}).encode()
+    head = [
+        f"HTTP/1.1 {status} {phrase}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "cache-control: no-store",
+        "access-control-allow-origin: *",
+        "x-content-type-options: nosniff",
+        "connection: close",
+        *(["retry-after: 1"] if status == 503 else []),
+    ]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body

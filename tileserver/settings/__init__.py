@@ -1,1 +1,0 @@
-"""How settings are described, gathered and read; `config` says which there are."""
