@@ -437,10 +437,10 @@ def test_layers_that_cannot_be_shown_are_told_with_their_reason(
     answer_layers(visitor, {"": {"layers": listed, "next": None, "errors": errors}})
     visitor.open()
     told = visitor.page.locator(".not-shown")
-    expect(told.locator("summary")).to_have_text("1 layer is not shown")
+    expect(told.locator("summary")).to_have_text("1 layer cannot be shown")
     if layers:
         told.locator("summary").click()
-    expect(told.locator("li")).to_have_text(f"mars not shown: no place on Earth {attack}")
+    expect(told.locator("li")).to_have_text(f"mars: no place on Earth {attack}")
     assert visitor.page.evaluate("window.attacked") is None
 
 
