@@ -22,7 +22,7 @@ from tileserver.engines import EXPRESSIONS, Engines
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.folders import Tree
 from tileserver.hosts import HostNames, is_loopback
-from tileserver.keys import Keys
+from tileserver.keys import SHORT, Keys
 from tileserver.layers import LayerDefinition, Layers, automatic_layers
 from tileserver.page import page_files
 from tileserver.rasters import LocalRasters
@@ -232,6 +232,22 @@ def exposure(config: Config) -> str | None:
         f"{config.server.host} is reached from other machines, and there are no [access] keys: "
         "EVERYBODY WHO REACHES IT SEES ALL LAYERS AND RASTERS. /v1 and /metrics stay closed until "
         "[access] keys are set, or [access] open = true serves them to everybody"
+    )
+
+
+def weak_keys(config: Config, environ: Mapping[str, str]) -> str | None:
+    """Return a warning of API keys that can be guessed, or None.
+
+    Raises:
+        ConfigError: a key is not set.
+    """
+    secrets = config.access.secrets(environ)
+    names = [f"keys.{name}" for name, secret in secrets.items() if len(secret) < SHORT]
+    if not names:
+        return None
+    return (
+        f"[access] {', '.join(names)}: expected {SHORT} characters or more, fewer can be guessed; "
+        "`openssl rand -hex 24` makes a key"
     )
 
 
