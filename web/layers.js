@@ -88,9 +88,9 @@ export class LayerList {
 /** Return the list of layers that cannot be shown and why, closed at first; "" if there are none. */
 export function notShown(failures, open = false) {
   if (failures.length === 0) return "";
-  const count = failures.length === 1 ? "1 layer is not shown" : `${failures.length} layers are not shown`;
+  const count = failures.length === 1 ? "1 layer cannot be shown" : `${failures.length} layers cannot be shown`;
   const rows = failures.map(({ title, reason }) =>
-    h("li", {}, h("strong", {}, title), h("span", {}, ` not shown: ${reason}`)),
+    h("li", {}, h("strong", {}, title), h("span", {}, `: ${reason}`)),
   );
   return h("details", { className: "not-shown", open }, h("summary", {}, count), h("ul", {}, rows));
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import rasterio
 from PIL import Image
 from rasterio import Affine
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
 
 from tests.bad_input.tiffs import write_header
 from tests.support.rasterfiles import noise, ramp, write_raster
@@ -120,11 +123,28 @@ def vrt(path: Path) -> None:
     )
 
 
+def control_points(path: Path) -> None:
+    """Write a raster that lies where its corners are said to be, as scans do."""
+    corners = [(0, 0, -122, 38), (0, 64, -121.9, 38), (64, 0, -122, 37.9), (64, 64, -121.9, 37.9)]
+    points = [GroundControlPoint(*corner) for corner in corners]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            path, "w", driver="GTiff", width=64, height=64, count=1, dtype="uint8"
+        ) as dataset:
+            dataset.gcps = (points, WGS84)
+            dataset.write(noise(1, 64, 64, "uint8"))
+
+
 NOT_TIFF = "not a readable GeoTIFF"
 DAMAGED = "the GeoTIFF is damaged or out of reach"
 TYPES = "expected int8 to int64, uint8 to uint64, float32 or float64"
 NO_PLACE = ("no geotransform", "gdal_edit.py -a_ullr")
-NOWHERE = ("outside the domain of its CRS", "expected a place on Earth")
+NOWHERE = (
+    "outside the domain of its CRS",
+    "expected a place on Earth",
+    "gdal_edit.py writes the right CRS (-a_srs) or corners (-a_ullr)",
+)
 NOT_JSON = ".json sidecar is not JSON"
 BLOCKS = ("blocks hold", "at most 68 MB may be; gdal_translate -co TILED=YES")
 
@@ -141,6 +161,11 @@ BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
     "cycle": (of_bytes(b"II*\0\x08\0\0\0\0\0\x08\0\0\0"), (NOT_TIFF,)),
     "damaged": (damaged, (DAMAGED,)),
     "no-crs": (raster(1, 64, "uint8", crs=None), ("no CRS", "gdal_edit.py -a_srs EPSG")),
+    "control-points": (control_points, ("ground control points", "gdalwarp writes one")),
+    "mars": (
+        raster(1, 64, "uint8", crs="+proj=longlat +R=3396190"),
+        ("not of the Earth", "expected one of the Earth", "gdal_edit.py -a_srs EPSG"),
+    ),
     "local-crs": (
         raster(1, 64, "uint8", crs='LOCAL_CS["x",UNIT["metre",1]]'),
         ("neither geographic nor projected", "gdalwarp -t_srs EPSG:4326"),
@@ -162,7 +187,7 @@ BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
         raster(1, 64, "uint8", transform=Affine(30, 0, np.inf, 0, -30, 4_500_000)),
         NO_PLACE,
     ),
-    "not-text": (damaged_text, ("holds what cannot be read: UnicodeDecodeError",)),
+    "not-text": (damaged_text, ("has a text that is not UTF-8",)),
     "far-away": (raster(1, 64, "uint8", transform=Affine(30, 0, 9e9, 0, -30, 9e9)), NOWHERE),
     "far-south": (
         raster(1, 64, "uint8", crs=WGS84, transform=Affine(0.01, 0, 41, 0, -0.01, -112)),

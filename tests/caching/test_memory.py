@@ -13,7 +13,7 @@ import pytest
 
 from tests.rest import memory
 from tests.support.rasterfiles import noise, write_raster
-from tileserver.caching.memory import Cached, MemoryCache, Refusals
+from tileserver.caching.memory import Cached, MemoryCache, Refusals, key_bytes
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.pixels import (
     AffineTransform,
@@ -99,7 +99,7 @@ def test_the_cache_never_holds_more_than_its_bytes_and_the_latest_stay() -> None
 
 
 def test_what_is_used_stays_longer_than_what_is_not() -> None:
-    memory = MemoryCache(max_bytes=5 * 11_000, ttl_s=60)
+    memory = MemoryCache(5 * (10_000 + key_bytes(request(0))), ttl_s=60)
     for number in range(20):
         memory.put(request(number), bytes(10_000))
         assert memory.get(request(0)) is not None
@@ -320,7 +320,7 @@ def test_a_flight_that_fails_at_once_is_an_error_of_the_one_who_asked() -> None:
 
 def test_what_alone_would_push_out_many_others_is_not_kept() -> None:
     memory = MemoryCache(64 * 10**6, 60)
-    memory.put(REQUEST, bytes(2 * 10**6 - 1000))
+    memory.put(REQUEST, bytes(2 * 10**6 - key_bytes(REQUEST)))
     assert memory.get(REQUEST) is not None
     other = replace(REQUEST, asset_version="other")
     memory.put(other, bytes(2 * 10**6))

@@ -18,7 +18,7 @@ from tileserver.config.config import Config, Server, load_config
 from tileserver.errors import ConfigError
 from tileserver.rasters.catalogue import Root
 from tileserver.server.app import create_app
-from tileserver.server.assembly import catalogue_of, definitions_of, exposure
+from tileserver.server.assembly import catalogue_of, definitions_of, exposure, weak_keys
 from tileserver.server.cli import checked_definitions
 
 LOCAL = "projects/localhost/assets"
@@ -210,7 +210,7 @@ def test_rasters_of_the_command_line_are_no_exception(folder: Path) -> None:
 
 def test_a_server_with_nothing_that_may_be_read_says_so(folder: Path) -> None:
     config = Config(access=AccessSettings(assets=()))
-    with pytest.raises(ConfigError, match=r"no GeoTIFF found that \[access\] allows"):
+    with pytest.raises(ConfigError, match=r"with a GeoTIFF that \[access\] assets allows"):
         checked_definitions(config, [Root(str(folder / "rasters"))])
 
 
@@ -238,3 +238,15 @@ def test_a_server_that_strangers_reach_says_so(
         assert server.host in warning
         assert "\n" not in warning
         assert "[access] open = true" in warning
+
+
+def test_keys_that_can_be_guessed_are_told_by_name_alone() -> None:
+    keys = (("a", "sesame"), ("b", "env:B"), ("c", "c" * 16), ("d", "env:D"))
+    config = Config(access=AccessSettings(keys=keys))
+    warning = weak_keys(config, {"B": "short-too", "D": "long enough for a key"})
+    assert warning is not None
+    assert "keys.a, keys.b: expected 16 characters or more" in warning
+    assert "keys.c" not in warning
+    assert "sesame" not in warning
+    assert "short-too" not in warning
+    assert weak_keys(Config(), {}) is None

@@ -274,8 +274,12 @@ def test_a_source_to_ingest_is_checked_before_gdal_opens_it(tmp_path: Path, bird
 
 
 def test_a_file_of_another_body_is_unreadable_and_says_why() -> None:
-    with pytest.raises(UnreadableRaster, match="x: the GeoTIFF's CRS is not of the Earth"):
+    with pytest.raises(
+        UnreadableRaster, match="x: the GeoTIFF's CRS is not of the Earth"
+    ) as caught:
         code_of_file(CRS.from_string("+proj=longlat +R=3396190"), "x")
+    assert "gdal_edit.py -a_srs" in str(caught.value)
+    assert "gdalwarp" not in str(caught.value), "it finds no way to the Earth, either"
 
 
 PIECES = st.sampled_from(

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from tests.support.rasterfiles import noise, write_raster
+from tileserver.contract.assets import ImageAsset
 from tileserver.contract.names import Access
-from tileserver.contract.pixels import ImageFileFormat
+from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import Tile, pixel_m, tile_grid
 from tileserver.errors import AssetNotFound, InvalidRequest, UnreadableRaster
-from tileserver.layers.layers import Layer, LayerDefinition, Layers, automatic_layers
+from tileserver.layers.layers import AssetSource, Layer, LayerDefinition, Layers, automatic_layers
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
@@ -290,6 +291,40 @@ def test_a_layer_over_a_broken_asset_is_left_out_and_told_with_its_reason(
     ]
     with pytest.raises(UnreadableRaster):
         find(layers, "bad")
+
+
+@dataclass
+class Moody:
+    """An engine that has nothing while it has a complaint."""
+
+    source: AssetSource
+    complaint: str = ""
+
+    async def get_asset(self, name: str) -> ImageAsset:
+        if self.complaint:
+            raise UnreadableRaster(self.complaint)
+        return await self.source.get_asset(name)
+
+    async def read_bands(self, request: PixelRequest) -> BandArrays:
+        return await self.source.read_bands(request)
+
+
+def test_why_a_layer_is_left_out_is_logged_once_however_often_the_page_is_opened(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_raster(tmp_path / "scene.tif", bell(1, 60, 70))
+    layers = layers_of(tmp_path, LayerDefinition("mine", SCENE))
+    layers.source = moody = Moody(layers.source)
+
+    def told(complaint: str) -> int:
+        moody.complaint = complaint
+        caplog.clear()
+        for _ in range(3):
+            asyncio.run(layers.page(None, 9))
+        return sum("layer mine is left out" in text for text in caplog.messages)
+
+    with caplog.at_level(logging.WARNING, "tileserver"):
+        assert [told(each) for each in ("no CRS", "damaged", "", "damaged")] == [1, 1, 0, 1]
 
 
 # Version, zooms, requests

@@ -140,11 +140,11 @@ class Visitor:
             within = url.startswith(self.server_url)
             (self.requests if within else self.outside).append(url)
 
-    def open(self, fragment: str = "", first: str = ".layer") -> None:
-        """Load the page afresh and wait for its list of layers, or for what `first` selects."""
+    def open(self, fragment: str = "") -> None:
+        """Load the page afresh and wait for its list of layers, or of those not shown."""
         self.page.goto("about:blank")
         self.page.goto(self.server_url + fragment)
-        self.page.locator(first).first.wait_for(state="attached")
+        self.page.locator(".layer, .not-shown").first.wait_for(state="attached")
 
     def wait_until(self, expression: str) -> None:
         """Wait for a JavaScript expression to become true.

@@ -435,12 +435,12 @@ def test_layers_that_cannot_be_shown_are_told_with_their_reason(
     errors = [{"name": "mars", "title": "mars", "reason": f"no place on Earth {attack}"}]
     listed = [layer_named(name, visible=False) for name in layers]
     answer_layers(visitor, {"": {"layers": listed, "next": None, "errors": errors}})
-    visitor.open(first=".not-shown")
+    visitor.open()
     told = visitor.page.locator(".not-shown")
-    expect(told.locator("summary")).to_have_text("1 layer is not shown")
+    expect(told.locator("summary")).to_have_text("1 layer cannot be shown")
     if layers:
         told.locator("summary").click()
-    expect(told.locator("li")).to_have_text(f"mars not shown: no place on Earth {attack}")
+    expect(told.locator("li")).to_have_text(f"mars: no place on Earth {attack}")
     assert visitor.page.evaluate("window.attacked") is None
 
 

@@ -130,7 +130,11 @@ class _Gatherer:
 
     def mapping(self, path: KeyPath, content: object, *, is_secret: bool) -> None:
         if not isinstance(content, dict):
-            raise unexpected(self.given(path, content), "a table", is_secret=is_secret)
+            raise unexpected(
+                self.given(path, content),
+                'a table such as {name = "env:NAME"}',
+                is_secret=is_secret,
+            )
         for key, value in content.items():
             self.put((*path, key), value)
 

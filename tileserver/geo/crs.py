@@ -91,6 +91,10 @@ def _from_projjson(text: str) -> CRS:
     return CRS.from_user_input(text)
 
 
+class ForeignBody(RefusedCrs):
+    """The CRS is that of another planet or of a moon."""
+
+
 def map_of(crs: CRS) -> CRS:
     """Return the horizontal part of a CRS of the Earth.
 
@@ -121,7 +125,7 @@ def _check_body(members: Mapping[str, Any]) -> None:
             factor = unit.get("conversion_factor", 1.0) if isinstance(unit, dict) else 1.0
             axis = axis.get("value", 0.0) * factor
         if abs(axis - _EARTH_RADIUS_M) > _EARTH_SHARE * _EARTH_RADIUS_M:
-            raise RefusedCrs(
+            raise ForeignBody(
                 f"is not of the Earth: the semi-major axis of its ellipsoid is {axis:.0f} m, "
                 "and the Earth's 6378137 m"
             )
@@ -178,10 +182,14 @@ def code_of_file(crs: CRS, name: str) -> str:
         found = code_of(crs)
         map_of(_made(read_crs(found)))
     except (RefusedCrs, CRSError) as exc:
-        raise UnreadableRaster(
-            f"{name}: the GeoTIFF's CRS {exc}; "
-            "gdalwarp -t_srs EPSG:4326 brings it to one that can be shown."
-        ) from exc
+        # Nothing leads to the Earth from elsewhere: gdalwarp refuses it, too.
+        remedy = (
+            "expected one of the Earth; if only the CRS is wrong, gdal_edit.py -a_srs EPSG:… "
+            "writes the right one."
+            if isinstance(exc, ForeignBody)
+            else "gdalwarp -t_srs EPSG:4326 brings it to one that can be shown."
+        )
+        raise UnreadableRaster(f"{name}: the GeoTIFF's CRS {exc}; {remedy}") from exc
     return found
 
 

@@ -86,7 +86,8 @@ def lonlat_bounds(asset: ImageAsset) -> Box:
     south, north = max(box.south, -90.0), min(box.north, 90.0)
     if not np.isfinite(box).all() or south >= north:
         raise UnreadableRaster(
-            f"{asset.name}: its grid lies outside the domain of its CRS; expected a place on Earth."
+            f"{asset.name}: its grid lies outside the domain of its CRS; expected a place on "
+            "Earth. gdal_edit.py writes the right CRS (-a_srs) or corners (-a_ullr)."
         )
     if box.east - box.west >= 360 - 1e-9:
         return Box(-180.0, south, 180.0, north)

@@ -163,7 +163,9 @@ class Rules:
             wanted = "[access] assets: which of Earth Engine's assets may be read through a proxy"
         if wanted:
             where = "/metrics" if part is Part.FIGURES else "/v1"
-            raise AccessDenied(f"{where} is closed beyond this machine; it needs {wanted}")
+            raise AccessDenied(
+                f"{where} is closed on a server that other machines reach; it needs {wanted}"
+            )
 
     def check_asset(self, path: str, sender: Sender) -> None:
         """Refuse an asset by its name that is for this machine alone.

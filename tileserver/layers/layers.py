@@ -201,6 +201,7 @@ class Layers:
         )
         self._flights: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Style] = SingleFlight()
         self._finding: SingleFlight[str, Layer] = SingleFlight()
+        self._told: dict[str, str] = {}
 
     async def find(self, name: str, style: Style | None = None) -> Layer:
         """Return a layer by its name or its asset's, drawn in its own style or in `style`.
@@ -250,19 +251,27 @@ class Layers:
         self._finding.keep(name, lambda: self.find(name))
         try:
             async with asyncio.timeout(self.patience_s):
-                return await self._finding.join(name, lambda: self.find(name))
+                layer = await self._finding.join(name, lambda: self.find(name))
         except TileserverError as exc:
             reason = " ".join(str(exc).split())
-            log.warning("layer %s is left out: %s", name, reason)
         except TimeoutError:
             reason = f"It was not ready after {self.patience_s:g} s; it may be when asked again."
-            log.warning("layer %s is left out: %s", name, reason)
         except Exception:
             # A mistake of ours, and no reason to withhold the others.
             reason = "An internal error has occurred; the log of the server tells more."
-            log.exception("layer %s is left out", name)
+            log.exception("layer %s failed", name)
+        else:
+            self._told.pop(name, None)
+            return layer
+        self._tell(name, reason)
         definition = self.definitions[name]
         return Failure(name, definition.shown_title, reason)
+
+    def _tell(self, name: str, reason: str) -> None:
+        """Log why a layer is left out: once, until the reason is another or it was shown."""
+        if self._told.get(name) != reason:
+            self._told[name] = reason
+            log.warning("layer %s is left out: %s", name, reason)
 
     def may_read(self, asset_name: str) -> bool:
         """Tell whether an asset may be read by its own name."""

@@ -214,7 +214,11 @@ def gdal_errors(name: str) -> Iterator[None]:
     try:
         with remote_errors():
             yield
-    except (RasterioError, CPLE_BaseError, OSError, UnicodeDecodeError) as exc:
+    except UnicodeDecodeError as exc:
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF has a text that is not UTF-8, in a tag or a description."
+        ) from exc
+    except (RasterioError, CPLE_BaseError, OSError) as exc:
         raise UnreadableRaster(f"{name}: the GeoTIFF is damaged or out of reach.") from exc
 
 

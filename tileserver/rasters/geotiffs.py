@@ -147,6 +147,11 @@ def _check_depth(value: object, left: int = _MAX_DEPTH) -> None:
 
 
 def _check_georeference(dataset: DatasetReader, name: str) -> None:
+    if dataset.crs is None and dataset.gcps[0]:
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF has ground control points instead of a CRS and a geotransform; "
+            "gdalwarp writes one that has both."
+        )
     if dataset.crs is None:
         raise UnreadableRaster(
             f"{name}: the GeoTIFF has no CRS, so its place on Earth is unknown; "

@@ -23,7 +23,7 @@ from tileserver.earthengine.stack import Earth, Tuning, connect
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.http import endpoints
 from tileserver.http.hosts import HostNames, is_loopback
-from tileserver.http.keys import Keys
+from tileserver.http.keys import SHORT, Keys
 from tileserver.http.page import page_files
 from tileserver.http.readiness import Readiness
 from tileserver.http.rules import Rules
@@ -233,6 +233,22 @@ def exposure(config: Config) -> str | None:
         f"{config.server.host} is reached from other machines, and there are no [access] keys: "
         "EVERYBODY WHO REACHES IT SEES ALL LAYERS AND RASTERS. /v1 and /metrics stay closed until "
         "[access] keys are set, or [access] open = true serves them to everybody"
+    )
+
+
+def weak_keys(config: Config, environ: Mapping[str, str]) -> str | None:
+    """Return a warning of API keys that can be guessed, or None.
+
+    Raises:
+        ConfigError: a key is not set.
+    """
+    secrets = config.access.secrets(environ)
+    names = [f"keys.{name}" for name, secret in secrets.items() if len(secret) < SHORT]
+    if not names:
+        return None
+    return (
+        f"[access] {', '.join(names)}: expected {SHORT} characters or more, fewer can be guessed; "
+        "`openssl rand -hex 24` makes a key"
     )
 
 

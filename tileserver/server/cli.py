@@ -35,6 +35,7 @@ from tileserver.server.assembly import (
     definitions_of,
     exposure,
     remote_files,
+    weak_keys,
 )
 from tileserver.server.serving import listen, page_url, serve_app
 from tileserver.server.session import find_config, get_pixels
@@ -114,13 +115,13 @@ def serve(
             _check_path(path, root, config)
         definitions = checked_definitions(config, shown)
         listening = listen(config.server.host, config.server.port)
-    _warn_of_strangers(config)
+    _warn_of_access(config)
     _say_what_is_served(definitions, page_url(listening))
     serve_app(partial(create_app, config, shown), listening, config.server.workers)
 
 
-def _warn_of_strangers(config: Config) -> None:
-    if warning := exposure(config):
+def _warn_of_access(config: Config) -> None:
+    for warning in filter(None, (exposure(config), weak_keys(config, os.environ))):
         click.echo(f"WARNING: {warning}", err=True)
 
 
@@ -147,7 +148,8 @@ def checked_definitions(config: Config, shown: Sequence[Root]) -> list[LayerDefi
     definitions = definitions_of(config, catalogue_of(config, shown), shown)
     if not definitions and config.earth_engine is None:
         raise ConfigError(
-            "nothing to serve: no layer is configured, and no GeoTIFF found that [access] allows"
+            "nothing to serve: expected a [layers.NAME], or [[rasters]] with a GeoTIFF "
+            "that [access] assets allows"
         )
     return definitions
 
@@ -226,7 +228,7 @@ def check(config_path: Path | None) -> None:
         config = find_config(config_path, os.environ, {})
         definitions = checked_definitions(config, ())
         stack = assemble(config)
-    _warn_of_strangers(config)
+    _warn_of_access(config)
     if stack.credentials:
         click.echo(f"Earth Engine: {stack.credentials}")
     faults = anyio.run(_check_layers, stack, [each.name for each in definitions])
