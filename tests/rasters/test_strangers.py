@@ -30,7 +30,7 @@ from tests.rasters.tiffs import (
 )
 from tileserver.catalogue import Catalogue, Root
 from tileserver.datasets import gdal_environment, open_raster
-from tileserver.errors import UnreadableRaster
+from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.ingest.order import ingest
 from tileserver.rasters import LocalRasters
 from tileserver.statistics import overview_request
@@ -278,5 +278,5 @@ def test_a_file_of_changed_bytes_is_read_or_refused(
     try:
         assert 77 not in read(path, None).values
         assert 77 not in preview(path)
-    except UnreadableRaster:
+    except (UnreadableRaster, InvalidRequest):  # Its native grid may be larger than is answered.
         pass

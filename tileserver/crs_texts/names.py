@@ -18,6 +18,8 @@ WGS84_NAME = "WGS 84"
 """What a shift may lead to."""
 
 _NAMES_A_FILE = re.compile(r"(?:^|[\s+,;])(?:init|file|catalog|\w*grids)\s*=", re.IGNORECASE)
+NO_GRID_FILE = "@null"
+"""The one name of a grid that stands for none."""
 _NO_GRID = re.compile(r"nadgrids=@null(?!\S)")
 """PROJ has it in the names that it makes itself."""
 _REMARK = "proj crs string:"
