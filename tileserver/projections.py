@@ -156,18 +156,6 @@ def code_of(crs: CRS) -> str:
     return ":".join(authority) if authority else _wkt_of(crs)
 
 
-def wkt_of(crs_code: str) -> str:
-    """Return a CRS as WKT: version 1 if it can be told in it, or else 2.
-
-    Raises:
-        InvalidRequest: `crs_of` does, or it can be told in neither.
-    """
-    try:
-        return _wkt_of(crs_of(crs_code))
-    except CRSError as exc:
-        raise InvalidRequest(f"{crs_code[:40]!r} cannot be told as WKT.") from exc
-
-
 def _wkt_of(crs: CRS) -> str:
     try:
         return str(crs.to_wkt())

@@ -148,13 +148,6 @@ def test_a_crs_that_proj_cannot_write_is_the_fault_of_the_request(
     assert client.post(path, json=body).status_code in (200, 400)
 
 
-def test_a_projection_that_only_version_2_of_wkt_has_is_told_in_it(client: httpx.Client) -> None:
-    text = "+proj=ob_tran +o_proj=longlat +o_lat_p=40 +o_lon_p=5 +lon_0=5 +ellps=WGS84"
-    path, body = requests_with(text)["Projection.wkt"]
-    answer = client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-
-
 def test_a_constant_that_stands_for_a_projection_is_checked_as_well(
     client: httpx.Client, bird: Canary
 ) -> None:

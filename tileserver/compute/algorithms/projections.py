@@ -14,7 +14,7 @@ from tileserver.compute.images import Image, Projection
 from tileserver.compute.registry import algorithm
 from tileserver.errors import InvalidRequest, shown
 from tileserver.pixels import AffineTransform
-from tileserver.projections import crs_of, wkt_of
+from tileserver.projections import crs_of
 
 _ELEMENT = re.compile(r'PARAMETER\["elt_([01])_([012])",\s*([-+.\deE]{1,40})\]')
 _MAX_WKT = 10_000
@@ -109,7 +109,7 @@ def transform(projection: Projection) -> str:
 @algorithm("Projection.wkt(projection: Projection) -> String")
 def wkt(projection: Projection) -> str:
     """Return the CRS as WKT."""
-    return wkt_of(projection.crs_code)
+    return str(crs_of(projection.crs_code).to_wkt())
 
 
 @algorithm("Projection.scale(projection: Projection, x: Float, y: Float) -> Projection")
