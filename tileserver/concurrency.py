@@ -201,6 +201,8 @@ class Work(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._scope = anyio.CancelScope()
         self._task = asyncio.create_task(self._run(call))
+        # Nobody may wait any more; asyncio would log the error.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def is_done_within(self, seconds: float) -> bool:
         """Wait for the call to return, at most so long; return whether it has."""
