@@ -21,10 +21,8 @@ from tests.serving import serve
 from tileserver.app import create_app
 from tileserver.session import find_config
 
-HEAD = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
-CHUNKED = (
-    b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 PATIENCE_S = 20.0
 
 
@@ -100,7 +98,7 @@ def test_a_head_without_end_is_refused_before_it_is_read(
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
-        (b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 17_000), 414),
+        (b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"a" * 17_000), 414),
         (HEAD + b"X-A: %s\r\n\r\n" % (b"a" * 8192), 431),
         (HEAD + b"X-A: 1\r\n" * 200 + b"\r\n", 431),
         (HEAD + (b"X-A: %s\r\n" % (b"a" * 8000)) * 9 + b"\r\n", 431),
@@ -223,9 +221,7 @@ def test_a_flood_of_pipelined_requests_is_cut_off(server: Serving) -> None:
 
 def test_bodies_of_many_clients_take_a_bounded_memory(server: Serving) -> None:
     before_bytes = memory_bytes(server)
-    head = (
-        b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n"
-    )
+    head = b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n"
     part, refused = b"a" * 1_000_000, 0
     with ExitStack() as stack:
         connections = [stack.enter_context(connected(server)) for _ in range(40)]
@@ -255,7 +251,7 @@ def test_a_body_that_stalls_is_given_up(server: Serving) -> None:
     with connected(server) as connection:
         began_s = time.monotonic()
         connection.sendall(
-            b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n"
+            b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n"
             b"Connection: close\r\n\r\n{"
         )
         received = b""
@@ -272,7 +268,7 @@ def test_a_client_that_does_not_take_its_answers_is_hung_up_on(server: Serving) 
     with connected(server) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         request = tile.removeprefix(server.url).encode()
-        connection.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % request)
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % request)
         assert connection.recv(10)
         time.sleep(0.5)
         held = len(os.listdir(f"/proc/{server.process.pid}/fd"))

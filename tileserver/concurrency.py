@@ -20,8 +20,8 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Generic, TypeVar
@@ -139,6 +139,16 @@ class Slots:
             if isinstance(exc, TimeoutError):
                 raise self._refusal() from None
             raise
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Hold a slot while inside; raises as `take`."""
+        await self.take()
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.give_back(time.monotonic() - began_s)
 
     def give_back(self, took_s: float) -> None:
         """Free a slot, or hand it to the next in the queue.
