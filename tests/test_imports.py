@@ -40,6 +40,7 @@ HOMES = {
         "compute.drawing",
         "assets",
         "ingest.cogs",
+        "dataset_pool",
         "datasets",
         "geotiff",
         "ingest.order",

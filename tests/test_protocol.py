@@ -22,7 +22,10 @@ from tileserver.app import create_app
 from tileserver.session import find_config
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
-CHUNKED = b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = (
+    b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
 PATIENCE_S = 20.0
 
 
@@ -221,7 +224,10 @@ def test_a_flood_of_pipelined_requests_is_cut_off(server: Serving) -> None:
 
 def test_bodies_of_many_clients_take_a_bounded_memory(server: Serving) -> None:
     before_bytes = memory_bytes(server)
-    head = b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n"
+    head = (
+        b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Length: 10000000\r\n\r\n"
+    )
     part, refused = b"a" * 1_000_000, 0
     with ExitStack() as stack:
         connections = [stack.enter_context(connected(server)) for _ in range(40)]
@@ -251,7 +257,8 @@ def test_a_body_that_stalls_is_given_up(server: Serving) -> None:
     with connected(server) as connection:
         began_s = time.monotonic()
         connection.sendall(
-            b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n"
+            b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: 99\r\n"
             b"Connection: close\r\n\r\n{"
         )
         received = b""
