@@ -15,6 +15,7 @@ from tileserver import documents, metrics, queries
 from tileserver.aside import ShortCalls
 from tileserver.cache import Cached
 from tileserver.changes import asked_again
+from tileserver.concurrency import Slots
 from tileserver.disconnects import while_connected
 from tileserver.encoders import empty, media_type
 from tileserver.keys import PARAMETER as KEY_PARAMETER
@@ -38,6 +39,11 @@ from tileserver.statistics import summarize
 from tileserver.styles import STYLE_PARAMETERS, parse_bands, parse_style
 from tileserver.tiles import tile_grid
 
+_SUMMARIES = 2
+"""At once; each takes up to 200 MB."""
+_MAX_SUMMARIES = 32
+"""Waiting."""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -51,6 +57,10 @@ class Services:
     readiness: Readiness = field(default_factory=Readiness)
     geometry: ShortCalls = field(default_factory=ShortCalls)
     """Where requests ask PROJ, which must not hold up the event loop."""
+    summaries: Slots = field(
+        default_factory=lambda: Slots(_SUMMARIES, "requests for statistics", _MAX_SUMMARIES)
+    )
+    """Of those who hold the values of millions of pixels."""
 
 
 class State(TypedDict):
@@ -143,8 +153,13 @@ async def statistics(request: Request) -> Response:
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
     asked = await services.geometry.call(queries.statistics_request, layer, bbox, bands)
-    read = await while_connected(request.receive, services.bands.read_bands(asked))
-    return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(read)))
+
+    async def summary() -> Response:
+        async with services.summaries.held():
+            read = await services.bands.read_bands(asked)
+            return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(read)))
+
+    return await while_connected(request.receive, summary())
 
 
 async def legend(request: Request) -> Response:

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
+from tileserver.disconnects import ClientGone
 from tileserver.errors import InvalidRequest, Overloaded, RequestTooLarge, shown
 
 MAX_BYTES = 10_485_760
@@ -92,6 +93,7 @@ async def read_body(request: Request, room: Room) -> bytes:
         RequestTooLarge: it has more than `MAX_BYTES`, of which no more than that was kept.
         InvalidRequest: it comes too slowly.
         Overloaded: too many bodies are held already.
+        ClientGone: the client has hung up.
     """
     chunks, size = [], 0
     stream, began_s = request.stream(), time.monotonic()
@@ -101,6 +103,8 @@ async def read_body(request: Request, room: Room) -> bytes:
                 chunk = await anext(stream, None)
         except TimeoutError:
             raise _too_slow() from None
+        except ClientDisconnect:
+            raise ClientGone from None
         if chunk is None:
             break
         size += len(chunk)
