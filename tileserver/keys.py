@@ -20,6 +20,8 @@ from tileserver.errors import ConfigError
 
 PARAMETER = "key"
 """Of the query."""
+SHORT = 16
+"""Characters below which a key can be guessed."""
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 """What a header can carry; the rest arrives in as many encodings as there are clients."""
 
