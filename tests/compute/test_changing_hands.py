@@ -101,7 +101,7 @@ def test_an_image_that_joins_a_collection_changes_its_version_first(
     flat(series / "a.tif", 1)
     before = version_of(computing, MOSAIC)
     flat(series / "b.tif", 2)
-    monkeypatch.setattr("tileserver.rasters.engine.catalogue._RECHECK_S", 0)
+    monkeypatch.setattr("tileserver.rasters.catalogue._RECHECK_S", 0)
     with pytest.raises(AssetChanged):
         value_of(computing, MOSAIC, before)
     after = version_of(computing, MOSAIC)
@@ -112,7 +112,7 @@ def test_an_image_that_joins_a_collection_changes_its_version_first(
 def test_the_collection_file_is_part_of_the_version(
     computing: Computing, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tileserver.rasters.engine.catalogue._RECHECK_S", 0)
+    monkeypatch.setattr("tileserver.rasters.catalogue._RECHECK_S", 0)
     series = scene.parent.parent / "series"
     flat(series / "a.tif", 1)
     versions = [version_of(computing, MOSAIC)]

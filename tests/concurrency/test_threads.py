@@ -98,6 +98,23 @@ def test_the_newest_goes_first_and_every_fourth_turn_is_the_oldest_ones() -> Non
     asyncio.run(scenario())
 
 
+def test_in_a_flood_the_oldest_goes_first_so_that_none_waits_in_vain() -> None:
+    async def scenario() -> None:
+        threads, gate, order = Threads(1), threading.Event(), list[int]()
+        tasks = [asyncio.create_task(ask(threads, "a", gate.wait))]
+        for number in range(150):
+            await asyncio.sleep(0)
+            call = partial(order.append, number)
+            tasks.append(asyncio.create_task(ask(threads, "a", call)))
+        await until(lambda: threads.slots.waiting == 150)
+        gate.set()
+        await asyncio.gather(*tasks)
+        assert order[:50] == list(range(50))
+        assert 149 in order[50:53]
+
+    asyncio.run(scenario())
+
+
 def test_a_client_that_leaves_while_it_waits_never_runs() -> None:
     async def scenario() -> None:
         threads, gate, ran = Threads(1), threading.Event(), list[int]()

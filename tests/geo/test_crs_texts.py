@@ -166,6 +166,7 @@ def test_a_crs_is_known_by_all_its_texts(text: str, like: str) -> None:
         "+proj=longlat +R=6371229 +no_defs",
         "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m "
         "+nadgrids=@null +wktext +no_defs",
+        "+proj=utm +zone=33 +ellps=bessel +nadgrids=@null +units=m +no_defs",
         "+proj=utm +zone=33 +ellps=intl +towgs84=-87,-98,-121,0,0,0,0 +units=m +no_defs",
         "+proj=geos +h=35785831 +lon_0=-75 +sweep=x +ellps=GRS80 +units=m",
         "+proj=tmerc +lat_0=38d30'N +lon_0=-9.13 +k=1 +pm=lisbon +ellps=intl +units=us-ft",

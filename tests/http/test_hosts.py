@@ -294,6 +294,15 @@ FORWARDED = [
     {"x-real-ip": "203.0.113.9"},
     {"via": "1.1 proxy"},
     {"cf-connecting-ip": "203.0.113.9"},
+    {"x-cluster-client-ip": "203.0.113.9"},
+    {"fastly-client-ip": "203.0.113.9"},
+    {"fly-client-ip": "203.0.113.9"},
+    {"x-original-forwarded-for": "203.0.113.9"},
+    {"x-original-host": "tiles.example.org"},
+    {"x-envoy-external-address": "203.0.113.9"},
+    {"cdn-loop": "cloudflare"},
+    {"x-azure-clientip": "203.0.113.9"},
+    {"tailscale-user-login": "somebody@example.org"},
 ]
 
 

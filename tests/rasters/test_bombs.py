@@ -10,13 +10,14 @@ import httpx
 import pytest
 
 from tests.rasters.bombs import REFUSED, SERVED
-from tests.rasters.engine import asset_of, name_of
+from tests.rasters.engine import asset_of, engine, name_of
 from tests.rasters.tiffs import METADATA, UTM_12N, Image, write_tiff
 from tests.support.commands import serving
 from tileserver.errors import UnreadableRaster
+from tileserver.layers.statistics import overview_request
 
 _CLIENTS = 8
-_MAX_GROWTH_MB = 450
+_MAX_GROWTH_MB = 300
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -46,6 +47,14 @@ def test_bands_of_all_levels_are_counted(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", Image(9, 9, samples=3000, tags=UTM_12N), *levels)
     with pytest.raises(UnreadableRaster, match="have 21000 bands in all, at most 20000 may be"):
         asset_of(path)
+
+
+def test_a_dataset_that_keeps_a_large_block_of_its_mask_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    SERVED["mask"](path)
+    rasters = engine(path)
+    assert rasters.bands(overview_request(asset_of(path), (), 32 * 32)).valid.all()
+    assert not rasters.datasets.idle_bytes
 
 
 def test_metadata_is_bounded(tmp_path: Path) -> None:

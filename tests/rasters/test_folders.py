@@ -71,7 +71,7 @@ def test_what_comes_later_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert names(tree, ROOT) == [f"{ROOT}/a"]
     raster(tmp_path / "new/b.tif")
     (tmp_path / "new/collection.json").write_text("{}")
-    monkeypatch.setattr("tileserver.rasters.engine.catalogue._RECHECK_S", 0)
+    monkeypatch.setattr("tileserver.rasters.catalogue._RECHECK_S", 0)
     assert names(tree, ROOT) == [f"{ROOT}/a", f"{ROOT}/new"]
     assert tree.folder(f"{ROOT}/new").is_collection
 

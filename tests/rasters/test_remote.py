@@ -123,7 +123,7 @@ import sys
 from pathlib import Path
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
-from tileserver.rasters import LocalRasters
+from tileserver.rasters.engine import LocalRasters
 from tileserver.contract.tiles import Tile, tile_grid
 
 url, name, *numbers = sys.argv[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.rasters.engine import asset_of, name_of, read
-from tests.rasters.tiffs import GEO_ASCII, GEO_KEYS, UTM_12N, Image, decoy, poisoned, write_tiff
+from tests.rasters.tiffs import (
+    ASCII,
+    GEO_ASCII,
+    GEO_KEYS,
+    METADATA,
+    UTM_12N,
+    Image,
+    decoy,
+    poisoned,
+    tiff,
+    write_tiff,
+)
 from tests.support.rasterfiles import write_raster
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.ingest.order import ingest
@@ -77,6 +89,47 @@ def test_other_metadata_of_such_a_file_is_kept(tmp_path: Path) -> None:
     text = SPELLINGS["with a description"].format(other)
     path = poisoned(tmp_path / "a.tif", f"<GDALMetadata>{text}</GDALMetadata>")
     assert asset_of(path).band_ids == ("red",)
+
+
+def laid_over(path: Path, image: Image, start: bytes, stop: bytes) -> Path:
+    """Write an image and a page whose metadata is a stretch of the file between two texts."""
+    page = Image(16, 16, tags={254: 2, METADATA: b"Q" * 99})
+    body = bytearray(tiff(image, page))
+    first = body.index(start) - 1
+    entry = body.index(struct.pack("<HHII", METADATA, ASCII, 99, body.index(b"Q" * 99)))
+    struct.pack_into("<II", body, entry + 4, body.index(stop) - first, first)
+    path.write_bytes(body)
+    return path
+
+
+def test_a_text_that_ends_within_another_does_not_hide_where_an_overview_is(
+    tmp_path: Path,
+) -> None:
+    text = f"<GDALMetadata>{ITEM.format(decoy(tmp_path / 'other.tif'))}</GDALMetadata>"
+    image = Image(512, 512, (256, 256), tags={**UTM_12N, METADATA: text.encode() + b"\0"})
+    path = laid_over(tmp_path / "a.tif", image, b"<GDALM", b'ain="OVER')
+    with pytest.raises(UnreadableRaster, match="lies over other parts of the file"):
+        asset_of(path)
+
+
+def test_a_text_that_holds_a_directory_changes_nothing_in_it(tmp_path: Path) -> None:
+    tags = {**UTM_12N, GEO_ASCII: b"domain|\0", 65_000: b"<OVERVIEW_FILE\0"}
+    image = Image(512, 512, (256, 256), tags=tags)
+    path = laid_over(tmp_path / "a.tif", image, b"domain", b"QQ")
+    with pytest.raises(UnreadableRaster, match="lies over other parts of the file"):
+        asset_of(path)
+
+
+def test_directories_may_share_the_text_that_names_a_file(tmp_path: Path) -> None:
+    text = f"<GDALMetadata>{ITEM.format(decoy(tmp_path / 'other.tif'))}</GDALMetadata>"
+    image = Image(512, 512, (256, 256), tags={**UTM_12N, METADATA: text.encode() + b"\0"})
+    path = laid_over(tmp_path / "a.tif", image, b"<GDALM", b"QQ")
+    body = bytearray(path.read_bytes())
+    at = body.index(b"<GDALM")
+    entry = body.index(struct.pack("<I", at - 1))
+    struct.pack_into("<II", body, entry - 4, len(text) + 1, at)
+    path.write_bytes(body)
+    assert set(preview(path).flat) == {10}
 
 
 @pytest.mark.parametrize("scheme", ["/vsicurl/http://", "http://", "/vsicurl_streaming/http://"])
@@ -225,5 +278,5 @@ def test_a_file_of_changed_bytes_is_read_or_refused(
     try:
         assert 77 not in read(path, None).values
         assert 77 not in preview(path)
-    except (UnreadableRaster, InvalidRequest):
+    except (UnreadableRaster, InvalidRequest):  # Its native grid may be larger than is answered.
         pass

@@ -73,3 +73,9 @@ def test_what_is_cut_off_is_refused(length: int) -> None:
 def test_a_directory_past_the_end_is_refused(head: bytes) -> None:
     with pytest.raises(UnreadableRaster, match="goes on past its end"):
         directories(head)
+
+
+def test_metadata_that_is_no_utf_8_is_refused() -> None:
+    content = tiff(Image(9, 9, tags={METADATA: b"<GDALMetadata><\xdd></GDALMetadata>\0"}))
+    with pytest.raises(UnreadableRaster, match="its metadata is not UTF-8"):
+        directories(content)

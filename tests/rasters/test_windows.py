@@ -87,7 +87,7 @@ FROM_AFAR = """
 import resource, sys
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
-from tileserver.rasters import LocalRasters
+from tileserver.rasters.engine import LocalRasters
 
 path, name = sys.argv[1:]
 rasters = LocalRasters(Catalogue([Root(path)]))

@@ -135,6 +135,19 @@ def test_a_crs_of_no_file_is_taken_wherever_one_may_be_given(
     assert answer.status_code == 200, answer.text
 
 
+ODD = "+proj=topocentric +lat_0=45 +lon_0=5 +ellps=WGS84"
+UNTOLD = "+proj=webmerc +lat_0=45 +lon_0=5 +ellps=WGS84"
+
+
+@pytest.mark.parametrize("route", requests_with(""))
+@pytest.mark.parametrize("text", [ODD, UNTOLD])
+def test_a_crs_that_proj_cannot_write_is_the_fault_of_the_request(
+    client: httpx.Client, route: str, text: str
+) -> None:
+    path, body = requests_with(text)[route]
+    assert client.post(path, json=body).status_code in (200, 400)
+
+
 def test_a_constant_that_stands_for_a_projection_is_checked_as_well(
     client: httpx.Client, bird: Canary
 ) -> None:

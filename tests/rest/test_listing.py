@@ -18,7 +18,7 @@ ROOT = "projects/localhost/assets"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder of a, b and d, looked at anew with each call."""
-    monkeypatch.setattr("tileserver.rasters.engine.catalogue._RECHECK_S", 0)
+    monkeypatch.setattr("tileserver.rasters.catalogue._RECHECK_S", 0)
     for name in "abd":
         raster(tmp_path, name)
     return tmp_path

@@ -82,7 +82,7 @@ class Asking(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         transport.write(
-            f"GET {self.path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+            f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         )
 
     def data_received(self, data: bytes) -> None:
@@ -140,6 +140,24 @@ def test_a_screenful_of_cold_tiles_of_one_browser_is_never_refused(server: Servi
         return await asyncio.gather(*(head_of(server, path) for path in paths))
 
     assert {head[9:12] for head in asyncio.run(view())} == {b"200"}
+
+
+def test_a_burst_of_statistics_takes_a_bounded_memory_and_is_refused_or_answered_in_time(
+    server: Serving,
+) -> None:
+    async def burst() -> list[bytes]:
+        paths = (f"/statistics/blue-marble?bbox=-180,-{n / 10},180,80" for n in range(10, 160))
+        return await asyncio.gather(*(head_of(server, path) for path in paths))
+
+    before_bytes = memory_bytes(server)
+    began_s = time.monotonic()
+    statuses = Counter(head[9:12] for head in asyncio.run(burst()))
+    assert time.monotonic() - began_s < 30
+    assert set(statuses) == {b"200", b"503"}, statuses
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    most = re.search(r"VmHWM:\s+(\d+)", status)
+    assert most
+    assert int(most[1]) * 1024 - before_bytes < 450_000_000
 
 
 def test_short_expressions_and_hot_tiles_do_not_wait_for_those_that_compute_without_end(

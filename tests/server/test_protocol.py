@@ -15,11 +15,16 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+import tileserver
 from tests.support.commands import Serving, serving
+from tests.support.serving import serve
+from tileserver.server.app import create_app
+from tileserver.server.session import find_config
 
-HEAD = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = (
-    b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
 )
 PATIENCE_S = 20.0
 
@@ -96,7 +101,7 @@ def test_a_head_without_end_is_refused_before_it_is_read(
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
-        (b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 17_000), 414),
+        (b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"a" * 17_000), 414),
         (HEAD + b"X-A: %s\r\n\r\n" % (b"a" * 8192), 431),
         (HEAD + b"X-A: 1\r\n" * 200 + b"\r\n", 431),
         (HEAD + (b"X-A: %s\r\n" % (b"a" * 8000)) * 9 + b"\r\n", 431),
@@ -127,6 +132,56 @@ def test_what_is_refused_below_v1_has_earth_engines_shape(server: Serving) -> No
     error = answer.json()["error"]
     assert (error["code"], error["status"]) == (431, "INVALID_ARGUMENT")
     assert "8192" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/projects/p/algorithms", "/metrics", "/tiles/USGS/SRTMGL1_003/0/0/0.png", "/"]
+)
+def test_what_is_refused_before_any_route_is_for_no_page_of_another_origin(
+    server: Serving, path: str
+) -> None:
+    headers = {"origin": "http://elsewhere.example"}
+    long_url, long_header = f"{path}?{'a' * 17_000}", headers | {"x-a": "a" * 9000}
+    for answer in (
+        httpx.get(server.url + long_url, headers=headers),
+        httpx.get(server.url + path, headers=long_header),
+    ):
+        assert answer.status_code in (414, 431)
+        assert "access-control-allow-origin" not in answer.headers
+        assert "sandbox" in answer.headers["content-security-policy"]
+
+
+def test_only_health_itself_passes_by_the_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tileserver.server.protocol.MAX_REQUESTS", 0)
+    with serve(create_app(find_config(None, {}, {}))) as url:
+        for path in ("/healthz", "/healthz?a=1"):
+            assert httpx.get(url + path).status_code == 200
+        for path in ("/healthzz", "/healthz/", "/healthz%20", "/health", "/"):
+            assert httpx.get(url + path).status_code == 503
+
+
+def test_clients_that_hang_up_in_a_body_leave_no_trace_in_the_log(tmp_path: Path) -> None:
+    config = tmp_path / "tileserver.toml"
+    key = "s3same-0pen-s3same"
+    demo = Path(tileserver.__file__).parent / "demo"
+    config.write_text(f'[[rasters]]\npath = "{demo}"\n[access]\nkeys = {{ one = "{key}" }}\n')
+    for arguments, headers in (
+        ((), b""),
+        (("--config", str(config)), b"X-API-Key: %s\r\n" % key.encode()),
+        (("--config", str(config)), b"X-HTTP-Method-Override: GET\r\n"),
+    ):
+        with serving("--port", "0", *arguments, cwd=tmp_path) as server:
+            head = b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\n" + headers
+            for more in (b"Content-Length: 99\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n"):
+                with connected(server) as connection:
+                    connection.sendall(head + more)
+                    time.sleep(0.2)
+            assert httpx.get(f"{server.url}/healthz").status_code == 200
+            server.process.terminate()
+            assert server.process.stdout is not None
+            assert server.process.stdout.read().strip() == ""
 
 
 def test_long_heads_that_clients_send_are_answered(server: Serving) -> None:
@@ -170,7 +225,8 @@ def test_a_flood_of_pipelined_requests_is_cut_off(server: Serving) -> None:
 def test_bodies_of_many_clients_take_a_bounded_memory(server: Serving) -> None:
     before_bytes = memory_bytes(server)
     head = (
-        b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n"
+        b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Length: 10000000\r\n\r\n"
     )
     part, refused = b"a" * 1_000_000, 0
     with ExitStack() as stack:
@@ -201,7 +257,8 @@ def test_a_body_that_stalls_is_given_up(server: Serving) -> None:
     with connected(server) as connection:
         began_s = time.monotonic()
         connection.sendall(
-            b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n"
+            b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: 99\r\n"
             b"Connection: close\r\n\r\n{"
         )
         received = b""
@@ -218,7 +275,7 @@ def test_a_client_that_does_not_take_its_answers_is_hung_up_on(server: Serving) 
     with connected(server) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         request = tile.removeprefix(server.url).encode()
-        connection.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % request)
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % request)
         assert connection.recv(10)
         time.sleep(0.5)
         held = len(os.listdir(f"/proc/{server.process.pid}/fd"))

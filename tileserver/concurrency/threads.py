@@ -2,7 +2,9 @@
 
 - A free slot is taken at once, so a lone client may have all of them.
 - Of the waiting, the clients have turns. Within a client the newest goes first, since a map that
-  has moved on no longer wants the old tiles; every fourth turn goes to the oldest.
+  has moved on no longer wants the old tiles; every fourth turn goes to the oldest. Of more than
+  a screenful the oldest goes first: in a flood the newest would pass by the others until those
+  have waited in vain.
 - A client may have as many waiting as there is room left in the queue (the "dynamic threshold"
   of switches, Choudhury and Hahne 1998): one alone fills half of it, two fill a third each, and
   a newcomer always finds room. A request beyond that is refused at once, before any work.
@@ -18,8 +20,8 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Generic, TypeVar
@@ -32,7 +34,7 @@ MAX_WAITING = 1024
 PATIENCE_S = 10.0
 """Longest wait for a slot; clients and proxies give up after 25 to 60 s."""
 _SCREENFUL = 100
-"""Requests of one client that may wait whatever the estimate says."""
+"""Requests of one client that may wait whatever the estimate says; more are a flood."""
 _OLDEST_EVERY = 4
 _FIRST_GUESS_S = 0.02
 """How long a call takes, while none has returned."""
@@ -138,6 +140,16 @@ class Slots:
                 raise self._refusal() from None
             raise
 
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Hold a slot while inside; raises as `take`."""
+        await self.take()
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.give_back(time.monotonic() - began_s)
+
     def give_back(self, took_s: float) -> None:
         """Free a slot, or hand it to the next in the queue.
 
@@ -171,7 +183,8 @@ class Slots:
     def _next(self) -> asyncio.Future[None]:
         client, queue = self._queues.popitem(last=False)
         self._turn = (self._turn + 1) % _OLDEST_EVERY
-        waiter, _ = queue.popitem(last=self._turn != 0)
+        is_flood = len(queue) > _SCREENFUL
+        waiter, _ = queue.popitem(last=not is_flood and self._turn != 0)
         self.waiting -= 1
         if queue:
             self._queues[client] = queue
@@ -201,6 +214,8 @@ class Work(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._scope = anyio.CancelScope()
         self._task = asyncio.create_task(self._run(call))
+        # Nobody may wait any more; asyncio would log the error.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def is_done_within(self, seconds: float) -> bool:
         """Wait for the call to return, at most so long; return whether it has."""

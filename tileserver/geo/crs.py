@@ -113,7 +113,7 @@ def map_of(crs: CRS) -> CRS:
     members = checked(members)
     _check_body(members)
     flat = _without_heights(members)
-    return crs if flat == members else _from_projjson(json.dumps(flat))
+    return crs if flat == members else _made(CrsText(Form.PROJJSON, json.dumps(flat)))
 
 
 def _check_body(members: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from tileserver import metrics
 from tileserver.caching.memory import Cached
 from tileserver.concurrency.aside import ShortCalls
 from tileserver.concurrency.changes import asked_again
+from tileserver.concurrency.threads import Slots
 from tileserver.contract.pixels import BandSource, ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import tile_grid
 from tileserver.http.disconnects import while_connected
@@ -39,6 +40,11 @@ from tileserver.rendering.encoders import empty, media_type
 from tileserver.rendering.legend import legend_svg
 from tileserver.rendering.render import check_options
 
+_SUMMARIES = 2
+"""At once; each takes up to 200 MB."""
+_MAX_SUMMARIES = 32
+"""Waiting."""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -52,6 +58,10 @@ class Services:
     readiness: Readiness = field(default_factory=Readiness)
     geometry: ShortCalls = field(default_factory=ShortCalls)
     """Where requests ask PROJ, which must not hold up the event loop."""
+    summaries: Slots = field(
+        default_factory=lambda: Slots(_SUMMARIES, "requests for statistics", _MAX_SUMMARIES)
+    )
+    """Of those who hold the values of millions of pixels."""
 
 
 class State(TypedDict):
@@ -144,8 +154,13 @@ async def statistics(request: Request) -> Response:
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
     asked = await services.geometry.call(queries.statistics_request, layer, bbox, bands)
-    read = await while_connected(request.receive, services.bands.read_bands(asked))
-    return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(read)))
+
+    async def summary() -> Response:
+        async with services.summaries.held():
+            read = await services.bands.read_bands(asked)
+            return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(read)))
+
+    return await while_connected(request.receive, summary())
 
 
 async def legend(request: Request) -> Response:

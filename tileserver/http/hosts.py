@@ -18,9 +18,14 @@ _PORTS = {"http": 80, "https": 443}
 _ELSEWHERE = frozenset({b"cross-site", b"same-site"})
 """Values of Sec-Fetch-Site for what another origin asks; another port is a "same-site" one."""
 _FORWARDED = frozenset(
-    {b"forwarded", b"via", b"x-real-ip", b"true-client-ip", b"cf-connecting-ip", b"x-client-ip"}
+    b"""
+    forwarded forwarded-for via x-via cdn-loop x-original-host x-original-forwarded-for
+    x-real-ip x-client-ip x-cluster-client-ip x-proxyuser-ip client-ip x-remote-ip x-remote-addr
+    true-client-ip cf-connecting-ip fastly-client-ip fly-client-ip x-envoy-external-address
+    x-appengine-user-ip x-azure-clientip tailscale-user-login
+    """.split()
 )
-"""Headers of proxies, beside all `X-Forwarded-*`."""
+"""Headers of proxies, beside all `X-Forwarded-*`; no client on this machine sends them."""
 _TELLING = _FORWARDED | {b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode"}
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from rasterio.io import DatasetReader
 
 from tileserver.errors import AssetChanged, UnreadableRaster
-from tileserver.rasters.datasets import Location, block_bytes, content_errors, open_raster
+from tileserver.rasters.datasets import Location, content_errors, directories_of, open_raster
+from tileserver.rasters.decode_budget import kept_bytes
 from tileserver.rasters.files import OpenFile, SeenFile, file_errors, look, open_beneath
 
 _SWEEP_S = 2.0
@@ -111,6 +112,11 @@ class DatasetPool:
             raise
         self._give_back(key, held)
 
+    @property
+    def idle_bytes(self) -> int:
+        """Memory that idle datasets keep, apart from the block cache."""
+        return sum(held.size_bytes for held in list(self._idle.values()))
+
     def close(self) -> None:
         """Close all that is idle."""
         with self._lock:
@@ -151,7 +157,7 @@ class DatasetPool:
         """Remove and yield the oldest until so many are left, then the largest."""
         while len(self._idle) > self.max_idle:
             yield self._idle.popitem(last=False)[1]
-        total = sum(held.size_bytes for held in self._idle.values())
+        total = self.idle_bytes
         while total > self.max_idle_bytes:
             largest = max(self._idle, key=lambda key: self._idle[key].size_bytes)
             total -= self._idle[largest].size_bytes
@@ -180,30 +186,34 @@ def _sweep_now(reference: weakref.ref[DatasetPool]) -> None:
 
 def _open(location: Location, name: str, level: int | None, seen: SeenFile | None) -> _Held:
     if seen is None:
-        return _held(open_raster(location, name, level), None, None)
+        return _opened(location, name, level, None, None)
     with file_errors(name):
         file = open_beneath(seen.place)
     if file is None:
         raise AssetChanged(name)
     try:
-        return _held(_open_seen(file, name, level, seen), file, seen)
+        return _open_seen(file, name, level, seen)
     except BaseException:
         file.close()
         raise
 
 
-def _held(dataset: DatasetReader, file: OpenFile | None, seen: SeenFile | None) -> _Held:
-    # GDAL keeps a block to decode the next one into.
-    return _Held(dataset, file, seen, block_bytes(dataset) + dataset.count * _BAND_BYTES)
-
-
-def _open_seen(file: OpenFile, name: str, level: int | None, seen: SeenFile) -> DatasetReader:
+def _open_seen(file: OpenFile, name: str, level: int | None, seen: SeenFile) -> _Held:
     # A descriptor's path is opened, so GDAL reads this very file, whatever its name leads to.
     if not file.is_still(seen.state):
         raise AssetChanged(name)
     try:
-        return open_raster(file.location, name, level)
+        return _opened(file.location, name, level, file, seen)
     except UnreadableRaster:
         if not file.is_still(seen.state):
             raise AssetChanged(name) from None
         raise
+
+
+def _opened(
+    location: Location, name: str, level: int | None, file: OpenFile | None, seen: SeenFile | None
+) -> _Held:
+    directories = directories_of(location, name)
+    dataset = open_raster(location, name, level, directories)
+    size_bytes = kept_bytes(directories) + dataset.count * _BAND_BYTES
+    return _Held(dataset, file, seen, size_bytes)

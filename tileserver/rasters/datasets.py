@@ -31,8 +31,8 @@ from tileserver.rasters.decode_budget import (
 from tileserver.rasters.geokeys import check_citation
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.remote.opener import open_remote, remote_errors
-from tileserver.rasters.tiff_directories import Directory, read_directories
-from tileserver.rasters.tiff_views import path_with, replacements
+from tileserver.rasters.tiff_directories import Directory, ReadAt, read_directories
+from tileserver.rasters.tiff_views import check_view, path_with, replacements
 
 GDAL_OPTIONS = {
     # No look at neighbouring files, so no .aux.xml, .ovr or .msk from outside the catalogue.
@@ -49,7 +49,8 @@ GDAL_OPTIONS = {
 Location = str | RemoteFile
 """Where a GeoTIFF is: an absolute path, or a remote file of one version."""
 
-_BLOCK_CACHE_BYTES = 144_000_000
+_BLOCK_CACHE_BYTES = 100_000_000
+"""A block as large as may be fits, and the windows of a screen of tiles."""
 _MASK_SIDE = 512
 """Pixels on a side of a mask that are looked at."""
 _ITEM_BYTES = {"complex_int16": 8}
@@ -146,7 +147,7 @@ def directories_of(
 
 @lru_cache(maxsize=64)
 def _remote_directories(file: RemoteFile) -> tuple[Directory, ...]:
-    return read_directories(file.read_at, file.name)
+    return _read(file.read_at, file.name)
 
 
 def _local_directories(path: str, name: str) -> tuple[Directory, ...]:
@@ -174,7 +175,13 @@ class _LocalFile:
 
 @lru_cache(maxsize=16)
 def _directories(file: _LocalFile) -> tuple[Directory, ...]:
-    return read_directories(file.read_at, file.name)
+    return _read(file.read_at, file.name)
+
+
+def _read(read_at: ReadAt, name: str) -> tuple[Directory, ...]:
+    directories = read_directories(read_at, name)
+    check_view(read_at, directories, name)
+    return directories
 
 
 def block_bytes(dataset: DatasetReader) -> int:

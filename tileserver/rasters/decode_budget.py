@@ -58,6 +58,16 @@ def decode_bytes(directories: Sequence[Directory]) -> int:
     return 2 * max((each.block_bytes for each in directories), default=0)
 
 
+def kept_bytes(directories: Sequence[Directory]) -> int:
+    """Return the memory that an open dataset keeps at most: blocks to decode the next ones into.
+
+    GDAL keeps one of the level that it reads, and one of the mask of that level.
+    """
+    images = (each.block_bytes for each in directories if not each.is_mask)
+    masks = (each.block_bytes for each in directories if each.is_mask)
+    return max(images, default=0) + max(masks, default=0)
+
+
 def check_block(block_bytes: int, name: str, max_block_bytes: int = MAX_BLOCK_BYTES) -> None:
     """Raise if a block is too large.
 

@@ -241,7 +241,7 @@ class _File:
             photometric=value[_PHOTOMETRIC],
             geo_keys=self._numbers(entries[_GEO_KEYS]) if _GEO_KEYS in entries else (),
             geo_text=self._text(entries.get(_GEO_ASCII)),
-            metadata=self._text(entries.get(_GDAL_METADATA)),
+            metadata=self._metadata(entries.get(_GDAL_METADATA)),
         )
 
     def _numbers(self, entry: _Entry) -> tuple[int, ...]:
@@ -268,6 +268,16 @@ class _File:
                 f"at most {_MAX_TEXT_BYTES / 1e6:.0f} MB may be"
             )
         return Text(entry.offset, self._exactly(entry.offset, entry.count))
+
+    def _metadata(self, entry: _Entry | None) -> Text | None:
+        text = self._text(entry)
+        if text is not None:
+            try:
+                text.content.partition(b"\0")[0].decode("utf-8")
+            except UnicodeDecodeError as exc:
+                # rasterio prints a traceback when GDAL's complaints about it are not.
+                raise ValueError("its metadata is not UTF-8") from exc
+        return text
 
     def _exactly(self, offset: int, size: int) -> bytes:
         content = self._up_to(offset, size)

@@ -11,11 +11,14 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
 from rasterio.io import MemoryFile
 
-from tileserver.rasters.tiff_directories import Directory, Text
+from tileserver.errors import UnreadableRaster
+from tileserver.rasters.tiff_directories import Directory, ReadAt, Text, read_directories
 
 _DOMAIN = re.compile(rb"domain", re.IGNORECASE)
 _NO_DOMAIN = b"d_main"
@@ -30,9 +33,53 @@ def replacements(directories: Iterable[Directory]) -> tuple[Text, ...]:
     Items lose their domain and are kept otherwise: descriptions, scales and units of bands are
     items without one.
     """
-    texts = (directory.metadata for directory in directories if directory.metadata)
+    # Directories may share a text.
+    texts = dict.fromkeys(each.metadata for each in directories if each.metadata)
     found = (text for text in texts if _OTHER_FILE.search(text.content))
     return tuple(Text(text.offset, _DOMAIN.sub(_NO_DOMAIN, text.content)) for text in found)
+
+
+def with_texts(body: bytes, at: int, texts: Iterable[Text]) -> bytes:
+    """Return the bytes of a file from an offset on, with other texts in their places."""
+    changed = bytearray(body)
+    for text in texts:
+        start, stop = max(text.offset, at), min(text.offset + len(text.content), at + len(body))
+        if start < stop:
+            changed[start - at : stop - at] = text.content[start - text.offset : stop - text.offset]
+    return bytes(changed)
+
+
+def check_view(read_at: ReadAt, directories: Sequence[Directory], name: str) -> None:
+    """Raise unless GDAL will see these directories, with other texts and nothing else changed.
+
+    A text may be laid over a directory or over another text, so that to change the one makes
+    something new of the other.
+
+    Args:
+        read_at: the file.
+        directories: as they are in the file.
+        name: what to call the file in an error.
+
+    Raises:
+        UnreadableRaster: as said.
+    """
+    texts = replacements(directories)
+    if not texts:
+        return
+    stretches = sorted((text.offset, text.offset + len(text.content)) for text in texts)
+    is_laid_over = any(later[0] < earlier[1] for earlier, later in pairwise(stretches))
+    seen = read_directories(
+        lambda offset, size: with_texts(read_at(offset, size), offset, texts), name
+    )
+    if is_laid_over or seen != tuple(map(_with_replacement, directories)):
+        raise UnreadableRaster(
+            f"{name}: the GeoTIFF's metadata lies over other parts of the file; "
+            "gdal_translate makes a copy where it does not."
+        )
+
+
+def _with_replacement(directory: Directory) -> Directory:
+    return replace(directory, metadata=next(iter(replacements([directory])), directory.metadata))
 
 
 @contextmanager

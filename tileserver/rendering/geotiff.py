@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from rasterio import Affine
+from rasterio.errors import CRSError
 from rasterio.io import MemoryFile
 
 from tileserver.contract.pixels import BandArrays, PixelGrid
+from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import crs_of
 
 _TILE = 256
@@ -23,13 +25,19 @@ def write_geotiff(bands: BandArrays, grid: PixelGrid) -> bytes:
     Band ids become band descriptions. float16, which TIFF has no reader for, becomes float32.
 
     Raises:
-        InvalidRequest: the grid's CRS is not known.
+        InvalidRequest: the grid's CRS is not known, or a GeoTIFF cannot tell it.
     """
     values = bands.masked_to_zero()
     if values.dtype == np.float16:
         values = values.astype(np.float32)
     with MemoryFile() as memory:
-        with memory.open(**_profile(values, grid)) as dataset:
+        try:
+            dataset = memory.open(**_profile(values, grid))
+        except CRSError as exc:
+            raise InvalidRequest(
+                f"{grid.crs_code[:40]!r} cannot be told in a GeoTIFF; expected another CRS."
+            ) from exc
+        with dataset:
             dataset.write(values)
             dataset.descriptions = bands.ids
         return bytes(memory.getbuffer())

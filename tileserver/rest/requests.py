@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from tileserver.errors import InvalidRequest, Overloaded, RequestTooLarge, shown
+from tileserver.http.disconnects import ClientGone
 
 MAX_BYTES = 10_485_760
 """https://developers.google.com/earth-engine/guides/usage."""
@@ -92,6 +93,7 @@ async def read_body(request: Request, room: Room) -> bytes:
         RequestTooLarge: it has more than `MAX_BYTES`, of which no more than that was kept.
         InvalidRequest: it comes too slowly.
         Overloaded: too many bodies are held already.
+        ClientGone: the client has hung up.
     """
     chunks, size = [], 0
     stream, began_s = request.stream(), time.monotonic()
@@ -101,6 +103,8 @@ async def read_body(request: Request, room: Room) -> bytes:
                 chunk = await anext(stream, None)
         except TimeoutError:
             raise _too_slow() from None
+        except ClientDisconnect:
+            raise ClientGone from None
         if chunk is None:
             break
         size += len(chunk)

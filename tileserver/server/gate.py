@@ -11,8 +11,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from tileserver.concurrency.deadline import deadline
 from tileserver.errors import TileserverError
 from tileserver.http.clients import KEY_NAME, client_of
+from tileserver.http.disconnects import ClientGone
 from tileserver.http.hosts import sender_of
 from tileserver.http.keys import Holder, take_query_keys
 from tileserver.http.responses import COMMON_HEADERS, QUERY_KEY, on_error, rest_path
@@ -53,6 +55,8 @@ _PREFLIGHT = {
 }
 _METHODS = {"allow": "GET, HEAD, OPTIONS"}
 _API_METHODS = {"allow": "GET, HEAD, POST, OPTIONS"}
+_BODY_S = 10.0
+"""For a body that may hold the key: nobody without one keeps memory for longer."""
 _CHALLENGES = ('Basic realm="tileserver", charset="UTF-8"', 'Bearer realm="tileserver"')
 
 
@@ -103,6 +107,8 @@ class Gate:
                 self.rules.check_asset(scope["path"], sender)
         except TileserverError as exc:
             answer = await _refusal(scope, exc)
+        except ClientGone:
+            answer = Response(status_code=499)
         await answer(scope, receive, send_with_headers)
 
     async def _holder(
@@ -114,7 +120,8 @@ class Gate:
         holder = keys.holder(scope["headers"], in_query)
         if holder is None and part is Part.API and _has_query_as_body(scope):
             with self.bodies.room(client_of(scope)) as room:
-                body = await read_body(Request(scope, receive), room)
+                async with deadline(_BODY_S, scope["path"][:80]):
+                    body = await read_body(Request(scope, receive), room)
             receive, holder = _again(body, receive), keys.holder((), take_query_keys(body)[1])
         if holder:
             scope["state"][KEY_NAME] = holder.name

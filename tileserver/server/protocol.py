@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum
@@ -58,7 +59,8 @@ _STARTS = 16
 """Requests begun each time the event loop comes around."""
 _STARTS_REFUSED = 2
 """The same for a client of whom a request was refused within the last second."""
-_ALWAYS = (b"/healthz",)
+_HEALTH = re.compile(rb"/healthz(?:[?#]|\Z)")
+"""The one address that is answered however much there is to do."""
 _WORDS = {400: "INVALID_ARGUMENT", 408: "DEADLINE_EXCEEDED", 503: "UNAVAILABLE"}
 
 
@@ -244,7 +246,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._head_timer = None
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._stop(400, f"More than {_MAX_PIPELINED} requests wait on one connection.")
-        if self._is_too_much() and not self.url.startswith(_ALWAYS):
+        if self._is_too_much() and not _HEALTH.match(self.url):
             self._stop(503, "The server is busy; expected fewer requests at once.")
         super().on_headers_complete()
         if len(self.connections) > _MAX_KEPT_CONNECTIONS:
@@ -260,7 +262,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         start = partial(super()._start_asgi_task, cycle, app)
-        if self.url.startswith(_ALWAYS):
+        if _HEALTH.match(self.url):
             start()
         else:
             self._starts.begin(start)
@@ -364,8 +366,8 @@ def _answer(status: int, message: str, url: bytes) -> bytes:
         "content-type: application/json",
         f"content-length: {len(body)}",
         "cache-control: no-store",
-        "access-control-allow-origin: *",
         "x-content-type-options: nosniff",
+        "content-security-policy: default-src 'none'; sandbox",
         "connection: close",
         *(["retry-after: 1"] if status == 503 else []),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -30,7 +31,11 @@ _GRACE_S = 8
 _CLOSING_S = 1.0
 """Seconds after that for closing; then the process ends whatever its threads do."""
 _ACCEPTED_AT_ONCE = 32
-_BACKLOG = 2048
+_BACKLOG = 65_535
+"""Connections that wait to be accepted. Linux takes as many as `net.core.somaxconn`, and lets
+clients try again after 1, 3 and 7 s beyond it."""
+_COLLECT_EVERY = 10_000
+"""Objects made between collections of garbage; Python's own is 700."""
 _PATIENCE_S = 20
 
 log = logging.getLogger(__name__)
@@ -176,6 +181,17 @@ class _Config(uvicorn.Config):
         """Make the application, in the worker and after uvicorn has taken the signals."""
         _end_in_time()
         super().load()
+        _keep_from_collection()
+
+
+def _keep_from_collection() -> None:
+    """Let collections of garbage pass by all that was made until now, which stays.
+
+    There are a million objects of modules; to look at them all holds up the event loop.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY)
 
 
 def _end_in_time() -> None:
@@ -218,6 +234,7 @@ def _config(app: Callable[..., object], workers: int) -> uvicorn.Config:
         log_level=logging.WARNING,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
+        backlog=_BACKLOG,
         http=LimitedProtocol,
     )
 

@@ -12,6 +12,7 @@ import rasterio
 from rasterio.io import DatasetReader
 
 from tests.rasters.remote.origin import Origin, Stored, serve
+from tests.rasters.tiffs import Image, tiff
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.errors import DeadlineExceeded, UnreadableRaster
 from tileserver.rasters.datasets import gdal_environment, open_raster
@@ -145,7 +146,8 @@ def test_messages_of_gdal_do_not_name_the_url(
 ) -> None:
     caplog.set_level("DEBUG")
     files = RemoteFiles()
-    with serve(Stored(b"II*\0" + bytes(range(200)))) as origin:
+    # The directories are as they should be, and GDAL refuses them nevertheless.
+    with serve(Stored(tiff(Image(9, 9, tags={277: 0})))) as origin:
         file = files.current(origin.url + "?sig=s1gned", "asset")
         with gdal_environment(), pytest.raises(UnreadableRaster) as caught:
             open_raster(file, "asset")

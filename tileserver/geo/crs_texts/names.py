@@ -18,6 +18,10 @@ WGS84_NAME = "WGS 84"
 """What a shift may lead to."""
 
 _NAMES_A_FILE = re.compile(r"(?:^|[\s+,;])(?:init|file|catalog|\w*grids)\s*=", re.IGNORECASE)
+NO_GRID_FILE = "@null"
+"""The one name of a grid that stands for none."""
+_NO_GRID = re.compile(r"nadgrids=@null(?!\S)")
+"""PROJ has it in the names that it makes itself."""
 _REMARK = "proj crs string:"
 _REMARK_END = ". "
 _METHOD = "proj "
@@ -33,7 +37,7 @@ def check_name(text: str) -> None:
     """
     if _CONTROL.search(text):
         raise RefusedCrs("has control characters in a name")
-    if _NAMES_A_FILE.search(text) or _REMARK in text.lower():
+    if _NAMES_A_FILE.search(_NO_GRID.sub("", text)) or _REMARK in text.lower():
         raise RefusedCrs("has PROJ parameters in a name")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from tileserver.geo.crs_texts.names import (
     KEPT_AUTHORITIES,
     MAX_DEPTH,
+    NO_GRID_FILE,
     WGS84_NAME,
     check_geoid,
     check_method,
@@ -104,7 +105,7 @@ def _check_conversion(members: Mapping[str, Any]) -> None:
     is_of_proj = isinstance(method, dict) and check_method(str(method.get("name")))
     for parameter in _dicts(members.get("parameters")):
         check_parameter(str(parameter.get("name")), is_of_proj)
-        if isinstance(parameter.get("value"), str):
+        if isinstance(value := parameter.get("value"), str) and value != NO_GRID_FILE:
             raise RefusedCrs("has a parameter that is no number")
     for name in ("geoid_model", "geoid_models", "deformation_models"):
         for model in _dicts(members.get(name)):

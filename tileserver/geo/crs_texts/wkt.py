@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from tileserver.geo.crs_texts.names import (
     KEPT_AUTHORITIES,
     MAX_DEPTH,
+    NO_GRID_FILE,
     WGS84_NAME,
     check_geoid,
     check_method,
@@ -39,8 +40,8 @@ _VERSION_2 = """
     ORDER MERIDIAN BEARING AXISMINVALUE AXISMAXVALUE RANGEMEANING ANGLEUNIT LENGTHUNIT
     SCALEUNIT TIMEUNIT PARAMETRICUNIT TEMPORALQUANTITY CONVERSION DERIVINGCONVERSION METHOD
     BASEGEOGCRS BASEGEODCRS BASEPROJCRS BASEVERTCRS BASEENGCRS SOURCECRS TARGETCRS
-    ABRIDGEDTRANSFORMATION OPERATIONACCURACY VERSION GEOIDMODEL ID CITATION URI USAGE SCOPE
-    AREA BBOX VERTICALEXTENT TIMEEXTENT REMARK DEFININGTRANSFORMATION
+    ABRIDGEDTRANSFORMATION PARAMETERFILE OPERATIONACCURACY VERSION GEOIDMODEL ID CITATION URI
+    USAGE SCOPE AREA BBOX VERTICALEXTENT TIMEEXTENT REMARK DEFININGTRANSFORMATION
 """
 _KEYWORDS = ROOTS | frozenset((_VERSION_1 + _VERSION_2).split())
 _TOKEN = re.compile(
@@ -176,6 +177,9 @@ def _checked(node: Node, is_of_proj: bool) -> Node:
             check_parameter(node.name, is_of_proj)
             if len(node.members) < 2 or not isinstance(node.members[1], str):
                 raise RefusedCrs("has a parameter that is no number")
+        case "PARAMETERFILE":
+            if node.members[1:2] != (Quoted(NO_GRID_FILE),):
+                raise RefusedCrs("has a parameter that is a file")
         case "REMARK":
             check_remark(node.name)
         case "GEOIDMODEL":
@@ -204,6 +208,8 @@ def _checked_extension(node: Node) -> Node:
     match node.members:
         case [Quoted(key), Quoted(text)] if key.upper() == "PROJ4":
             return replace(node, members=(Quoted("PROJ4"), Quoted(rewritten(text))))
+        case [Quoted("PROJ4_GRIDS"), Quoted(text)] if text == NO_GRID_FILE:
+            return node
     raise RefusedCrs(f"has the WKT extension {node.name[:20]!r}; the only one known is PROJ4")
 
 

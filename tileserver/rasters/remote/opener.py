@@ -22,6 +22,7 @@ from rasterio.io import DatasetReader
 from tileserver.errors import TileserverError
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.tiff_directories import Text
+from tileserver.rasters.tiff_views import with_texts
 
 _READING_S = 60.0
 """For all that GDAL reads in one go; each range has its own, shorter deadline."""
@@ -142,18 +143,8 @@ class _Handle(io.RawIOBase):
         if not self.texts:
             return found
         return [
-            _with_texts(body, at, self.texts) for body, (at, _) in zip(found, wanted, strict=True)
+            with_texts(body, at, self.texts) for body, (at, _) in zip(found, wanted, strict=True)
         ]
-
-
-def _with_texts(body: bytes, at: int, texts: Sequence[Text]) -> bytes:
-    """Return the bytes of a file from an offset on, with other texts in their places."""
-    changed = bytearray(body)
-    for text in texts:
-        start, stop = max(text.offset, at), min(text.offset + len(text.content), at + len(body))
-        if start < stop:
-            changed[start - at : stop - at] = text.content[start - text.offset : stop - text.offset]
-    return bytes(changed)
 
 
 def _fetched(file: RemoteFile, wanted: list[tuple[int, int]]) -> list[bytes]:
