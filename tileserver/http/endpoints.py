@@ -72,7 +72,7 @@ class State(TypedDict):
 
 @asked_again
 async def tile(request: Request) -> Response:
-    """Answer GET /tiles/{layer}/{z}/{x}/{y}.{ext}."""
+    """Answer GET /tiles/{layer}/{z}/{x}/{y}.{ext}: a tile; {y}@2x has 512 pixels."""
     services, path = _services(request), request.path_params
     address, size, file_format = parse_tile(path["z"], path["x"], path["name"])
     grid = tile_grid(address, size)
@@ -88,7 +88,7 @@ async def tile(request: Request) -> Response:
 
 @asked_again
 async def preview(request: Request) -> Response:
-    """Answer GET /preview/{layer}.{ext}."""
+    """Answer GET /preview/{layer}.{ext}?bbox=&width=&height=: one picture."""
     services = _services(request)
     name, _, suffix = request.path_params["name"].rpartition(".")
     file_format = parse_format(suffix if name else None)
@@ -102,7 +102,7 @@ async def preview(request: Request) -> Response:
 
 
 async def layer_list(request: Request) -> Response:
-    """Answer GET /layers."""
+    """Answer GET /layers?after=&limit=: the layers, and in `errors` those that cannot be shown."""
     services = _services(request)
     parameters = parse_query(request.scope["query_string"], ("after", "limit"))
     limit = parse_side("limit", parameters, 1000) or 100
@@ -116,7 +116,7 @@ async def layer_list(request: Request) -> Response:
 
 
 async def tilejson(request: Request) -> Response:
-    """Answer GET /tilejson/{layer}.json."""
+    """Answer GET /tilejson/{layer}.json: TileJSON 3.0.0."""
     layer, parameters = await _styled_layer(request)
     # The tiles of the document are PNG: what cannot be drawn is refused here, not tile by tile.
     check_options(layer.style.options(), len(layer.style.bands))
@@ -126,7 +126,7 @@ async def tilejson(request: Request) -> Response:
 
 
 async def info(request: Request) -> Response:
-    """Answer GET /info/{layer}."""
+    """Answer GET /info/{layer}: bands, types, CRS, scale, bounds, zooms, dates, properties."""
     layer, _ = await _styled_layer(request)
     services = _services(request)
     return await services.geometry.call(lambda: json_response(request, queries.info(layer)))
@@ -134,7 +134,7 @@ async def info(request: Request) -> Response:
 
 @asked_again
 async def point(request: Request) -> Response:
-    """Answer GET /point/{layer}?lon=&lat=."""
+    """Answer GET /point/{layer}?lon=&lat=&bands=: each band's value, null where masked."""
     services = _services(request)
     parameters = parse_query(request.scope["query_string"], ("lon", "lat", "bands"))
     lon, lat = parse_place(parameters)
@@ -147,7 +147,7 @@ async def point(request: Request) -> Response:
 
 @asked_again
 async def statistics(request: Request) -> Response:
-    """Answer GET /statistics/{layer}?bands=&bbox=."""
+    """Answer GET /statistics/{layer}?bands=&bbox=: range, mean, percentiles, histogram a band."""
     services = _services(request)
     parameters = parse_query(request.scope["query_string"], ("bands", "bbox"))
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
@@ -164,7 +164,7 @@ async def statistics(request: Request) -> Response:
 
 
 async def legend(request: Request) -> Response:
-    """Answer GET /legend/{layer}.svg."""
+    """Answer GET /legend/{layer}.svg: a colour bar, swatches of classes, or channels."""
     layer, parameters = await _styled_layer(request)
     style = layer.style
     svg = legend_svg(layer.title, style.bands, style.options(), layer.definition.class_names)
@@ -191,7 +191,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def figures(request: Request) -> Response:
-    """Answer GET /metrics: what is counted, of all workers, for Prometheus."""
+    """Answer GET /metrics: what is counted, over all workers, as Prometheus text."""
     body = await anyio.to_thread.run_sync(metrics.exposition)
     return bytes_response(request, body, metrics.MEDIA_TYPE, "no-store")
 

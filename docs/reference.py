@@ -1,0 +1,118 @@
+"""Write the reference pages of the documentation from the code: `python docs/reference.py`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from tileserver.compute import algorithms
+from tileserver.compute.registry import ALGORITHMS, Algorithm
+from tileserver.config.config import describe
+from tileserver.http import endpoints
+from tileserver.rest.methods import METHODS
+from tileserver.server.cli import main
+
+FOLDER = Path(__file__).parent / "pages" / "reference"
+_ANSWER = re.compile(r"Answer (GET \S+): (.+)\.", re.DOTALL)
+_NOTE = "<!-- Written by docs/reference.py. -->\n"
+_OF_ROUTES = """\
+The ext of a tile is `png`, `jpg`, `webp` (lossless) or `npy` (raw values). `{layer}` is the name of
+a layer, or of any asset that is served. The style parameters `bands`, `min`, `max`, `palette`,
+`gamma` and `opacity` go on tiles, TileJSON, previews and legends. An unknown or malformed parameter
+is a 400 that says what would be right. Outside the asset a tile is transparent; outside the pyramid
+it is a 404. A server that has more to do than it can answers 503 with `Retry-After`.
+"""
+_OF_SETTINGS = """\
+A key such as `cache.memory` stands in the file as `memory` below `[cache]`, and in the environment
+as `TILESERVER_CACHE__MEMORY`.
+"""
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page by its file name."""
+    return {
+        "routes.md": routes(),
+        "settings.md": settings(),
+        "commands.md": commands(),
+        "rest.md": rest(),
+        "algorithms.md": algorithm_list(),
+    }
+
+
+def routes() -> str:
+    """Return the routes: each endpoint says in its docstring what it answers."""
+    rows = []
+    for function in vars(endpoints).values():
+        if found := _ANSWER.match(inspect.getdoc(function) or ""):
+            rows.append((f"`{found[1]}`", " ".join(found[2].split())))
+    return f"# Routes\n\n{_NOTE}\n{table(('route', 'answer'), rows)}\n{_OF_ROUTES}"
+
+
+def settings() -> str:
+    """Return the settings with types, defaults and meanings."""
+    rows = [(f"`{each.key}`", each.type, f"`{each.default}`", each.meaning) for each in describe()]
+    heads = ("key", "expected", "default", "meaning")
+    return f"# Settings\n\n{_NOTE}\n{_OF_SETTINGS}\n{table(heads, rows)}"
+
+
+def commands() -> str:
+    """Return what `--help` says of each command."""
+    parts = ["# Commands\n", _NOTE]
+    for name, command in sorted(main.commands.items()):
+        context = click.Context(
+            command,
+            info_name=f"tileserver {name}",
+            terminal_width=90,
+            max_content_width=90,
+        )
+        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def rest() -> str:
+    """Return the methods of Earth Engine's API."""
+    rows = [(f"`{each.id}`", f"`{each.http_method} /v1/{each.path}`") for each in METHODS]
+    intro = "Methods of Earth Engine's REST API, below `/v1`, `/v1beta` and `/v1alpha`.\n"
+    return f"# REST API\n\n{_NOTE}\n{intro}\n{table(('method', 'request'), rows)}"
+
+
+def algorithm_list() -> str:
+    """Return the algorithms, by the type they belong to."""
+    assert algorithms
+    parts = ["# Algorithms\n", _NOTE, f"{len(ALGORITHMS)} of Earth Engine's algorithms.\n"]
+    family = ""
+    for name, each in sorted(ALGORITHMS.items()):
+        if name.partition(".")[0] != family:
+            family = name.partition(".")[0]
+            parts.append(f"## {family}\n")
+        parts.append(f"- `{_signature(each)}`: {_plain(each.description)}")
+    return "\n".join(parts) + "\n"
+
+
+def _signature(each: Algorithm) -> str:
+    names = ", ".join(argument.name for argument in each.arguments)
+    return f"{each.name}({names}) → {each.returns}"
+
+
+def _plain(text: str) -> str:
+    return text.replace("<", "&lt;")
+
+
+def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
+
+    def lines() -> Iterator[str]:
+        for cells in (heads, tuple("---" for _ in heads), *rows):
+            yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join(lines()) + "\n"
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, "utf-8")
