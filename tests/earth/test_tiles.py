@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import mercantile
 import numpy as np
 import pytest
 from PIL import Image
@@ -28,7 +29,7 @@ from tests.support.loopback import Answer, Exchange, fault
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.standin import PREFIX, StandIn
 from tileserver.config.config import Access, CacheSettings, Config, Server
-from tileserver.contract.tiles import Tile, tile_bounds
+from tileserver.contract.tiles import Tile
 from tileserver.earthengine.stack import Tuning
 
 PICTURES = (".png", "@2x.png", ".webp", "@2x.webp", ".jpg")
@@ -183,7 +184,7 @@ def test_an_asset_that_changes_gets_a_new_version_and_new_tiles(
     google: Google, tmp_path: Path
 ) -> None:
     x, y = 134, 118
-    west, south, east, north = tile_bounds(Tile(x, y, 8))
+    west, south, east, north = mercantile.bounds(Tile(x, y, 8))
     from rasterio import Affine
 
     place = Affine((east - west) / 64, 0, west, 0, (south - north) / 64, north)

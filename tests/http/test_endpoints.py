@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
+import mercantile
 import numpy as np
 import pytest
 import rasterio
@@ -18,7 +19,7 @@ from rasterio import Affine
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Config
-from tileserver.contract.tiles import Tile, tile_bounds
+from tileserver.contract.tiles import Tile
 from tileserver.rasters.catalogue import Root
 from tileserver.server.app import create_app
 from tileserver.server.session import DEMO, find_config
@@ -283,7 +284,7 @@ def test_an_npy_tile_is_the_raster_at_the_middle_of_each_pixel(
     client: httpx.Client, scene: Path
 ) -> None:
     array = np.load(io.BytesIO(client.get("/tiles/scene/11/1091/694.npy").content))
-    west, _, east, _ = tile_bounds(Tile(1091, 694, 11))
+    west, _, east, _ = mercantile.bounds(Tile(1091, 694, 11))
     lons = west + (np.arange(256) + 0.5) / 256 * (east - west)
     turned = np.pi * (1 - 2 * (694 + (np.arange(256) + 0.5) / 256) / 2**11)
     lats = np.degrees(np.arctan(np.sinh(turned)))
@@ -416,7 +417,7 @@ def test_a_preview_has_the_size_asked_for(
 
 
 def test_a_preview_of_a_box_is_the_picture_of_that_place(client: httpx.Client) -> None:
-    west, south, east, north = tile_bounds(Tile(95, 192, 9))
+    west, south, east, north = mercantile.bounds(Tile(95, 192, 9))
     box = f"bbox={west},{south},{east},{north}&width=256&height=256"
     preview = client.get(f"/preview/great-salt-lake.png?{box}").content
     tile = client.get("/tiles/great-salt-lake/9/95/192.png").content

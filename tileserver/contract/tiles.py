@@ -1,14 +1,14 @@
-"""XYZ tile addresses and the Web-Mercator grids they stand for, exactly, from integers.
+"""XYZ tile addresses and the Web-Mercator grids they stand for, exactly.
 
-The only user of mercantile. y counts southward from the north edge, as in the URL.
+The addresses are mercantile's: y counts southward from the north edge, as in the URL.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-import mercantile
+from mercantile import Tile as Tile
+from mercantile import xy_bounds
 
 from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.errors import TileOutOfRange
@@ -20,27 +20,21 @@ HALF_WORLD_M = 20037508.342789244
 WEB_MERCATOR = "EPSG:3857"
 
 
-class Tile(NamedTuple):
-    """An XYZ address, in mercantile's order."""
-
-    x: int
-    y: int
-    z: int
-
-
-def check_tile(tile: Tile) -> None:
-    """Raise if a tile lies outside the pyramid.
+def tile_at(x: int, y: int, z: int) -> Tile:
+    """Return the tile of an address.
 
     Raises:
         TileOutOfRange: z is outside 0..24, or x or y outside 0..2**z - 1.
+
+    >>> tile_at(1, 0, 1)
+    Tile(x=1, y=0, z=1)
     """
-    if not 0 <= tile.z <= MAX_ZOOM:
-        raise TileOutOfRange(f"zoom must be 0 to {MAX_ZOOM}, got {tile.z}")
-    last = 2**tile.z - 1
-    if not (0 <= tile.x <= last and 0 <= tile.y <= last):
-        raise TileOutOfRange(
-            f"zoom {tile.z} has x and y in 0 to {last}, got x={tile.x} and y={tile.y}"
-        )
+    if not 0 <= z <= MAX_ZOOM:
+        raise TileOutOfRange(f"zoom must be 0 to {MAX_ZOOM}, got {z}")
+    last = 2**z - 1
+    if not (0 <= x <= last and 0 <= y <= last):
+        raise TileOutOfRange(f"zoom {z} has x and y in 0 to {last}, got x={x} and y={y}")
+    return Tile(x, y, z)
 
 
 def pixel_m(zoom: int, size: int = 256) -> float:
@@ -52,19 +46,15 @@ def pixel_m(zoom: int, size: int = 256) -> float:
 def tile_grid(tile: Tile, size: int = 256) -> PixelGrid:
     """Return the EPSG:3857 grid of a tile, `size` pixels on each side.
 
-    Raises:
-        TileOutOfRange: see `check_tile`.
+    The corner is mercantile's; the side of a pixel comes from the zoom alone, so that neighbours
+    meet without a seam.
 
-    >>> tile_grid(Tile(x=1, y=0, z=1)).transform.translate_x
+    >>> tile_grid(tile_at(1, 0, 1)).transform.translate_x
     0.0
     """
-    check_tile(tile)
-    side = pixel_m(tile.z, size)
+    side, box = pixel_m(tile.z, size), xy_bounds(tile)
     transform = AffineTransform(
-        scale_x=side,
-        translate_x=-HALF_WORLD_M + tile.x * size * side,
-        scale_y=-side,
-        translate_y=HALF_WORLD_M - tile.y * size * side,
+        scale_x=side, translate_x=box.left, scale_y=-side, translate_y=box.top
     )
     return PixelGrid(size, size, transform, WEB_MERCATOR)
 
@@ -72,7 +62,7 @@ def tile_grid(tile: Tile, size: int = 256) -> PixelGrid:
 def tile_of(grid: PixelGrid) -> tuple[Tile, int] | None:
     """Return the tile and size that a grid stands for, or None; inverse of `tile_grid`.
 
-    >>> tile_of(tile_grid(Tile(x=3, y=5, z=4), 512))
+    >>> tile_of(tile_grid(tile_at(3, 5, 4), 512))
     (Tile(x=3, y=5, z=4), 512)
     """
     size, side = grid.width, grid.transform.scale_x
@@ -83,16 +73,10 @@ def tile_of(grid: PixelGrid) -> tuple[Tile, int] | None:
         return None
     x = round((grid.transform.translate_x + HALF_WORLD_M) / (size * side))
     y = round((HALF_WORLD_M - grid.transform.translate_y) / (size * side))
-    tile = Tile(x, y, zoom)
-    if not (0 <= x < 2**zoom and 0 <= y < 2**zoom) or tile_grid(tile, size) != grid:
+    if not (0 <= x < 2**zoom and 0 <= y < 2**zoom):
         return None
-    return tile, size
-
-
-def tile_bounds(tile: Tile) -> tuple[float, float, float, float]:
-    """Return (west, south, east, north) in degrees."""
-    west, south, east, north = mercantile.bounds(tile)
-    return west, south, east, north
+    tile = Tile(x, y, zoom)
+    return (tile, size) if tile_grid(tile, size) == grid else None
 
 
 def native_zoom(native_pixel_m: float, size: int = 256) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from tileserver.contract.pixels import ImageFileFormat
-from tileserver.contract.tiles import Tile
+from tileserver.contract.tiles import Tile, tile_at
 from tileserver.errors import InvalidRequest
 from tileserver.geo.extents import Box
 from tileserver.layers.styles import parse_number
@@ -66,18 +66,20 @@ def parse_tile(z: str, x: str, name: str) -> tuple[Tile, int, ImageFileFormat]:
 
     Raises:
         InvalidRequest: a number, the scale or the suffix is malformed.
+        TileOutOfRange: there is no such tile.
 
     >>> parse_tile("3", "5", "2@2x.png")[:2]
     (Tile(x=5, y=2, z=3), 512)
     """
     parts = _TILE_NAME.fullmatch(name)
     assert parts is not None, "every text matches"
-    tile = Tile(x=_integer("x", x), y=_integer("y", parts["y"]), z=_integer("z", z))
+    address = _integer("x", x), _integer("y", parts["y"]), _integer("z", z)
     if parts["scale"] not in (None, "@2x"):
         raise InvalidRequest(
             f"tile size {parts['scale'][:20]!r}: expected @2x for 512 pixels, or nothing for 256"
         )
-    return tile, 512 if parts["scale"] else 256, parse_format(parts["suffix"])
+    file_format = parse_format(parts["suffix"])
+    return tile_at(*address), 512 if parts["scale"] else 256, file_format
 
 
 def parse_format(suffix: str | None) -> ImageFileFormat:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
-from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.contract.tiles import Tile, tile_at, tile_grid
 from tileserver.contract.wire import check_members, request_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileOutOfRange, shown
 from tileserver.expressions.document import call as invocation
@@ -127,7 +127,7 @@ def _tile(path: Mapping[str, str]) -> Tile:
     zoom, x, y = map(int, texts)
     if not 0 <= zoom < 64:
         raise TileOutOfRange(f"there is no zoom {zoom}")
-    return Tile(x % 2**zoom, y, zoom)
+    return tile_at(x % 2**zoom, y, zoom)
 
 
 async def create_thumbnail(call: Call) -> Response:
