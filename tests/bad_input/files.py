@@ -187,7 +187,7 @@ BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
         raster(1, 64, "uint8", transform=Affine(30, 0, np.inf, 0, -30, 4_500_000)),
         NO_PLACE,
     ),
-    "not-text": (damaged_text, ("has a text that is not UTF-8",)),
+    "not-text": (damaged_text, ("its metadata is not UTF-8",)),
     "far-away": (raster(1, 64, "uint8", transform=Affine(30, 0, 9e9, 0, -30, 9e9)), NOWHERE),
     "far-south": (
         raster(1, 64, "uint8", crs=WGS84, transform=Affine(0.01, 0, 41, 0, -0.01, -112)),
