@@ -253,7 +253,7 @@ def test_a_disk_that_cannot_be_used_is_told_once_and_memory_serves(
 PUTTING = """
 import sys
 from pathlib import Path
-from tileserver.rest.graphs import Graphs
+from tileserver.rest.expression_store import Graphs
 
 graphs = Graphs(Path(sys.argv[1]))
 for number in range(1000):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.compute.conftest import Evaluator
 from tests.rest import memory
-from tileserver.compute.text.regex import Pattern
+from tileserver.compute.text.regex import Patience, Pattern
 from tileserver.errors import InvalidRequest
 
 KILLERS = [
@@ -48,7 +48,7 @@ KILLERS = [
 MEMORY_MB = 400
 PROCESS = f"""
 import json, resource, sys, time
-from tileserver.compute.patterns import Pattern
+from tileserver.compute.text.regex import Patience, Pattern
 from tileserver.errors import InvalidRequest
 
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
@@ -123,6 +123,13 @@ def test_a_match_that_could_not_be_interrupted_for_long_is_refused() -> None:
     ):
         with pytest.raises(InvalidRequest, match="takes too long; expected a simpler one, or a sh"):
             Pattern(text).search(subject)
+
+
+def test_matches_that_find_nothing_take_time_too() -> None:
+    pattern = Pattern("(x|y)*z", patience=Patience(0.05))
+    with pytest.raises(InvalidRequest, match="takes too long"):
+        for _ in range(1000):
+            pattern.fullmatch("xy" * 5000)
 
 
 @pytest.mark.parametrize("text", ["a*b|a", "(a*)b|a", "a", "", "(a)(b)?"])

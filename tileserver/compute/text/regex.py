@@ -15,6 +15,7 @@ import re2
 
 from tileserver.compute.context import MAX_LIST, check_length
 from tileserver.compute.text.java_patterns import Unsupported, translated
+from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import InvalidRequest, shown
 
 _MAX_LENGTH = 1000
@@ -104,6 +105,9 @@ class Pattern:
         Raises:
             InvalidRequest: the time is over, or a single match could take longer than that.
         """
+        check_time()
+        if self.patience.left_s <= 0:
+            raise self._slow()
         # A character takes four bytes at most.
         if 4 * len(text) * self._compiled.programsize > _MAX_STEPS and (
             len(text.encode()) * self._compiled.programsize > _MAX_STEPS

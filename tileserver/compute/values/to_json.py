@@ -14,6 +14,7 @@ from tileserver.compute.context import MAX_TEXT, check_elements, check_length
 from tileserver.compute.values.feature import Collection, Element, Feature, geometry_of
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import FOOTPRINT, Image
+from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import InvalidRequest
 
 MAX_VALUES = 1_000_000
@@ -59,7 +60,8 @@ class Count:
         self.characters = 0
 
     def add(self, values: int, characters: int = 0) -> None:
-        """Count; raise InvalidRequest when there is too much."""
+        """Count; raise InvalidRequest when there is too much, or no time left."""
+        check_time()
         self.values += values
         self.characters += characters
         check_length(self.values, self.max_values, "values")
