@@ -127,9 +127,9 @@ def test_a_match_that_could_not_be_interrupted_for_long_is_refused() -> None:
 
 def test_matches_that_find_nothing_take_time_too() -> None:
     pattern = Pattern("(x|y)*z", patience=Patience(0.05))
+    subjects = ["xy" * 5000] * 1000
     with pytest.raises(InvalidRequest, match="takes too long"):
-        for _ in range(1000):
-            pattern.fullmatch("xy" * 5000)
+        assert not any(map(pattern.fullmatch, subjects))
 
 
 @pytest.mark.parametrize("text", ["a*b|a", "(a*)b|a", "a", "", "(a)(b)?"])
