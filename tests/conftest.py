@@ -16,6 +16,12 @@ TIMED = (
 """Where many processes and threads meet the clock; a busy machine may upset one of them."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give servers a folder for published maps that no other run has filled."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests that depend on the clock a second and a third try; the summary counts them."""
     for item in items:
