@@ -133,9 +133,9 @@ def test_a_crash_of_ours_tells_its_request_id_and_nothing_else(scenes: Path) -> 
         raise RuntimeError("secret detail")
 
     app = create_app(Config(), [Root(str(scenes))])
-    app.router.routes.insert(0, Route("/broken", broken))
+    app.router.routes.insert(0, Route("/layers", broken))
     with serve(app) as url:
-        response = httpx.get(f"{url}/broken", headers={"x-request-id": "find-me"})
+        response = httpx.get(f"{url}/layers", headers={"x-request-id": "find-me"})
         assert httpx.get(f"{url}/healthz").status_code == 200
     assert response.status_code == 500
     assert "find-me" in response.text
