@@ -72,6 +72,10 @@ def open_remote(file: RemoteFile, texts: Sequence[Text] = (), **options: Any) ->
         context.run(plain_close)
 
     dataset.close = close
+    if _THREAD.error is not None:
+        # GDAL made do without what could not be read, and `remote_errors` is about to tell of it.
+        # A dataset that is dropped open fails wherever it is freed.
+        dataset.close()
     return dataset
 
 
