@@ -40,7 +40,9 @@ HOMES = {
     "redis": {"caching"},
     "prometheus_client": {"metrics"},
     "httpx": {"earthengine", "rasters"},
-    "httpcore": {"earthengine", "rasters"},
+    "httpcore": {"rasters"},
+    "aiohttp": {"earthengine"},
+    "httpx_aiohttp": {"earthengine"},
     "botocore": {"rasters"},
     "google": {"pytest_plugin", "earthengine", "rasters"},
 }

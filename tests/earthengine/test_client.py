@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import rasterio
@@ -44,7 +43,6 @@ from tileserver.errors import (
     DeadlineExceeded,
     InvalidName,
     InvalidRequest,
-    Overloaded,
     QuotaExhausted,
     RateLimited,
     RequestTooLarge,
@@ -411,25 +409,6 @@ def test_never_more_requests_are_in_flight_than_the_cap(
     ask(all_at_once, concurrency=3)
     engine.latency_s = 0
     assert engine.max_in_flight == 3
-
-
-def test_who_waits_too_long_for_a_connection_hears_that_there_are_too_many(
-    ask: Callable[..., Any], engine: StandIn
-) -> None:
-    engine.inject("silence")
-
-    async def crowd(source: EarthEngine) -> None:
-        source.client.timeout = httpx.Timeout(10, pool=0.1)
-        first = asyncio.create_task(source.get_pixels(REQUEST))
-        await asyncio.sleep(0.3)
-        with pytest.raises(Overloaded) as raised:
-            await source.get_pixels(REQUEST)
-        assert raised.value.retry_after_s == 1
-        first.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await first
-
-    ask(crowd, concurrency=1)
 
 
 def test_a_redirect_is_not_followed(ask: Callable[..., Any], engine: StandIn) -> None:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import anyio
 import httpx
 from PIL import Image
@@ -26,15 +27,13 @@ from PIL import Image
 from tileserver import metrics
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.wire import request_to_json
-from tileserver.earthengine.abandon import abandonable
 from tileserver.earthengine.answers import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
-from tileserver.earthengine.connections import Connections
 from tileserver.earthengine.refusals import AssetRefused, error_of
 from tileserver.errors import (
     DeadlineExceeded,
     InvalidName,
     InvalidRequest,
-    Overloaded,
+    TileserverError,
     TransientError,
     UpstreamError,
 )
@@ -57,27 +56,32 @@ def upstream_errors(name: str) -> Iterator[None]:
     """Raise our errors in place of httpx's, naming the asset."""
     try:
         yield
-    except httpx.PoolTimeout as exc:
-        raise Overloaded(f"{name}: too many requests wait for Earth Engine.", 1) from exc
-    except httpx.ConnectTimeout as exc:
-        raise TransientError(f"{name}: Earth Engine cannot be reached in time.") from exc
-    except (httpx.TimeoutException, TimeoutError) as exc:
+    except TimeoutError as exc:
         raise DeadlineExceeded(f"{name}: Earth Engine does not answer in time.") from exc
-    except httpx.TransportError as exc:
-        if _is_untrusted(exc):
-            raise UpstreamError(f"{name}: the certificate of the endpoint is not valid.") from exc
-        raise TransientError(f"{name}: the connection to Earth Engine failed.") from exc
+    except (httpx.TransportError, aiohttp.ClientError) as exc:
+        raise _connection_error(name, exc) from exc
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
         raise UpstreamError(f"{name}: Earth Engine's answer cannot be read.") from exc
 
 
-def _is_untrusted(exc: BaseException) -> bool:
-    cause: BaseException | None = exc
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+def _connection_error(name: str, exc: Exception) -> TileserverError:
+    """Return our error for a failed connection.
+
+    The cause tells them apart: the transport raises `httpx.ConnectTimeout` for most of aiohttp's.
+    """
+    causes = list(_causes(exc))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return UpstreamError(f"{name}: the certificate of the endpoint is not valid.")
+    if any(isinstance(cause, aiohttp.ConnectionTimeoutError) for cause in causes):
+        return TransientError(f"{name}: Earth Engine cannot be reached in time.")
+    return TransientError(f"{name}: the connection to Earth Engine failed.")
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and all that led to it."""
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__
 
 
 def asset_name(asset_id: str) -> str:
@@ -104,7 +108,7 @@ class EarthEngine:
     """The pixels and metadata of Earth Engine's assets."""
 
     def __init__(
-        self, client: Connections, project: str, endpoint: str, deadline_s: float = 25
+        self, client: httpx.AsyncClient, project: str, endpoint: str, deadline_s: float = 25
     ) -> None:
         """Ask through a client from `make_client`.
 
@@ -225,8 +229,8 @@ class EarthEngine:
         content = json.dumps(body, separators=(",", ":")).encode()
         with metrics.upstream("pixels"), upstream_errors(name):
             async with asyncio.timeout(self.deadline_s):
-                found, headers = await abandonable(
-                    self._send("POST", path, name, max_body_bytes(asked), content=content)
+                found, headers = await self._send(
+                    "POST", path, name, max_body_bytes(asked), content=content
                 )
             pixels = verify_body(found, headers.get("content-type"), asked)
             if wanted.file_format is ImageFileFormat.WEBP:
@@ -234,10 +238,10 @@ class EarthEngine:
         return pixels
 
     async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
-        """Ask for a JSON object; `more` is what else `Connections.send` takes."""
+        """Ask for a JSON object; `more` is what else `httpx.AsyncClient.stream` takes."""
         with metrics.upstream("metadata"), upstream_errors(name):
             async with asyncio.timeout(self.deadline_s):
-                found, _ = await abandonable(self._send(method, path, name, MAX_BODY_BYTES, **more))
+                found, _ = await self._send(method, path, name, MAX_BODY_BYTES, **more)
         try:
             document = json.loads(found)
         except ValueError:
@@ -251,8 +255,7 @@ class EarthEngine:
     ) -> tuple[bytes, Mapping[str, str]]:
         """Return the body and headers of a 200; raise what any other answer means."""
         url = f"{self.endpoint}/v1/{path}"
-        response = await self.client.send(method, url, headers=_HEADERS, **more)
-        try:
+        async with self.client.stream(method, url, headers=_HEADERS, **more) as response:
             self._look_at_quota(response.headers)
             if response.status_code == 200:
                 return await _read(response, name, max_bytes), response.headers
@@ -260,8 +263,6 @@ class EarthEngine:
                 said = await _read(response, name, _MAX_ERROR_BYTES)
             except UpstreamError:
                 said = b""
-        finally:
-            await response.aclose()
         error = error_of(response.status_code, response.headers, said, name)
         if isinstance(error, AssetRefused):
             self._tell(name, error.reason)
