@@ -13,7 +13,7 @@ import pytest
 from tests.support.redisserver import RedisServer, Wire, free_port, redis_server
 from tileserver.caching.envelope import key_of
 from tileserver.caching.redis_store import RedisStore
-from tileserver.caching.shared import Shared, Tolerant
+from tileserver.caching.shared import BestEffortStore, Shared
 from tileserver.contract.pixels import PixelRequest
 from tileserver.errors import ConfigError, UpstreamError
 
@@ -48,7 +48,7 @@ class Source:
 
 def shared(url: str, source: Source, ttl_s: float = 60, claim_s: float = 5) -> Shared:
     """Return what a machine of its own would have."""
-    return Shared(Tolerant(RedisStore(url, ttl_s, claim_s)), source, "here")
+    return Shared(BestEffortStore(RedisStore(url, ttl_s, claim_s)), source, "here")
 
 
 def run(scenario: Callable[[], Awaitable[None]], *machines: Shared) -> None:

@@ -6,6 +6,7 @@ dies. A body is a file of its own, written beside its place and then moved there
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -13,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import anyio
-
 from tileserver import metrics
 from tileserver.caching.envelope import unwrap, wrap
 from tileserver.caching.shared import MAX_BODY_BYTES, StoreError
+from tileserver.concurrency.threads import Threads
+from tileserver.errors import Overloaded
 
 try:
     import fcntl
@@ -56,7 +57,7 @@ class FolderStore:
         self._written = 0
         self._claimed: set[str] = set()
         self._claims: int | None = None
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._threads = Threads(_THREADS, "shared bodies", math.inf, math.inf)
 
     async def get(self, key: str) -> bytes | None:
         """Return a body that is whole and not too old, or None."""
@@ -102,15 +103,12 @@ class FolderStore:
             self._claims = None
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(_THREADS)
         try:
-            # A disk that hangs holds up a thread, and nobody who waits.
-            return await anyio.to_thread.run_sync(
-                call, abandon_on_cancel=True, limiter=self._limiter
-            )
+            return await self._threads.run(call)
         except OSError as exc:
             raise _failure(exc) from exc
+        except Overloaded as exc:
+            raise StoreError("the disk hangs") from exc
 
     def _read(self, key: str) -> bytes | None:
         path = self.folder / (key + _BODY)

@@ -1,7 +1,4 @@
-"""Tiles kept in memory, and the same tile asked twice at once asked once.
-
-The only user of cachetools.
-"""
+"""Tiles kept in memory, and the same tile asked twice at once asked once."""
 
 from __future__ import annotations
 

@@ -8,11 +8,12 @@ that took long is remembered, and begins in the long lane the next time.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
+
+from cachetools import LRUCache
 
 from tileserver.compute.budget import Budget
 from tileserver.concurrency.threads import Pool, Slots, Work
@@ -43,7 +44,7 @@ class Lanes:
         self._short = Slots(_SHORT_SLOTS, _WHAT)
         self._long = Slots(threads, _WHAT)
         self._pool = Pool(threads + _SHORT_SLOTS, _WHAT)
-        self._long_ones: OrderedDict[int, None] = OrderedDict()
+        self._long_ones: LRUCache[int, None] = LRUCache(_MAX_REMEMBERED)
 
     async def run(self, call: Call[T], name: str, deadline: float) -> T:
         """Return what a call returns; it ends soon when nobody waits for it any more.
@@ -76,7 +77,7 @@ class Lanes:
         try:
             if await work.is_done_within(self.short_s):
                 return True
-            self._remember(key)
+            self._long_ones[key] = None
             if self._long.take_free():
                 work.move(self._long)
                 return True
@@ -87,11 +88,6 @@ class Lanes:
         budget.deadline = 0.0
         await _stopped(work)
         return False
-
-    def _remember(self, key: int) -> None:
-        self._long_ones[key] = None
-        if len(self._long_ones) > _MAX_REMEMBERED:
-            self._long_ones.popitem(last=False)
 
 
 async def _result(work: Work[T], budget: Budget) -> T:

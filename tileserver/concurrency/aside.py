@@ -74,15 +74,11 @@ class Aside(Generic[K, T]):
     async def _call(self, key: K) -> T:
         if key in self._running:
             raise self.too_long(key)
-        async with self._limiter:
-            try:
-                with anyio.fail_after(self.limit_s + _LATE_S):
-                    return await anyio.to_thread.run_sync(
-                        self._run, key, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
-                    )
-            except (TimeoutError, DeadlineExceeded) as exc:
-                self._give_up(key)
-                raise self.too_long(key) from exc
+        try:
+            return await _in_thread(lambda: self._run(key), self._limiter, self.limit_s)
+        except (TimeoutError, DeadlineExceeded) as exc:
+            self._give_up(key)
+            raise self.too_long(key) from exc
 
     def _run(self, key: K) -> T:
         self._running.add(key)
@@ -121,13 +117,22 @@ class ShortCalls:
             with time_limit(self.limit_s):
                 return function(*arguments)
 
-        async with self._limiter:
-            try:
-                with anyio.fail_after(self.limit_s + _LATE_S):
-                    return await anyio.to_thread.run_sync(
-                        within_limit, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
-                    )
-            except TimeoutError as exc:
-                raise DeadlineExceeded(
-                    f"The coordinates take longer than {self.limit_s:g} s to work out."
-                ) from exc
+        try:
+            return await _in_thread(within_limit, self._limiter, self.limit_s)
+        except TimeoutError as exc:
+            raise DeadlineExceeded(
+                f"The coordinates take longer than {self.limit_s:g} s to work out."
+            ) from exc
+
+
+async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter, limit_s: float) -> T:
+    """Return what a call returns, in a thread beside those that anyio limits.
+
+    Raises:
+        TimeoutError: it takes longer than its time limit, counted from when its thread begins.
+    """
+    async with limiter:
+        with anyio.fail_after(limit_s + _LATE_S):
+            return await anyio.to_thread.run_sync(
+                call, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
+            )

@@ -27,6 +27,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 import anyio
+from cachetools import TTLCache
 
 from tileserver.errors import Overloaded
 
@@ -55,8 +56,8 @@ T = TypeVar("T")
 
 _client: ContextVar[str] = ContextVar("client", default="")
 
-_refused_s: OrderedDict[str, float] = OrderedDict()
-"""When a client was refused last, on `time.monotonic()`."""
+_refused: TTLCache[str, None] = TTLCache(_MAX_REFUSED, _REFUSED_S)
+"""The clients that were refused of late."""
 
 
 @contextmanager
@@ -71,15 +72,7 @@ def on_behalf_of(client: str) -> Iterator[None]:
 
 def was_refused(client: str) -> bool:
     """Tell whether a request of a client was refused within the last second."""
-    refused_s = _refused_s.get(client)
-    return refused_s is not None and time.monotonic() - refused_s < _REFUSED_S
-
-
-def _note_refusal(client: str) -> None:
-    _refused_s[client] = time.monotonic()
-    _refused_s.move_to_end(client)
-    if len(_refused_s) > _MAX_REFUSED:
-        _refused_s.popitem(last=False)
+    return client in _refused
 
 
 class Slots:
@@ -173,7 +166,7 @@ class Slots:
             raise self._refusal()
 
     def _refusal(self) -> Overloaded:
-        _note_refusal(_client.get())
+        _refused[_client.get()] = None
         drained_s = (self.waiting + 1) * self._call_s / self._slots
         return Overloaded(
             f"The server is busy, {self.waiting} {self.what} wait; expected fewer at once.",

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
+from cachetools import LRUCache
+
 from tileserver.concurrency.aside import ShortCalls
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.assets import ImageAsset
@@ -62,7 +64,7 @@ class EarthAssets:
         self.computed = computed or {}
         self.poll_s = poll_s
         self.clock = clock
-        self._held: dict[str, tuple[ImageAsset | AssetNotFound, float]] = {}
+        self._held: LRUCache[str, tuple[ImageAsset | AssetNotFound, float]] = LRUCache(_MAX_ASSETS)
         self._flights: SingleFlight[str, ImageAsset] = SingleFlight()
         self._refreshes: set[asyncio.Task[None]] = set()
         self.geometry = ShortCalls()
@@ -104,8 +106,8 @@ class EarthAssets:
         except TileserverError as exc:
             # What is held goes on being served; tell of it, and do not ask at each tile.
             log.warning("%s: its metadata could not be read again: %s", name, exc)
-            found, _ = self._held[name]
-            self._held[name] = (found, self.clock())
+            if held := self._held.get(name):
+                self._hold(name, held[0])
 
     async def _ask(self, name: str) -> ImageAsset:
         try:
@@ -135,8 +137,6 @@ class EarthAssets:
         return await self.geometry.call(computed_asset, name, computed, description)
 
     def _hold(self, name: str, found: ImageAsset | AssetNotFound) -> None:
-        if len(self._held) >= _MAX_ASSETS and name not in self._held:
-            del self._held[next(iter(self._held))]
         self._held[name] = (found, self.clock())
 
 

@@ -1,4 +1,4 @@
-"""Blocks of tiles: which tiles make one, and how its pixels are cut into tiles without loss."""
+"""Blocks of tiles: their layout, their size, and their pixels decoded and encoded as tiles."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Block:
 
     @property
     def is_one_tile(self) -> bool:
-        """True when there is nothing to cut."""
+        """True for a block of a single tile, which needs no decoding."""
         return self.columns == self.rows == 1
 
     def places(self) -> Iterator[tuple[Tile, tuple[slice, slice]]]:
@@ -75,7 +75,7 @@ def fitting(side: int, size: int, sample_bytes: tuple[int, ...]) -> int:
 
 
 def block_of(tile: Tile, size: int, side: int, covers: Callable[[PixelGrid], bool]) -> Block:
-    """Return the block a tile belongs to: the rectangle around all in it that hold anything."""
+    """Return the block of a tile: the smallest rectangle around its covered tiles."""
     x, y, z = tile
     if side == 1:
         return Block(tile, 1, 1, size)
@@ -102,8 +102,8 @@ def smaller(
     return side, found
 
 
-class Sheet:
-    """The pixels of a block, to be cut into tiles."""
+class DecodedBlock:
+    """The pixels of a block, from which its tiles are encoded."""
 
     def __init__(self, pixels: NDArray[Any], block: Block, file_format: ImageFileFormat) -> None:
         self.block = block
@@ -116,27 +116,21 @@ class Sheet:
         """Bytes of the pixels."""
         return self._pixels.nbytes
 
-    def encoded(self, tile: Tile) -> bytes:
-        """Return one of the tiles; blocks."""
+    def encode_tile(self, tile: Tile) -> bytes:
+        """Return one of the tiles, encoded without loss unless it is a JPEG; blocks."""
         pixels = self._pixels[self._places[tile]]
         is_raw = self.file_format is ImageFileFormat.NPY
         return _npy(pixels) if is_raw else _picture(self.file_format, pixels)
 
 
-def read_sheet(body: bytes, block: Block, file_format: ImageFileFormat) -> Sheet:
-    """Return the pixels of a block, whose tiles are wanted in a format; blocks.
+def decode_block(body: bytes, block: Block, file_format: ImageFileFormat) -> DecodedBlock:
+    """Return the pixels of a block whose tiles are to have a format; blocks.
 
     Raises:
         UpstreamError: the body is not a whole PNG or NPY of the block's size.
     """
     read = read_npy if file_format is ImageFileFormat.NPY else read_png
-    return Sheet(read(body, block.grid), block, file_format)
-
-
-def cut(body: bytes, block: Block, file_format: ImageFileFormat) -> dict[Tile, bytes]:
-    """Return all tiles of a block, encoded; blocks, and raises as `read_sheet`."""
-    sheet = read_sheet(body, block, file_format)
-    return {tile: sheet.encoded(tile) for tile, _ in block.places()}
+    return DecodedBlock(read(body, block.grid), block, file_format)
 
 
 def read_png(body: bytes, grid: PixelGrid) -> NDArray[np.uint8]:
@@ -228,10 +222,10 @@ def _unexpected(grid: PixelGrid, came: str) -> UpstreamError:
 
 
 @lru_cache(maxsize=256)
-def nothing(
+def transparent_tile(
     file_format: ImageFileFormat, size: int, pixel_type: np.dtype[Any] | None
 ) -> bytes | None:
-    """Return a tile of nothing, or None where it takes a type that is not known."""
+    """Return a tile without data: transparent, or zeros in NPY; None if its type is unknown."""
     if file_format.is_picture:
         return empty(file_format, size, size, ("empty",), "uint8")
     return None if pixel_type is None else _npy(np.zeros((size, size), pixel_type))

@@ -12,7 +12,6 @@ import json
 import logging
 import re
 import ssl
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from urllib.parse import quote
 import aiohttp
 import anyio
 import httpx
+from cachetools import TTLCache
 from PIL import Image
 
 from tileserver import metrics
@@ -41,6 +41,7 @@ from tileserver.rendering.encoders import MAX_WEBP_SIDE
 
 _MAX_ERROR_BYTES = 65_536
 _QUIET_S = 60.0
+_MAX_LOGGED = 1000
 
 _FULL_NAME = re.compile(
     r"projects/(?:[\w.-]+\.\w+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]/assets/.*", re.ASCII | re.DOTALL
@@ -125,7 +126,7 @@ class EarthEngine:
         self.is_restricted = False
         """True while Earth Engine says that the project's monthly quota is used up: it then
         grants fewer requests at once."""
-        self._told: dict[str, float] = {}
+        self._logged: TTLCache[str, None] = TTLCache(_MAX_LOGGED, _QUIET_S)
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels, byte for byte as Earth Engine sent them.
@@ -265,7 +266,7 @@ class EarthEngine:
                 said = b""
         error = error_of(response.status_code, response.headers, said, name)
         if isinstance(error, AssetRefused):
-            self._tell(name, error.reason)
+            self._log_refusal(name, error.reason)
         raise error
 
     def _look_at_quota(self, headers: Mapping[str, str]) -> None:
@@ -281,12 +282,10 @@ class EarthEngine:
             )
         self.is_restricted = restricted
 
-    def _tell(self, name: str, reason: str) -> None:
+    def _log_refusal(self, name: str, reason: str) -> None:
         """Log why an asset is refused; the same reason not again for a minute."""
-        now_s = time.monotonic()
-        if now_s - self._told.get(reason, -_QUIET_S) >= _QUIET_S:
-            self._told = {r: s for r, s in self._told.items() if now_s - s < _QUIET_S}
-            self._told[reason] = now_s
+        if reason not in self._logged:
+            self._logged[reason] = None
             log.error("%s: Earth Engine refuses the asset. %s", name, reason)
 
 

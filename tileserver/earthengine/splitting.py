@@ -18,14 +18,14 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import anyio
 import numpy as np
+from cachetools import TTLCache
 from numpy.typing import NDArray
 
 from tileserver.concurrency.deadline import deadline
@@ -44,9 +44,6 @@ _MIN_SIDE = 32
 _REMEMBERED = 1000
 _SIZE_KEPT_S = 600.0
 _FAILURE_KEPT_S = 60.0
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 
 class Part(NamedTuple):
@@ -90,8 +87,8 @@ class Split:
         self.source = source
         self.max_depth = max_depth
         self.deadline_s = deadline_s
-        self._too_much: _Memory[Hashable, int] = _Memory(_SIZE_KEPT_S, clock)
-        self._hopeless: _Memory[PixelRequest, str] = _Memory(_FAILURE_KEPT_S, clock)
+        self._too_much: TTLCache[Hashable, int] = TTLCache(_REMEMBERED, _SIZE_KEPT_S, clock)
+        self._hopeless: TTLCache[PixelRequest, str] = TTLCache(_REMEMBERED, _FAILURE_KEPT_S, clock)
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels.
@@ -121,10 +118,10 @@ class Split:
         try:
             pieces = await quartering.ask(Part(0, 0, grid.width, grid.height), 0)
         except TooComplex as exc:
-            self._hopeless.put(request, str(exc))
+            self._hopeless[request] = str(exc)
             raise
         if quartering.too_much is not None and quartering.too_much != too_much:
-            self._too_much.put(layer, quartering.too_much)
+            self._too_much[layer] = quartering.too_much
         return pieces
 
 
@@ -266,24 +263,3 @@ def _can_be_split(request: PixelRequest) -> bool:
     """Return whether parts can be put together; with a region they are not those of the grid."""
     is_known = request.file_format.is_picture or request.file_format is ImageFileFormat.NPY
     return is_known and request.region is None
-
-
-class _Memory(Generic[K, V]):
-    """A few values, each for a while; the oldest go first."""
-
-    def __init__(self, kept_s: float, clock: Clock) -> None:
-        self._kept_s = kept_s
-        self._clock = clock
-        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
-
-    def get(self, key: K) -> V | None:
-        until_s, value = self._entries.get(key, (0.0, None))
-        if value is not None and until_s <= self._clock():
-            del self._entries[key]
-            return None
-        return value
-
-    def put(self, key: K, value: V) -> None:
-        self._entries[key] = self._clock() + self._kept_s, value
-        if len(self._entries) > _REMEMBERED:
-            self._entries.popitem(last=False)

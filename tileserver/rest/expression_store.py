@@ -16,10 +16,11 @@ import re
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from cachetools import LRUCache
 
 from tileserver.errors import RequestTooLarge
 from tileserver.rest.expression_database import GraphStore, Room
@@ -65,8 +66,9 @@ class Graphs:
         self._disk = GraphStore(folder / _FILE, Room(max_graphs, max_bytes), clock)
         in_memory = Room(max_graphs, min(max_bytes, _MEMORY_BYTES))
         self._memory = GraphStore(None, in_memory, clock)
-        self._held: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        self._held_bytes = 0
+        self._held: LRUCache[str, tuple[str, float]] = LRUCache(
+            _HELD_BYTES, getsizeof=lambda entry: len(entry[0])
+        )
         self._is_told = False
         self._lock = threading.Lock()
 
@@ -99,7 +101,6 @@ class Graphs:
                 return None
             if len(held[0]) > max_characters:
                 return None
-            self._held.move_to_end(graph_id)
         graph: dict[str, Any] = json.loads(held[0])
         return graph
 
@@ -111,18 +112,10 @@ class Graphs:
         # Half a text, or another's, is none.
         if text is None or _id(text) != graph_id:
             return None
-        self._hold(graph_id, text)
+        with self._lock:
+            self._held[graph_id] = text, time.monotonic()
         graph: dict[str, Any] = json.loads(text)
         return graph
-
-    def _hold(self, graph_id: str, text: str) -> None:
-        with self._lock:
-            before = self._held.pop(graph_id, ("", 0.0))[0]
-            self._held[graph_id] = text, time.monotonic()
-            self._held_bytes += len(text) - len(before)
-            while self._held_bytes > _HELD_BYTES:
-                _, (oldest, _) = self._held.popitem(last=False)
-                self._held_bytes -= len(oldest)
 
     def _on_disk(self, graph_id: str) -> str | None:
         try:

@@ -14,7 +14,7 @@ from tileserver import metrics
 from tileserver.caching.folder_store import FolderStore
 from tileserver.caching.memory import Cached, MemoryCache
 from tileserver.caching.redis_store import RedisStore
-from tileserver.caching.shared import Tolerant
+from tileserver.caching.shared import BestEffortStore
 from tileserver.compute.engine import COMPUTING_S, Computing
 from tileserver.config.config import Config, EarthEngineSettings
 from tileserver.config.layers import LayerSettings, computed_image
@@ -139,21 +139,23 @@ def assemble(
     return Stack(services, api, rules, credentials, seat, partial(_sample, memory, earth), close)
 
 
-def shared_store(config: Config, folder: Path | None) -> Tolerant | None:
+def shared_store(config: Config, folder: Path | None) -> BestEffortStore | None:
     """Return what this process shares with others: Redis if there is one, else the folder.
 
     Raises:
         ConfigError: there can be no Redis at that address.
     """
     if config.cache.url is not None:
-        return Tolerant(RedisStore(config.cache.url, config.cache.ttl_s))
+        return BestEffortStore(RedisStore(config.cache.url, config.cache.ttl_s))
     if folder is None:
         return None
     max_bytes = min(_SHARED_BYTES, config.cache.memory_bytes)
-    return Tolerant(FolderStore(folder, max_bytes, config.cache.ttl_s, config.server.workers))
+    return BestEffortStore(
+        FolderStore(folder, max_bytes, config.cache.ttl_s, config.server.workers)
+    )
 
 
-def _readiness(earth: Earth, store: Tolerant | None) -> Readiness:
+def _readiness(earth: Earth, store: BestEffortStore | None) -> Readiness:
     def troubles() -> list[str]:
         amiss = {
             "Earth Engine is not asked for now: it failed too often.": earth.breaker.is_open,
