@@ -1,6 +1,6 @@
-"""Whether Earth Engine's answer is the whole file that was asked for.
+"""Verifies that a response body is the complete file that was requested.
 
-Pure functions over headers and bytes. Nothing that fails here is cached or served.
+Pure functions over headers and bytes. A body that fails is neither cached nor served.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tileserver.errors import UpstreamError
 from tileserver.rendering.png import SIGNATURE as PNG_SIGNATURE
 
 MAX_BODY_BYTES = 64_000_000
-"""No answer may be longer, once decompressed: 48 MiB of pixels and what goes around them."""
+"""Most bytes of a decompressed body: 48 MiB of pixels and the overhead of their format."""
 
 _MIN_BODY_BYTES = 65_536
 
@@ -36,17 +36,13 @@ _TIFF_SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 
 
 class CappedBody:
-    """A body put together as it arrives, which stops where it grows too long.
-
-    Decompresses gzip itself, never more than there is room for.
-    """
+    """A body collected chunk by chunk, up to a limit; decompresses gzip within that limit."""
 
     def __init__(self, headers: Mapping[str, str], max_bytes: int) -> None:
-        """Take an answer's headers, looked up by names in lower case.
+        """Begin with the response's headers, looked up by names in lower case.
 
         Raises:
-            UpstreamError: they already say that the body is too long, or how it is
-                compressed is unknown.
+            UpstreamError: Content-Length exceeds the limit, or the encoding is unknown.
         """
         self._room = max_bytes
         self._parts: list[bytes] = []
@@ -60,10 +56,10 @@ class CappedBody:
             raise UpstreamError(f"The answer has {announced} bytes, expected at most {max_bytes}.")
 
     def add(self, chunk: bytes) -> None:
-        """Add what has arrived.
+        """Add a chunk.
 
         Raises:
-            UpstreamError: the body is too long, or is no gzip though it says so.
+            UpstreamError: the body exceeds the limit, or is not the gzip it claims to be.
         """
         if self._gzip is not None:
             chunk = self._inflated(self._gzip, chunk)
@@ -76,7 +72,7 @@ class CappedBody:
         """Return the body.
 
         Raises:
-            UpstreamError: the gzip stream has no end.
+            UpstreamError: the gzip stream is incomplete.
         """
         if self._gzip is not None and not self._gzip.eof:
             raise UpstreamError("The answer is a gzip stream that was cut short.")
@@ -91,7 +87,7 @@ class CappedBody:
 
 
 def max_body_bytes(request: PixelRequest) -> int:
-    """Return how long an answer to a request may be: four times its pixels' raw size."""
+    """Return the most bytes of an answer: four times the raw size of its pixels."""
     size = _expected_size(request)
     if size is None or (not request.file_format.is_picture and not request.band_ids):
         return MAX_BODY_BYTES
@@ -100,9 +96,9 @@ def max_body_bytes(request: PixelRequest) -> int:
 
 
 def verify_body(body: bytes, content_type: str | None, request: PixelRequest) -> bytes:
-    """Return the body, which is a whole file of the format and size that the request asks for.
+    """Return the body if it is a complete file of the requested format and size.
 
-    The size is known only if the request gives it. Pixels are not decoded.
+    The size is checked if the request has one. Pixels are not decoded.
 
     Raises:
         UpstreamError: it is anything else.
@@ -147,7 +143,7 @@ def _check_size(width: int, height: int, request: PixelRequest) -> None:
 
 
 def _check_png(body: bytes, request: PixelRequest) -> None:
-    """Look at every chunk: https://www.w3.org/TR/png-3/#5DataRep."""
+    """Check every chunk: https://www.w3.org/TR/png-3/#5DataRep."""
     _require(body.startswith(PNG_SIGNATURE), "no PNG")
     view, start, kinds = memoryview(body), len(PNG_SIGNATURE), []
     while start < len(body):
@@ -165,7 +161,7 @@ def _check_png(body: bytes, request: PixelRequest) -> None:
 
 
 def _check_jpeg(body: bytes, request: PixelRequest) -> None:
-    """Look at the segments before the scan: ITU-T T.81, annex B."""
+    """Check the segments before the scan: ITU-T T.81, annex B."""
     _require(body.startswith(b"\xff\xd8\xff"), "no JPEG")
     _require(body.endswith(b"\xff\xd9"), "no end")
     start = 2
@@ -202,7 +198,7 @@ def _check_npy(body: bytes, request: PixelRequest) -> None:
 
 
 def _check_tiff(body: bytes, request: PixelRequest) -> None:
-    """Look at the first directory, and whether all that it points at is there."""
+    """Check the first directory, and that the body holds all strips or tiles."""
     tags = _tiff_tags(body)
     _check_size(tags[_TIFF_WIDTH][0], tags[_TIFF_HEIGHT][0], request)
     if request.band_ids and request.visualization_options is None:
@@ -242,7 +238,7 @@ def _tiff_tags(body: bytes) -> dict[int, tuple[Any, ...]]:
 
 
 def _check_zip(body: bytes, request: PixelRequest) -> None:
-    """Look at each file in the archive, when together they are no bomb."""
+    """Check each file in the archive, unless their total size exceeds the limit."""
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             sizes = [member.file_size for member in archive.infolist()]

@@ -1,9 +1,9 @@
-"""Earth Engine's metadata as image assets, looked at again now and then.
+"""Earth Engine's metadata as image assets, cached and refreshed in the background.
 
 The updateTime of an asset is its version: when it changes, so do the keys of all its tiles.
 https://developers.google.com/earth-engine/reference/rest/v1/projects.assets
-An image that is computed has no metadata: its description is computed once, and its version is
-that of its expression.
+A computed image has no metadata: its description is computed once, and its version is that of its
+expression.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tileserver.expressions.document import Computed
 from tileserver.geo.places import Places
 
 POLL_S = 60.0
-"""Age after which an asset's metadata is asked for again; a metadata read costs no compute."""
+"""Age at which an asset's metadata is refreshed; reading it costs no compute."""
 _MISSING_S = 15.0
 _MAX_ASSETS = 10_000
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class MetadataSource(Protocol):
-    """What can be asked for an EarthEngineAsset."""
+    """A source of EarthEngineAssets and computed values."""
 
     async def get_asset(self, name: str) -> Mapping[str, Any]:
         """Return the EarthEngineAsset, or raise AssetNotFound."""
@@ -50,7 +50,7 @@ class MetadataSource(Protocol):
 
 
 class EarthAssets:
-    """Assets by name: asked for once, then kept, and refreshed behind the back of requests."""
+    """Assets by name, cached and refreshed in the background."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class EarthAssets:
         clock: Callable[[], float] = time.monotonic,
         computed: Mapping[str, Computed] | None = None,
     ) -> None:
-        """Ask `source`; `computed` are the images that are none of its assets, by name."""
+        """Read from `source`; `computed` are the expressions of computed images, by name."""
         self.source = source
         self.computed = computed or {}
         self.poll_s = poll_s
@@ -71,11 +71,11 @@ class EarthAssets:
         self.places = Places()
 
     async def get_asset(self, name: str) -> ImageAsset:
-        """Return an asset as it was at most a moment ago.
+        """Return an asset, at most about `poll_s` old.
 
         Raises:
-            AssetNotFound: there is none, or none the credentials may read.
-            UpstreamError: what it is cannot be drawn, or Earth Engine failed.
+            AssetNotFound: it does not exist, or the credentials may not read it.
+            UpstreamError: it cannot be drawn, or Earth Engine failed.
         """
         held = self._held.get(name)
         if held is None:
@@ -91,7 +91,7 @@ class EarthAssets:
         return found
 
     def known(self, name: str) -> ImageAsset | None:
-        """Return an asset that was asked for before, or None; asks nothing."""
+        """Return a cached asset, or None; sends no request."""
         found = self._held.get(name, (None,))[0]
         return found if isinstance(found, ImageAsset) else None
 
@@ -104,7 +104,7 @@ class EarthAssets:
         try:
             await self._flights.join(name, lambda: self._ask(name))
         except TileserverError as exc:
-            # What is held goes on being served; tell of it, and do not ask at each tile.
+            # The cached asset stays in use until the next refresh.
             log.warning("%s: its metadata could not be read again: %s", name, exc)
             if held := self._held.get(name):
                 self._hold(name, held[0])
@@ -118,7 +118,7 @@ class EarthAssets:
         held = self._held.get(name)
         if held and isinstance(held[0], ImageAsset) and held[0].version == asset.version:
             asset = held[0]
-        # Blocks of tiles end where it does; one that lies nowhere is refused where it is drawn.
+        # Blocks of tiles end at its footprint; an asset without one is refused when it is drawn.
         with suppress(TileserverError):
             await self.places.find(asset)
         self._hold(name, asset)
@@ -132,7 +132,7 @@ class EarthAssets:
             expression = json.loads(computed.expression)
             description = await self.source.compute_value(expression, name)
         except InvalidRequest as exc:
-            # Who asks for a tile has done nothing wrong.
+            # The request for a tile is not at fault.
             raise UpstreamError(f"{name}: Earth Engine cannot compute it: {exc}") from exc
         return await self.geometry.call(computed_asset, name, computed, description)
 

@@ -1,7 +1,7 @@
 """Earth Engine itself, over REST.
 
-https://developers.google.com/earth-engine/reference/rest. What httpx raises becomes one of our
-errors here, once; `upstream` judges refusals and `bodies` the pixels.
+https://developers.google.com/earth-engine/reference/rest. Errors of the transport are translated
+here; `refusals` reads error responses, and `answers` checks the pixels.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def upstream_errors(name: str) -> Iterator[None]:
-    """Raise our errors in place of httpx's, naming the asset."""
+    """Translate errors of the transport into ours, naming the asset."""
     try:
         yield
     except TimeoutError as exc:
@@ -111,21 +111,21 @@ class EarthEngine:
     def __init__(
         self, client: httpx.AsyncClient, project: str, endpoint: str, deadline_s: float = 25
     ) -> None:
-        """Ask through a client from `make_client`.
+        """Send requests through a client from `make_client`.
 
         Args:
             client: signs the requests.
             project: the Google Cloud project in which expressions are computed.
             endpoint: where the API is, such as "https://earthengine.googleapis.com".
-            deadline_s: after this many seconds a call has failed, whatever it waits for.
+            deadline_s: of each call, in seconds.
         """
         self.client = client
         self.project = project
         self.endpoint = endpoint.rstrip("/")
         self.deadline_s = deadline_s
         self.is_restricted = False
-        """True while Earth Engine says that the project's monthly quota is used up: it then
-        grants fewer requests at once."""
+        """True while the project's monthly quota is used up: Earth Engine then grants fewer
+        concurrent requests."""
         self._logged: TTLCache[str, None] = TTLCache(_MAX_LOGGED, _QUIET_S)
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
@@ -134,7 +134,7 @@ class EarthEngine:
         AUTO_JPEG_PNG is asked for as PNG; so is WEBP, which is encoded here, without loss.
 
         Raises:
-            TileserverError: see `upstream.error_of`, `bodies.verify_body`, `upstream_errors`.
+            TileserverError: see `refusals.error_of`, `answers.verify_body`, `upstream_errors`.
         """
         if request.expression is not None:
             return await self.compute_pixels(json.loads(request.expression), request)
@@ -147,11 +147,11 @@ class EarthEngine:
         """Return the encoded pixels of a computed image.
 
         Args:
-            expression: what `ee.Image.serialize` writes, parsed.
+            expression: as of `ee.Image.serialize`, parsed.
             request: as in `get_pixels`; its asset_id only names the image in messages.
 
         Raises:
-            InvalidRequest: the request has a region, which computed images do not know.
+            InvalidRequest: the request has a region, which computed images do not take.
             TileserverError: as `get_pixels`.
         """
         if request.region is not None:
@@ -163,11 +163,11 @@ class EarthEngine:
         )
 
     async def compute_value(self, expression: Mapping[str, Any], name: str) -> Any:
-        """Return what `getInfo` of the official client returns: of an image, its description.
+        """Return the value of an expression as `getInfo` does: of an image, its description.
 
         Args:
-            expression: what `serialize` writes, parsed.
-            name: what stands for it in messages.
+            expression: as of `serialize`, parsed.
+            name: names it in messages.
 
         Raises:
             TileserverError: as `get_pixels`.
@@ -200,7 +200,7 @@ class EarthEngine:
         Args:
             parent: its name; of a project "projects/ID".
             page_token: `nextPageToken` of the page before.
-            page_size: at most so many.
+            page_size: most assets on a page.
             filter: for collections, such as 'startTime >= "2020-04-01T00:00:00Z"'.
             view: "BASIC" for names and types alone, or "FULL".
 
@@ -225,7 +225,7 @@ class EarthEngine:
     async def _pixels(
         self, path: str, body: Mapping[str, Any], asked: PixelRequest, wanted: PixelRequest
     ) -> bytes:
-        """POST what is asked, and return it in the format that is wanted."""
+        """POST a request, and return its pixels in the wanted format."""
         name = wanted.asset_id
         content = json.dumps(body, separators=(",", ":")).encode()
         with metrics.upstream("pixels"), upstream_errors(name):
@@ -239,7 +239,7 @@ class EarthEngine:
         return pixels
 
     async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
-        """Ask for a JSON object; `more` is what else `httpx.AsyncClient.stream` takes."""
+        """Return a JSON object; `more` are arguments of `httpx.AsyncClient.stream`."""
         with metrics.upstream("metadata"), upstream_errors(name):
             async with asyncio.timeout(self.deadline_s):
                 found, _ = await self._send(method, path, name, MAX_BODY_BYTES, **more)
@@ -254,22 +254,22 @@ class EarthEngine:
     async def _send(
         self, method: str, path: str, name: str, max_bytes: int, **more: Any
     ) -> tuple[bytes, Mapping[str, str]]:
-        """Return the body and headers of a 200; raise what any other answer means."""
+        """Return the body and headers of a 200; raise the error of any other response."""
         url = f"{self.endpoint}/v1/{path}"
         async with self.client.stream(method, url, headers=_HEADERS, **more) as response:
-            self._look_at_quota(response.headers)
+            self._note_quota_status(response.headers)
             if response.status_code == 200:
                 return await _read(response, name, max_bytes), response.headers
             try:
-                said = await _read(response, name, _MAX_ERROR_BYTES)
+                text = await _read(response, name, _MAX_ERROR_BYTES)
             except UpstreamError:
-                said = b""
-        error = error_of(response.status_code, response.headers, said, name)
+                text = b""
+        error = error_of(response.status_code, response.headers, text, name)
         if isinstance(error, AssetRefused):
             self._log_refusal(name, error.reason)
         raise error
 
-    def _look_at_quota(self, headers: Mapping[str, str]) -> None:
+    def _note_quota_status(self, headers: Mapping[str, str]) -> None:
         status = headers.get("x-earth-engine-quota-status")
         if status is None:
             return
@@ -283,14 +283,14 @@ class EarthEngine:
         self.is_restricted = restricted
 
     def _log_refusal(self, name: str, reason: str) -> None:
-        """Log why an asset is refused; the same reason not again for a minute."""
+        """Log why an asset is refused, each reason once a minute."""
         if reason not in self._logged:
             self._logged[reason] = None
             log.error("%s: Earth Engine refuses the asset. %s", name, reason)
 
 
 async def _read(response: httpx.Response, name: str, max_bytes: int) -> bytes:
-    """Return the body, read only as far as it may be long."""
+    """Return the body; raises UpstreamError beyond `max_bytes`."""
     try:
         body = CappedBody(response.headers, max_bytes)
         async for chunk in response.aiter_raw():

@@ -1,7 +1,7 @@
-"""What tells masked from zero at Earth Engine: a band's mask asked beside it.
+"""Band values with their masks, in one request.
 
-getPixels answers zero for both, and getPixels is all that is needed for tiles. A question about
-values is an expression instead, still one request: the bands, and Image.mask of each.
+getPixels returns zero both for zeros and for masked pixels, which is enough for tiles. Queries of
+values compute an expression instead: the bands, and Image.mask of each.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def _asset_id(name: str) -> str:
 
 
 def masked_bands(body: bytes, grid: PixelGrid, bands: Sequence[str]) -> BandArrays:
-    """Return what a masked request was answered; a mask above zero is valid.
+    """Return the bands in the answer to a masked request; a mask above zero is valid.
 
     Raises:
-        UpstreamError: it is something else.
+        UpstreamError: the body is not an NPY of that grid.
     """
     records = read_npy(body, grid)
     return BandArrays(

@@ -1,15 +1,15 @@
-"""What is too much for Earth Engine at once, asked in quarters and put together again.
+"""Requests that are too complex for Earth Engine, split into quarters and stitched.
 
 "User memory limit exceeded" and "Computation timed out" are about the number of pixels, so a
-quarter of them may succeed, or a quarter of that. What is decided here:
+quarter of them may succeed, or a quarter of that. The rules:
 
 - The first quarter goes alone and the other three together once it has succeeded: where no
   size is small enough that costs four requests and not 85.
-- The size that was too much is kept by asset and bands, so the next tile of the layer starts
-  with its four quarters at once. It is kept only when splitting helped, or one bad spot
-  would break up the whole layer.
-- What failed in its smallest parts as well fails at once for a minute.
-- Parts of pictures are asked for as PNG, so that a JPEG is lossy only once. GeoTIFF and TFRecord
+- The size that was too much is remembered by asset and bands, so the next tile of the layer starts
+  with its four quarters at once. It is remembered only when splitting helped, or one bad spot
+  would split the whole layer.
+- A request whose smallest parts failed too fails at once for a minute.
+- Parts of pictures are requested as PNG, so that a JPEG is lossy only once. GeoTIFF and TFRecord
   are not split.
 """
 
@@ -75,7 +75,7 @@ Piece = tuple[Part, bytes]
 
 
 class Split:
-    """Ask `source` for quarters of what is TooComplex, and for quarters of those."""
+    """Splits a request that is TooComplex for `source` into quarters, recursively."""
 
     def __init__(
         self,
@@ -96,8 +96,8 @@ class Split:
         Raises:
             TooComplex: the smallest parts are too much as well, or it cannot be split.
             DeadlineExceeded: the parts do not all come in time.
-            UpstreamError: a part is not what was asked for.
-            TileserverError: what else `source` raises.
+            UpstreamError: a part has another size or type than requested.
+            TileserverError: any other error of `source`.
         """
         grid = request.grid
         if not _can_be_split(request) or not isinstance(grid, PixelGrid):
@@ -126,7 +126,7 @@ class Split:
 
 
 class _Quartering:
-    """One request on its way into parts."""
+    """The splitting of one request."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class _Quartering:
         too_much: int | None,
     ) -> None:
         self.too_much = too_much
-        """The least number of pixels known to be too many; None while none is."""
+        """The smallest number of pixels known to be too many, or None."""
         self._source = source
         self._request = request
         self._grid = grid
