@@ -14,7 +14,7 @@ from typing import Any
 from tileserver.contract.pixels import Range, VisualizationOptions
 from tileserver.errors import InvalidRequest
 from tileserver.rendering.colormaps import named_palette
-from tileserver.rendering.colors import parse_palette
+from tileserver.rendering.colors import check_palette_length, hex_color
 from tileserver.rendering.render import check_options
 
 STYLE_PARAMETERS = ("bands", "min", "max", "palette", "gamma", "opacity")
@@ -128,20 +128,19 @@ def parse_style(parameters: Mapping[str, str]) -> Style:
 
 
 def parse_colors(text: str | Sequence[str]) -> tuple[str, ...]:
-    """Return a palette as hex colours, from a colour map's name or from colours.
+    """Return a palette as six hex digits a colour, from a colour map's name or from colours.
 
     Raises:
         InvalidRequest: it is neither.
     """
-    named = named_palette(text) if isinstance(text, str) else None
-    if named is None and not isinstance(text, str) and len(text) == 1:
-        named = named_palette(text[0])
-    colors = named or (text.split(",") if isinstance(text, str) else tuple(text))
+    colors = text.split(",") if isinstance(text, str) else text
+    if len(colors) == 1 and (stops := named_palette(colors[0])):
+        return stops
     try:
-        rgb = parse_palette(colors)
+        check_palette_length(len(colors))
+        return tuple(map(hex_color, colors))
     except InvalidRequest as exc:
         raise InvalidRequest(f"palette: {exc}") from exc
-    return tuple("{:02x}{:02x}{:02x}".format(*color) for color in rgb.tolist())
 
 
 def parse_bands(text: str) -> tuple[str, ...]:
