@@ -35,7 +35,7 @@ from tileserver.http.responses import IMMUTABLE, QUERY_KEY, bytes_response, json
 from tileserver.layers import documents, queries
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.statistics import summarize
-from tileserver.layers.styles import STYLE_PARAMETERS, parse_bands, parse_style
+from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style
 from tileserver.rendering.encoders import empty, media_type
 from tileserver.rendering.legend import legend_svg
 from tileserver.rendering.render import check_options
@@ -76,9 +76,8 @@ async def tile(request: Request) -> Response:
     services, path = _services(request), request.path_params
     address, size, file_format = parse_tile(path["z"], path["x"], path["name"])
     grid = tile_grid(address, size)
-    layer, parameters = await _styled_layer(request)
-    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
-    pixels = layer.request(grid, file_format, bands)
+    layer, style, parameters = await _styled_layer(request)
+    pixels = layer.request(grid, file_format, style.bands)
     # Raw pixels of nothing differ from layer to layer, and count against the limits like others.
     if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
         return await _pixels(request, services, layer, pixels, parameters)
@@ -92,12 +91,11 @@ async def preview(request: Request) -> Response:
     services = _services(request)
     name, _, suffix = request.path_params["name"].rpartition(".")
     file_format = parse_format(suffix if name else None)
-    layer, parameters = await _styled_layer(request, name, ("bbox", "width", "height"))
+    layer, style, parameters = await _styled_layer(request, name, ("bbox", "width", "height"))
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     sides = (parse_side(side, parameters, queries.MAX_PREVIEW_PX) for side in ("width", "height"))
     grid = queries.preview_grid(layer, bbox, *sides)
-    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
-    pixels = layer.request(grid, file_format, bands)
+    pixels = layer.request(grid, file_format, style.bands)
     return await _pixels(request, services, layer, pixels, parameters)
 
 
@@ -117,8 +115,8 @@ async def layer_list(request: Request) -> Response:
 
 async def tilejson(request: Request) -> Response:
     """Answer GET /tilejson/{layer}.json: TileJSON 3.0.0."""
-    layer, parameters = await _styled_layer(request)
-    # The tiles of the document are PNG: what cannot be drawn is refused here, not tile by tile.
+    layer, _, parameters = await _styled_layer(request)
+    # The tiles are PNG: refuse a style that cannot be drawn here, not in every tile.
     check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
     style |= _handed_on(request)
@@ -127,7 +125,7 @@ async def tilejson(request: Request) -> Response:
 
 async def info(request: Request) -> Response:
     """Answer GET /info/{layer}: bands, types, CRS, scale, bounds, zooms, dates, properties."""
-    layer, _ = await _styled_layer(request)
+    layer, _, _ = await _styled_layer(request)
     services = _services(request)
     return await services.geometry.call(lambda: json_response(request, queries.info(layer)))
 
@@ -165,7 +163,7 @@ async def statistics(request: Request) -> Response:
 
 async def legend(request: Request) -> Response:
     """Answer GET /legend/{layer}.svg: a colour bar, swatches of classes, or channels."""
-    layer, parameters = await _styled_layer(request)
+    layer, _, parameters = await _styled_layer(request)
     style = layer.style
     svg = legend_svg(layer.title, style.bands, style.options(), layer.definition.class_names)
     cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
@@ -222,12 +220,15 @@ def _handed_on(request: Request) -> dict[str, str]:
 
 async def _styled_layer(
     request: Request, name: str | None = None, more: Sequence[str] = ()
-) -> tuple[Layer, dict[str, str]]:
-    """Return the layer of the path in the style of the query, and the query's parameters."""
+) -> tuple[Layer, Style, dict[str, str]]:
+    """Return the layer of the path, the style in the query, and the query's parameters.
+
+    The layer's own style is that of the query over the configured one.
+    """
     parameters = parse_query(request.scope["query_string"], (*STYLE_PARAMETERS, *more))
     style = parse_style(parameters)
     name = name or request.path_params["layer"]
-    return await _services(request).layers.find(name, style), parameters
+    return await _services(request).layers.find(name, style), style, parameters
 
 
 async def _pixels(

@@ -25,7 +25,7 @@ from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, P
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
 from tileserver.expressions.document import Computed
 from tileserver.geo.extents import Box
-from tileserver.geo.places import Places, place_of
+from tileserver.geo.places import Places, known_place, place_of
 from tileserver.geo.positions import parts_within
 from tileserver.layers.statistics import overview_request, percentiles
 from tileserver.layers.styles import Style
@@ -220,8 +220,9 @@ class Layers:
             asset = await self.source.get_asset(definition.asset_name)
         except AssetNotFound as exc:
             raise AssetNotFound(name) from exc
-        # From here on where it lies is known: asking a layer for it never asks PROJ.
-        await self.places.find(asset)
+        # The properties of a layer need its place; only the first request waits for PROJ.
+        if known_place(asset) is None:
+            await self.places.find(asset)
         wanted = definition.style if style is None else style.over(definition.style)
         return Layer(definition, asset, await self._completed(asset, wanted))
 
