@@ -1,4 +1,4 @@
-"""One short function a route: parse, find, ask, answer."""
+"""Request handlers, one for each route: parse, find the layer, get pixels, respond."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from tileserver.rendering.legend import legend_svg
 from tileserver.rendering.render import check_options
 
 _SUMMARIES = 2
-"""At once; each takes up to 200 MB."""
+"""Concurrent requests for statistics; each takes up to 200 MB."""
 _MAX_SUMMARIES = 32
-"""Waiting."""
+"""Requests for statistics in the queue."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What handlers work with."""
+    """The dependencies of the handlers."""
 
     layers: Layers
     pixels: Cached
@@ -57,11 +57,11 @@ class Services:
     tile_max_age_s: int
     readiness: Readiness = field(default_factory=Readiness)
     geometry: ShortCalls = field(default_factory=ShortCalls)
-    """Where requests ask PROJ, which must not hold up the event loop."""
+    """Threads for calls of PROJ, which must not block the event loop."""
     summaries: Slots = field(
         default_factory=lambda: Slots(_SUMMARIES, "requests for statistics", _MAX_SUMMARIES)
     )
-    """Of those who hold the values of millions of pixels."""
+    """Limits requests that hold millions of values."""
 
 
 class State(TypedDict):
@@ -78,7 +78,7 @@ async def tile(request: Request) -> Response:
     grid = tile_grid(address, size)
     layer, style, parameters = await _styled_layer(request)
     pixels = layer.request(grid, file_format, style.bands)
-    # Raw pixels of nothing differ from layer to layer, and count against the limits like others.
+    # Raw formats depend on the bands of the layer, and on the limits of getPixels.
     if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
         return await _pixels(request, services, layer, pixels, parameters)
     body = empty(file_format, size, size, ("empty",), "uint8")
@@ -100,12 +100,12 @@ async def preview(request: Request) -> Response:
 
 
 async def layer_list(request: Request) -> Response:
-    """Answer GET /layers?after=&limit=: the layers, and in `errors` those that cannot be shown."""
+    """Answer GET /layers?after=&limit=: the layers, and in `errors` those that cannot be drawn."""
     services = _services(request)
     parameters = parse_query(request.scope["query_string"], ("after", "limit"))
     limit = parse_side("limit", parameters, 1000) or 100
     page = await services.layers.page(parameters.get("after"), limit)
-    url, more = base_url(request), _handed_on(request)
+    url, more = base_url(request), _key_parameter(request)
 
     def answer() -> Response:
         return json_response(request, documents.layer_page(url, page, limit, more))
@@ -119,7 +119,7 @@ async def tilejson(request: Request) -> Response:
     # The tiles are PNG: refuse a style that cannot be drawn here, not in every tile.
     check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
-    style |= _handed_on(request)
+    style |= _key_parameter(request)
     return json_response(request, documents.tilejson(base_url(request), layer, style))
 
 
@@ -138,9 +138,9 @@ async def point(request: Request) -> Response:
     lon, lat = parse_place(parameters)
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
-    asked = queries.point_request(layer, lon, lat, bands)
-    read = await while_connected(request.receive, services.bands.read_bands(asked))
-    return json_response(request, queries.point(lon, lat, read))
+    pixel = queries.point_request(layer, lon, lat, bands)
+    values = await while_connected(request.receive, services.bands.read_bands(pixel))
+    return json_response(request, queries.point(lon, lat, values))
 
 
 @asked_again
@@ -151,12 +151,12 @@ async def statistics(request: Request) -> Response:
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
-    asked = await services.geometry.call(queries.statistics_request, layer, bbox, bands)
+    pixels = await services.geometry.call(queries.statistics_request, layer, bbox, bands)
 
     async def summary() -> Response:
         async with services.summaries.held():
-            read = await services.bands.read_bands(asked)
-            return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(read)))
+            values = await services.bands.read_bands(pixels)
+            return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(values)))
 
     return await while_connected(request.receive, summary())
 
@@ -171,17 +171,17 @@ async def legend(request: Request) -> Response:
 
 
 async def healthz(request: Request) -> Response:
-    """Answer GET /healthz: the event loop turns; nothing else is asked."""
+    """Answer GET /healthz: 200 while the event loop runs."""
     return json_response(request, {"status": "ok"}, "no-store")
 
 
 async def readyz(request: Request) -> Response:
-    """Answer GET /readyz: 200 if requests may be sent here, else 503 and why not."""
+    """Answer GET /readyz: 200 if this worker can take requests, else 503 and the reason."""
     verdict = await _services(request).readiness.state()
-    said = {"status": verdict.status}
+    document = {"status": verdict.status}
     if verdict.reason:
-        said["reason"] = verdict.reason
-    response = json_response(request, said, "no-store")
+        document["reason"] = verdict.reason
+    response = json_response(request, document, "no-store")
     if not verdict.is_ready:
         response.status_code = 503
         response.headers["retry-after"] = "5"
@@ -189,7 +189,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def figures(request: Request) -> Response:
-    """Answer GET /metrics: what is counted, over all workers, as Prometheus text."""
+    """Answer GET /metrics: the metrics of all workers, as Prometheus text."""
     body = await anyio.to_thread.run_sync(metrics.exposition)
     return bytes_response(request, body, metrics.MEDIA_TYPE, "no-store")
 
@@ -200,20 +200,20 @@ def _services(request: Request) -> Services:
 
 
 def base_url(request: Request) -> str:
-    """Return where the server is reached, as it was told or as the client says."""
+    """Return the server's URL without a final slash: `public_url`, or else from the Host header."""
     public_url = _services(request).public_url
     if public_url is not None:
         return public_url
-    # A second Host is refused with the first: a proxy before us may believe the other one.
+    # Two Host headers are refused: a proxy may have used the other one.
     host = check_host(", ".join(request.headers.getlist("host")))
     root_path: str = request.scope.get("root_path", "")
-    # A proxy may speak of wss, which no tile is fetched by.
+    # A proxy may set the scheme to wss.
     scheme = request.scope["scheme"].replace("ws", "http")
     return f"{scheme}://{host}{root_path.rstrip('/')}"
 
 
-def _handed_on(request: Request) -> dict[str, str]:
-    """Return the parameter that lets the URLs of a document be used: the key, if it came so."""
+def _key_parameter(request: Request) -> dict[str, str]:
+    """Return the `key` parameter for the URLs in a document, if the request had one."""
     key = request.scope["state"].get(QUERY_KEY)
     return {} if key is None else {KEY_PARAMETER: key}
 
