@@ -31,7 +31,7 @@ from tileserver.server.app import create_app
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 FLAT = Affine(1e-8, 0, -112, 0, -1e-8, 41)
-SECRET = "SECRET-OUTSIDE"
+SECRET = "SECRET-OUTSIDE"  # pragma: allowlist secret
 ROUTES = [
     "/tiles/{}/0/0/0.png",
     "/tiles/{}/0/0/0.npy",

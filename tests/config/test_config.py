@@ -22,7 +22,7 @@ from tileserver.config.config import (
 )
 from tileserver.errors import ConfigError
 
-SECRET = "hunter2-s3cret"
+SECRET = "hunter2-s3cret"  # pragma: allowlist secret
 DESIGN_EXAMPLE = """
 [earth_engine]
 project = "my-cloud-project"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tileserver.config.config import describe, load_config
 from tileserver.errors import ConfigError
 
-SECRET = "hunter2-s3cret"
+SECRET = "hunter2-s3cret"  # pragma: allowlist secret
 
 Refusal = Callable[..., str]
 

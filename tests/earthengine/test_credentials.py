@@ -21,7 +21,7 @@ IMPERSONATION = (
     f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{TARGET}"
     ":generateAccessToken"
 )
-SECRET = "canary-of-the-key"
+SECRET = "canary-of-the-key"  # pragma: allowlist secret
 
 
 class Users(Loopback):
@@ -184,7 +184,7 @@ def test_where_there_are_no_credentials_the_sentence_that_helps_is_said() -> Non
                 "type": "service_account",
                 "client_email": EMAIL,
                 "token_uri": "x",
-                "private_key": f"-----BEGIN PRIVATE KEY-----\n{SECRET}",
+                "private_key": f"-----BEGIN PRIVATE KEY-----\n{SECRET}",  # pragma: allowlist secret
             },
             "is not one of a service account",
         ),

@@ -78,7 +78,7 @@ def test_who_is_told_to_end_is_not_ready_and_whoever_listened_before_hears_of_it
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     try:
         readiness = Readiness()
-        with readiness.until_the_end():
+        with readiness.draining_on_signals():
             os.kill(os.getpid(), signal.SIGTERM)
             assert asyncio.run(readiness.state()) == (False, "unready", "The server is ending.")
         assert heard == [signal.SIGTERM]

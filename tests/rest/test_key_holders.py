@@ -94,6 +94,7 @@ def test_urls_of_tiles_and_thumbnails_work_with_a_key_for_the_client(
 @pytest.mark.parametrize("credentials", [None, token("ya29.of-google")])
 def test_the_official_client_hears_that_a_key_is_missing(keyed: str, credentials: Any) -> None:
     with pytest.raises(Exception, match=r"API key|refresh"):
+        # pragma: allowlist nextline secret
         official.Initialize(credentials, url=keyed, project="localhost", cloud_api_key="wrong")
     official.Reset()
 

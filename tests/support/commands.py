@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 ROOT = Path(__file__).parents[2]
 _PATIENCE_S = 30
+_COMMAND = (sys.executable, "-u", "-m", "tileserver")
 _SETTINGS = ("HOST", "PORT", "TILESERVER_", "WEB_CONCURRENCY")
 
 
@@ -55,10 +56,11 @@ def serving(
     cwd: Path,
     patience_s: float = _PATIENCE_S,
     environ: Mapping[str, str] = MappingProxyType({}),
+    command: Sequence[str | Path] = _COMMAND,
 ) -> Iterator[Serving]:
     """Start a server, wait until it says where it is, and end it, at the latest after so long."""
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "tileserver", *map(str, arguments)],
+        [*map(str, command), *map(str, arguments)],
         cwd=cwd,
         env=environment(environ),
         stdout=subprocess.PIPE,

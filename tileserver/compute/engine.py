@@ -11,10 +11,13 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from tileserver.compute import algorithms as algorithms
@@ -46,6 +49,8 @@ _LATE_S = 0.25
 _CALL_BYTES = 500
 """What an image takes for each call that made it, about."""
 _RECHECK_S = 2.0
+_PARSED_CHARACTERS = 1_000_000
+"""Total length of the expressions whose JSON is kept; parsed, it takes up to 30 times as much."""
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -74,6 +79,10 @@ class Computing:
         self.deadline_s = deadline_s
         self._lanes = Lanes(threads)
         self._images = HeldImages()
+        self._parsed: LRUCache[str, _Parsed] = LRUCache(
+            _PARSED_CHARACTERS, lambda each: each.characters
+        )
+        self._parsing = Lock()
         self._assets: dict[str, tuple[ImageAsset, float]] = {}
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
@@ -140,10 +149,22 @@ class Computing:
     def _version(
         self, expression: str, budget: Budget | None = None, max_age_s: float | None = None
     ) -> str:
-        named = sorted(assets_named(from_text(expression)))
+        named = self._parse(expression).asset_ids
         check_length(len(named), _MOST_ASSETS, "assets")
         states = " ".join(self._state(asset_id, budget, max_age_s) for asset_id in named)
         return hashlib.blake2b(f"{expression} {states}".encode(), digest_size=8).hexdigest()
+
+    def _parse(self, expression: str) -> _Parsed:
+        """Return an expression parsed; its version, value and pixels share one parse."""
+        with self._parsing:
+            parsed = self._parsed.get(expression)
+        if parsed is None:
+            document = from_text(expression)
+            parsed = _Parsed(document, sorted(assets_named(document)), len(expression))
+            # LRUCache refuses what is larger than all of it.
+            with self._parsing, suppress(ValueError):
+                self._parsed[expression] = parsed
+        return parsed
 
     def _state(self, asset_id: str, budget: Budget | None, max_age_s: float | None) -> str:
         if budget is not None:
@@ -208,7 +229,7 @@ class Computing:
         return image
 
     def _evaluated(self, expression: str, context: Context) -> Any:
-        document = from_text(expression)
+        document = self._parse(expression).document
         with failures_told("expression"):
             return evaluate(document, context)
 
@@ -254,6 +275,14 @@ class Computing:
                 return await self._lanes.run(call, expression, self._budget().deadline)
         except TimeoutError as exc:
             raise too_long() from exc
+
+
+class _Parsed(NamedTuple):
+    document: Any
+    """The JSON; nothing changes it."""
+    asset_ids: list[str]
+    """The assets that it names, sorted."""
+    characters: int
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
         sys.setswitchinterval(_TURN_S)
-        with stack.services.readiness.until_the_end():
+        with stack.services.readiness.draining_on_signals():
             async with watched(stack.sample), stack.seated:
                 yield {"services": stack.services}
         await stack.close()
