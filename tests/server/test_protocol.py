@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import time
@@ -18,6 +17,7 @@ import pytest
 import tileserver
 from tests.support.commands import Serving, serving
 from tests.support.serving import serve
+from tests.support.waiting import until
 from tileserver.server.app import create_app
 from tileserver.server.session import find_config
 
@@ -26,18 +26,25 @@ CHUNKED = (
     b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Serving]:
-    with serving("--port", "0", cwd=tmp_path) as found:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving("--port", "0", cwd=tmp_path_factory.mktemp("demo")) as found:
         yield found
 
 
-def connected(server: Serving) -> socket.socket:
-    parts = urlsplit(server.url)
+def connected(server: Serving | str) -> socket.socket:
+    parts = urlsplit(server if isinstance(server, str) else server.url)
     return socket.create_connection((parts.hostname, parts.port or 80), PATIENCE_S)
+
+
+def is_established(local_port: int, remote_port: int) -> bool:
+    """Tell whether the process at the local port holds a connection of IPv4 open."""
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    states = {(local[-4:], remote[-4:]): state for _, local, remote, state, *_ in lines}
+    return states.get((f"{local_port:04X}", f"{remote_port:04X}")) == "01"
 
 
 def flood(server: Serving, first: bytes, more: bytes, most_bytes: int) -> tuple[int, bytes]:
@@ -113,12 +120,10 @@ def test_a_refused_head_is_answered_and_the_connection_closed(
     server: Serving, request_bytes: bytes, status: int
 ) -> None:
     with connected(server) as connection:
-        began_s = time.monotonic()
         connection.sendall(request_bytes)
         received = b""
         while chunk := connection.recv(65536):
             received += chunk
-        assert time.monotonic() - began_s < 5
     head, _, body = received.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert b"connection: close" in head
@@ -190,14 +195,23 @@ def test_long_heads_that_clients_send_are_answered(server: Serving) -> None:
     assert httpx.get(url, headers=headers).status_code == 200
 
 
-def test_a_head_that_never_ends_is_given_up(server: Serving) -> None:
-    with connected(server) as dripping, connected(server) as silent:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve the demo from this process, with a second in place of ten for whatever stalls."""
+    for name in ("_HEAD_S", "_STALLED_S"):
+        monkeypatch.setattr(f"tileserver.server.protocol.{name}", 1.0)
+    with serve(create_app(find_config(None, {}, {}))) as url:
+        yield url
+
+
+def test_a_head_that_never_ends_is_given_up(impatient: str) -> None:
+    with connected(impatient) as dripping, connected(impatient) as silent:
         dripping.sendall(HEAD)
-        began_s = time.monotonic()
-        dripping.settimeout(1.0)
+        dripping.settimeout(0.1)
         received = None
+        ends_s = time.monotonic() + PATIENCE_S
         while received is None:
-            assert time.monotonic() - began_s < 14
+            assert time.monotonic() < ends_s
             try:
                 dripping.sendall(b"X-A: 1\r\n")
                 received = dripping.recv(65536)
@@ -219,7 +233,7 @@ def test_a_flood_of_pipelined_requests_is_cut_off(server: Serving) -> None:
             except (ConnectionError, TimeoutError):
                 pass
         assert memory_bytes(server) - before_bytes < 40_000_000
-        assert httpx.get(f"{server.url}/healthz", timeout=10).status_code == 200
+        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
 
 
 def test_bodies_of_many_clients_take_a_bounded_memory(server: Serving) -> None:
@@ -241,7 +255,7 @@ def test_bodies_of_many_clients_take_a_bounded_memory(server: Serving) -> None:
                 pass
         assert memory_bytes(server) - before_bytes < 120_000_000
         small = {"expression": {"result": "0", "values": {"0": {"constantValue": 3}}}}
-        answer = httpx.post(f"{server.url}/v1/projects/p/value:compute", json=small, timeout=10)
+        answer = httpx.post(f"{server.url}/v1/projects/p/value:compute", json=small, timeout=60)
         assert answer.json() == {"result": 3}
         for connection in connections:
             connection.settimeout(10)
@@ -255,7 +269,6 @@ def test_bodies_of_many_clients_take_a_bounded_memory(server: Serving) -> None:
 
 def test_a_body_that_stalls_is_given_up(server: Serving) -> None:
     with connected(server) as connection:
-        began_s = time.monotonic()
         connection.sendall(
             b"POST /v1/projects/p/value:compute HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Length: 99\r\n"
@@ -264,22 +277,18 @@ def test_a_body_that_stalls_is_given_up(server: Serving) -> None:
         received = b""
         while chunk := connection.recv(65536):
             received += chunk
-        assert time.monotonic() - began_s < 10
     assert received.startswith(b"HTTP/1.1 400 ")
     assert b"too slowly" in received
 
 
-def test_a_client_that_does_not_take_its_answers_is_hung_up_on(server: Serving) -> None:
-    tile = f"{server.url}/preview/blue-marble.npy?width=1500&height=1500"
-    assert len(httpx.get(tile, timeout=30).content) > 5_000_000
-    with connected(server) as connection:
+def test_a_client_that_does_not_take_its_answers_is_hung_up_on(impatient: str) -> None:
+    path = "/preview/blue-marble.npy?width=1500&height=1500"
+    assert len(httpx.get(impatient + path, timeout=60).content) > 5_000_000
+    with connected(impatient) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        request = tile.removeprefix(server.url).encode()
-        connection.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % request)
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
         assert connection.recv(10)
-        time.sleep(0.5)
-        held = len(os.listdir(f"/proc/{server.process.pid}/fd"))
-        ends_s = time.monotonic() + 25
-        while len(os.listdir(f"/proc/{server.process.pid}/fd")) >= held:
-            assert time.monotonic() < ends_s
-            time.sleep(0.2)
+        # The client itself hears of it only after all that was sent before.
+        ends = connection.getpeername()[1], connection.getsockname()[1]
+        assert is_established(*ends)
+        until(lambda: not is_established(*ends))

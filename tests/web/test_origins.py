@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
-from tests.web.conftest import CHROMIUM, CHROMIUM_ARGS, PATIENCE_S, ROOT
+from tests.support.waiting import PATIENCE_S
+from tests.web.conftest import CHROMIUM, CHROMIUM_ARGS, ROOT
 from tileserver.config.config import Access, ApiSettings, Config, RasterFolder
 from tileserver.server.app import create_app
 
