@@ -37,7 +37,7 @@ def test_a_server_that_can_sign_is_ready_and_asks_for_nothing_but_a_token(
 
 def test_a_server_without_earth_engine_is_ready(serve_earth: Serve) -> None:
     with serve(create_app(Config())) as url:
-        assert httpx.get(f"{url}/readyz", trust_env=False).json() == {"status": "ready"}
+        assert httpx.get(f"{url}/readyz", trust_env=False, timeout=60).json() == {"status": "ready"}
 
 
 def test_a_server_that_gets_no_token_is_not_ready_and_lives(

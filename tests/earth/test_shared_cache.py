@@ -148,11 +148,11 @@ def test_workers_whose_folder_is_taken_away_go_on_by_themselves(
         shutil.rmtree(shared)
         assert statuses_of(server.url, 50, SIXTY, each=30) == {200}
         assert 6 <= engine.pixel_requests <= 12
-        text = httpx.get(f"{server.url}/metrics", trust_env=False).text
+        text = httpx.get(f"{server.url}/metrics", trust_env=False, timeout=60).text
         assert figure(text, "shared_cache_failures_total", "disk") >= 1
         shutil.rmtree(shared.parent)
         # The metrics' own files are gone too: each worker tells of itself.
-        text = httpx.get(f"{server.url}/metrics", trust_env=False).text
+        text = httpx.get(f"{server.url}/metrics", trust_env=False, timeout=60).text
         assert figure(text, "requests_total", "200") >= 1
         assert ask_alone(server.url + SIXTY[0]) == 200
 

@@ -192,7 +192,7 @@ def test_the_number_of_one_client_s_is_bounded_too(tmp_path: Path) -> None:
 
 def test_the_addresses_of_one_ipv6_network_are_one_client(tmp_path: Path) -> None:
     graphs = Graphs(tmp_path, max_graphs=40)
-    for number in range(7):
+    for number in range(10):
         graphs.put(graph(number), f"2001:db8::{number:x}")
     with pytest.raises(StoreFull):
         graphs.put(graph(10), "2001:db8::ffff:1")

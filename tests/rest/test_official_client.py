@@ -174,7 +174,7 @@ def test_expressions_maps_and_thumbnails_go_through_the_client(ee: ModuleType) -
     assert array.shape == (4, 5)
     tiles = ee.data.getMapId({"image": image})["tile_fetcher"]
     url = tiles.url_format.format(z=0, x=0, y=0)
-    assert httpx.get(url).headers["content-type"] == "image/png"
-    assert tiles.fetch_tile(0, 0, 0) == httpx.get(url).content
+    assert httpx.get(url, timeout=60).headers["content-type"] == "image/png"
+    assert tiles.fetch_tile(0, 0, 0) == httpx.get(url, timeout=60).content
     with pytest.raises(ee.EEException, match=r"Image asset '.*x/none' not found"):
         ee.Image("x/none").getInfo()

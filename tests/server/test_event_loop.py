@@ -318,6 +318,6 @@ def test_the_watch_sees_what_is_called_on_the_event_loop(
 
     watched = Watched(careless, monkeypatch)
     with serve(watched) as url:
-        httpx.get(url, trust_env=False)
+        httpx.get(url, trust_env=False, timeout=60)
     for what in ("open", "stat", "transform", "CRS."):
         assert any(each.startswith(what) for each in watched.seen), what

@@ -102,7 +102,7 @@ def test_a_head_without_end_is_refused_before_it_is_read(
     # A client that never looks may lose the answer; the connection is closed all the same.
     assert not received or received.startswith(b"HTTP/1.1 %d " % status)
     assert memory_bytes(server) - before_bytes < 10_000_000
-    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,9 @@ def test_a_refused_head_is_answered_and_the_connection_closed(
 
 
 def test_what_is_refused_below_v1_has_earth_engines_shape(server: Serving) -> None:
-    answer = httpx.get(f"{server.url}/v1/projects/p/algorithms", headers={"x-a": "a" * 9000})
+    answer = httpx.get(
+        f"{server.url}/v1/projects/p/algorithms", headers={"x-a": "a" * 9000}, timeout=60
+    )
     assert answer.status_code == 431
     error = answer.json()["error"]
     assert (error["code"], error["status"]) == (431, "INVALID_ARGUMENT")
@@ -148,8 +150,8 @@ def test_what_is_refused_before_any_route_is_for_no_page_of_another_origin(
     headers = {"origin": "http://elsewhere.example"}
     long_url, long_header = f"{path}?{'a' * 17_000}", headers | {"x-a": "a" * 9000}
     for answer in (
-        httpx.get(server.url + long_url, headers=headers),
-        httpx.get(server.url + path, headers=long_header),
+        httpx.get(server.url + long_url, headers=headers, timeout=60),
+        httpx.get(server.url + path, headers=long_header, timeout=60),
     ):
         assert answer.status_code in (414, 431)
         assert "access-control-allow-origin" not in answer.headers
@@ -162,9 +164,9 @@ def test_only_health_itself_passes_by_the_limits(
     monkeypatch.setattr("tileserver.server.protocol.MAX_REQUESTS", 0)
     with serve(create_app(find_config(None, {}, {}))) as url:
         for path in ("/healthz", "/healthz?a=1"):
-            assert httpx.get(url + path).status_code == 200
+            assert httpx.get(url + path, timeout=60).status_code == 200
         for path in ("/healthzz", "/healthz/", "/healthz%20", "/health", "/"):
-            assert httpx.get(url + path).status_code == 503
+            assert httpx.get(url + path, timeout=60).status_code == 503
 
 
 def test_clients_that_hang_up_in_a_body_leave_no_trace_in_the_log(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_clients_that_hang_up_in_a_body_leave_no_trace_in_the_log(tmp_path: Path
                 with connected(server) as connection:
                     connection.sendall(head + more)
                     time.sleep(0.2)
-            assert httpx.get(f"{server.url}/healthz").status_code == 200
+            assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
             server.process.terminate()
             assert server.process.stdout is not None
             assert server.process.stdout.read().strip() == ""
@@ -192,7 +194,7 @@ def test_clients_that_hang_up_in_a_body_leave_no_trace_in_the_log(tmp_path: Path
 def test_long_heads_that_clients_send_are_answered(server: Serving) -> None:
     headers = {f"x-{number}": "a" * 500 for number in range(90)}
     url = f"{server.url}/healthz?{'a' * 16_000}"
-    assert httpx.get(url, headers=headers).status_code == 200
+    assert httpx.get(url, headers=headers, timeout=60).status_code == 200
 
 
 @pytest.fixture

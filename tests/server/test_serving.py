@@ -25,18 +25,19 @@ def test_two_workers_both_serve(tmp_path: Path) -> None:
         # Each worker has a cache of its own, so each misses a tile once.
         statuses: Counter[str] = Counter()
         patience_ends = time.monotonic() + 60
-        with ThreadPoolExecutor(8) as pool:
+        alone = {"connection": "close"}
+        with ThreadPoolExecutor(8) as pool, httpx.Client(timeout=60, headers=alone) as client:
             while statuses["tileserver; fwd=miss; stored"] < 2:
                 assert time.monotonic() < patience_ends, statuses
                 # A connection each, for a worker keeps the connections that it took.
-                answers = list(pool.map(httpx.get, [server.url + TILE] * 16))
+                answers = list(pool.map(client.get, [server.url + TILE] * 16))
                 assert {answer.status_code for answer in answers} == {200}
                 assert len({answer.content for answer in answers}) == 1
                 statuses.update(answer.headers["cache-status"] for answer in answers)
         server.process.send_signal(signal.SIGTERM)
         assert wait_until_ended(server.process) in (0, -signal.SIGTERM)
         with pytest.raises(httpx.ConnectError):
-            httpx.get(server.url)
+            httpx.get(server.url, timeout=60)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
