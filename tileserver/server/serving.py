@@ -37,6 +37,9 @@ clients try again after 1, 3 and 7 s beyond it."""
 _COLLECT_EVERY = 10_000
 """Objects made between collections of garbage; Python's own is 700."""
 _PATIENCE_S = 20
+_WORKER_PATIENCE_S = 30
+"""Seconds a worker gets to start, or to say that it lives. Uvicorn's own five are too few where
+many others use the same cores: a worker that is still importing would be killed, again and again."""
 
 log = logging.getLogger(__name__)
 
@@ -234,6 +237,7 @@ def _config(app: Callable[..., object], workers: int) -> uvicorn.Config:
         log_level=logging.WARNING,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
+        timeout_worker_healthcheck=_WORKER_PATIENCE_S,
         backlog=_BACKLOG,
         http=LimitedProtocol,
     )
