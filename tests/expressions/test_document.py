@@ -479,6 +479,7 @@ def address(layer: str, tile: Tile, ending: str = "npy") -> str:
     return f"/tiles/{layer}/{tile.z}/{tile.x}/{tile.y}.{ending}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mosaic", "median", "mean", "min", "max", "first", "sum", "count"]
 )

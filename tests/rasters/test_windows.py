@@ -58,6 +58,7 @@ def whole_and_piecewise(
     return tuple(answers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("max_window_bytes", [1, 50_000, 400_000])

@@ -22,6 +22,8 @@ from tileserver.config.config import Access
 from tileserver.earthengine.stack import Tuning
 from tileserver.server.app import create_app
 
+pytestmark = pytest.mark.slow  # Each takes seconds.
+
 DEADLINE_S = 1.0
 PATIENCE_S = 2.0
 MOST_MB = 200.0
@@ -99,7 +101,6 @@ BUSY = (
 )
 
 
-@pytest.mark.flaky(reruns=2)  # Others may have work for the same cores.
 def test_eight_bombs_at_once_hold_nothing_else_up(hurried: httpx.Client) -> None:
     requests = [request_of(name) for name in BUSY]
     waits_s: list[float] = []

@@ -112,6 +112,11 @@ class Wire:
         """Where Redis is through it."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """Ends of connections through it that are open."""
+        return len(self._writers)
+
     def cut(self) -> None:
         """Hang up on everybody."""
 
