@@ -66,7 +66,7 @@ def auth(tokens: TokenServer, tmp_path: Path) -> GoogleAuth:
 
 def client(auth: httpx.Auth, **more: Any) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=100)
-    return httpx.AsyncClient(auth=auth, trust_env=False, limits=limits, timeout=20, **more)
+    return httpx.AsyncClient(auth=auth, trust_env=False, limits=limits, timeout=60, **more)
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:

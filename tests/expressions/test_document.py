@@ -432,7 +432,7 @@ def client(engine: StandIn, tmp_path: Path) -> Iterator[httpx.Client]:
     settings = EarthEngineSettings("my-project", engine.url)
     with (
         serve(create_app(Config(earth_engine=settings, layers=layers))) as url,
-        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield client
 

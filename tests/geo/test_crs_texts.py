@@ -70,7 +70,7 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *texts],
-        timeout=30,
+        timeout=120,
         capture_output=True,
         text=True,
         check=True,
@@ -256,7 +256,7 @@ def test_proj_fetches_no_grids_whatever_the_environment_says() -> None:
     code = "import os, tileserver.geo.crs; print(os.environ['PROJ_NETWORK'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        timeout=60,
+        timeout=120,
         capture_output=True,
         text=True,
         check=True,

@@ -66,7 +66,7 @@ def client(scenes: Path, tmp_path: Path) -> Iterator[httpx.Client]:
     )
     with (
         serve(create_app(config)) as url,
-        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield client
 

@@ -110,7 +110,7 @@ class Map:
     """A client of the server, that asks for tiles as a map does."""
 
     def __init__(self, url: str, layer: str) -> None:
-        self.client = httpx.Client(base_url=url, trust_env=False, timeout=20)
+        self.client = httpx.Client(base_url=url, trust_env=False, timeout=60)
         self.layer = layer
 
     def version(self) -> str:

@@ -145,7 +145,7 @@ def test_tiles_from_s3_equal_those_from_disk(bucket: Bucket) -> None:
     }
     numbers = [str(number) for number in tile]
     command = [sys.executable, "-c", ASK, "s3://scenes/utah.tif", name_of(path), *numbers]
-    done = subprocess.run(command, capture_output=True, timeout=60, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=120, env=environment, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == engine(path).pixels(raw(path, tile_grid(tile)))
     assert {name for _, name, *_ in bucket.answers()} == {"/scenes/utah.tif"}

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 30
+_PATIENCE_S = 120
 _SETTINGS = ("HOST", "PORT", "TILESERVER_", "WEB_CONCURRENCY")
 
 

@@ -18,7 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-_PATIENCE_S = 20
+_PATIENCE_S = 60
 
 
 class RedisServer:

@@ -34,8 +34,8 @@ _hooked: list[bool] = []
 
 def choose(config: pytest.Config) -> None:
     """Set the options that were not given of a run of all the project's files."""
-    option = config.option
-    if config.args_source is not config.ArgsSource.TESTPATHS:
+    option, is_worker = config.option, hasattr(config, "workerinput")
+    if is_worker or config.args_source is not config.ArgsSource.TESTPATHS:
         return
     option.markexpr = option.markexpr or "not slow"
     if getattr(option, "numprocesses", 0) is None and not option.usepdb:
