@@ -33,12 +33,15 @@ _hooked: list[bool] = []
 
 
 def choose(config: pytest.Config) -> None:
-    """Set the options that were not given of a run of all the project's files."""
+    """Set the options that were not given of a run of all the project's files.
+
+    A worker reads the same command line, and chooses the same tests.
+    """
     option, is_worker = config.option, hasattr(config, "workerinput")
-    if is_worker or config.args_source is not config.ArgsSource.TESTPATHS:
+    if config.args_source is not config.ArgsSource.TESTPATHS:
         return
     option.markexpr = option.markexpr or "not slow"
-    if getattr(option, "numprocesses", 0) is None and not option.usepdb:
+    if not is_worker and getattr(option, "numprocesses", 0) is None and not option.usepdb:
         option.numprocesses = min(os.cpu_count() or 1, _MOST_WORKERS)
         option.dist, option.loadscopereorder = "loadfile", False
 
