@@ -82,6 +82,7 @@ def test_a_service_accounts_key_is_found_and_named(
         assert tokens.issued[0].scopes == "https://www.googleapis.com/auth/earthengine.readonly"
 
 
+@pytest.mark.slow  # google-auth asks gcloud for the project.
 @pytest.mark.parametrize(
     ("account", "description"),
     [
