@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Dotted names of all modules a file imports, in functions too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -72,7 +74,7 @@ def imported(path: Path) -> set[str]:
                 names |= {f"{module}.{alias.name}" for alias in node.names}
             else:
                 names.add(module)
-    return names
+    return frozenset(names)
 
 
 def ours(path: Path) -> set[str]:

@@ -35,7 +35,8 @@ from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_style
 ASSET = "projects/localhost/assets/x"
 # A server is shared by all examples, on purpose: what one leaves behind must not harm the next.
 OVER_HTTP = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 T = TypeVar("T")

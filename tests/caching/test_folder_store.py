@@ -83,7 +83,7 @@ def other_process(folder: Path, key: str) -> Iterator[tuple[subprocess.Popen[str
         yield process, process.stdout.readline().strip()
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
         process.stdin.close()
 
@@ -106,7 +106,7 @@ def test_what_one_process_has_claimed_no_other_claims_until_it_is_killed(tmp_pat
             assert not await here.claim(KEY)
             assert await here.claim(KEY[::-1])
             process.kill()
-            process.wait(10)
+            process.wait(60)
             assert await here.claim(KEY)
         with other_process(tmp_path, KEY) as (_, told):
             assert told == "False"

@@ -26,6 +26,8 @@ from tileserver.errors import AssetChanged
 from tileserver.expressions.document import call, constant, loaded, to_text
 from tileserver.server.app import create_app
 
+pytestmark = pytest.mark.slow  # Waits until a catalogue looks again.
+
 SCENE = to_text(loaded(f"{HOME}/scenes/scene"))
 MOSAIC = to_text(
     {

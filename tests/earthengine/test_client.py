@@ -19,6 +19,7 @@ from rasterio import Affine
 from tests.earthengine.loops import LOOPS
 from tests.earthengine.loops import run as run_on
 from tests.earthengine.test_tokens import credentials_in, endless
+from tests.support.limits import SOON_S, ends_soon
 from tests.support.loopback import Answer, Asked, Loopback, error_answer, json_answer
 from tests.support.standin import (
     PREFIX,
@@ -266,6 +267,7 @@ def test_an_expression_with_a_region_is_refused_here(
     assert engine.seen == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -351,7 +353,7 @@ def test_the_deadline_holds_for_the_whole_call(
         assert await source.get_pixels(REQUEST)
         return took_s
 
-    assert ask(twice, concurrency=1, deadline_s=0.6) < 1.1
+    assert ask(twice, concurrency=1, deadline_s=0.6) < SOON_S
 
 
 def test_a_token_that_does_not_come_counts_against_the_deadline(
@@ -373,10 +375,8 @@ def test_an_endpoint_that_is_away_may_come_back(ask: Callable[..., Any]) -> None
 
 
 def test_no_connection_is_waited_for_longer_than_three_seconds(ask: Callable[..., Any]) -> None:
-    began_s = time.monotonic()
-    with unroutable() as nowhere, pytest.raises(TransientError, match="in time"):
-        ask(pixels(), endpoint=nowhere)
-    assert time.monotonic() - began_s < 4
+    with unroutable() as nowhere, pytest.raises(TransientError, match="in time"), ends_soon():
+        ask(pixels(), endpoint=nowhere, deadline_s=2 * SOON_S)
 
 
 @pytest.mark.parametrize("flaw", list(TlsFlaw))

@@ -82,6 +82,7 @@ def test_a_service_accounts_key_is_found_and_named(
         assert tokens.issued[0].scopes == "https://www.googleapis.com/auth/earthengine.readonly"
 
 
+@pytest.mark.slow  # google-auth asks gcloud for the project.
 @pytest.mark.parametrize(
     ("account", "description"),
     [
@@ -151,7 +152,7 @@ def find_in_a_process(**environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
 

@@ -185,6 +185,7 @@ def run(engine: StandIn, work: Callable[[Asking], Awaitable[Any]], cap: int = 40
     return asyncio.run(connected())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "more"),
     [
@@ -358,6 +359,7 @@ def test_panning_by_half_a_screen_costs_only_the_blocks_not_seen(right: int, dow
     assert len(source.asked) == len(blocks_of(before) | blocks_of(after))
 
 
+@pytest.mark.slow
 def test_a_thousand_clients_of_the_same_sixty_tiles_take_a_request_a_block(
     engine: StandIn,
 ) -> None:

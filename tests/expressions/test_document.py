@@ -432,7 +432,7 @@ def client(engine: StandIn, tmp_path: Path) -> Iterator[httpx.Client]:
     settings = EarthEngineSettings("my-project", engine.url)
     with (
         serve(create_app(Config(earth_engine=settings, layers=layers))) as url,
-        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield client
 
@@ -479,6 +479,7 @@ def address(layer: str, tile: Tile, ending: str = "npy") -> str:
     return f"/tiles/{layer}/{tile.z}/{tile.x}/{tile.y}.{ending}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mosaic", "median", "mean", "min", "max", "first", "sum", "count"]
 )

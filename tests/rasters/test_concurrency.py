@@ -68,6 +68,7 @@ def test_many_tasks_read_what_one_thread_reads(tmp_path: Path) -> None:
     assert len(bodies) == 60
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_read_anew_and_one_that_is_gone_is_not_found(tmp_path: Path) -> None:
     paths = replaced, rewritten, gone = [tmp_path / f"{name}.tif" for name in "abc"]
     for path in paths:

@@ -81,6 +81,7 @@ PLACES: dict[str, tuple[str, Affine]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_every_pixel_is_the_one_rasterio_reads(tmp_path: Path, place: str) -> None:
     crs, transform = PLACES[place]

@@ -58,6 +58,7 @@ def whole_and_piecewise(
     return tuple(answers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("max_window_bytes", [1, 50_000, 400_000])
@@ -102,7 +103,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def growth_bytes(path: Path) -> int:
     """Return by how much a process grows that draws all of a raster in 256 x 256 pixels."""
     command = [sys.executable, "-c", FROM_AFAR, str(path), name_of(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     # macOS counts bytes, Linux kilobytes.
     return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
 

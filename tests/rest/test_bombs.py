@@ -23,6 +23,8 @@ from tileserver.config.config import Access
 from tileserver.earthengine.stack import Tuning
 from tileserver.server.app import create_app
 
+pytestmark = pytest.mark.slow  # Each takes seconds.
+
 DEADLINE_S = 1.0
 MOST_S = 2.0
 """Of computing, for one bomb."""

@@ -21,6 +21,8 @@ from tileserver.config.config import Config, RasterFolder
 from tileserver.expressions.document import call, constant, loaded, reference
 from tileserver.server.app import create_app
 
+pytestmark = pytest.mark.slow  # Seconds of computation.
+
 SCENE = f"{LOCAL}/scene"
 KINDS = (
     "file",

@@ -25,6 +25,8 @@ from tileserver.expressions.document import call, constant, loaded, to_text
 from tileserver.geo import crs as projections
 from tileserver.server.app import create_app
 
+pytestmark = pytest.mark.slow  # Waits for calls that take long.
+
 PREFIX = "projects/localhost/assets"
 PLACE = Affine(30.0, 0.0, -1000.0, 0.0, -30.0, 1000.0)
 """Around the middle of a CRS."""

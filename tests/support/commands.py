@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 60
+_PATIENCE_S = 120
 _COMMAND = (sys.executable, "-u", "-m", "tileserver")
 _SETTINGS = ("HOST", "PORT", "TILESERVER_", "WEB_CONCURRENCY")
 
