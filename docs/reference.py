@@ -11,7 +11,7 @@ import click
 
 from tileserver.compute import algorithms
 from tileserver.compute.registry import ALGORITHMS, Algorithm
-from tileserver.config.config import describe
+from tileserver.config.schema import describe
 from tileserver.http import endpoints
 from tileserver.rest.methods import METHODS
 from tileserver.server.cli import main

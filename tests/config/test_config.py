@@ -17,9 +17,9 @@ from tileserver.config.config import (
     LayerSettings,
     RasterFolder,
     Server,
-    describe,
     load_config,
 )
+from tileserver.config.schema import describe
 from tileserver.errors import ConfigError
 
 SECRET = "hunter2-s3cret"  # pragma: allowlist secret

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tileserver.config.config import describe, load_config
+from tileserver.config.config import load_config
+from tileserver.config.schema import describe
 from tileserver.errors import ConfigError
 
 SECRET = "hunter2-s3cret"  # pragma: allowlist secret
