@@ -173,8 +173,16 @@ ALGORITHMS: dict[str, Algorithm] = {}
 """All there are, by name."""
 
 
-def algorithm(signature: str, hidden: bool = False) -> Callable[[F], F]:
-    """Register a function as the algorithm of a signature."""
+def algorithm(
+    signature: str, description: str | None = None, hidden: bool = False
+) -> Callable[[F], F]:
+    """Register a function as the algorithm of a signature.
+
+    Args:
+        signature: name, arguments and return type, as in Earth Engine's list.
+        description: one sentence; None takes the first paragraph of the function's docstring.
+        hidden: whether clients leave the algorithm out of their own methods.
+    """
     found = _SIGNATURE.fullmatch(" ".join(signature.split()))
     assert found, signature
     listed = [each for each in _BETWEEN.split(found["arguments"]) if each]
@@ -186,7 +194,7 @@ def algorithm(signature: str, hidden: bool = False) -> Callable[[F], F]:
             found["name"],
             found["returns"],
             arguments,
-            (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " "),
+            description or (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " "),
             function,
             parameters[:1] == ["context"],
             hidden,

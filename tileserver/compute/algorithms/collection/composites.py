@@ -196,16 +196,14 @@ COMPOSITES: dict[str, tuple[Maker, TypeRule, str]] = {
 """Composites by Earth Engine's name: how, of which type, and what they give."""
 
 
-def _register(name: str, maker: Maker, rule: TypeRule, gives: str) -> None:
+def _register(name: str, maker: Maker, rule: TypeRule, result: str) -> None:
+    @algorithm(f"{name}(collection: ImageCollection) -> Image", f"Return {result}.")
     def build(context: Context, collection: Collection) -> Image:
         bands = []
         for band_name, layers in layers_of(context, collection):
             found = rule(pixeltypes.union(band.type for band in layers))
             bands.append(composite(band_name, found, maker(layers, found)))
         return Image(tuple(bands))
-
-    build.__doc__ = f"Return {gives}."
-    algorithm(f"{name}(collection: ImageCollection) -> Image")(build)
 
 
 for _name, _entry in COMPOSITES.items():

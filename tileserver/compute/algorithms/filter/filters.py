@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from tileserver.compute.coercion import to_date, to_date_range, type_of
@@ -126,16 +127,11 @@ COMPARISONS: dict[str, tuple[Test, str]] = {
 """Filters of two operands by Earth Engine's name: the test, and when it passes."""
 
 
-def _register(name: str, test: Test, when: str) -> None:
-    def build(*operands: Any) -> Filter:
-        return compared(name, test, *operands)
-
-    build.__doc__ = f"Return the filter that passes if the operands {when}."
-    algorithm(f"Filter.{name}({OPERANDS}) -> Filter")(build)
-
-
-for _name, _entry in COMPARISONS.items():
-    _register(_name, *_entry)
+for _name, (_test, _when) in COMPARISONS.items():
+    algorithm(
+        f"Filter.{_name}({OPERANDS}) -> Filter",
+        f"Return the filter that passes if the operands {_when}.",
+    )(partial(compared, _name, _test))
 
 
 @algorithm(f"Filter.maxDifference(difference: Float, {OPERANDS}) -> Filter")

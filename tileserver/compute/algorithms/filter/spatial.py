@@ -94,11 +94,12 @@ RELATIONS: dict[str, tuple[Relation, bool, str]] = {
 
 
 def _register(name: str, relation: Relation, everywhere: bool, when: str) -> None:
+    @algorithm(
+        f"Filter.{name}({OPERANDS}, maxError: {_ERROR}) -> Filter",
+        f"Return the filter that passes if the left geometry {when}.",
+    )
     def build(context: Context, *operands: Any) -> Filter:
         return _related(name, relation, everywhere, *operands[:4], context)
-
-    build.__doc__ = f"Return the filter that passes if the left geometry {when}."
-    algorithm(f"Filter.{name}({OPERANDS}, maxError: {_ERROR}) -> Filter")(build)
 
 
 for _name, _entry in RELATIONS.items():

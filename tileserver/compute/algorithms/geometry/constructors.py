@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import shapely
@@ -41,17 +42,12 @@ _KINDS = {
     "Polygon": (2, _AREAS, "an area within a ring, less those within others"),
     "MultiPolygon": (3, _AREAS, "areas"),
 }
-"""How deeply the lists of positions nest, what else is told, and what comes out."""
+"""Nesting depth of the coordinate lists, further arguments, and the result, by geometry type."""
 
 
-def _register(kind: str, depth: int, others: str, what: str) -> None:
-    def construct(context: Context, given: Sequence[Any], *rest: Any) -> Geometry:
-        projection, geodesic = (*rest, None)[:2]
-        coordinates = nested(_plain(given), depth)
-        return make_geometry(kind, coordinates, projection, geodesic)
-
-    construct.__doc__ = f"Return {what}."
-    algorithm(f"GeometryConstructors.{kind}(coordinates: List, {others}) -> Geometry")(construct)
+def _construct(kind: str, depth: int, given: Sequence[Any], *rest: Any) -> Geometry:
+    projection, geodesic = (*rest, None)[:2]
+    return make_geometry(kind, nested(_plain(given), depth), projection, geodesic)
 
 
 def _plain(given: Any) -> Any:
@@ -79,8 +75,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-for _kind, _entry in _KINDS.items():
-    _register(_kind, *_entry)
+for _kind, (_depth, _others, _result) in _KINDS.items():
+    algorithm(
+        f"GeometryConstructors.{_kind}(coordinates: List, {_others}) -> Geometry",
+        f"Return {_result}.",
+    )(partial(_construct, _kind, _depth))
 
 
 @algorithm(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tileserver.compute.algorithms.geometry.methods import placed, where
+from tileserver.compute.algorithms.geometry.methods import required_geometry, with_geometry
 from tileserver.compute.coercion import to_geometry, to_number
 from tileserver.compute.context import Context, check_length
 from tileserver.compute.registry import algorithm
@@ -42,7 +42,7 @@ def feature(
 def set_geometry(element: Element, geometry: Geometry | None) -> Feature:
     """Return a feature with another geometry, or without one."""
     if geometry is not None:
-        return placed(element, geometry)
+        return with_geometry(element, geometry)
     return Feature(None, element.properties, element.id)
 
 
@@ -59,7 +59,7 @@ def geometry(
     element: Element, margin: Any, projection: Projection | None, geodesics: bool | None
 ) -> Geometry:
     """Return where an element lies, of an image its footprint, the whole Earth if it has none."""
-    found = where(element)
+    found = required_geometry(element)
     found = found if projection is None else found.in_projection(projection)
     return found if geodesics is None else replace(found, geodesic=geodesics)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,16 +127,10 @@ SIMPLE: dict[str, tuple[tuple[Output, ...], str]] = {
 """Reducers without arguments: their outputs, and what comes out."""
 
 
-def _register(name: str, outputs: tuple[Output, ...], gives: str) -> None:
-    def build() -> Reducer:
-        return Reducer(name, outputs)
-
-    build.__doc__ = f"Return the reducer that gives {gives}."
-    algorithm(f"Reducer.{name}() -> Reducer")(build)
-
-
-for _name, _entry in SIMPLE.items():
-    _register(_name, *_entry)
+for _name, (_outputs, _result) in SIMPLE.items():
+    algorithm(f"Reducer.{_name}() -> Reducer", f"Return the reducer that gives {_result}.")(
+        partial(Reducer, _name, _outputs)
+    )
 
 
 def _extreme(name: str, output: Output, inputs: int) -> Reducer:
