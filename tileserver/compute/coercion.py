@@ -30,7 +30,7 @@ from tileserver.compute.values.image import (
 )
 from tileserver.compute.values.pixel_type import CASTS, PixelType, of_number
 from tileserver.compute.values.reducer import Reducer
-from tileserver.errors import InvalidRequest
+from tileserver.errors import InvalidRequest, shown
 from tileserver.geo.crs import crs_of
 from tileserver.geo.crs_texts.forms import code_of_text
 
@@ -303,6 +303,32 @@ def to_error_margin(value: Any, context: Context) -> ErrorMargin | None:
         case Mapping() if isinstance(value.get("value"), int | float):
             return ErrorMargin(value["value"])
     return None
+
+
+def number_in(value: Any, place: str) -> float:
+    """Return a number; `place` is where it was found, as an error begins.
+
+    Raises:
+        InvalidRequest: it is not a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequest(f"{place} is not a number but {shown(value)}.")
+    return value
+
+
+def text_in(value: Any, place: str) -> str:
+    """Return a string; raises as `number_in`."""
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{place} is not a string but {shown(value)}.")
+    return value
+
+
+def geometry_in(value: Any, place: str, context: Context) -> Geometry:
+    """Return a geometry, converted as `to_geometry` does; raises as `number_in`."""
+    found = to_geometry(value, context)
+    if found is None:
+        raise InvalidRequest(f"{place} is not a geometry but {shown(value)}.")
+    return found
 
 
 def _only(kind: type) -> Callable[[Any, Context], Any]:

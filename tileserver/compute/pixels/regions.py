@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from tileserver.compute.budget import too_much
 from tileserver.compute.context import Context
-from tileserver.compute.pixels.plan import compute, pieces
+from tileserver.compute.pixels.plan import compute, pieces, window
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Band, Projection, north_up
 from tileserver.compute.values.reducer import Column
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.pixels import PixelGrid
 from tileserver.errors import InvalidRequest
 
 _PIECE_PX = 512 * 512
@@ -63,24 +62,18 @@ def region_of(geometry: Geometry, projection: Projection, covers: Covers) -> Reg
         InvalidRequest: it is empty, without end, or reaches outside the CRS's domain.
     """
     projection = north_up(projection)
-    shape = geometry.in_crs(projection.crs_code)
+    shape = geometry.in_projection(projection).shape
     if shape.is_empty:
         raise InvalidRequest("The geometry is empty.")
-    inverse = projection.transform.inverse()
-    placed = shapely.transform(
-        shape, lambda points: np.column_stack(inverse.apply(points[:, 0], points[:, 1]))
-    )
-    west, north, east, south = placed.bounds
+    west, north, east, south = shape.bounds
     left, top = math.floor(west + 1e-6), math.floor(north + 1e-6)
     width = max(math.ceil(east - 1e-6) - left, 1)
     height = max(math.ceil(south - 1e-6) - top, 1)
     if max(width, height) > _SIDE_PX:
         raise too_much()
-    t = projection.transform
-    x, y = t.apply(left, top)
-    moved = AffineTransform(t.scale_x, t.shear_x, x, t.shear_y, t.scale_y, y)
-    grid = PixelGrid(width, height, moved, projection.crs_code)
-    area = placed.area or max(width, height)
+    lattice = PixelGrid(1, 1, projection.transform, projection.crs_code)
+    grid = window(lattice, left, top, width, height)
+    area = shape.area or max(width, height)
     return Region(grid, covers, min(width * height, max(1, round(area))))
 
 

@@ -105,7 +105,13 @@ class Reprojected:
     def _places(self, grid: PixelGrid) -> tuple[Index, Index, NDArray[np.bool_]]:
         """Return the column and row that each pixel of a grid shows, and where there is one."""
         columns, rows = (nearest_index(each) for each in positions_on(grid, self.projection))
-        return columns, rows, (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
+        return columns, rows, _known(columns, rows)
+
+
+def _known(columns: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether each position is on the lattice, rather than outside the CRS's domain."""
+    known: NDArray[np.bool_] = (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
+    return known
 
 
 def nearest_index(values: Coordinates) -> Index:
@@ -160,21 +166,10 @@ class Interpolated:
         """Need the part of the lattice that a grid shows, and a margin."""
         columns, rows = positions_on(grid, self.projection)
         factor = _factor(columns, rows)
-        t = self.projection.transform
-        coarse = Projection(
-            self.projection.crs_code,
-            replace(
-                t,
-                scale_x=t.scale_x * factor,
-                shear_x=t.shear_x * factor,
-                shear_y=t.shear_y * factor,
-                scale_y=t.scale_y * factor,
-            ),
-        )
+        coarse = self.projection.scaled(factor, factor)
         columns, rows = columns / factor, rows / factor
-        at_columns, at_rows = nearest_index(columns), nearest_index(rows)
-        known = (np.abs(at_columns) < _FAR) & (np.abs(at_rows) < _FAR)
-        window = _window(at_columns, at_rows, known, 3, coarse)
+        indexes = nearest_index(columns), nearest_index(rows)
+        window = _window(*indexes, _known(*indexes), 3, coarse)
         if window is None:
             return Step((), lambda inputs: hidden(grid, self.dtype))
         left, top, part = window
@@ -182,7 +177,7 @@ class Interpolated:
         def blend(inputs: Sequence[Pixels]) -> Pixels:
             # Found again, as a plan of many steps would hold them all.
             columns, rows = (each / factor for each in positions_on(grid, self.projection))
-            known = (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
+            known = _known(columns, rows)
             x = np.where(known, columns - left, 3.0)
             y = np.where(known, rows - top, 3.0)
             values, mask = _blended(inputs[0], x, y, self.is_cubic)

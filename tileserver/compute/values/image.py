@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from shapely import get_coordinates, get_exterior_ring
 
 from tileserver.compute.nodes import Node, Read
+from tileserver.compute.values.date import parse_date
 from tileserver.compute.values.pixel_type import PixelType, of_dtype
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import AffineTransform, PixelGrid
@@ -49,14 +49,20 @@ class Projection:
         """
         if not 0 < metres < math.inf:
             raise InvalidRequest(f"scale must be a number of metres above zero, got {metres:g}.")
-        unit = Projection(self.crs_code).nominal_scale_m
-        t, side = self.transform, abs(self.transform.determinant) ** 0.5
-        share = metres / unit / side
-        members = (t.scale_x * share, t.shear_x * share, t.translate_x)
+        side = abs(self.transform.determinant) ** 0.5
+        factor = metres / Projection(self.crs_code).nominal_scale_m / side
+        return self.scaled(factor, factor)
+
+    def scaled(self, x: float, y: float) -> Projection:
+        """Return the projection with pixels so many times as wide and high, the origin in place."""
+        t = self.transform
         return Projection(
             self.crs_code,
-            AffineTransform(*members, t.shear_y * share, t.scale_y * share, t.translate_y),
-        )
+            AffineTransform(
+                t.scale_x * x, t.shear_x * y, t.translate_x,
+                t.shear_y * x, t.scale_y * y, t.translate_y,
+            ),
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """Return what getInfo tells."""
@@ -155,7 +161,7 @@ def _properties(asset: ImageAsset) -> dict[str, Any]:
     members: dict[str, Any] = dict(asset.properties)
     for name, time in ((TIME_START, asset.start_time), (TIME_END, asset.end_time)):
         if time is not None:
-            members[name] = millis_of(time)
+            members[name] = int(parse_date(time).millis)
     members[INDEX] = asset.name.rsplit("/", 1)[-1]
     members[FOOTPRINT] = {"type": "LinearRing", "coordinates": _outline(asset)}
     if asset.size_bytes is not None:
@@ -165,7 +171,7 @@ def _properties(asset: ImageAsset) -> dict[str, Any]:
 
 def _version(asset: ImageAsset) -> int | None:
     """Return the microseconds of the last change, which Earth Engine has as version."""
-    return None if asset.update_time is None else 1000 * millis_of(asset.update_time)
+    return None if asset.update_time is None else 1000 * int(parse_date(asset.update_time).millis)
 
 
 def _outline(asset: ImageAsset) -> list[list[float]]:
@@ -182,22 +188,6 @@ def ring_of(box: Box) -> list[list[float]]:
     west, south, east, north = box
     east = east + 360 if east < west else east
     return [[west, south], [east, south], [east, north], [west, north], [west, south]]
-
-
-def millis_of(text: str) -> int:
-    """Return a time in milliseconds since 1970; without a zone it is UTC.
-
-    Raises:
-        InvalidRequest: it is not in the form of ISO 8601.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"Invalid date {text[:40]!r}; expected one such as 2020-04-01T12:00:00."
-        ) from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return round((time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
 
 
 def map_bands(image: Image, change: Callable[[Band], Band]) -> Image:
@@ -227,8 +217,8 @@ def north_up(projection: Projection) -> Projection:
     north, as Earth Engine tells them; nobody wants a picture so.
     """
     t = projection.transform
-    is_told = t.translate_x or t.translate_y or t.shear_x or t.shear_y
-    if t.scale_y < 0 or is_told:
+    has_origin = t.translate_x or t.translate_y or t.shear_x or t.shear_y
+    if t.scale_y < 0 or has_origin:
         return projection
     return Projection(projection.crs_code, replace(t, scale_y=-t.scale_y))
 

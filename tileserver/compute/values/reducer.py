@@ -32,7 +32,12 @@ class Column:
     values: NDArray[Any]
     """Shape (count,); numbers, or any objects."""
     valid: Valid
-    """False where there is no value."""
+    """Shape (count,); False where there is no value."""
+
+    def to_list(self, rows: Any = slice(None)) -> list[Any]:
+        """Return the values in some rows, None where there is none."""
+        pairs = zip(self.values[rows].tolist(), self.valid[rows].tolist(), strict=True)
+        return [value if is_valid else None for value, is_valid in pairs]
 
 
 def column_of(values: Iterable[Any]) -> Column:

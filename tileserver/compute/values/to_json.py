@@ -88,11 +88,9 @@ def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
             return value
         case None | bool() | int():
             return value
-        case np.generic():
-            return to_json(value.item(), _depth, count)
         case float():
             return value if math.isfinite(value) else None
-        case np.ndarray():
+        case np.generic() | np.ndarray():
             return to_json(value.tolist(), _depth, count)
         case list() | tuple():
             return [to_json(each, _depth + 1, count) for each in value]
@@ -100,6 +98,11 @@ def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
             for key in value:
                 count.add_text(str(key))
             return {str(k): to_json(v, _depth + 1, count) for k, v in value.items()}
+    return _object_json(value, _depth, count)
+
+
+def _object_json(value: Any, _depth: int, count: Count) -> Any:
+    match value:
         case Geometry():
             # Before lists are made of all its points.
             count.add(3 * int(shapely.get_num_coordinates(value.shape)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tileserver.compute.algorithms.collection.composites import layers_of
@@ -14,7 +13,6 @@ from tileserver.compute.registry import algorithm
 from tileserver.compute.values.feature import Collection, index_of
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import TIME_START, Projection
-from tileserver.compute.values.reducer import Column
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import WGS84, transform_points
 
@@ -56,12 +54,7 @@ def get_region(
         found = sampled(context, [bands[place] for _, bands in layers], region)
         lon, lat = transform_points(region.grid.crs_code, WGS84, found.x, found.y)
         about = index_of(element, place), element.properties.get(TIME_START)
-        values = zip(*(_listed(column) for column in found.columns), strict=True)
+        values = zip(*(column.to_list() for column in found.columns), strict=True)
         each = zip(lon.tolist(), lat.tolist(), values, strict=True)
         rows.append([[about[0], x, y, about[1], *row] for x, y, row in each])
     return [header, *(row for pixel in zip(*rows, strict=True) for row in pixel)]
-
-
-def _listed(column: Column) -> Sequence[Any]:
-    pairs = zip(column.values.tolist(), column.valid.tolist(), strict=True)
-    return [value if is_there else None for value, is_there in pairs]

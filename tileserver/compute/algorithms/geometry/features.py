@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tileserver.compute.algorithms.geometry.methods import required_geometry, with_geometry
-from tileserver.compute.coercion import to_geometry, to_number
+from tileserver.compute.coercion import text_in, to_geometry, to_number
 from tileserver.compute.context import Context, check_length
 from tileserver.compute.registry import algorithm
 from tileserver.compute.text.regex import Pattern
@@ -79,23 +79,18 @@ def image_date(context: Context, image: Image) -> Date:
     return Date(started)
 
 
-def value_of(element: Element | Collection, name: str) -> Any:
-    """Return a property, or None."""
+@algorithm("Element.get(object: Element, property: String) -> <any>")
+def get(element: Element | Collection, name: str) -> Any:
+    """Return a property, or null where there is none."""
     if name == "system:id" and name not in element.properties:
         return element.id
     return element.properties.get(name)
 
 
-@algorithm("Element.get(object: Element, property: String) -> <any>")
-def get(element: Element | Collection, name: str) -> Any:
-    """Return a property, or null where there is none."""
-    return value_of(element, name)
-
-
 @algorithm("Element.getNumber(object: Element, property: String) -> Number")
 def get_number(context: Context, element: Element | Collection, name: str) -> float | None:
     """Return a property that is a number, or null where there is none."""
-    value = value_of(element, name)
+    value = get(element, name)
     found = to_number(value, context)
     if found is None and value is not None:
         raise InvalidRequest(f"Property '{name[:80]}' is not a number but {shown(value)}.")
@@ -105,10 +100,8 @@ def get_number(context: Context, element: Element | Collection, name: str) -> fl
 @algorithm("Element.getString(object: Element, property: String) -> String")
 def get_string(element: Element | Collection, name: str) -> str | None:
     """Return a property that is a string, or null where there is none."""
-    value = value_of(element, name)
-    if value is not None and not isinstance(value, str):
-        raise InvalidRequest(f"Property '{name[:80]}' is not a string but {shown(value)}.")
-    return value
+    value = get(element, name)
+    return None if value is None else text_in(value, f"Property '{name[:80]}'")
 
 
 @algorithm("Element.set(object: Element, key: String, value: Object = null) -> Element")

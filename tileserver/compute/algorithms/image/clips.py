@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio import Affine
 from rasterio.features import geometry_mask
 
 from tileserver.compute.algorithms.image.reprojection import extent_over
 from tileserver.compute.coercion import to_collection, to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
+from tileserver.compute.pixels.rasterize import grid_polygon, rasterio_affine
 from tileserver.compute.pixels.reprojected import within
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import Geometry
@@ -35,7 +35,7 @@ from tileserver.errors import InvalidRequest, shown
 
 
 class Stencil:
-    """A geometry as a mask on any grid; what it takes in a CRS is worked out once."""
+    """A geometry as a mask on any grid; its shape in each CRS is computed once."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -50,27 +50,15 @@ class Stencil:
     def covers(self, grid: PixelGrid) -> NDArray[np.bool_]:
         """Return which pixels of a grid lie in the geometry, shape (height, width)."""
         shape = (grid.height, grid.width)
-        corners = [
-            grid.transform.apply(x, y)
-            for x, y in ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
-        ]
-        # Cut to the grid first: of a coast only what is near need be drawn.
-        near = shapely.intersection(
-            self.shape_in(grid.crs_code), shapely.Polygon(corners).buffer(_side(grid))
-        )
+        # Clipped first, so that a long coast costs no more than its part near the grid.
+        near = shapely.intersection(self.shape_in(grid.crs_code), grid_polygon(grid, 1))
         if near.is_empty:
             return np.zeros(shape, bool)
-        t = grid.transform
-        affine = Affine(t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)
         is_area = near.geom_type.endswith("Polygon")
         covered: NDArray[np.bool_] = geometry_mask(
-            [near], shape, affine, all_touched=not is_area, invert=True
+            [near], shape, rasterio_affine(grid), all_touched=not is_area, invert=True
         )
         return covered
-
-
-def _side(grid: PixelGrid) -> float:
-    return float(abs(grid.transform.determinant) ** 0.5)
 
 
 @algorithm("Image.clip(input: Image, geometry: Object) -> Image")

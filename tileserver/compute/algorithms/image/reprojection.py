@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,18 +29,22 @@ def projection_of(crs: Projection, transform: list[Any] | None, scale: float | N
     return crs if scale is None else crs.at_scale(scale)
 
 
-def read_transform(members: list[Any]) -> AffineTransform:
+def read_transform(members: Sequence[Any], name: str = "crsTransform") -> AffineTransform:
     """Return the transform of six numbers: scaleX, shearX, translateX, shearY, scaleY, translateY.
 
+    Args:
+        members: the numbers, from the client.
+        name: of the argument, for errors.
+
     Raises:
-        InvalidRequest: they are not six numbers, or a pixel has no area.
+        InvalidRequest: they are not six finite numbers, or a pixel has no area.
     """
-    numbers = all(isinstance(m, int | float) and not isinstance(m, bool) for m in members)
-    if len(members) != 6 or not numbers:
-        raise InvalidRequest(f"crsTransform must be a list of six numbers, got {shown(members)}.")
-    found = AffineTransform(*map(float, members))
-    if not abs(found.determinant) > 0:
-        raise InvalidRequest("crsTransform: a pixel has no area; scales must not be zero.")
+    numbers = [m for m in members if isinstance(m, int | float) and not isinstance(m, bool)]
+    if len(members) != 6 or len(numbers) != 6:
+        raise InvalidRequest(f"{name} must be a list of six numbers, got {shown(list(members))}.")
+    found = AffineTransform(*map(float, numbers))
+    if not 0 < abs(found.determinant) < math.inf or not math.isfinite(sum(numbers)):
+        raise InvalidRequest(f"{name}: a pixel has no area; scales must not be zero.")
     return found
 
 

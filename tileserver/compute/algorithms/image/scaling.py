@@ -97,28 +97,19 @@ def remap(
     if wrong := [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float)]:
         raise InvalidRequest(f"Expected numbers, got {shown(wrong[0])}.")
     band = select(image, [band_name or 0], None).bands[0]
-    kinds = [of_number(each) for each in (*wanted, *([] if default is None else [default]))]
-    found = pixeltypes.union(kinds) if kinds else band.type
+    found = pixeltypes.union(map(of_number, numbers[len(known) :]))
     order = np.argsort(np.array(known, np.float64), kind="stable")
-    keys = np.array(known, np.float64)[order]
-    targets = np.array(wanted, np.float64)[order]
+    keys, targets = (np.array(each, np.float64)[order] for each in (known, wanted))
 
     def compute(pixels: Pixels) -> Pixels:
-        if not len(keys):
-            at, hit = None, np.zeros(pixels.values.shape, bool)
-        else:
-            at = np.clip(np.searchsorted(keys, pixels.values), 0, len(keys) - 1)
-            hit = keys[at] == pixels.values
-        filled = 0.0 if default is None else default
-        values = (
-            np.where(hit, targets[at], filled) if at is not None else np.full(hit.shape, filled)
-        )
+        at = np.clip(np.searchsorted(keys, pixels.values), 0, len(keys) - 1)
+        hit = keys[at] == pixels.values
+        values = np.where(hit, targets[at], 0.0 if default is None else default)
         mask = pixels.mask * hit if default is None else pixels.mask
         return Pixels(fitted(values, found), mask.astype(np.float32))
 
-    return image.derived(
-        [replace(band, id="remapped", type=found, node=Apply(compute, (band.node,)))]
-    )
+    node = Apply(compute, (band.node,))
+    return image.derived([replace(band, id="remapped", type=found, node=node)])
 
 
 @algorithm(

@@ -140,35 +140,35 @@ def _drawn(
     colors: tuple[str, ...],
     force_rgb: bool,
 ) -> list[Band]:
+    styles = [
+        VisualizationOptions((range_,), colors, gamma)
+        for range_, gamma in zip(ranges, gammas, strict=True)
+    ]
+    nodes = tuple(band.node for band in bands)
     if len(bands) == 1 and not colors and not force_rgb:
-        options = VisualizationOptions((ranges[0],), gamma=gammas[0])
-        node = Apply(lambda pixels: _channel(pixels, options, None, opacity), (bands[0].node,))
+        node = _of_one(nodes, styles[0], None, opacity)
         return [replace(bands[0], id="vis-gray", type=BYTE, node=node)]
-    if len(bands) == 1:
-        options = VisualizationOptions((ranges[0],), colors, gammas[0])
-        return [
-            replace(bands[0], id=name, type=BYTE, node=_colored(bands[0], options, i, opacity))
-            for i, name in enumerate(VISUALIZED_IDS)
-        ]
-    together = tuple(band.node for band in bands)
     drawn = []
     for i, name in enumerate(VISUALIZED_IDS):
-        options = VisualizationOptions((ranges[i],), gamma=gammas[i])
-        drawn.append(
-            replace(bands[i], id=name, type=BYTE, node=_of_three(together, options, i, opacity))
-        )
+        if len(bands) == 1:
+            band, node = bands[0], _of_one(nodes, styles[0], i, opacity)
+        else:
+            band, node = bands[i], _of_three(nodes, styles[i], i, opacity)
+        drawn.append(replace(band, id=name, type=BYTE, node=node))
     return drawn
 
 
-def _colored(band: Band, options: VisualizationOptions, channel: int, opacity: float) -> Apply:
-    return Apply(lambda pixels: _channel(pixels, options, channel, opacity), (band.node,))
+def _of_one(
+    nodes: tuple[Any, ...], options: VisualizationOptions, channel: int | None, opacity: float
+) -> Apply:
+    return Apply(lambda pixels: _channel(pixels, options, channel, opacity), nodes)
 
 
 def _of_three(
     nodes: tuple[Any, ...], options: VisualizationOptions, i: int, opacity: float
 ) -> Apply:
     def compute(*pixels: Pixels) -> Pixels:
-        # There is one alpha for all: what is hidden in any band is hidden in all.
+        # There is one alpha for all three: a pixel masked in any band is masked in all.
         mask = np.minimum.reduce([each.mask for each in pixels])
         numbers = [each.values for each in pixels if each.values.dtype.kind == "f"]
         for values in numbers:

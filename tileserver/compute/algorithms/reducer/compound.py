@@ -152,15 +152,10 @@ def to_list(size: int | None, optional: int) -> Reducer:
         keep = np.logical_and.reduce([c.valid for c in needed]) if needed else None
         rows = np.arange(len(columns[0].valid)) if keep is None else np.flatnonzero(keep)
         check_length(len(rows) * inputs, _MOST_VALUES, "values")
-        lists = [_listed(column, rows) for column in columns]
+        lists = [column.to_list(rows) for column in columns]
         return lists[0] if size is None else [list(each) for each in zip(*lists, strict=True)]
 
     return Reducer("toList", (Output("list", tuple(range(inputs)), tell),), inputs)
-
-
-def _listed(column: Column, rows: NDArray[Any]) -> list[Any]:
-    valid = column.valid[rows].tolist()
-    return [v if ok else None for v, ok in zip(column.values[rows].tolist(), valid, strict=True)]
 
 
 @algorithm("Reducer.frequencyHistogram() -> Reducer")

@@ -205,11 +205,7 @@ def features_of(
 ) -> tuple[Feature, ...]:
     """Return pixels as features with a property a band; at their centres if a CRS is given."""
     check_length(len(rows), MAX_LIST, "pixels")
-    values = [
-        [v if ok else None for v, ok in zip(column.values[rows].tolist(), valid, strict=True)]
-        for column in found.columns
-        for valid in [column.valid[rows].tolist()]
-    ]
+    values = [column.to_list(rows) for column in found.columns]
     properties = [dict(zip(image.band_ids, row, strict=True)) for row in zip(*values, strict=True)]
     places: list[Geometry | None] = [None] * len(properties)
     if crs_code is not None:

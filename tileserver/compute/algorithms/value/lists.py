@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from tileserver.compute.coercion import to_geometry
+from tileserver.compute.coercion import geometry_in, number_in, text_in
 from tileserver.compute.context import MAX_LIST, Context, check_length
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import Geometry
@@ -47,29 +47,19 @@ def get(elements: list[Any], index: int) -> Any:
 @algorithm("List.getNumber(list: List, index: Integer) -> Number")
 def get_number(elements: list[Any], index: int) -> float:
     """Return the number at a place."""
-    found = get(elements, index)
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise InvalidRequest(f"Element {index} is not a number but {shown(found)}.")
-    return found
+    return number_in(get(elements, index), f"Element {index}")
 
 
 @algorithm("List.getString(list: List, index: Integer) -> String")
 def get_string(elements: list[Any], index: int) -> str:
     """Return the string at a place."""
-    found = get(elements, index)
-    if not isinstance(found, str):
-        raise InvalidRequest(f"Element {index} is not a string but {shown(found)}.")
-    return found
+    return text_in(get(elements, index), f"Element {index}")
 
 
 @algorithm("List.getGeometry(list: List, index: Integer) -> Geometry")
 def get_geometry(context: Context, elements: list[Any], index: int) -> Geometry:
     """Return the geometry at a place."""
-    value = get(elements, index)
-    found = to_geometry(value, context)
-    if found is None:
-        raise InvalidRequest(f"Element {index} is not a geometry but {shown(value)}.")
-    return found
+    return geometry_in(get(elements, index), f"Element {index}", context)
 
 
 @algorithm("List.length(list: List) -> Integer")
