@@ -1,7 +1,6 @@
-"""Arguments made into the type an algorithm wants, where Earth Engine does so too.
+"""Conversion of arguments to the types of a signature, as Earth Engine does it.
 
-A number is an image of it, an image's footprint a geometry, a text a date or a projection;
-nothing is guessed beyond that.
+A number becomes a constant image, an image its footprint, a text a date or a projection.
 """
 
 from __future__ import annotations
@@ -13,13 +12,17 @@ from typing import Any
 import shapely
 
 from tileserver.compute.context import Context
-from tileserver.compute.margins import ErrorMargin
 from tileserver.compute.nodes import Constant
 from tileserver.compute.values.date import Date, DateRange, parse_date
 from tileserver.compute.values.feature import Collection, Feature, geometry_of, image_geometry
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.function import Function
-from tileserver.compute.values.geometry import Geometry, check_points, geometry_from_geojson
+from tileserver.compute.values.geometry import (
+    ErrorMargin,
+    Geometry,
+    check_points,
+    geometry_from_geojson,
+)
 from tileserver.compute.values.geometry_limits import check_crossings
 from tileserver.compute.values.image import (
     DEFAULT_PROJECTION,
@@ -39,10 +42,10 @@ def coerced(value: Any, type_name: str, argument: str, context: Context) -> Any:
     """Return a value as an algorithm's argument.
 
     Raises:
-        InvalidRequest: it is of another type; says which is wanted and which came.
+        InvalidRequest: it is of another type; names the expected type and its own.
     """
     convert = _CONVERSIONS.get(type_name)
-    if convert is None:  # Object and Any: as it comes.
+    if convert is None:  # Object and Any take any value.
         return value
     found = convert(value, context)
     if found is None:
@@ -51,7 +54,7 @@ def coerced(value: Any, type_name: str, argument: str, context: Context) -> Any:
 
 
 def type_of(value: Any) -> str:
-    """Return what Earth Engine calls the type of a value."""
+    """Return Earth Engine's name for the type of a value."""
     match value:
         case bool():
             return "Boolean"
@@ -107,7 +110,7 @@ def constant_image(values: list[Any], names: list[str] | None = None) -> Image:
 
 
 def to_geometry(value: Any, context: Context) -> Geometry | None:
-    """Return a geometry: of a feature or an image where it lies, of GeoJSON what it says."""
+    """Return the geometry of GeoJSON or of a feature, the footprint of an image, or None."""
     match value:
         case Geometry():
             return value
@@ -123,7 +126,7 @@ def to_geometry(value: Any, context: Context) -> Geometry | None:
 
 
 def collection_geometry(collection: Collection) -> Geometry | None:
-    """Return the union of where the elements lie; None is everywhere."""
+    """Return the union of the elements' geometries; None if one is unbounded."""
     found = [geometry_of(each) for each in collection.elements]
     known = [each for each in found if each is not None]
     if len(known) < len(found):
@@ -150,7 +153,7 @@ def to_projection(value: Any, context: Context) -> Projection | None:
 
 
 def to_date(value: Any, context: Context) -> Date | None:
-    """Return a date: of a number so many milliseconds since 1970, of a text what it says."""
+    """Return the date of milliseconds since 1970 or of a text of ISO 8601, or None."""
     match value:
         case Date():
             return value
@@ -232,7 +235,7 @@ def to_feature(value: Any, context: Context) -> Feature | Image | None:
 
 
 def to_element(value: Any, context: Context) -> Any:
-    """Return what has properties: an image, a feature, a collection."""
+    """Return an element: an image, a feature or a collection; None for other values."""
     return value if isinstance(value, Collection) else to_feature(value, context)
 
 
@@ -249,11 +252,9 @@ def to_number(value: Any, context: Context) -> float | None:
 
 
 def to_integer(value: Any, context: Context) -> int | None:
-    """Return a whole number; what lies behind its point is cut off."""
+    """Return a whole number; a fraction is cut off."""
     number = to_number(value, context)
-    return (
-        None if number is None or number != number or abs(number) == float("inf") else int(number)
-    )
+    return int(number) if number is not None and math.isfinite(number) else None
 
 
 def to_text(value: Any, context: Context) -> str | None:

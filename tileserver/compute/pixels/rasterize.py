@@ -1,7 +1,7 @@
-"""Geometries drawn into the pixels of a grid.
+"""Draws geometries into the pixels of a grid.
 
-A pixel is of an area when its centre lies in it; points and lines have those they touch, unless
-they are drawn with a width or a size, in pixels of the grid.
+A pixel belongs to an area if its centre lies in it, to a point or line if they touch it, unless
+these are drawn with a size or width in pixels of the grid.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def drawn(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> NDArray[np.int32]:
         grid: where; the result's shape is (height, width).
     """
     size = (grid.height, grid.width)
-    # Cut to the grid first: of a coast only what is near need be drawn.
+    # Clipped first, so that a long coast costs no more than its part near the grid.
     cut = shapely.intersection(np.array(shapes, object), grid_polygon(grid, 1))
     places = [(part, place) for place, part in enumerate(cut) if not part.is_empty]
     if not places:

@@ -1,6 +1,7 @@
-"""Nodes that look at pixels of another lattice than the one asked for: reprojected, interpolated.
+"""Nodes computed on another lattice than the requested one, and the mask of an extent.
 
-And the mask of what lies within an extent, whatever lattice is asked for.
+The only nodes that read more than the same pixel of their inputs: they need a window of the other
+lattice, with a margin around it where they interpolate.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.nodes import ApplyOnGrid, Node, Pixels, Step, hidden
+from tileserver.compute.nodes import ApplyOnGrid, Node, Pixels, Step, masked_pixels
 from tileserver.compute.values.image import Band, Extent, Projection
 from tileserver.contract.pixels import PixelGrid
 from tileserver.errors import InvalidRequest
@@ -31,7 +32,7 @@ Index = NDArray[np.int64]
 def positions_on(grid: PixelGrid, projection: Projection) -> tuple[Coordinates, Coordinates]:
     """Return where a grid's pixel centres fall on a lattice, (columns, rows) of shape (h, w).
 
-    Where a CRS comes round again, those next to the middle of the grid are meant.
+    In a CRS that wraps around, they are those nearest to the middle of the grid.
     """
     t = projection.transform
     shift = 0
@@ -40,7 +41,7 @@ def positions_on(grid: PixelGrid, projection: Projection) -> tuple[Coordinates, 
         x, y = grid.transform.apply(grid.width / 2, grid.height / 2)
         middle, _ = transform_point(grid.crs_code, projection.crs_code, x, y)
         if math.isfinite(middle):
-            # What is west of the lattice's origin by up to half a turn stays there.
+            # Positions up to half a turn west of the lattice's origin stay there.
             shift = round((middle - turn / 2 - t.translate_x) / t.scale_x)
     moved = replace(t, translate_x=t.translate_x + shift * t.scale_x, translate_y=t.translate_y)
     found = positions(grid, PixelGrid(1, 1, moved, projection.crs_code))
@@ -63,7 +64,7 @@ def within(band: Band, node: Node | None = None) -> Node:
 
 
 def inside(grid: PixelGrid, projection: Projection, extent: Extent) -> NDArray[np.bool_]:
-    """Return which pixel centres of a grid lie within an extent, shape (height, width)."""
+    """Return whether each pixel centre of a grid lies within an extent, shape (height, width)."""
     columns, rows = positions_on(grid, projection)
     with np.errstate(invalid="ignore"):
         across = (columns >= extent.left - _ON_EDGE) & (
@@ -76,7 +77,7 @@ def inside(grid: PixelGrid, projection: Projection, extent: Extent) -> NDArray[n
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reprojected:
-    """A node computed on a lattice of its own, and looked at there by nearest neighbour."""
+    """A node computed on a lattice of its own, and sampled there by nearest neighbour."""
 
     node: Node
     projection: Projection
@@ -90,12 +91,12 @@ class Reprojected:
         """
         window = _window(*self._places(grid), 0, self.projection)
         if window is None:
-            return Step((), lambda inputs: hidden(grid, self.dtype))
+            return Step((), lambda inputs: masked_pixels(grid, self.dtype))
         left, top, part = window
 
         def pick(inputs: Sequence[Pixels]) -> Pixels:
             (found,) = inputs
-            # Found again, as a plan of many steps would hold them all.
+            # Computed again, as a plan of many steps would hold all of them.
             columns, rows, known = self._places(grid)
             at = (np.where(known, rows - top, 0), np.where(known, columns - left, 0))
             return Pixels(found.values[at], found.mask[at] * known)
@@ -129,7 +130,7 @@ def _window(
     margin: int,
     projection: Projection,
 ) -> tuple[int, int, PixelGrid] | None:
-    """Return (left, top) and the grid of the pixels of a lattice that are looked at."""
+    """Return (left, top) and the grid of the part of a lattice that holds all known positions."""
     if not known.any():
         return None
     left, right = _span(columns, known, margin)
@@ -150,11 +151,11 @@ def _span(places: Index, known: NDArray[np.bool_], margin: int) -> tuple[int, in
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Interpolated:
-    """A node looked at between the pixels of its own lattice, bilinear or bicubic.
+    """A node sampled between the pixels of its own lattice, bilinear or bicubic.
 
-    From afar the lattice is coarsened by a power of two first, as the pyramid is. What is masked
-    takes no part: a pixel is masked where its nearest neighbour is, else the weights of those
-    that are not are made to add up.
+    For a coarser grid the lattice is coarsened by a power of two first, as in the pyramid. A
+    pixel is masked where its nearest neighbour is; else the weights of the unmasked neighbours
+    are scaled to a sum of one.
     """
 
     node: Node
@@ -171,11 +172,11 @@ class Interpolated:
         indexes = nearest_index(columns), nearest_index(rows)
         window = _window(*indexes, _known(*indexes), 3, coarse)
         if window is None:
-            return Step((), lambda inputs: hidden(grid, self.dtype))
+            return Step((), lambda inputs: masked_pixels(grid, self.dtype))
         left, top, part = window
 
         def blend(inputs: Sequence[Pixels]) -> Pixels:
-            # Found again, as a plan of many steps would hold them all.
+            # Computed again, as a plan of many steps would hold all of them.
             columns, rows = (each / factor for each in positions_on(grid, self.projection))
             known = _known(columns, rows)
             x = np.where(known, columns - left, 3.0)
@@ -204,7 +205,7 @@ def _factor(columns: Coordinates, rows: Coordinates) -> int:
 def _blended(
     pixels: Pixels, x: Coordinates, y: Coordinates, is_cubic: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Return values and mask at positions in an array, whose pixel centres lie at halves."""
+    """Return values and mask, of x's shape, at positions in an array; pixel centres are halves."""
     reach = (-1, 0, 1, 2) if is_cubic else (0, 1)
     left, top = np.floor(x - 0.5).astype(np.int64), np.floor(y - 0.5).astype(np.int64)
     dx, dy = x - 0.5 - left, y - 0.5 - top

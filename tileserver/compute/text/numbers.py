@@ -1,4 +1,4 @@
-"""Numbers as text: as they are, and after patterns of printf as Java reads them."""
+"""Numbers as text: in the shortest form, and in printf patterns as in Java."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def formatted(value: float, pattern: str) -> str:
             f"Invalid format string {shown(pattern)}; expected one conversion such as '%.2f'."
         )
     flags, width, precision, kind = found[0].groups()
-    told = _converted(value, flags, precision, kind)
-    text = _padded(told, flags, int(width or 0))
+    converted = _converted(value, flags, precision, kind)
+    text = _padded(converted, flags, int(width or 0))
     return (literal[: found[0].start()] + text + literal[found[0].end() :]).replace("\0", "%")
 
 

@@ -1,4 +1,4 @@
-"""Images and what they are made of: bands with a type and a projection, and properties."""
+"""Images: bands with a pixel type, a projection and an extent, and properties."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class Projection:
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         return {"type": "Projection", "crs": self.crs_code, "transform": six(self.transform)}
 
 
 DEFAULT_PROJECTION = Projection(WGS84)
-"""Of what is made of several images, or of none."""
+"""The projection of constants and composites: pixels of one degree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ class Band:
     type: PixelType
     projection: Projection
     extent: Extent | None
-    """None goes on without end."""
+    """None is unbounded."""
     node: Node = field(compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         members: dict[str, Any] = {"id": self.id, "data_type": self.type.to_json()}
         if self.extent is not None:
             members["dimensions"] = [self.extent.width, self.extent.height]
@@ -122,7 +122,7 @@ class Image:
         return [band.id for band in self.bands]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         members: dict[str, Any] = {
             "type": "Image",
             "id": self.id,
@@ -170,12 +170,12 @@ def _properties(asset: ImageAsset) -> dict[str, Any]:
 
 
 def _version(asset: ImageAsset) -> int | None:
-    """Return the microseconds of the last change, which Earth Engine has as version."""
+    """Return the microseconds of the last change, Earth Engine's version of an asset."""
     return None if asset.update_time is None else 1000 * int(parse_date(asset.update_time).millis)
 
 
 def _outline(asset: ImageAsset) -> list[list[float]]:
-    """Return the ring around an asset in degrees; of one in two parts that of its bounds."""
+    """Return the ring around an asset in degrees; a footprint in two parts gives its bounds."""
     found = footprint(asset)
     if found.geom_type != "Polygon":
         return ring_of(lonlat_bounds(asset))
@@ -196,7 +196,7 @@ def map_bands(image: Image, change: Callable[[Band], Band]) -> Image:
 
 
 def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
-    """Return bands under other ids, of two the same the later one with a number."""
+    """Return bands under other ids; a repeated id gets a number, as in `B1_1`."""
     taken: dict[str, int] = {}
     found = []
     for band, wanted in zip(bands, ids, strict=True):
@@ -211,10 +211,10 @@ def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
 
 
 def north_up(projection: Projection) -> Projection:
-    """Return a projection whose rows go south, unless its lattice says where it begins.
+    """Return a projection whose rows go south, unless its transform has an origin or shears.
 
-    Lattices made of a CRS alone, or of it and a scale, begin at its origin and have rows that go
-    north, as Earth Engine tells them; nobody wants a picture so.
+    Projections of a CRS alone, or of a CRS and a scale, start at the CRS's origin with rows going
+    north, as in Earth Engine. A picture of such rows would be upside down.
     """
     t = projection.transform
     has_origin = t.translate_x or t.translate_y or t.shear_x or t.shear_y
@@ -224,7 +224,7 @@ def north_up(projection: Projection) -> Projection:
 
 
 def native_grid(image: Image) -> PixelGrid:
-    """Return the grid of an image's first band; of one without end, the world at a degree.
+    """Return the grid of an image's first band; of an unbounded one, the world in degree pixels.
 
     Raises:
         InvalidRequest: it has no bands.
@@ -244,6 +244,6 @@ def native_grid(image: Image) -> PixelGrid:
 
 
 def as_asset(image: Image, name: str, version: str) -> ImageAsset:
-    """Return what stands for a computed image where an asset is expected: its grid and bands."""
+    """Return a computed image as an asset: its grid, bands and types, without a file."""
     dtypes = tuple(band.type.dtype for band in image.bands)
     return image_without_file(name, version, native_grid(image), tuple(image.band_ids), dtypes)

@@ -31,7 +31,7 @@ def columns_of(collection: Collection, fields: Sequence[str]) -> list[Column]:
 
 def _simple(reducer: str) -> Callable[[Column], Any]:
     (output,) = SIMPLE[reducer][0]
-    return lambda column: output.tell([column])
+    return lambda column: output.reduce_columns([column])
 
 
 def _array(column: Column) -> list[Any]:
@@ -120,7 +120,7 @@ for _name, (_reduce, _returns, _result) in AGGREGATES.items():
 def reduce_columns(
     collection: Collection, reducer: Reducer, names: list[Any], weights: list[Any] | None
 ) -> dict[str, Any]:
-    """Return what a reducer makes of properties, one for each of its inputs."""
+    """Return a reducer's results over properties, one for each of its inputs."""
     if weights:
         raise InvalidRequest("weightSelectors are not supported: no reducer has weights here.")
     check_length(len(names), 1000, "selectors")
@@ -136,7 +136,7 @@ _DEGREES = (
 
 @algorithm(f"Collection.geometry(collection: FeatureCollection, maxError: {_NO_ERROR}) -> Geometry")
 def geometry(context: Context, collection: Collection, error: Any) -> Geometry:
-    """Return the union of where the elements lie; the world if one has no end."""
+    """Return the union of the elements' geometries; the world if one is unbounded."""
     check_elements(len(collection.elements))
     return collection_geometry(collection) or UNBOUNDED
 
@@ -146,7 +146,7 @@ def geometry(context: Context, collection: Collection, error: Any) -> Geometry:
     f" proj: {_DEGREES}) -> Geometry"
 )
 def bounds(context: Context, collection: Collection, error: Any, projection: Projection) -> Any:
-    """Return the box around where the elements lie."""
+    """Return the bounding rectangle of the elements' geometries, in a projection."""
     whole = geometry(context, collection, error)
     if whole.shape.is_empty:
         return whole

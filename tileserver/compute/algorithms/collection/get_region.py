@@ -1,11 +1,11 @@
-"""Series: the pixels of a region in every image of a collection, as rows."""
+"""`ImageCollection.getRegion`: the pixels of a region in every image, as rows."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tileserver.compute.algorithms.collection.composites import layers_of
-from tileserver.compute.algorithms.image.clips import Stencil
+from tileserver.compute.algorithms.image.clips import GeometryMask
 from tileserver.compute.algorithms.image.reprojection import projection_of
 from tileserver.compute.context import Context
 from tileserver.compute.pixels.regions import region_of, sampled
@@ -37,12 +37,14 @@ def get_region(
 ) -> list[list[Any]]:
     """Return rows of id, longitude, latitude, time and bands: all images of a pixel, then the next.
 
-    A pixel belongs to the region as in `Image.reduceRegion`; what is masked is null.
+    A pixel belongs to the region as in `Image.reduceRegion`; masked values are null.
     """
     layers = layers_of(context, collection)
     names = [name for name, _ in layers]
     header: list[Any] = ["id", "longitude", "latitude", "time", *names]
-    region = region_of(geometry, projection_of(crs, transform, scale), Stencil(geometry).covers)
+    region = region_of(
+        geometry, projection_of(crs, transform, scale), GeometryMask(geometry).covers
+    )
     count = len(collection.elements)
     if region.count_px * max(len(names), 1) * count > _MOST_VALUES:
         raise InvalidRequest(

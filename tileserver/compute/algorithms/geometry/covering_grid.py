@@ -1,4 +1,4 @@
-"""Geometries covered with the cells of a grid."""
+"""`Geometry.coveringGrid`: the cells of a grid that a geometry meets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import INDEX, Projection
 from tileserver.errors import InvalidRequest
 
-_MOST_LOOKED_AT = 1_000_000
+_MOST_TESTED = 1_000_000
 
 
 @algorithm(
@@ -25,18 +25,18 @@ _MOST_LOOKED_AT = 1_000_000
 def covering_grid(geometry: Geometry, projection: Projection, scale: float | None) -> Collection:
     """Return the pixels of a projection that a geometry meets, each a rectangle."""
     lattice = projection if scale is None else at_scale(projection, scale)
-    seen = geometry.in_projection(lattice).shape
-    if seen.is_empty:
+    moved = geometry.in_projection(lattice).shape
+    if moved.is_empty:
         return Collection("FeatureCollection", ())
-    left, low, right, high = seen.bounds
-    if not (right - left + 2) * (high - low + 2) < _MOST_LOOKED_AT:
+    left, low, right, high = moved.bounds
+    if not (right - left + 2) * (high - low + 2) < _MOST_TESTED:
         raise InvalidRequest("The grid is too fine for the geometry; expected a larger scale.")
     columns = np.arange(math.floor(left), max(math.ceil(right), math.floor(left) + 1))
     rows = np.arange(math.floor(low), max(math.ceil(high), math.floor(low) + 1))
     x, y = (each.ravel() for each in np.meshgrid(columns, rows))
     cells = shapely.box(x, y, x + 1, y + 1)
-    shapely.prepare(seen)
-    met = np.flatnonzero(shapely.intersects(seen, cells))
+    shapely.prepare(moved)
+    met = np.flatnonzero(shapely.intersects(moved, cells))
     check_length(len(met), MAX_ELEMENTS, "cells of the grid that the geometry meets")
     features = [_cell(cells[i], int(x[i]), int(y[i]), lattice) for i in met]
     return Collection("FeatureCollection", tuple(features))

@@ -1,4 +1,4 @@
-"""Elements: features, images and collections as what has properties, and features themselves."""
+"""Properties of elements (features, images, collections), and features."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _PLACE = (
 def geometry(
     element: Element, margin: Any, projection: Projection | None, geodesics: bool | None
 ) -> Geometry:
-    """Return where an element lies, of an image its footprint, the whole Earth if it has none."""
+    """Return an element's geometry, of an image its footprint; the whole Earth if unbounded."""
     found = required_geometry(element)
     found = found if projection is None else found.in_projection(projection)
     return found if geodesics is None else replace(found, geodesic=geodesics)
@@ -72,7 +72,7 @@ def feature_id(element: Element) -> str | None:
 
 @algorithm("Image.date(image: Image) -> Date")
 def image_date(context: Context, image: Image) -> Date:
-    """Return when an image was taken."""
+    """Return the date of an image, its system:time_start."""
     started = to_number(image.properties.get(TIME_START), context)
     if started is None:
         raise InvalidRequest(f"The image has no property '{TIME_START}'.")
@@ -201,10 +201,10 @@ def select(
 
 
 def selected(context: Context, members: Mapping[str, Any], selector: Any) -> list[str]:
-    """Return the keys that a selector means: one of that name, or all that fit the pattern.
+    """Return the keys that a selector matches: the one of that name, or all that fit the pattern.
 
     Raises:
-        InvalidRequest: it is no text.
+        InvalidRequest: it is not a text.
     """
     if not isinstance(selector, str):
         raise InvalidRequest(f"Expected a name or a regular expression, got {shown(selector)}.")

@@ -1,8 +1,8 @@
-"""Geometries measured, changed and compared; features likewise, by their geometry.
+"""Measures, changes and relations of geometries, and of features by their geometry.
 
-Without a projection lengths are metres on the ground and edges are straight in degrees; with one
-everything is done in its pixels and lengths are theirs. An error margin is taken and has no effect
-but on `simplify`. Metres are those of a plane around the middle: of a shape some hundred kilometres
+Without a projection lengths are metres on the ground and edges are straight in degrees; with one,
+everything is computed in its pixels, lengths too. An error margin is accepted and has no effect
+except on `simplify`. Metres are those of a plane around the middle: of a shape some hundred kilometres
 wide they are true to a few in ten thousand, of half the Earth they are not.
 """
 
@@ -17,10 +17,10 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.context import check_length
-from tileserver.compute.margins import ErrorMargin
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.feature import Element, Feature, geometry_of, image_geometry
 from tileserver.compute.values.geometry import (
+    ErrorMargin,
     Geometry,
     area_m2,
     length_m,
@@ -41,7 +41,7 @@ _ARC_SEGMENTS = 16
 
 
 def required_geometry(element: Element) -> Geometry:
-    """Return where a feature or an image lies.
+    """Return the geometry of a feature, or the footprint of an image.
 
     Raises:
         InvalidRequest: a feature has no geometry.
@@ -62,7 +62,7 @@ def with_geometry(element: Element, geometry: Geometry) -> Feature:
 
 
 def _in_working_projection(geometry: Geometry, projection: Projection | None) -> Geometry:
-    """Return a geometry in the coordinates that an operation works in."""
+    """Return a geometry in the coordinates of a projection, by default in degrees."""
     return geometry.in_projection(projection or DEFAULT_PROJECTION)
 
 
@@ -117,7 +117,7 @@ def _check_buffer(found: BaseGeometry) -> None:
 def simplified(
     geometry: Geometry, margin: ErrorMargin | None, projection: Projection | None
 ) -> Geometry:
-    """Return a geometry of fewer points that is nowhere further off than the margin."""
+    """Return a geometry of fewer points, at most the margin away from the original."""
     value = margin.value if margin is not None and margin.value is not None else 0.0
     if not 0 <= value < 2e7:
         raise InvalidRequest(f"The error margin must not be negative, got {value:g}.")

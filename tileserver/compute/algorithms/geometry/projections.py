@@ -1,4 +1,4 @@
-"""Projections: made of a code and a transform, scaled, moved, told."""
+"""Projections: constructor, scaling, translation and properties."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def crs(projection: Projection) -> str:
 
 @algorithm("Projection.transform(projection: Projection) -> String")
 def transform(projection: Projection) -> str:
-    """Return the transform as WKT; what is as in the identity is left out."""
+    """Return the transform as WKT; members equal to the identity's are left out."""
     return _affine_to_wkt(projection.transform)
 
 

@@ -59,7 +59,7 @@ for _cast_name in _CAST_NAMES:
 
 @algorithm("Image.cast(image: Image, bandTypes: Dictionary, bandOrder: List = null) -> Image")
 def cast(image: Image, types: dict[str, Any], order: Sequence[str] | None) -> Image:
-    """Return bands in the types that are named for them."""
+    """Return an image with some bands converted, each to its type."""
     wanted = {}
     for name, given in types.items():
         found = given if isinstance(given, PixelType) else CASTS.get(str(given).lower())

@@ -1,6 +1,6 @@
-"""Images cut to geometries, and to the bounds of one at a size.
+"""Clipping of images to geometries, and to the bounds of a geometry at a given size.
 
-A pixel is kept when its centre lies in the geometry; of points and lines those they touch.
+A pixel is kept if its centre lies in the geometry, or if a point or line of it touches the pixel.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tileserver.contract.pixels import MAX_SIDE, AffineTransform, PixelGrid
 from tileserver.errors import InvalidRequest, shown
 
 
-class Stencil:
+class GeometryMask:
     """A geometry as a mask on any grid; its shape in each CRS is computed once."""
 
     def __init__(self, geometry: Geometry) -> None:
@@ -63,7 +63,7 @@ class Stencil:
 
 @algorithm("Image.clip(input: Image, geometry: Object) -> Image")
 def clip(context: Context, image: Image, wanted: Any) -> Image:
-    """Return an image, hidden outside of a geometry or a feature."""
+    """Return an image, masked outside of a geometry or a feature."""
     geometry = to_geometry(wanted, context)
     if geometry is None:
         raise InvalidRequest(f"Expected a geometry or a feature, got {shown(wanted)}.")
@@ -72,7 +72,7 @@ def clip(context: Context, image: Image, wanted: Any) -> Image:
 
 @algorithm("Image.clipToCollection(input: Image, collection: Object) -> Image")
 def clip_to_collection(context: Context, image: Image, wanted: Any) -> Image:
-    """Return an image, hidden outside of all features of a collection."""
+    """Return an image, masked outside of all features of a collection."""
     collection = to_collection(wanted, context)
     geometry = None if collection is None else to_geometry(collection, context)
     if geometry is None:
@@ -81,22 +81,22 @@ def clip_to_collection(context: Context, image: Image, wanted: Any) -> Image:
 
 
 def _clipped(image: Image, geometry: Geometry) -> Image:
-    stencil = Stencil(geometry)
+    area_mask = GeometryMask(geometry)
 
     def mask(grid: PixelGrid, pixels: Pixels) -> Pixels:
-        return Pixels(pixels.values, pixels.mask * stencil.covers(grid))
+        return Pixels(pixels.values, pixels.mask * area_mask.covers(grid))
 
     def change(band: Band) -> Band:
         node = ApplyOnGrid(mask, (band.node,))
-        return replace(band, extent=_cut_extent(band, stencil), node=node)
+        return replace(band, extent=_cut_extent(band, area_mask), node=node)
 
     found = map_bands(image, change)
     return replace(found, properties={**image.properties, FOOTPRINT: geometry})
 
 
-def _cut_extent(band: Band, stencil: Stencil) -> Extent | None:
-    """Return the part of a band's extent that a geometry leaves; all of it if it leaves none."""
-    shape = stencil.shape_in(band.projection.crs_code)
+def _cut_extent(band: Band, area_mask: GeometryMask) -> Extent | None:
+    """Return the part of a band's extent that a geometry meets; all of it if there is none."""
+    shape = area_mask.shape_in(band.projection.crs_code)
     if shape.is_empty:
         return band.extent
     found = extent_over(shape.bounds, band.projection)
@@ -125,8 +125,8 @@ def clip_to_bounds_and_scale(
 ) -> Image:
     """Return an image cut to the bounds of a geometry, at a size in pixels or a scale in metres.
 
-    The bounds are those in the projection of the image's first band, and the footprint stands
-    for a geometry that is missing.
+    The bounds are those in the projection of the image's first band; without a geometry they are
+    those of its extent.
     """
     for name, side in (("width", width), ("height", height), ("maxDimension", most)):
         if side is not None and not 1 <= side <= MAX_SIDE:
@@ -173,7 +173,7 @@ def _bounds(band: Band, geometry: Geometry | None) -> tuple[float, float, float,
     """Return west, south, east, north in the CRS of a band.
 
     Raises:
-        InvalidRequest: there is no geometry and the band has no end, or they have no area.
+        InvalidRequest: there is no geometry and the band is unbounded.
     """
     if geometry is not None:
         shape = geometry.in_crs(band.projection.crs_code)

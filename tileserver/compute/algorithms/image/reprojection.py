@@ -1,4 +1,4 @@
-"""Images in other projections: forced into one, told which is theirs, interpolated."""
+"""Reprojection, default projection and resampling of images."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tileserver.geo.extents import projected_box
 
 
 def projection_of(crs: Projection, transform: list[Any] | None, scale: float | None) -> Projection:
-    """Return the projection that a CRS and either a transform or a scale name.
+    """Return the projection of a CRS and either a transform or a scale in metres.
 
     Raises:
-        InvalidRequest: both are given, or the transform is none.
+        InvalidRequest: both are given, or the transform is malformed.
     """
     if transform is not None and scale is not None:
         raise InvalidRequest("Cannot specify both crsTransform and scale.")
@@ -55,7 +55,7 @@ def read_transform(members: Sequence[Any], name: str = "crsTransform") -> Affine
 def reproject(
     image: Image, crs: Projection, transform: list[Any] | None, scale: float | None
 ) -> Image:
-    """Return an image that is computed in a projection, and looked at from there."""
+    """Return an image that is computed in a projection, then sampled from there."""
     target = projection_of(crs, transform, scale)
     return map_bands(image, lambda band: _reprojected(band, target))
 
@@ -66,7 +66,7 @@ def _reprojected(band: Band, target: Projection) -> Band:
 
 
 def extent_in(band: Band, target: Projection) -> Extent | None:
-    """Return a band's extent in the pixels of another projection; None if it has no end there."""
+    """Return a band's extent in the pixels of another projection; None if unbounded there."""
     if band.extent is None:
         return None
     if band.projection == target:
@@ -97,7 +97,7 @@ def extent_over(box: tuple[float, float, float, float], target: Projection) -> E
 def set_default_projection(
     image: Image, crs: Projection, transform: list[Any] | None, scale: float | None
 ) -> Image:
-    """Return an image with another projection as its own, where none is asked for."""
+    """Return an image with another default projection, for outputs that request none."""
     target = projection_of(crs, transform, scale)
     return map_bands(
         image, lambda band: replace(band, projection=target, extent=extent_in(band, target))

@@ -1,4 +1,4 @@
-"""Values moved into other ranges: clamped, scaled, mapped, compared to each other."""
+"""Clamping, scaling, remapping and interpolation of pixel values."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def unit_scale(image: Image, low: float, high: float) -> Image:
 def normalized_difference(image: Image, names: list[Any] | None) -> Image:
     """Return (first - second) / (first + second) of two bands, by name or the first two.
 
-    Hidden where one of them is negative, or both are zero. The band is called nd.
+    Masked where one of them is negative, or both are zero. The band is called nd.
     """
     if names is None:
         names = image.band_ids[:2]
@@ -87,7 +87,7 @@ def first_non_zero(first: Image, second: Image) -> Image:
 def remap(
     image: Image, known: list[Any], wanted: list[Any], default: Any, band_name: str | None
 ) -> Image:
-    """Return a band with values exchanged; others become the default, or are hidden."""
+    """Return a band with values exchanged; others become the default, or are masked."""
     check_length(len(known), _MAX_TABLE, "values")
     if len(known) != len(wanted) or not known:
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""Images made into pictures: `Image.visualize`, with the formula of `render`."""
+"""`Image.visualize`: images as 8-bit pictures, with the formula of `rendering.render`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def visualize(
     share = 1.0 if opacity is None else opacity
     if not 0 <= share <= 1:
         raise InvalidRequest(f"opacity must be a number from 0 to 1, got {share:g}.")
-    return Image(tuple(_drawn(chosen, ranges, gammas, share, colors, force_rgb)))
+    return Image(tuple(_picture_bands(chosen, ranges, gammas, share, colors, force_rgb)))
 
 
 def _chosen(image: Image, wanted: Any) -> tuple[Band, ...]:
@@ -105,7 +105,7 @@ def _ranges(
 ) -> list[Range]:
     """Return the values of each band that become black and white.
 
-    `gain * value + bias` is the byte, of a palette the number of the colour.
+    `gain * value + bias` is the byte, or the index of the colour in a palette.
     """
     count = len(bands)
     gains, biases = _numbers(gain, count, "gain"), _numbers(bias, count, "bias")
@@ -132,7 +132,7 @@ def _default_range(type_: PixelType) -> Range:
     return Range(float(limits.min), float(limits.max))
 
 
-def _drawn(
+def _picture_bands(
     bands: Sequence[Band],
     ranges: Sequence[Range],
     gammas: Sequence[float],
@@ -181,7 +181,7 @@ def _of_three(
 def _channel(
     pixels: Pixels, options: VisualizationOptions, channel: int | None, opacity: float
 ) -> Pixels:
-    """Return one channel of the picture of a band, in bytes."""
+    """Return one channel of the picture of a band: uint8 values, and its mask times the opacity."""
     values = np.ascontiguousarray(pixels.values)[np.newaxis]
     picture = draw(BandArrays(("band",), values, (pixels.mask > 0)[np.newaxis]), options)
     color = picture.color

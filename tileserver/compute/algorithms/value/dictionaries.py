@@ -61,7 +61,7 @@ def from_lists(keys: list[Any], values: list[Any]) -> dict[str, Any]:
     "Dictionary.get(dictionary: Dictionary, key: String, defaultValue: Object = null) -> Object"
 )
 def get(members: Members, key: str, default: Any) -> Any:
-    """Return the value of a key, or what is given in its place."""
+    """Return the value of a key, or the default."""
     if key in members:
         return members[key]
     if default is not None:

@@ -1,4 +1,4 @@
-"""Lists: their elements got, put, and in other orders.
+"""Lists: access to elements, insertion, slicing, sorting and construction.
 
 Places count from zero; those before the beginning count from the end.
 """
@@ -183,7 +183,7 @@ def sequence(start: float, end: float | None, step: float, count: int | None) ->
 @algorithm("List.zip(list: List, other: List) -> List")
 def zip_lists(context: Context, elements: list[Any], other: list[Any]) -> list[list[Any]]:
     """Return pairs of the elements of two lists, as many as the shorter one has."""
-    context.count_made(_PAIR_BYTES * min(len(elements), len(other)))
+    context.count_bytes(_PAIR_BYTES * min(len(elements), len(other)))
     return [list(pair) for pair in zip(elements, other, strict=False)]
 
 
@@ -194,7 +194,7 @@ def unzip(context: Context, elements: list[Any]) -> list[list[Any]]:
         raise InvalidRequest(f"Expected a list of lists, got {shown(wrong[0])} in it.")
     count = len(elements) * min(map(len, elements), default=0)
     check_length(count, 10 * MAX_LIST, "elements in lists")
-    context.count_made(8 * count)
+    context.count_bytes(8 * count)
     return [list(each) for each in zip(*elements, strict=False)]
 
 
@@ -205,7 +205,7 @@ def flatten(context: Context, elements: list[Any]) -> list[Any]:
 
 
 def _flat(context: Context, elements: list[Any]) -> Iterator[Any]:
-    """Yield what are no lists; without recursion, and counting what it looks at."""
+    """Yield the elements that are not lists, without recursion; counts all visited elements."""
     stack: list[Iterator[Any]] = [iter(elements)]
     seen = 0
     while stack:
@@ -233,13 +233,13 @@ def sort(elements: list[Any], keys: list[Any] | None) -> list[Any]:
 
 
 class Order:
-    """What puts values in their place among others; all it is given count together."""
+    """Makes sort keys of values, with one limit for all values passed to it."""
 
     def __init__(self) -> None:
         self._seen = 0
 
     def of(self, value: Any, depth: int = 0) -> tuple[Any, ...]:
-        """Return what compares as a value does.
+        """Return a sort key.
 
         Raises:
             InvalidRequest: values of its kind have no order, or they are too many.

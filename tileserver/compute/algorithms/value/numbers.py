@@ -1,8 +1,8 @@
 """Arithmetic and logic of numbers.
 
 Whole numbers stay whole where both are, as long as 64 bits hold them; a quotient and a power are
-floating point. Division by zero is zero. What has no value, such as the root of -1, is not a
-number, which getInfo tells as null.
+floating point. Division by zero is zero. A result without a value, such as the root of
+-1, is NaN, which is null in the `getInfo` JSON.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ for _name, _of in _OLD_NAMES.items():
 
 
 def _numpy(function: Any) -> Callable[[Number], float]:
-    """Return a function of NumPy on one number: what has no value is NaN rather than an error."""
+    """Return a NumPy function on one number; it returns NaN where Python would raise."""
     return lambda x: float(function(np.float64(x)))
 
 
@@ -183,7 +183,7 @@ UNARY: dict[str, tuple[Callable[[Any], Any], str]] = {
     "cosh": (_numpy(np.cosh), "Return the hyperbolic cosine of a number"),
     "tanh": (_numpy(np.tanh), "Return the hyperbolic tangent of a number"),
     "erf": (math.erf, "Return the error function of a number"),
-    "erfc": (math.erfc, "Return what the error function of a number lacks to 1"),
+    "erfc": (math.erfc, "Return 1 minus the error function of a number"),
     "gamma": (_gamma, "Return the gamma function of a number"),
 }
 """Operations on one number."""
