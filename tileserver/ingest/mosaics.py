@@ -1,4 +1,4 @@
-"""Sources opened, aligned and read as one image, a window at a time.
+"""Opens sources, aligns them and reads them as one image, a window at a time.
 
 Sources on one and the same grid are stacked, their bands following one another; others become a
 mosaic, in which a valid pixel of a later source hides an earlier one's.
@@ -64,7 +64,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Mosaic:
-    """All that is decided before the first pixel is read."""
+    """The plan of a mosaic, made before the first pixel is read."""
 
     pieces: tuple[Piece, ...]
     width: int
@@ -79,7 +79,7 @@ class Mosaic:
 
     @property
     def fill(self) -> Any:
-        """What is stored where nothing is valid."""
+        """The value of masked pixels."""
         return self.dtype.type(0 if self.nodata is None else self.nodata)
 
 
@@ -138,7 +138,7 @@ def plan(
         band_policies: exceptions, by band id.
 
     Raises:
-        InvalidRequest: a source is no image on the Earth, or they do not fit together.
+        InvalidRequest: a source is not georeferenced, or they do not fit together.
     """
     for dataset in datasets:
         _check_source(dataset)
@@ -165,7 +165,7 @@ def plan(
 
 
 def _arrange(datasets: Sequence[DatasetReader]) -> tuple[Piece, ...]:
-    """Stack what lies on one grid, make a mosaic of the rest.
+    """Stack sources that share one grid; place others as a mosaic.
 
     Raises:
         InvalidRequest: another CRS, pixels that are not aligned, or another number of bands.
@@ -254,7 +254,7 @@ def _masking(
 
 
 def _nodata(piece: Piece) -> float | None:
-    """Return the value that masks every band of the piece, if that is what masks them."""
+    """Return the nodata value of a piece, if it alone masks every band; else None."""
     flags = [piece.dataset.mask_flag_enums[index - 1] for index in piece.indexes]
     number: float | None = piece.dataset.nodata
     return number if all(each == [MaskFlags.nodata] for each in flags) else None
@@ -263,7 +263,7 @@ def _nodata(piece: Piece) -> float | None:
 def _holds(dtype: np.dtype[Any], number: float) -> bool:
     if dtype.kind == "f":
         return not math.isfinite(number) or abs(number) <= np.finfo(dtype).max
-    # Beyond 2**53 the float that rasterio tells may not be the integer that the file says.
+    # Beyond 2**53 rasterio's float may differ from the integer in the file.
     limits = np.iinfo(dtype)
     small = math.isfinite(number) and abs(number) <= 2**53 and number == int(number)
     return small and limits.min <= number <= limits.max

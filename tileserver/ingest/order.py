@@ -2,8 +2,8 @@
 
     sources ─► mosaic ─► pyramid ─► COG  ─► moved into place, after its sidecar
 
-Interruption. Everything is made in `.NAME.ingest.tmp/` beside the destination, whose files bear
-no `.tif`. A failure or Ctrl-C removes the folder; after a kill the next ingest of that name does.
+Interruption. Work files lie in `.NAME.ingest.tmp/` beside the destination, without `.tif` in their
+names. A failure or Ctrl-C removes the folder; after a kill the next ingest of that name does.
 The two results are moved, never copied: first the sidecar, which is nothing without its raster,
 then the raster, so that a new asset appears in one step and complete. When an asset is
 overwritten, a kill between the two moves leaves the new sidecar beside the old raster.
@@ -46,7 +46,7 @@ _TIME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What `ingest` has made."""
+    """The files that `ingest` has written."""
 
     path: Path
     """The Cloud-Optimized GeoTIFF."""
@@ -108,9 +108,9 @@ def ingest(
         datasets = [stack.enter_context(open_source(source)) for source in sources]
         mosaic = plan(datasets, band_ids, nodata, policy, band_policies)
         document = _document(mosaic, start_time, end_time, properties)
-        folder = stack.enter_context(_workshop(destination))
+        folder = stack.enter_context(_work_folder(destination))
         with _write_errors(destination):
-            raster = make_cog(mosaic, folder, progress or _silent, chunk_bytes)
+            raster = make_cog(mosaic, folder, progress or (lambda done, total: None), chunk_bytes)
         metadata = folder / "metadata"
         metadata.write_text(document, encoding="utf-8")
         _publish(raster, metadata, destination, sidecar)
@@ -122,10 +122,6 @@ def ingest(
         band_ids=mosaic.band_ids,
         levels=len(level_sizes(mosaic.width, mosaic.height)) - 1,
     )
-
-
-def _silent(done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 def _check_destination(sources: Sequence[Path], destination: Path, overwrite: bool) -> None:
@@ -150,7 +146,7 @@ def _check_destination(sources: Sequence[Path], destination: Path, overwrite: bo
 def _document(
     mosaic: Mosaic, start_time: str | None, end_time: str | None, properties: Mapping[str, object]
 ) -> str:
-    """Return the sidecar: what is known of the asset, as an EarthEngineAsset."""
+    """Return the text of the sidecar: the asset's metadata as an EarthEngineAsset."""
     start, end = _moment("start_time", start_time), _moment("end_time", end_time)
     if start and end and start > end:
         raise InvalidRequest(f"start_time {start_time} is after end_time {end_time}")
@@ -190,12 +186,12 @@ def _moment(name: str, text: str | None) -> datetime | None:
 
 
 @contextmanager
-def _workshop(destination: Path) -> Iterator[Path]:
-    """Yield an empty folder beside the destination, which goes when we leave.
+def _work_folder(destination: Path) -> Iterator[Path]:
+    """Yield an empty folder beside the destination, and remove it afterwards.
 
     Raises:
         InvalidRequest: another process is at work for the same destination.
-        ConfigError: the disk refuses something, in here or in the body.
+        ConfigError: a file operation fails, here or in the body.
     """
     folder = destination.with_name(f".{destination.name}.ingest.tmp")
     try:
@@ -217,7 +213,7 @@ def _lock(descriptor: int, destination: Path) -> None:
     """Lock a folder; the system takes the lock back when the process dies, however it dies."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Who held the lock before may have removed the folder before letting go.
+        # The last holder may have removed the folder before it released the lock.
         if os.fstat(descriptor).st_nlink:
             return
     except BlockingIOError:
@@ -227,7 +223,7 @@ def _lock(descriptor: int, destination: Path) -> None:
 
 @contextmanager
 def _write_errors(destination: Path) -> Iterator[None]:
-    """Raise ConfigError for what goes wrong on the way to the disk, a full one first of all."""
+    """Raise ConfigError in place of write errors, such as a full disk."""
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError) as exc:

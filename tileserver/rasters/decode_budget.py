@@ -1,6 +1,6 @@
-"""How many bytes GeoTIFFs may decode to: a block, a whole file's directories, all that is read.
+"""Limits on decoded bytes of GeoTIFFs: of a block, of a file, and of all reads at once.
 
-A block is decoded whole, for one pixel too, and a few bytes may declare one beyond all memory.
+A block is decoded whole even for one pixel, and a few bytes may declare one larger than memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_BANDS = 20_000
 """Bands of all levels and masks of a file: GDAL keeps facts about each while it is open."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MALLOC_BYTES = 1_000_000
-"""Above what a tile takes, so that its arrays are not mapped anew each time."""
+"""More than a tile's arrays, so that these are not mapped anew each time."""
 MAX_DECODING_BYTES = 160_000_000
 """Bytes of blocks and windows that all threads hold at once.
 
@@ -38,7 +38,7 @@ def check_sizes(
     """Raise if an image, level, mask or page of a GeoTIFF is too large to be read by blocks.
 
     Raises:
-        UnreadableRaster: says what is too large, and what makes it smaller.
+        UnreadableRaster: one is too large; names it, and the command that makes it smaller.
     """
     for directory in directories:
         check_block(directory.block_bytes, name, max_block_bytes)
@@ -111,13 +111,13 @@ class DecodeBudget:
         """Hold bytes while the body runs, once as many are free.
 
         Args:
-            size_bytes: an estimate of what is decoded.
+            size_bytes: estimated size of the decoded blocks.
             deadline: on time.monotonic().
-            name: what to call the raster in an error.
+            name: of the raster, for errors.
 
         Raises:
-            UnreadableRaster: it is more than there ever is.
-            DeadlineExceeded: others held too much for too long.
+            UnreadableRaster: it is more than the whole budget.
+            DeadlineExceeded: not enough was free by the deadline.
         """
         if size_bytes > self.max_bytes:
             raise UnreadableRaster(

@@ -81,7 +81,7 @@ def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
     count = _count or Count()
     count.add(1)
     if _depth > _MAX_DEPTH:
-        raise InvalidRequest("The value is nested too deeply to be told.")
+        raise InvalidRequest("The value is nested too deeply for JSON.")
     match value:
         case str():
             count.add_text(value)
@@ -117,7 +117,7 @@ def _object_json(value: Any, _depth: int, count: Count) -> Any:
             return frame | {"features": value.numbered(features)}
     encode = getattr(value, "to_json", None)
     if encode is None:
-        raise InvalidRequest(f"A {type(value).__name__} cannot be told as a value.")
+        raise InvalidRequest(f"A {type(value).__name__} has no JSON form.")
     return to_json(encode(), _depth + 1, count)
 
 

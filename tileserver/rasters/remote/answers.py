@@ -1,4 +1,4 @@
-"""What a server answers to a request for a range, checked: nothing in it is trusted."""
+"""Checks a server's response to a range request; nothing in it is trusted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BadAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """By what a server tells one content of an object from another."""
+    """Size and headers that identify one version of an object."""
 
     size: int
     """Bytes of the whole object."""
@@ -39,7 +39,7 @@ class Validators:
 
     def condition(self) -> dict[str, str]:
         """Return the headers that ask for an answer only if the object has changed."""
-        # The first bytes must be looked at when the validators do not promise much.
+        # With weak validators the first bytes must be compared.
         return {"If-None-Match": self.etag.decode("latin-1")} if self.is_strong else {}
 
 

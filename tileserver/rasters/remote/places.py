@@ -1,4 +1,4 @@
-"""Where a remote GeoTIFF is: its URL as HTTP has it, and who signs requests for it.
+"""The HTTP URL of a remote GeoTIFF, and the signer of requests for it.
 
 The settings of S3 and Google Cloud Storage are the environment variables that GDAL knows.
 """
@@ -24,7 +24,7 @@ _DNS_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 
 Sign = Callable[[str, Mapping[str, str]], Mapping[str, str]]
-"""Returns the headers of a GET of a URL, out of those it has, with proof of who asks."""
+"""Returns the headers of a GET of a URL, with credentials added to the given ones."""
 
 
 def is_remote(location: str) -> bool:
@@ -73,7 +73,7 @@ def find_place(location: str, environ: Mapping[str, str] = os.environ) -> Place:
         environ: the environment.
 
     Raises:
-        ConfigError: it is not a URL that can be asked for.
+        ConfigError: it is not a valid URL.
     """
     scheme, _, rest = location.partition("://")
     bucket, _, key = rest.partition("/")

@@ -2,8 +2,8 @@
 
 Without a projection lengths are metres on the ground and edges are straight in degrees; with one,
 everything is computed in its pixels, lengths too. An error margin is accepted and has no effect
-except on `simplify`. Metres are those of a plane around the middle: of a shape some hundred kilometres
-wide they are true to a few in ten thousand, of half the Earth they are not.
+except on `simplify`. Metres are those of a plane around the middle: their error is a few in ten
+thousand for a shape some hundred kilometres wide, and large for half the Earth.
 """
 
 from __future__ import annotations

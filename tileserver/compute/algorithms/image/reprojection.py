@@ -44,7 +44,7 @@ def read_transform(members: Sequence[Any], name: str = "crsTransform") -> Affine
         raise InvalidRequest(f"{name} must be a list of six numbers, got {shown(list(members))}.")
     found = AffineTransform(*map(float, numbers))
     if not 0 < abs(found.determinant) < math.inf or not math.isfinite(sum(numbers)):
-        raise InvalidRequest(f"{name}: a pixel has no area; scales must not be zero.")
+        raise InvalidRequest(f"{name} cannot be inverted: a pixel has no area.")
     return found
 
 
