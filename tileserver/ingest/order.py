@@ -102,7 +102,6 @@ def ingest(
         ConfigError: the destination cannot be written.
     """
     _check_destination(sources, destination, overwrite)
-    sidecar = destination.with_suffix(".json")
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(**_GDAL))
         datasets = [stack.enter_context(open_source(source)) for source in sources]
@@ -113,10 +112,14 @@ def ingest(
             raster = make_cog(mosaic, folder, progress or (lambda done, total: None), chunk_bytes)
         metadata = folder / "metadata"
         metadata.write_text(document, encoding="utf-8")
-        _publish(raster, metadata, destination, sidecar)
+        _publish(raster, metadata, destination, destination.with_suffix(".json"))
+    return _result(mosaic, destination)
+
+
+def _result(mosaic: Mosaic, destination: Path) -> IngestResult:
     return IngestResult(
         path=destination,
-        sidecar=sidecar,
+        sidecar=destination.with_suffix(".json"),
         width=mosaic.width,
         height=mosaic.height,
         band_ids=mosaic.band_ids,
