@@ -95,18 +95,12 @@ def constant_image(values: list[Any], names: list[str] | None = None) -> Image:
     """Return an image of the same values everywhere, a band each."""
     single = len(values) == 1
     names = names or ["constant" if single else f"constant_{i}" for i in range(len(values))]
-    return Image(
-        tuple(
-            Band(
-                name,
-                of_number(value),
-                DEFAULT_PROJECTION,
-                None,
-                Constant(value, of_number(value).dtype),
-            )
-            for name, value in zip(names, values, strict=True)
-        )
-    )
+    return Image(tuple(map(_constant_band, names, values)))
+
+
+def _constant_band(name: str, value: Any) -> Band:
+    type_ = of_number(value)
+    return Band(name, type_, DEFAULT_PROJECTION, None, Constant(value, type_.dtype))
 
 
 def to_geometry(value: Any, context: Context) -> Geometry | None:
@@ -221,12 +215,9 @@ def to_feature(value: Any, context: Context) -> Feature | Image | None:
         case Geometry():
             return Feature(value)
         case Mapping() if value.get("type") == "Feature":
-            geometry = value.get("geometry")
-            return Feature(
-                to_geometry(geometry, context) if geometry else None,
-                value.get("properties") or {},
-                value.get("id"),
-            )
+            given = value.get("geometry")
+            geometry = to_geometry(given, context) if given else None
+            return Feature(geometry, value.get("properties") or {}, value.get("id"))
         case Mapping() if "type" in value:
             return Feature(geometry_from_geojson(value))
         case Collection():

@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -115,11 +116,7 @@ class Computing:
         # A tile that is in the cache must not wait for a thread.
         if held is not None and time.monotonic() - held[1] < _RECHECK_S:
             return held[0]
-
-        def described(each: Computed, budget: Budget) -> ImageAsset:
-            return self._described(name, each, budget)
-
-        return await self._in_thread(described, computed, name)
+        return await self._in_thread(partial(self._described, name), computed, name)
 
     def _described(self, name: str, computed: Computed, budget: Budget) -> ImageAsset:
         version = self._version(computed.expression, budget)

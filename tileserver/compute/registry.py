@@ -45,6 +45,13 @@ _MAKES_PARTS = frozenset(
 """Algorithms that make new lists within lists; those of others were counted before."""
 
 
+_EVALUATION_ERRORS = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError),
+    *(TypeError, ValueError, shapely.errors.ShapelyError),
+)
+"""Errors of Python and libraries on values that an algorithm cannot take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     """One argument of an algorithm."""
@@ -151,16 +158,7 @@ def as_invalid_request(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        TypeError,
-        ValueError,
-        shapely.errors.ShapelyError,
-    ) as exc:
+    except _EVALUATION_ERRORS as exc:
         log.info("%s failed", name, exc_info=exc)
         raise InvalidRequest("Invalid arguments.") from exc
 
@@ -189,19 +187,19 @@ def algorithm(
     arguments = tuple(_read_argument(each) for each in listed)
 
     def register(function: F) -> F:
-        parameters = list(inspect.signature(function).parameters)
-        ALGORITHMS[found["name"]] = Algorithm(
-            found["name"],
-            found["returns"],
-            arguments,
-            description or (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " "),
-            function,
-            parameters[:1] == ["context"],
-            hidden,
+        name, returns = found["name"], found["returns"]
+        first = list(inspect.signature(function).parameters)[:1]
+        text = description or _first_paragraph(function)
+        ALGORITHMS[name] = Algorithm(
+            name, returns, arguments, text, function, first == ["context"], hidden
         )
         return function
 
     return register
+
+
+def _first_paragraph(function: Callable[..., Any]) -> str:
+    return (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def find_algorithm(name: str) -> Algorithm:

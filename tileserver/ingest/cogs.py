@@ -181,19 +181,23 @@ def _vrt(mosaic: Mosaic, levels: int) -> ElementTree.Element:
     x, y = grid.apply(-first.column, -first.row)
     numbers = (x, grid.scale_x, grid.shear_x, y, grid.shear_y, grid.scale_y)
     _text(root, "GeoTransform", ",".join(repr(float(number)) for number in numbers))
-    for place, band_id in enumerate(mosaic.band_ids):
-        band = _vrt_band(root, typename_fwd[dtype_rev[mosaic.dtype.name]], str(place + 1))
-        _text(band, "Description", band_id)
-        if mosaic.nodata is not None:
-            is_float = mosaic.dtype.kind == "f"
-            _text(band, "NoDataValue", repr(mosaic.nodata) if is_float else str(int(mosaic.nodata)))
-        _color(mosaic, place, band)
-        for level in range(1, levels):
-            overview = ElementTree.SubElement(band, "Overview")
-            _file(overview, f"level-{level}", str(place + 1))
+    for place in range(len(mosaic.band_ids)):
+        _described_band(mosaic, levels, place, root)
     if mosaic.has_mask:
         _vrt_band(ElementTree.SubElement(root, "MaskBand"), "Byte", "mask,1")
     return root
+
+
+def _described_band(mosaic: Mosaic, levels: int, place: int, root: ElementTree.Element) -> None:
+    band = _vrt_band(root, typename_fwd[dtype_rev[mosaic.dtype.name]], str(place + 1))
+    _text(band, "Description", mosaic.band_ids[place])
+    if mosaic.nodata is not None:
+        is_float = mosaic.dtype.kind == "f"
+        _text(band, "NoDataValue", repr(mosaic.nodata) if is_float else str(int(mosaic.nodata)))
+    _color(mosaic, place, band)
+    for level in range(1, levels):
+        overview = ElementTree.SubElement(band, "Overview")
+        _file(overview, f"level-{level}", str(place + 1))
 
 
 def _vrt_band(parent: ElementTree.Element, type_name: str, source: str) -> ElementTree.Element:

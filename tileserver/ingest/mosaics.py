@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -279,24 +279,28 @@ def read_window(mosaic: Mosaic, window: Window) -> tuple[Values, Bools]:
     shape = (len(mosaic.band_ids), window.height, window.width)
     values, valid = np.full(shape, mosaic.fill, mosaic.dtype), np.zeros(shape, np.bool_)
     for piece in mosaic.pieces:
-        # Where the piece and the window overlap, counted in the mosaic.
-        left, top = max(window.col_off, piece.column), max(window.row_off, piece.row)
-        right = min(window.col_off + window.width, piece.column + piece.dataset.width)
-        bottom = min(window.row_off + window.height, piece.row + piece.dataset.height)
-        if left >= right or top >= bottom:
-            continue
-        part = Window(left - piece.column, top - piece.row, right - left, bottom - top)
-        rows = slice(top - window.row_off, bottom - window.row_off)
-        place = piece.bands, rows, slice(left - window.col_off, right - window.col_off)
-        found, there = _piece_pixels(piece, part, mosaic.missing)
-        np.copyto(values[place], found, where=there)
-        valid[place] |= there
+        for part, rows, columns in _overlap(piece, window):
+            place = piece.bands, rows, columns
+            found, there = _piece_pixels(piece, part, mosaic.missing)
+            np.copyto(values[place], found, where=there)
+            valid[place] |= there
     if mosaic.has_mask and (valid != valid[0]).any():
         raise InvalidRequest(
             "the bands are masked in different places, and a GeoTIFF of integers has one mask for"
             " all of them: give a nodata value that is no pixel's"
         )
     return values, valid
+
+
+def _overlap(piece: Piece, window: Window) -> Iterator[tuple[Window, slice, slice]]:
+    """Yield the part of a piece in a window, if any, and its rows and columns in the window."""
+    left, top = max(window.col_off, piece.column), max(window.row_off, piece.row)
+    right = min(window.col_off + window.width, piece.column + piece.dataset.width)
+    bottom = min(window.row_off + window.height, piece.row + piece.dataset.height)
+    if left < right and top < bottom:
+        part = Window(left - piece.column, top - piece.row, right - left, bottom - top)
+        rows = slice(top - window.row_off, bottom - window.row_off)
+        yield part, rows, slice(left - window.col_off, right - window.col_off)
 
 
 def _piece_pixels(piece: Piece, window: Window, missing: float | None) -> tuple[Values, Bools]:

@@ -150,9 +150,7 @@ def _document(
     mosaic: Mosaic, start_time: str | None, end_time: str | None, properties: Mapping[str, object]
 ) -> str:
     """Return the text of the sidecar: the asset's metadata as an EarthEngineAsset."""
-    start, end = _moment("start_time", start_time), _moment("end_time", end_time)
-    if start and end and start > end:
-        raise InvalidRequest(f"start_time {start_time} is after end_time {end_time}")
+    times = _times(start_time, end_time)
     bands = zip(mosaic.band_ids, mosaic.policies, strict=True)
     asset: dict[str, Any] = {
         "type": "IMAGE",
@@ -160,15 +158,22 @@ def _document(
     }
     if len(set(mosaic.policies)) == 1:
         asset["pyramidingPolicy"] = mosaic.policies[0]
-    for name, moment in (("startTime", start), ("endTime", end)):
-        if moment:
-            asset[name] = moment.isoformat().replace("+00:00", "Z")
+    asset |= times
     if properties:
         asset["properties"] = dict(properties)
     try:
         return json.dumps(asset, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as exc:
         raise InvalidRequest(f"properties: not what JSON can hold, {exc}") from exc
+
+
+def _times(start_time: str | None, end_time: str | None) -> dict[str, str]:
+    """Return the members startTime and endTime, each if it is given."""
+    start, end = _moment("start_time", start_time), _moment("end_time", end_time)
+    if start and end and start > end:
+        raise InvalidRequest(f"start_time {start_time} is after end_time {end_time}")
+    moments = {"startTime": start, "endTime": end}
+    return {name: m.isoformat().replace("+00:00", "Z") for name, m in moments.items() if m}
 
 
 def _moment(name: str, text: str | None) -> datetime | None:
@@ -235,8 +240,8 @@ def _write_errors(destination: Path) -> Iterator[None]:
 
 def _publish(raster: Path, metadata: Path, destination: Path, sidecar: Path) -> None:
     """Move both into place, the sidecar first; put the old one back when the raster fails."""
-    for made in (raster, metadata):
-        with made.open("rb") as file:
+    for path in (raster, metadata):
+        with path.open("rb") as file:
             os.fsync(file.fileno())
     # They belong to the raster that is replaced, and GDAL would apply them to the new one.
     for companion in (".aux.xml", ".msk", ".ovr"):

@@ -141,11 +141,9 @@ class Catalogue:
         It has the same versions as `find`; those of assets that were not found recently are not
         older than `max_age_s`.
         """
-        held = self._states.get(name)
-        age_s = time.monotonic() - held[0] if held else 0.0
-        if held is not None and age_s < (_RECHECK_S if max_age_s is None else max_age_s):
+        held, checked_s = self._states.get(name), time.monotonic()
+        if held and checked_s - held[0] < (_RECHECK_S if max_age_s is None else max_age_s):
             return held[1]
-        checked_s = time.monotonic()
         token = hashlib.blake2b(" ".join(self._versions(name)).encode(), digest_size=8).hexdigest()
         if len(self._states) >= _MAX_STATES:
             self._states.clear()
@@ -235,8 +233,7 @@ def _top(root: Root) -> _Top:
 def scan(tops: Iterable[_Top]) -> Scan:
     """Return the GeoTIFFs and folders below roots; of two of a name the first is kept.
 
-    Raises:
-        OSError: a failure that is not of one file or folder, such as too many open files.
+    Raises OSError for failures that are not of one file or folder, such as too many open files.
     """
     images: dict[str, Place | str] = {}
     folders: list[tuple[str, Place | None]] = []

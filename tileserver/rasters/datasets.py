@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -107,11 +107,10 @@ def open_raster(
             dataset = _open(location, level, directories)
     except (RasterioError, OSError, UnicodeDecodeError) as exc:
         raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
-    try:
+    with ExitStack() as stack:
+        stack.callback(dataset.close)
         check_block(block_bytes(dataset), name, max_block_bytes)
-    except BaseException:
-        dataset.close()
-        raise
+        stack.pop_all()
     return dataset
 
 

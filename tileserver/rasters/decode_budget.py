@@ -35,11 +35,7 @@ tiles' usual ones.
 def check_sizes(
     directories: Sequence[Directory], name: str, max_block_bytes: int = MAX_BLOCK_BYTES
 ) -> None:
-    """Raise if an image, level, mask or page of a GeoTIFF is too large to be read by blocks.
-
-    Raises:
-        UnreadableRaster: one is too large; names it, and the command that makes it smaller.
-    """
+    """Raise UnreadableRaster if blocks of a GeoTIFF are too large, or its bands too many."""
     for directory in directories:
         check_block(directory.block_bytes, name, max_block_bytes)
     bands = sum(directory.samples for directory in directories)
@@ -69,11 +65,7 @@ def kept_bytes(directories: Sequence[Directory]) -> int:
 
 
 def check_block(block_bytes: int, name: str, max_block_bytes: int = MAX_BLOCK_BYTES) -> None:
-    """Raise if a block is too large.
-
-    Raises:
-        UnreadableRaster: it is.
-    """
+    """Raise UnreadableRaster if a block is too large."""
     if block_bytes > max_block_bytes:
         raise UnreadableRaster(
             f"{name}: the GeoTIFF's blocks hold {block_bytes / 1e6:.0f} MB each, at most "
@@ -125,14 +117,7 @@ class DecodeBudget:
                 f"{self.max_bytes / 1e6:.0f} MB may be; "
                 "gdal_translate -co TILED=YES makes smaller blocks."
             )
-        with self._freed:
-            left_s = deadline - time.monotonic()
-            if not self._freed.wait_for(lambda: self._fits(size_bytes), max(left_s, 0)):
-                raise DeadlineExceeded(
-                    f"{name}: reading did not begin in time, others read large blocks; "
-                    "gdal_translate -co TILED=YES makes smaller ones."
-                )
-            self.held_bytes += size_bytes
+        self._take(size_bytes, deadline, name)
         try:
             yield
         finally:
@@ -140,5 +125,14 @@ class DecodeBudget:
                 self.held_bytes -= size_bytes
                 self._freed.notify_all()
 
-    def _fits(self, size_bytes: int) -> bool:
-        return self.held_bytes + size_bytes <= self.max_bytes
+    def _take(self, size_bytes: int, deadline: float, name: str) -> None:
+        def fits() -> bool:
+            return self.held_bytes + size_bytes <= self.max_bytes
+
+        with self._freed:
+            if not self._freed.wait_for(fits, max(deadline - time.monotonic(), 0)):
+                raise DeadlineExceeded(
+                    f"{name}: reading did not begin in time, others read large blocks; "
+                    "gdal_translate -co TILED=YES makes smaller ones."
+                )
+            self.held_bytes += size_bytes

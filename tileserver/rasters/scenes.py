@@ -124,12 +124,10 @@ def _read_once(place: Place, name: str) -> GeoTiff | None:
         members = read_sidecar(sidecar[0], name) if sidecar else {}
         sidecar_state = sidecar[1] if sidecar else None
         asset = _described(file, state, name, _version(state, sidecar_state), members)
+    updated = update_time(state, sidecar_state)
+    seen, path = SeenFile(found.place, state), found.place.path
     return replace(
-        asset,
-        location=found.place.path,
-        file=SeenFile(found.place, state),
-        size_bytes=state.size_bytes,
-        update_time=update_time(state, sidecar_state),
+        asset, location=path, file=seen, size_bytes=state.size_bytes, update_time=updated
     )
 
 

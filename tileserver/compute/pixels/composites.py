@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tileserver.compute.nodes import Apply, Node, Pixels, Step, masked_pixels
-from tileserver.compute.values.image import Band, north_up
+from tileserver.compute.values.image import Band, Extent, grid_of
 from tileserver.contract.pixels import PixelGrid
 from tileserver.geo.crs import period
 from tileserver.geo.extents import Box, grid_boxes
@@ -46,14 +46,10 @@ def composite_input(band: Band) -> CompositeInput:
     """Return a band as an input of a composite."""
     if band.extent is None:
         return CompositeInput(band.node, None)
-    t, extent = band.projection.transform, band.extent
-    x, y = t.apply(extent.left - _MARGIN_PX, extent.top - _MARGIN_PX)
-    if north_up(band.projection) != band.projection:
-        t = north_up(band.projection).transform
-        x, y = t.apply(extent.left - _MARGIN_PX, -(extent.top + extent.height) - _MARGIN_PX)
-    width, height = extent.width + 2 * _MARGIN_PX, extent.height + 2 * _MARGIN_PX
-    moved = type(t)(t.scale_x, t.shear_x, x, t.shear_y, t.scale_y, y)
-    return CompositeInput(band.node, PixelGrid(width, height, moved, band.projection.crs_code))
+    e = band.extent
+    left, top = e.left - _MARGIN_PX, e.top - _MARGIN_PX
+    wider = Extent(left, top, e.width + 2 * _MARGIN_PX, e.height + 2 * _MARGIN_PX)
+    return CompositeInput(band.node, grid_of(band.projection, wider))
 
 
 @lru_cache(maxsize=4096)

@@ -235,12 +235,17 @@ def native_grid(image: Image) -> PixelGrid:
     if band.extent is None:
         world = AffineTransform(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)
         return PixelGrid(360, 180, world, WGS84)
-    t = north_up(band.projection).transform
-    is_turned = t != band.projection.transform
-    top = -(band.extent.top + band.extent.height) if is_turned else band.extent.top
-    x, y = t.apply(band.extent.left, top)
+    return grid_of(band.projection, band.extent)
+
+
+def grid_of(projection: Projection, extent: Extent) -> PixelGrid:
+    """Return the grid of an extent, its rows going south."""
+    t = north_up(projection).transform
+    is_turned = t != projection.transform
+    top = -(extent.top + extent.height) if is_turned else extent.top
+    x, y = t.apply(extent.left, top)
     moved = replace(t, translate_x=x, translate_y=y)
-    return PixelGrid(band.extent.width, band.extent.height, moved, band.projection.crs_code)
+    return PixelGrid(extent.width, extent.height, moved, projection.crs_code)
 
 
 def as_asset(image: Image, name: str, version: str) -> ImageAsset:

@@ -66,13 +66,18 @@ class Head:
         if self.status == 200:
             size = self._whole(first, last)
             return self._validators(size), size
-        match = _CONTENT_RANGE.fullmatch(self.headers.get(b"content-range", b""))
-        if match is None:
-            raise BadAnswer("the answer does not say which range of the file it is")
-        begin, end, size = (int(number) for number in match.groups())
+        begin, end, size = self._content_range()
         if begin != first or end != min(last, size - 1):
             raise BadAnswer("the answer is another range of the file")
         return self._validators(size), end - begin + 1
+
+    def _content_range(self) -> tuple[int, int, int]:
+        """Return first byte, last byte and size of the whole object."""
+        match = _CONTENT_RANGE.fullmatch(self.headers.get(b"content-range", b""))
+        if match is None:
+            raise BadAnswer("the answer does not say which range of the file it is")
+        begin, end, size = map(int, match.groups())
+        return begin, end, size
 
     def _whole(self, first: int, last: int) -> int:
         """Return the size of an object that came as a whole."""

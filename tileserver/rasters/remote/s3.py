@@ -27,11 +27,7 @@ class AwsSigner:
     """Value of x-amz-request-payer: "requester", or empty for none."""
 
     def __call__(self, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Return the headers with the signature and the time.
-
-        Raises:
-            UnreadableRaster: there are no credentials.
-        """
+        """Return the headers with a signature; raise UnreadableRaster without credentials."""
         if self.payer:
             headers = {**headers, "x-amz-request-payer": self.payer}
         if self.is_anonymous:

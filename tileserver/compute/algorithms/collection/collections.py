@@ -7,7 +7,7 @@ cheap. Operations on all images take at most 5000, except for a filter, which ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, overload
@@ -286,11 +286,8 @@ def remap(collection: Collection, before: list[Any], after: list[Any], name: str
     check_elements(len(collection.elements))
     if len(before) != len(after):
         raise InvalidRequest("lookupIn and lookupOut must be of the same length.")
-    table: Mapping[Any, Any] = {
-        key: value
-        for key, value in zip(before, after, strict=True)
-        if isinstance(key, str | int | float)
-    }
+    pairs = zip(before, after, strict=True)
+    table = {key: value for key, value in pairs if isinstance(key, str | int | float)}
     kept = []
     for element in collection.elements:
         value = element.properties.get(name)

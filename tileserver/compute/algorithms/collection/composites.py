@@ -28,7 +28,14 @@ from tileserver.compute.pixels.composites import (
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values import pixel_type as pixeltypes
 from tileserver.compute.values.feature import Collection, index_of
-from tileserver.compute.values.image import DEFAULT_PROJECTION, Band, Image, named
+from tileserver.compute.values.image import (
+    DEFAULT_PROJECTION,
+    Band,
+    Extent,
+    Image,
+    Projection,
+    named,
+)
 from tileserver.compute.values.pixel_type import BOOLEAN, DOUBLE, PixelType
 from tileserver.compute.values.reducer import Output, Reduced, Reducer, spread
 from tileserver.errors import InvalidRequest
@@ -267,10 +274,14 @@ def reduce_bands(image: Image, reducer: Reducer) -> Image:
         chosen = [image.bands[place] for place in takes]
         found = output.type_of(pixeltypes.union(band.type for band in chosen))
         node = stacked(output, chosen, found)
-        places = {(band.projection, band.extent) for band in chosen}
-        place = places.pop() if len(places) == 1 else (DEFAULT_PROJECTION, None)
-        bands.append(Band(output.name, found, *place, node))
+        bands.append(Band(output.name, found, *_shared_place(chosen), node))
     return image.derived(bands)
+
+
+def _shared_place(bands: Sequence[Band]) -> tuple[Projection, Extent | None]:
+    """Return the projection and extent of bands; of different ones degrees without bounds."""
+    places = {(band.projection, band.extent) for band in bands}
+    return places.pop() if len(places) == 1 else (DEFAULT_PROJECTION, None)
 
 
 @algorithm("ImageCollection.toBands(collection: ImageCollection) -> Image")
@@ -285,6 +296,13 @@ def to_bands(context: Context, collection: Collection) -> Image:
     return Image(tuple(named(bands, names)))
 
 
+def _at_greatest(stacks: Sequence[Values], valid: NDArray[np.bool_]) -> Reduced:
+    """Return the values of the second stack where the first one is greatest."""
+    at = np.where(valid, stacks[0].astype(np.float64), -np.inf).argmax(axis=0)
+    found = np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0]
+    return found, np.asarray(valid.any(axis=0))
+
+
 @algorithm(
     "ImageCollection.qualityMosaic(collection: ImageCollection, qualityBand: String) -> Image"
 )
@@ -294,13 +312,7 @@ def quality_mosaic(context: Context, collection: Collection, quality: str) -> Im
     ranks = dict(layers).get(quality)
     if layers and ranks is None:
         raise InvalidRequest(f"The images have no band '{quality[:80]}'.")
-
-    def picked(stacks: Sequence[Values], valid: NDArray[np.bool_]) -> Reduced:
-        at = np.where(valid, stacks[0].astype(np.float64), -np.inf).argmax(axis=0)
-        found = np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0]
-        return found, np.asarray(valid.any(axis=0))
-
-    output = Output("", (0, 1), lambda columns: None, picked)
+    output = Output("", (0, 1), lambda columns: None, _at_greatest)
     bands = []
     for name, layer in layers:
         found = pixeltypes.union(band.type for band in layer)

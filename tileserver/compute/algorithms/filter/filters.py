@@ -151,11 +151,8 @@ def date_range_contains(
         found = to_date_range(span, context)
         return found is not None and date is not None and found.holds(date.millis)
 
-    if left_value is not None:
-        span = to_date_range(left_value, context)
-        if span is None:
-            raise InvalidRequest(f"Expected a range of dates, got {shown(left_value)}.")
-        left_value = span
+    if left_value is not None and to_date_range(left_value, context) is None:
+        raise InvalidRequest(f"Expected a range of dates, got {shown(left_value)}.")
     return compared("dateRangeContains", holds, left_field, right_value, right_field, left_value)
 
 

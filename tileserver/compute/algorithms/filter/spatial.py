@@ -62,11 +62,7 @@ def _place(
     if (field is None) == (value is None):
         raise InvalidRequest(f"Expected either {side}Field or {side}Value.")
     if field is None:
-        shape = _shape(to_geometry(value, context))
-        if shape is None and not hasattr(value, "properties"):
-            raise InvalidRequest(f"Expected a geometry, got {shown(value)}.")
-        if shape is not None:
-            shapely.prepare(shape)
+        shape = _constant_shape(context, value)
         return lambda element: shape
 
     def of_element(element: Element) -> BaseGeometry | None:
@@ -75,6 +71,15 @@ def _place(
         return _shape(to_geometry(found, context))
 
     return of_element
+
+
+def _constant_shape(context: Context, value: Any) -> BaseGeometry | None:
+    shape = _shape(to_geometry(value, context))
+    if shape is None and not hasattr(value, "properties"):
+        raise InvalidRequest(f"Expected a geometry, got {shown(value)}.")
+    if shape is not None:
+        shapely.prepare(shape)
+    return shape
 
 
 def _shape(geometry: Geometry | None) -> BaseGeometry | None:

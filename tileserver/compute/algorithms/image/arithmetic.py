@@ -8,7 +8,7 @@ through the operation, whole numbers divided are floating point.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -41,12 +41,14 @@ def paired(first: Image, second: Image) -> list[tuple[Band, Band]]:
         )
     if not a or not b:
         raise InvalidRequest("An image without bands has no values.")
-    if len(a) == len(b):
-        by_id = {band.id: band for band in b}
-        if len(by_id) == len(b) and set(by_id) == {band.id for band in a}:
-            return [(band, by_id[band.id]) for band in a]
-        return list(zip(a, b, strict=True))
-    return [(x, y) for x in a for y in b]
+    return _matched(a, b) if len(a) == len(b) else list(product(a, b))
+
+
+def _matched(a: Sequence[Band], b: Sequence[Band]) -> list[tuple[Band, Band]]:
+    by_id = {band.id: band for band in b}
+    if len(by_id) == len(b) and set(by_id) == {band.id for band in a}:
+        return [(band, by_id[band.id]) for band in a]
+    return list(zip(a, b, strict=True))
 
 
 def combined(first: Image, second: Image, operation: Operation, rule: TypeRule) -> Image:

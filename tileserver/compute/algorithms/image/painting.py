@@ -241,16 +241,16 @@ def _picture(styled: Sequence[tuple[Geometry, _Style]]) -> Image:
     ]
 
     drawing = _Styled(runs)
+    return Image(tuple(_channel_band(drawing, channel) for channel in range(3)))
 
-    def band(channel: int) -> Band:
-        def compute(grid: PixelGrid) -> Pixels:
-            color, alpha = _held(drawing, grid)
-            return Pixels((color[channel] + 0.5).astype(np.uint8), alpha)
 
-        name = VISUALIZED_IDS[channel]
-        return Band(name, BYTE, DEFAULT_PROJECTION, None, ApplyOnGrid(compute))
+def _channel_band(drawing: _Styled, channel: int) -> Band:
+    def compute(grid: PixelGrid) -> Pixels:
+        color, alpha = _held(drawing, grid)
+        return Pixels((color[channel] + 0.5).astype(np.uint8), alpha)
 
-    return Image(tuple(map(band, range(3))))
+    node = ApplyOnGrid(compute)
+    return Band(VISUALIZED_IDS[channel], BYTE, DEFAULT_PROJECTION, None, node)
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,10 +61,7 @@ def number(
         found, valid = reduction(values, np.ones(len(values), bool))
         return found.item() if valid else None
 
-    def reduce_stacks(stacks: Sequence[Stack], valid: Valid) -> Reduced:
-        return reduction(stacks[0], valid)
-
-    return Output(name, (0,), reduce_columns, reduce_stacks, type_of)
+    return Output(name, (0,), reduce_columns, lambda s, valid: reduction(s[0], valid), type_of)
 
 
 def _picked(name: str, reduction: Reduction, place: int) -> Output:
@@ -149,9 +146,8 @@ def _beside(name: str, place: int) -> Output:
         end = np.inf if name == "min" else -np.inf
         leading = np.where(valid, stacks[0], end)
         at = leading.argmin(axis=0) if name == "min" else leading.argmax(axis=0)
-        return np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0], np.asarray(
-            valid.any(axis=0)
-        )
+        found = np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0]
+        return found, np.asarray(valid.any(axis=0))
 
     def reduce_columns(columns: Sequence[Column]) -> Any:
         leading, other = valid_rows(columns)
