@@ -59,23 +59,22 @@ def assets_named(document: object) -> set[str]:
         node = stack.pop()
         if isinstance(node, Mapping):
             if node.get("functionName") in _LOADS:
-                arguments = node.get("arguments")
-                given = arguments.get("id") if isinstance(arguments, Mapping) else None
-                asset_id = given.get("constantValue") if isinstance(given, Mapping) else None
-                found |= {asset_id} if isinstance(asset_id, str) else set()
+                found |= _loaded_ids(node.get("arguments"))
             stack.extend(node.values())
         elif isinstance(node, list):
             stack.extend(node)
     return found
 
 
+def _loaded_ids(arguments: object) -> set[str]:
+    given = arguments.get("id") if isinstance(arguments, Mapping) else None
+    asset_id = given.get("constantValue") if isinstance(given, Mapping) else None
+    return {asset_id} if isinstance(asset_id, str) else set()
+
+
 class _Graph:
     def __init__(self, document: object) -> None:
-        """Read an expression.
-
-        Raises:
-            InvalidRequest: it is malformed.
-        """
+        """Read an expression; raise InvalidRequest if it is malformed."""
         members = _object(document, "expression")
         self._values = _object(members.get("values"), "expression.values")
         self._result = members.get("result")

@@ -126,7 +126,6 @@ def _size_bytes(value: Any, given: Sequence[Any]) -> int:
     """Return the estimated memory of a value, without its members: these were counted before."""
     match value:
         case str():
-            # A character takes one to four bytes.
             return sys.getsizeof(value)
         case list() | tuple():
             # A list made of another shares most elements with it.
@@ -136,9 +135,7 @@ def _size_bytes(value: Any, given: Sequence[Any]) -> int:
             return 32 * len(value)
         case Geometry():
             return 16 * int(shapely.get_num_coordinates(value.shape))
-        case Feature() | Image() | Collection():
-            return 32 * len(value.properties)
-    return 0
+    return 32 * len(value.properties) if isinstance(value, Feature | Image | Collection) else 0
 
 
 def _parts_bytes(value: Any) -> int:

@@ -180,16 +180,11 @@ def _arrange(datasets: Sequence[DatasetReader]) -> tuple[Piece, ...]:
             f" different grids need as many bands each to become a mosaic; got {counts} bands"
         )
     left, top = min(column for column, _ in corners), min(row for _, row in corners)
-    return tuple(
-        Piece(
-            dataset=dataset,
-            indexes=_indexes(dataset),
-            first_band=sum(counts[:place]) if stacked else 0,
-            column=corner[0] - left,
-            row=corner[1] - top,
-        )
-        for place, (dataset, corner) in enumerate(zip(datasets, corners, strict=True))
-    )
+    pieces = []
+    for place, (dataset, (column, row)) in enumerate(zip(datasets, corners, strict=True)):
+        first = sum(counts[:place]) if stacked else 0
+        pieces.append(Piece(dataset, _indexes(dataset), first, column - left, row - top))
+    return tuple(pieces)
 
 
 def _offset(first: DatasetReader, other: DatasetReader) -> tuple[int, int]:

@@ -240,9 +240,7 @@ def _write_errors(destination: Path) -> Iterator[None]:
 
 def _publish(raster: Path, metadata: Path, destination: Path, sidecar: Path) -> None:
     """Move both into place, the sidecar first; put the old one back when the raster fails."""
-    for path in (raster, metadata):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    _sync(raster, metadata)
     # They belong to the raster that is replaced, and GDAL would apply them to the new one.
     for companion in (".aux.xml", ".msk", ".ovr"):
         destination.with_name(destination.name + companion).unlink(missing_ok=True)
@@ -255,6 +253,12 @@ def _publish(raster: Path, metadata: Path, destination: Path, sidecar: Path) -> 
         if raster.exists():
             _put_back(sidecar, before)
         raise
+
+
+def _sync(*paths: Path) -> None:
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _put_back(path: Path, content: bytes | None) -> None:

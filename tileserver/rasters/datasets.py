@@ -134,14 +134,17 @@ def directories_of(
         UnreadableRaster: it is not a GeoTIFF, is damaged, cannot be reached, its blocks are too
             large, or other files define its CRS.
     """
-    if isinstance(location, RemoteFile):
-        directories = _remote_directories(location)
-    else:
-        directories = _local_directories(location, name)
+    directories = _declared_directories(location, name)
     check_sizes(directories, name, max_block_bytes)
     for directory in directories:
         check_citation(directory, name)
     return directories
+
+
+def _declared_directories(location: Location, name: str) -> tuple[Directory, ...]:
+    if isinstance(location, RemoteFile):
+        return _remote_directories(location)
+    return _local_directories(location, name)
 
 
 @lru_cache(maxsize=64)
@@ -235,9 +238,7 @@ def content_errors(name: str, location: str) -> Iterator[None]:
     Use it around code that describes a file or reads its pixels only: elsewhere such an exception
     is a bug, and must not be hidden.
 
-    Args:
-        name: of the asset, for errors.
-        location: where it lies, which errors must not reveal.
+    Errors have the `name` of the asset in place of its `location`.
     """
     try:
         with gdal_errors(name):

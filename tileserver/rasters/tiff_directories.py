@@ -123,10 +123,6 @@ class Directory:
 def read_directories(read_at: ReadAt, name: str) -> tuple[Directory, ...]:
     """Return the directories of a TIFF: the chain, the image first, then those below the image.
 
-    Args:
-        read_at: the file.
-        name: of the asset, for errors.
-
     Raises:
         UnreadableRaster: it is not a TIFF, is damaged, or has more directories or longer
             texts than may be.

@@ -203,11 +203,15 @@ class _Steps:
                 live_bytes += sum(map(_held_bytes, new.values()))
             if live_bytes > MAX_LIVE_BYTES:
                 raise out_of_memory()
-            for need in ((id(n), g) for n, g in self.steps[key].needs):
-                left[need] -= 1
-                if not left[need]:
-                    live_bytes -= _held_bytes(held.pop(need))
+            live_bytes -= sum(map(_held_bytes, self._unneeded(key, left, held)))
         return [held[key] for key in self.wanted]
+
+    def _unneeded(self, key: Key, left: Counter[Key], held: dict[Key, Pixels]) -> Iterator[Pixels]:
+        """Remove and yield the pixels that no step after this one needs."""
+        for need in ((id(n), g) for n, g in self.steps[key].needs):
+            left[need] -= 1
+            if not left[need]:
+                yield held.pop(need)
 
     def _computed(self, key: Key, held: Mapping[Key, Pixels], read: Reader) -> dict[Key, Pixels]:
         """Return the pixels of a step; of a read, those of all bands of the same image."""

@@ -41,11 +41,9 @@ def check_size(size_px: float, name: str) -> float:
 
 
 def drawn(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> NDArray[np.int32]:
-    """Return which of the shapes a pixel shows, the last of several; -1 for none.
+    """Return the index of the last shape that each pixel shows, -1 for none.
 
-    Args:
-        shapes: in the CRS of the grid.
-        grid: where; the result's shape is (height, width).
+    The shapes are in the CRS of the grid, the result has the shape (height, width).
     """
     size = (grid.height, grid.width)
     # Clipped first, so that a long coast costs no more than its part near the grid.

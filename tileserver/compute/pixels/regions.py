@@ -79,10 +79,9 @@ def region_of(geometry: Geometry, projection: Projection, covers: Covers) -> Reg
 def sampled(
     context: Context, bands: Sequence[Band], region: Region, has_places: bool = True
 ) -> Sampled:
-    """Return the pixels of bands in a region; blocks. Without `has_places` x and y are empty.
+    """Return the pixels of bands in a region; blocks, and raises as `compute`.
 
-    Raises:
-        InvalidRequest: it takes too much time or memory, in Earth Engine's words.
+    Without `has_places` x and y are empty.
     """
     pixel_bytes = (_NUMBER_BYTES + 1) * len(bands) + (16 if has_places else 0)
     if region.count_px * pixel_bytes > MAX_HELD_BYTES:

@@ -34,20 +34,23 @@ def positions_on(grid: PixelGrid, projection: Projection) -> tuple[Coordinates, 
 
     In a CRS that wraps around, they are those nearest to the middle of the grid.
     """
-    t = projection.transform
-    shift = 0
-    turn = period(projection.crs_code)
-    if turn is not None and t.scale_x:
-        x, y = grid.transform.apply(grid.width / 2, grid.height / 2)
-        middle, _ = transform_point(grid.crs_code, projection.crs_code, x, y)
-        if math.isfinite(middle):
-            # Positions up to half a turn west of the lattice's origin stay there.
-            shift = round((middle - turn / 2 - t.translate_x) / t.scale_x)
-    moved = replace(t, translate_x=t.translate_x + shift * t.scale_x, translate_y=t.translate_y)
+    t, shift = projection.transform, _turn_columns(grid, projection)
+    moved = replace(t, translate_x=t.translate_x + shift * t.scale_x)
     found = positions(grid, PixelGrid(1, 1, moved, projection.crs_code))
     shape = (grid.height, grid.width)
     columns = np.broadcast_to(found.columns, shape) + shift
     return columns, np.broadcast_to(found.rows, shape)
+
+
+def _turn_columns(grid: PixelGrid, projection: Projection) -> int:
+    """Return the first column of the turn of a wrapping CRS in which a grid's middle lies."""
+    t, turn = projection.transform, period(projection.crs_code)
+    if turn is None or not t.scale_x:
+        return 0
+    x, y = grid.transform.apply(grid.width / 2, grid.height / 2)
+    middle, _ = transform_point(grid.crs_code, projection.crs_code, x, y)
+    # Positions up to half a turn west of the lattice's origin stay there.
+    return round((middle - turn / 2 - t.translate_x) / t.scale_x) if math.isfinite(middle) else 0
 
 
 def within(band: Band, node: Node | None = None) -> Node:

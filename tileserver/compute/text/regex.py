@@ -41,11 +41,7 @@ class Pattern:
     def __init__(
         self, text: str, ignores_case: bool = False, patience: Patience | None = None
     ) -> None:
-        """Compile it; without `patience` it has its own, for all matches together.
-
-        Raises:
-            InvalidRequest: it is malformed, unsupported or too long.
-        """
+        """Compile it, or raise InvalidRequest; without `patience` it has one of its own."""
         if len(text) > _MAX_LENGTH:
             raise InvalidRequest(f"The pattern {shown(text)} is longer than {_MAX_LENGTH}.")
         self.text = text

@@ -36,9 +36,7 @@ def check_crossings(shapes: Iterable[BaseGeometry]) -> None:
     for start in range(0, count, size):
         found += tree.query(edges[start : start + size]).shape[1]
         if found > most:
-            raise InvalidRequest(
-                "The edges of the geometry cross too often; expected a simpler geometry."
-            )
+            raise InvalidRequest("The edges of the geometry cross too often; make it simpler.")
 
 
 def _edges(shapes: list[BaseGeometry]) -> NDArray[Any]:

@@ -104,21 +104,19 @@ def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
 def _object_json(value: Any, _depth: int, count: Count) -> Any:
     match value:
         case Geometry():
-            # Before lists are made of all its points.
+            # Counted first, before lists are made of all its points.
             count.add(3 * int(shapely.get_num_coordinates(value.shape)))
             return value.to_json()
         case Feature():
-            members = value.frame()
-            return {k: to_json(v, _depth + 1, count) for k, v in members.items()}
+            return {k: to_json(v, _depth + 1, count) for k, v in value.frame().items()}
         case Collection():
             check_elements(len(value.elements))
             frame = to_json(value.frame(), _depth + 1, count)
             features = [to_json(each, _depth + 2, count) for each in value.elements]
             return frame | {"features": value.numbered(features)}
-    encode = getattr(value, "to_json", None)
-    if encode is None:
+    if not hasattr(value, "to_json"):
         raise InvalidRequest(f"A {type(value).__name__} has no JSON form.")
-    return to_json(encode(), _depth + 1, count)
+    return to_json(value.to_json(), _depth + 1, count)
 
 
 def json_text(value: Any, separators: tuple[str, str], ensure_ascii: bool) -> str:

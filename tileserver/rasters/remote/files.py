@@ -93,14 +93,17 @@ class RemoteFile:
             end_s: when all must be there, on time.monotonic().
         """
         spans = [(min(start, self.size), min(start + size, self.size)) for start, size in wanted]
-        if sum(stop - start for start, stop in spans) > _MAX_READ_BYTES:
+        self._check_read(sum(stop - start for start, stop in spans))
+        needed = {i for start, stop in spans for i in _indexes(start, stop)}
+        held = self._blocks(sorted(needed), end_s)
+        return [self._cut(held, start, stop) for start, stop in spans]
+
+    def _check_read(self, size_bytes: int) -> None:
+        if size_bytes > _MAX_READ_BYTES:
             raise UnreadableRaster(
                 f"{self.name}: a part of more than {_MAX_READ_BYTES // 10**6} MB would be read at "
                 "once; `tileserver ingest` makes a copy with smaller blocks."
             )
-        needed = {i for start, stop in spans for i in _indexes(start, stop)}
-        held = self._blocks(sorted(needed), end_s)
-        return [self._cut(held, start, stop) for start, stop in spans]
 
     def _blocks(self, indexes: list[int], end_s: float) -> dict[int, bytes]:
         blocks = self._source.blocks

@@ -134,16 +134,18 @@ def limit(
         raise InvalidRequest(f"limit must not be negative, got {most}.")
     elements = collection.elements
     if key is not None:
-        pairs = [(_rank(_checked(context, each), key), each) for each in elements]
-        known = [pair for pair in pairs if pair[0][0] < 2]
-        known.sort(key=lambda pair: pair[0], reverse=not ascending)
-        elements = [each for _, each in known] + [e for rank, e in pairs if rank[0] == 2]
+        elements = _in_order(context, elements, key, ascending)
     return replace(collection, elements=elements[:most])
 
 
-def _checked(context: Context, element: Any) -> Any:
-    context.budget.check_time()
-    return element
+def _in_order(context: Context, elements: Sequence[Any], key: str, ascending: bool) -> list[Any]:
+    pairs = []
+    for each in elements:
+        context.budget.check_time()
+        pairs.append((_rank(each, key), each))
+    known = [pair for pair in pairs if pair[0][0] < 2]
+    known.sort(key=lambda pair: pair[0], reverse=not ascending)
+    return [each for _, each in known] + [each for rank, each in pairs if rank[0] == 2]
 
 
 def _rank(element: Element, key: str) -> tuple[int, Any]:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from tileserver.compute.algorithms.geometry.projections import at_scale
 from tileserver.compute.context import MAX_ELEMENTS, check_length
@@ -31,15 +32,19 @@ def covering_grid(geometry: Geometry, projection: Projection, scale: float | Non
     left, low, right, high = moved.bounds
     if not (right - left + 2) * (high - low + 2) < _MOST_TESTED:
         raise InvalidRequest("The grid is too fine for the geometry; expected a larger scale.")
-    columns = np.arange(math.floor(left), max(math.ceil(right), math.floor(left) + 1))
-    rows = np.arange(math.floor(low), max(math.ceil(high), math.floor(low) + 1))
+    columns, rows = _indexes(left, right), _indexes(low, high)
     x, y = (each.ravel() for each in np.meshgrid(columns, rows))
     cells = shapely.box(x, y, x + 1, y + 1)
     shapely.prepare(moved)
     met = np.flatnonzero(shapely.intersects(moved, cells))
     check_length(len(met), MAX_ELEMENTS, "cells of the grid that the geometry meets")
-    features = [_cell(cells[i], int(x[i]), int(y[i]), lattice) for i in met]
+    features = (_cell(cells[i], int(x[i]), int(y[i]), lattice) for i in met)
     return Collection("FeatureCollection", tuple(features))
+
+
+def _indexes(low: float, high: float) -> NDArray[np.int64]:
+    """Return the indexes of the pixels between two positions along an axis, at least one."""
+    return np.arange(math.floor(low), max(math.ceil(high), math.floor(low) + 1))
 
 
 def _cell(shape: shapely.Polygon, column: int, row: int, lattice: Projection) -> Feature:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.nodes import Apply, Pixels
+from tileserver.compute.nodes import Apply, Mask, Pixels
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values import pixel_type as pixeltypes
 from tileserver.compute.values.image import FOOTPRINT, INDEX, Band, Image, map_bands
@@ -299,6 +299,10 @@ def _widened(x: NDArray[Any]) -> NDArray[Any]:
     return x.astype(np.int64) if x.dtype.kind in "iu" else x
 
 
+def _without_nan(mask: Mask, values: NDArray[Any]) -> Mask:
+    return np.where(np.isnan(values), np.float32(0), mask) if values.dtype.kind == "f" else mask
+
+
 def apply_unary(image: Image, function: Callable[[NDArray[Any]], Any], rule: UnaryRule) -> Image:
     """Return each band of an image passed through a function; masked where that gives no number."""
 
@@ -307,10 +311,7 @@ def apply_unary(image: Image, function: Callable[[NDArray[Any]], Any], rule: Una
 
         def compute(pixels: Pixels) -> Pixels:
             values = np.asarray(function(pixels.values))
-            mask = pixels.mask
-            if values.dtype.kind == "f":
-                mask = np.where(np.isnan(values), np.float32(0), mask)
-            return Pixels(fitted(values, found), mask)
+            return Pixels(fitted(values, found), _without_nan(pixels.mask, values))
 
         return replace(band, type=found, node=Apply(compute, (band.node,)))
 

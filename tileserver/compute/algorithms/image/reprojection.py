@@ -32,12 +32,8 @@ def projection_of(crs: Projection, transform: list[Any] | None, scale: float | N
 def read_transform(members: Sequence[Any], name: str = "crsTransform") -> AffineTransform:
     """Return the transform of six numbers: scaleX, shearX, translateX, shearY, scaleY, translateY.
 
-    Args:
-        members: the numbers, from the client.
-        name: of the argument, for errors.
-
     Raises:
-        InvalidRequest: they are not six finite numbers, or a pixel has no area.
+        InvalidRequest: they are not six finite numbers, or a pixel has no area; says `name`.
     """
     numbers = [m for m in members if isinstance(m, int | float) and not isinstance(m, bool)]
     if len(members) != 6 or len(numbers) != 6:

@@ -53,20 +53,19 @@ def normalized_difference(image: Image, names: list[Any] | None) -> Image:
 
     Masked where one of them is negative, or both are zero. The band is called nd.
     """
-    if names is None:
-        names = image.band_ids[:2]
+    names = image.band_ids[:2] if names is None else names
     if len(names) != 2:
         raise InvalidRequest(f"Expected the names of two bands, got {shown(names)}.")
     first, second = (band for name in names for band in select(image, [name], None).bands)
-
-    def compute(a: Pixels, b: Pixels) -> Pixels:
-        x, y = a.values.astype(np.float64), b.values.astype(np.float64)
-        shown_ = (x >= 0) & (y >= 0) & (x + y != 0)
-        values = np.divide(x - y, x + y, out=np.zeros(x.shape), where=shown_)
-        return Pixels(values.astype(np.float32), np.minimum(a.mask, b.mask) * shown_)
-
-    node = Apply(compute, (first.node, second.node))
+    node = Apply(_normalized_difference, (first.node, second.node))
     return Image((replace(first, id="nd", type=FLOAT, node=node),), place_of(image))
+
+
+def _normalized_difference(a: Pixels, b: Pixels) -> Pixels:
+    x, y = a.values.astype(np.float64), b.values.astype(np.float64)
+    is_visible = (x >= 0) & (y >= 0) & (x + y != 0)
+    values = np.divide(x - y, x + y, out=np.zeros(x.shape), where=is_visible)
+    return Pixels(values.astype(np.float32), np.minimum(a.mask, b.mask) * is_visible)
 
 
 @algorithm("Image.firstNonZero(image1: Image, image2: Image) -> Image")

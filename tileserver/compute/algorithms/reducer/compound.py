@@ -79,17 +79,18 @@ def repeat(reducer: Reducer, count: int) -> Reducer:
     if count < 1:
         raise InvalidRequest(f"count must be 1 or more, got {count}.")
     check_length(count * reducer.inputs, _MOST_OUTPUTS, "inputs")
+    outputs = (_repeated(output, count, reducer.inputs) for output in reducer.outputs)
+    return Reducer("repeat", tuple(outputs), count * reducer.inputs)
 
-    def repeated(output: Output) -> Output:
-        inputs = tuple(i * reducer.inputs + place for i in range(count) for place in output.takes)
-        size = len(output.takes)
 
-        def reduce_columns(columns: Sequence[Column]) -> list[Any]:
-            return [output.reduce_columns(columns[i * size : (i + 1) * size]) for i in range(count)]
+def _repeated(output: Output, count: int, inputs: int) -> Output:
+    takes = tuple(i * inputs + place for i in range(count) for place in output.takes)
+    size = len(output.takes)
 
-        return Output(output.name, inputs, reduce_columns)
+    def reduce_columns(columns: Sequence[Column]) -> list[Any]:
+        return [output.reduce_columns(columns[i * size : (i + 1) * size]) for i in range(count)]
 
-    return Reducer("repeat", tuple(map(repeated, reducer.outputs)), count * reducer.inputs)
+    return Output(output.name, takes, reduce_columns)
 
 
 @algorithm("Reducer.forEach(reducer: Reducer, outputNames: List) -> Reducer")
