@@ -271,7 +271,7 @@ def test_descriptors_do_not_pile_up_while_a_file_is_replaced_again_and_again(
     for value in range(2, 30):
         swap_files(path, value)
         assert np.unique(rasters.bands(raw(path, None)).values).tolist() in ([value], [value - 1])
-        rasters.catalogue.look_again(name_of(path))
+        rasters.catalogue.expire(name_of(path))
         assert np.unique(rasters.bands(raw(path, None)).values).tolist() == [value]
     rasters.datasets.sweep()
     assert len(open_files(tmp_path)) <= 2
@@ -386,7 +386,7 @@ def test_a_root_that_is_a_file_may_be_given_as_a_link_and_becomes_none_later(
     linked.unlink()
     linked.symlink_to(flat(tmp_path / "outside/other.tif", 8))
     for path in (plain, linked):
-        rasters.catalogue.look_again(name_of(path))
+        rasters.catalogue.expire(name_of(path))
     with pytest.raises(AssetNotFound):
         rasters.bands(raw(plain, None))
     assert np.unique(rasters.bands(raw(linked, None)).values).tolist() == [8]
@@ -425,7 +425,7 @@ def test_a_file_that_may_not_be_read_says_so_and_no_path(
         folder.chmod(0o755)
     catalogue = Catalogue([Root(str(tmp_path))])
     catalogue.find(name_of(path))
-    catalogue.look_again(name_of(path))
+    catalogue.expire(name_of(path))
     (tmp_path / refused).chmod(0)
     os.utime(path)
     request.getfixturevalue("nobody")

@@ -22,9 +22,9 @@ from tileserver.errors import TileserverError
 SHORT_S = 0.25
 _SHORT_SLOTS = 2
 _STOPPED_S = 0.25
-"""A computation that is stopped is waited for so long."""
+"""Time for a stopped computation to end."""
 _MAX_REMEMBERED = 1000
-_WHAT = "expressions"
+_PLURAL = "expressions"
 
 T = TypeVar("T")
 Call = Callable[[Budget], T]
@@ -41,17 +41,17 @@ class Lanes:
             short_s: longest time in the short lane.
         """
         self.short_s = short_s
-        self._short = Slots(_SHORT_SLOTS, _WHAT)
-        self._long = Slots(threads, _WHAT)
-        self._pool = Pool(threads + _SHORT_SLOTS, _WHAT)
+        self._short = Slots(_SHORT_SLOTS, _PLURAL)
+        self._long = Slots(threads, _PLURAL)
+        self._pool = Pool(threads + _SHORT_SLOTS, _PLURAL)
         self._long_ones: LRUCache[int, None] = LRUCache(_MAX_REMEMBERED)
 
     async def run(self, call: Call[T], name: str, deadline: float) -> T:
-        """Return what a call returns; it ends soon when nobody waits for it any more.
+        """Return the result of a call, whose budget ends when the caller is cancelled.
 
         Args:
             call: may be called twice; raises when its budget's time is over.
-            name: of the expression; tells which took long before.
+            name: of the expression, by which long ones are remembered.
             deadline: on `time.monotonic()`.
 
         Raises:
@@ -98,7 +98,7 @@ async def _result(work: Work[T], budget: Budget) -> T:
 
 
 async def _stopped(work: Work[T]) -> None:
-    """Wait until a computation that was stopped has ended, or has had the time to."""
+    """Wait until a stopped computation has ended, or `_STOPPED_S` has passed."""
     try:
         if await work.is_done_within(_STOPPED_S):
             with suppress(TileserverError):

@@ -27,13 +27,13 @@ from tileserver.rasters.dataset_pool import DatasetPool
 from tileserver.rasters.datasets import gdal_environment
 from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
 from tileserver.rasters.geotiffs import GeoTiff
-from tileserver.rasters.windows import MAX_WINDOW_BYTES, picks, read_picks, too_late
+from tileserver.rasters.windows import MAX_WINDOW_BYTES, picks, read_picks, read_timed_out
 from tileserver.rendering.encoders import encode
 from tileserver.rendering.render import check_options
 
 _DEADLINE_S = 30.0
 _DESCRIBING_S = 5.0
-"""For what is known of an asset but its pixels; a local file takes a few milliseconds."""
+"""Seconds to read the metadata of an asset; a local file takes a few milliseconds."""
 _THREADS = 8
 
 A = TypeVar("A")
@@ -73,7 +73,7 @@ class LocalRasters:
         return await self._in_thread(self.pixels, request, request.asset_id)
 
     async def read_bands(self, request: PixelRequest) -> BandArrays:
-        """Return values and validity on the request's grid; raises as `get_pixels`."""
+        """Return values and validity, shape (bands, height, width); raises as `get_pixels`."""
         return await self._in_thread(self.bands, request, request.asset_id)
 
     async def get_asset(self, name: str) -> GeoTiff:
@@ -91,7 +91,7 @@ class LocalRasters:
             return self._of_one_version(request, lambda asset: self._encoded(asset, request))
 
     def bands(self, request: PixelRequest) -> BandArrays:
-        """Return values and validity on the request's grid; blocks."""
+        """Return values and validity, shape (bands, height, width); blocks."""
         with time_limit(self.deadline_s):
             return self._of_one_version(
                 request, lambda asset: self._read(asset, request, complete(request, asset))
@@ -103,7 +103,7 @@ class LocalRasters:
         self.catalogue.remote.close()
 
     def _of_one_version(self, request: PixelRequest, read: Callable[[GeoTiff], T]) -> T:
-        """Return what is read of the asset in the version of the request, or else in any one."""
+        """Return the result of `read` for the asset, of the version of a request that has one."""
 
         def found_and_read() -> T:
             asset = self.catalogue.find(request.asset_id)
@@ -112,10 +112,10 @@ class LocalRasters:
                     raise AssetChanged(asset.name)
                 return read(asset)
             except AssetChanged:
-                self.catalogue.look_again(asset.name)
+                self.catalogue.expire(asset.name)
                 raise
 
-        # A request with a version came from a caller who must look the asset up again.
+        # The caller of a request with a version must look the asset up again.
         return found_and_read() if request.asset_version else read_again(found_and_read)
 
     def _encoded(self, asset: GeoTiff, request: PixelRequest) -> bytes:
@@ -157,7 +157,7 @@ class LocalRasters:
             async with asyncio.timeout(self.deadline_s):
                 return await self._threads.run(function, argument)
         except TimeoutError as exc:
-            raise too_late(name) from exc
+            raise read_timed_out(name) from exc
 
 
 def _slow_to_describe(name: str) -> DeadlineExceeded:

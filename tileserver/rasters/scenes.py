@@ -28,8 +28,8 @@ from tileserver.rasters.files import (
     Place,
     SeenFile,
     file_errors,
+    file_state,
     find_file,
-    look,
     open_beneath,
 )
 from tileserver.rasters.geotiffs import GeoTiff, describe_asset, read_sidecar
@@ -46,11 +46,13 @@ def version_of(place: Place, name: str) -> str | None:
     """Return a token of the state of a scene's files, or None if there is none.
 
     Raises:
-        UnreadableRaster: the system refuses to tell.
+        UnreadableRaster: the system refuses access.
     """
     with file_errors(name):
         raster = find_file(place)
-        return None if raster is None else _version(raster.state, look(_sidecar(raster.place)))
+        return (
+            None if raster is None else _version(raster.state, file_state(_sidecar(raster.place)))
+        )
 
 
 def read_scene(place: Place, name: str) -> GeoTiff | None:
@@ -79,7 +81,7 @@ def read_json(place: Place, name: str, kind: str) -> tuple[str, FileState] | Non
     Args:
         place: where it is; a link in its path is not followed.
         name: of the asset that it describes.
-        kind: what to call the file in an error.
+        kind: of the file, for errors, such as "its .json sidecar".
 
     Raises:
         AssetChanged: it changed each time that it was read.
@@ -122,12 +124,10 @@ def _read_once(place: Place, name: str) -> GeoTiff | None:
         members = read_sidecar(sidecar[0], name) if sidecar else {}
         sidecar_state = sidecar[1] if sidecar else None
         asset = _described(file, state, name, _version(state, sidecar_state), members)
+    updated = update_time(state, sidecar_state)
+    seen, path = SeenFile(found.place, state), found.place.path
     return replace(
-        asset,
-        location=found.place.path,
-        file=SeenFile(found.place, state),
-        size_bytes=state.size_bytes,
-        update_time=update_time(state, sidecar_state),
+        asset, location=path, file=seen, size_bytes=state.size_bytes, update_time=updated
     )
 
 

@@ -1,4 +1,4 @@
-"""Pixels picked from a dataset: the window that holds them read once, by whole blocks if large."""
+"""Reads the pixels of a dataset that a grid shows, window by window, in whole blocks."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def read_picks(
 
     Args:
         dataset: the level to read.
-        asset: what it is a level of.
+        asset: the image whose level it is.
         indexes: GDAL's index of each band.
-        wanted: what to read; elsewhere the arrays are left as they are.
-        values: filled with what is stored.
-        valid: set where that is not masked.
-        deadline: on time.monotonic(); looked at between windows.
-        max_window_bytes: read at once, and decoded at once unless a single block is larger.
+        wanted: the pixels to read; elsewhere the arrays are left as they are.
+        values: gets the stored values.
+        valid: set to True where they are not masked.
+        deadline: on time.monotonic(); checked between windows.
+        max_window_bytes: largest window read at once.
 
     Raises:
         DeadlineExceeded: not all could be read in time.
@@ -73,13 +73,13 @@ def read_picks(
     windows = list(_windows(dataset, wanted, len(indexes), max_window_bytes))
     for window in windows:
         if time.monotonic() > deadline:
-            raise too_late(asset.name)
+            raise read_timed_out(asset.name)
         held = [(wanted, _WHOLE)] if len(windows) == 1 else _held_by(window, wanted)
         for part, place in held:
             _read_window(dataset, asset, indexes, part, values[place], valid[place])
 
 
-def too_late(name: str) -> DeadlineExceeded:
+def read_timed_out(name: str) -> DeadlineExceeded:
     """Return the error for pixels that took too long."""
     return DeadlineExceeded(
         f"{name}: reading took too long. Without overviews a GeoTIFF is slow to show from afar; "

@@ -1,16 +1,16 @@
-"""Images and what they are made of: bands with a type and a projection, and properties."""
+"""Images: bands with a pixel type, a projection and an extent, and properties."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from shapely import get_coordinates, get_exterior_ring
 
 from tileserver.compute.nodes import Node, Read
+from tileserver.compute.values.date import parse_date
 from tileserver.compute.values.pixel_type import PixelType, of_dtype
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import AffineTransform, PixelGrid
@@ -49,22 +49,28 @@ class Projection:
         """
         if not 0 < metres < math.inf:
             raise InvalidRequest(f"scale must be a number of metres above zero, got {metres:g}.")
-        unit = Projection(self.crs_code).nominal_scale_m
-        t, side = self.transform, abs(self.transform.determinant) ** 0.5
-        share = metres / unit / side
-        members = (t.scale_x * share, t.shear_x * share, t.translate_x)
+        side = abs(self.transform.determinant) ** 0.5
+        factor = metres / Projection(self.crs_code).nominal_scale_m / side
+        return self.scaled(factor, factor)
+
+    def scaled(self, x: float, y: float) -> Projection:
+        """Return the projection with pixels so many times as wide and high, the origin in place."""
+        t = self.transform
         return Projection(
             self.crs_code,
-            AffineTransform(*members, t.shear_y * share, t.scale_y * share, t.translate_y),
-        )
+            AffineTransform(
+                t.scale_x * x, t.shear_x * y, t.translate_x,
+                t.shear_y * x, t.scale_y * y, t.translate_y,
+            ),
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         return {"type": "Projection", "crs": self.crs_code, "transform": six(self.transform)}
 
 
 DEFAULT_PROJECTION = Projection(WGS84)
-"""Of what is made of several images, or of none."""
+"""The projection of constants and composites: pixels of one degree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +91,11 @@ class Band:
     type: PixelType
     projection: Projection
     extent: Extent | None
-    """None goes on without end."""
+    """None is unbounded."""
     node: Node = field(compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         members: dict[str, Any] = {"id": self.id, "data_type": self.type.to_json()}
         if self.extent is not None:
             members["dimensions"] = [self.extent.width, self.extent.height]
@@ -116,7 +122,7 @@ class Image:
         return [band.id for band in self.bands]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         members: dict[str, Any] = {
             "type": "Image",
             "id": self.id,
@@ -155,7 +161,7 @@ def _properties(asset: ImageAsset) -> dict[str, Any]:
     members: dict[str, Any] = dict(asset.properties)
     for name, time in ((TIME_START, asset.start_time), (TIME_END, asset.end_time)):
         if time is not None:
-            members[name] = millis_of(time)
+            members[name] = int(parse_date(time).millis)
     members[INDEX] = asset.name.rsplit("/", 1)[-1]
     members[FOOTPRINT] = {"type": "LinearRing", "coordinates": _outline(asset)}
     if asset.size_bytes is not None:
@@ -164,12 +170,12 @@ def _properties(asset: ImageAsset) -> dict[str, Any]:
 
 
 def _version(asset: ImageAsset) -> int | None:
-    """Return the microseconds of the last change, which Earth Engine has as version."""
-    return None if asset.update_time is None else 1000 * millis_of(asset.update_time)
+    """Return the microseconds of the last change, Earth Engine's version of an asset."""
+    return None if asset.update_time is None else 1000 * int(parse_date(asset.update_time).millis)
 
 
 def _outline(asset: ImageAsset) -> list[list[float]]:
-    """Return the ring around an asset in degrees; of one in two parts that of its bounds."""
+    """Return the ring around an asset in degrees; a footprint in two parts gives its bounds."""
     found = footprint(asset)
     if found.geom_type != "Polygon":
         return ring_of(lonlat_bounds(asset))
@@ -184,29 +190,13 @@ def ring_of(box: Box) -> list[list[float]]:
     return [[west, south], [east, south], [east, north], [west, north], [west, south]]
 
 
-def millis_of(text: str) -> int:
-    """Return a time in milliseconds since 1970; without a zone it is UTC.
-
-    Raises:
-        InvalidRequest: it is not in the form of ISO 8601.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"Invalid date {text[:40]!r}; expected one such as 2020-04-01T12:00:00."
-        ) from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return round((time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
-
-
 def map_bands(image: Image, change: Callable[[Band], Band]) -> Image:
     """Return an image with each band changed."""
     return image.derived(change(band) for band in image.bands)
 
 
 def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
-    """Return bands under other ids, of two the same the later one with a number."""
+    """Return bands under other ids; a repeated id gets a number, as in `B1_1`."""
     taken: dict[str, int] = {}
     found = []
     for band, wanted in zip(bands, ids, strict=True):
@@ -221,20 +211,20 @@ def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
 
 
 def north_up(projection: Projection) -> Projection:
-    """Return a projection whose rows go south, unless its lattice says where it begins.
+    """Return a projection whose rows go south, unless its transform has an origin or shears.
 
-    Lattices made of a CRS alone, or of it and a scale, begin at its origin and have rows that go
-    north, as Earth Engine tells them; nobody wants a picture so.
+    Projections of a CRS alone, or of a CRS and a scale, start at the CRS's origin with rows going
+    north, as in Earth Engine. A picture of such rows would be upside down.
     """
     t = projection.transform
-    is_told = t.translate_x or t.translate_y or t.shear_x or t.shear_y
-    if t.scale_y < 0 or is_told:
+    has_origin = t.translate_x or t.translate_y or t.shear_x or t.shear_y
+    if t.scale_y < 0 or has_origin:
         return projection
     return Projection(projection.crs_code, replace(t, scale_y=-t.scale_y))
 
 
 def native_grid(image: Image) -> PixelGrid:
-    """Return the grid of an image's first band; of one without end, the world at a degree.
+    """Return the grid of an image's first band; of an unbounded one, the world in degree pixels.
 
     Raises:
         InvalidRequest: it has no bands.
@@ -245,15 +235,20 @@ def native_grid(image: Image) -> PixelGrid:
     if band.extent is None:
         world = AffineTransform(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)
         return PixelGrid(360, 180, world, WGS84)
-    t = north_up(band.projection).transform
-    is_turned = t != band.projection.transform
-    top = -(band.extent.top + band.extent.height) if is_turned else band.extent.top
-    x, y = t.apply(band.extent.left, top)
+    return grid_of(band.projection, band.extent)
+
+
+def grid_of(projection: Projection, extent: Extent) -> PixelGrid:
+    """Return the grid of an extent, its rows going south."""
+    t = north_up(projection).transform
+    is_turned = t != projection.transform
+    top = -(extent.top + extent.height) if is_turned else extent.top
+    x, y = t.apply(extent.left, top)
     moved = replace(t, translate_x=x, translate_y=y)
-    return PixelGrid(band.extent.width, band.extent.height, moved, band.projection.crs_code)
+    return PixelGrid(extent.width, extent.height, moved, projection.crs_code)
 
 
 def as_asset(image: Image, name: str, version: str) -> ImageAsset:
-    """Return what stands for a computed image where an asset is expected: its grid and bands."""
+    """Return a computed image as an asset: its grid, bands and types, without a file."""
     dtypes = tuple(band.type.dtype for band in image.bands)
     return image_without_file(name, version, native_grid(image), tuple(image.band_ids), dtypes)

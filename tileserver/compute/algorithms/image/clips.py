@@ -1,6 +1,6 @@
-"""Images cut to geometries, and to the bounds of one at a size.
+"""Clipping of images to geometries, and to the bounds of a geometry at a given size.
 
-A pixel is kept when its centre lies in the geometry; of points and lines those they touch.
+A pixel is kept if its centre lies in the geometry, or if a point or line of it touches the pixel.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio import Affine
 from rasterio.features import geometry_mask
 
 from tileserver.compute.algorithms.image.reprojection import extent_over
 from tileserver.compute.coercion import to_collection, to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
+from tileserver.compute.pixels.rasterize import grid_polygon, rasterio_affine
 from tileserver.compute.pixels.reprojected import within
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import Geometry
@@ -34,8 +34,8 @@ from tileserver.contract.pixels import MAX_SIDE, AffineTransform, PixelGrid
 from tileserver.errors import InvalidRequest, shown
 
 
-class Stencil:
-    """A geometry as a mask on any grid; what it takes in a CRS is worked out once."""
+class GeometryMask:
+    """A geometry as a mask on any grid; its shape in each CRS is computed once."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -50,32 +50,20 @@ class Stencil:
     def covers(self, grid: PixelGrid) -> NDArray[np.bool_]:
         """Return which pixels of a grid lie in the geometry, shape (height, width)."""
         shape = (grid.height, grid.width)
-        corners = [
-            grid.transform.apply(x, y)
-            for x, y in ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
-        ]
-        # Cut to the grid first: of a coast only what is near need be drawn.
-        near = shapely.intersection(
-            self.shape_in(grid.crs_code), shapely.Polygon(corners).buffer(_side(grid))
-        )
+        # Clipped first, so that a long coast costs no more than its part near the grid.
+        near = shapely.intersection(self.shape_in(grid.crs_code), grid_polygon(grid, 1))
         if near.is_empty:
             return np.zeros(shape, bool)
-        t = grid.transform
-        affine = Affine(t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)
         is_area = near.geom_type.endswith("Polygon")
         covered: NDArray[np.bool_] = geometry_mask(
-            [near], shape, affine, all_touched=not is_area, invert=True
+            [near], shape, rasterio_affine(grid), all_touched=not is_area, invert=True
         )
         return covered
 
 
-def _side(grid: PixelGrid) -> float:
-    return float(abs(grid.transform.determinant) ** 0.5)
-
-
 @algorithm("Image.clip(input: Image, geometry: Object) -> Image")
 def clip(context: Context, image: Image, wanted: Any) -> Image:
-    """Return an image, hidden outside of a geometry or a feature."""
+    """Return an image, masked outside of a geometry or a feature."""
     geometry = to_geometry(wanted, context)
     if geometry is None:
         raise InvalidRequest(f"Expected a geometry or a feature, got {shown(wanted)}.")
@@ -84,7 +72,7 @@ def clip(context: Context, image: Image, wanted: Any) -> Image:
 
 @algorithm("Image.clipToCollection(input: Image, collection: Object) -> Image")
 def clip_to_collection(context: Context, image: Image, wanted: Any) -> Image:
-    """Return an image, hidden outside of all features of a collection."""
+    """Return an image, masked outside of all features of a collection."""
     collection = to_collection(wanted, context)
     geometry = None if collection is None else to_geometry(collection, context)
     if geometry is None:
@@ -93,22 +81,22 @@ def clip_to_collection(context: Context, image: Image, wanted: Any) -> Image:
 
 
 def _clipped(image: Image, geometry: Geometry) -> Image:
-    stencil = Stencil(geometry)
+    area_mask = GeometryMask(geometry)
 
     def mask(grid: PixelGrid, pixels: Pixels) -> Pixels:
-        return Pixels(pixels.values, pixels.mask * stencil.covers(grid))
+        return Pixels(pixels.values, pixels.mask * area_mask.covers(grid))
 
     def change(band: Band) -> Band:
         node = ApplyOnGrid(mask, (band.node,))
-        return replace(band, extent=_cut_extent(band, stencil), node=node)
+        return replace(band, extent=_cut_extent(band, area_mask), node=node)
 
     found = map_bands(image, change)
     return replace(found, properties={**image.properties, FOOTPRINT: geometry})
 
 
-def _cut_extent(band: Band, stencil: Stencil) -> Extent | None:
-    """Return the part of a band's extent that a geometry leaves; all of it if it leaves none."""
-    shape = stencil.shape_in(band.projection.crs_code)
+def _cut_extent(band: Band, area_mask: GeometryMask) -> Extent | None:
+    """Return the part of a band's extent that a geometry meets; all of it if there is none."""
+    shape = area_mask.shape_in(band.projection.crs_code)
     if shape.is_empty:
         return band.extent
     found = extent_over(shape.bounds, band.projection)
@@ -137,8 +125,8 @@ def clip_to_bounds_and_scale(
 ) -> Image:
     """Return an image cut to the bounds of a geometry, at a size in pixels or a scale in metres.
 
-    The bounds are those in the projection of the image's first band, and the footprint stands
-    for a geometry that is missing.
+    The bounds are those in the projection of the image's first band; without a geometry they are
+    those of its extent.
     """
     for name, side in (("width", width), ("height", height), ("maxDimension", most)):
         if side is not None and not 1 <= side <= MAX_SIDE:
@@ -185,7 +173,7 @@ def _bounds(band: Band, geometry: Geometry | None) -> tuple[float, float, float,
     """Return west, south, east, north in the CRS of a band.
 
     Raises:
-        InvalidRequest: there is no geometry and the band has no end, or they have no area.
+        InvalidRequest: there is no geometry and the band is unbounded.
     """
     if geometry is not None:
         shape = geometry.in_crs(band.projection.crs_code)
