@@ -38,8 +38,8 @@ _COLLECT_EVERY = 10_000
 """Objects made between collections of garbage; Python's own is 700."""
 _PATIENCE_S = 20
 _WORKER_PATIENCE_S = 30
-"""Seconds a worker gets to start, or to say that it lives. Uvicorn's own five are too few where
-many others use the same cores: a worker that is still importing would be killed, again and again."""
+"""Time for a worker to start, or to answer. Uvicorn's default of five seconds kills workers that
+are still importing on a machine whose cores are busy, again and again."""
 
 log = logging.getLogger(__name__)
 
