@@ -50,7 +50,7 @@ def overview_request(
 def thinned(
     grid: PixelGrid, asset: ImageAsset, bands: Sequence[str], max_samples: int = MAX_SAMPLES
 ) -> PixelGrid:
-    """Return a grid of the same extent, with pixels enlarged by a power of two to be few enough."""
+    """Return a grid over the same place, its pixels enlarged until they are few enough."""
     band_count = len(asset.indexes(bands))
     fitting = MAX_BYTES // (band_count * (asset.dtype.itemsize + 1))
     most = min(max_samples, asset.max_samples, fitting)
