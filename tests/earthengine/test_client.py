@@ -374,6 +374,7 @@ def test_an_endpoint_that_is_away_may_come_back(ask: Callable[..., Any]) -> None
         ask(pixels(), endpoint=UNRESOLVABLE)
 
 
+@pytest.mark.slow
 def test_no_connection_is_waited_for_longer_than_three_seconds(ask: Callable[..., Any]) -> None:
     with unroutable() as nowhere, pytest.raises(TransientError, match="in time"), ends_soon():
         ask(pixels(), endpoint=nowhere, deadline_s=2 * SOON_S)

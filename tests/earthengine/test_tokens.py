@@ -488,6 +488,7 @@ def test_a_token_endpoint_that_is_away_is_a_trouble_that_may_pass(tmp_path: Path
     run(scenario)
 
 
+@pytest.mark.slow
 def test_an_answer_that_drips_is_given_up(tokens: TokenServer) -> None:
     request = HttpxRequest()
     tokens.inject("slow_body")

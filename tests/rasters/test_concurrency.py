@@ -23,6 +23,7 @@ STALE_S = 2.2
 """After this long the catalogue looks at a file again."""
 
 
+@pytest.mark.slow
 def test_sixteen_threads_read_what_one_reads(tmp_path: Path) -> None:
     shown = np.random.default_rng(3).random((900, 1100)) > 0.1
     paths = [
@@ -48,6 +49,7 @@ def test_sixteen_threads_read_what_one_reads(tmp_path: Path) -> None:
     together.close()
 
 
+@pytest.mark.slow
 def test_many_tasks_read_what_one_thread_reads(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", noise(3, 900, 1100), overviews=(2, 4, 8))
     requests = [raw(path, tile_grid(tile)) for tile in tiles_over(asset_of(path), (9, 11, 12, 13))]

@@ -84,6 +84,7 @@ def enlarged(asset: GeoTiff, factor: int) -> PixelGrid:
     return PixelGrid(SIDE // factor, SIDE // factor, transform, asset.grid.crs_code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MASKED)
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
 def test_what_is_hidden_is_hidden_at_every_level(tmp_path: Path, kind: str, factor: int) -> None:
