@@ -68,7 +68,7 @@ def test_a_wall_clock_that_jumps_an_hour_harms_nothing(
     with (
         StandIn(folder, accepts=google.tokens.accepts) as engine,
         serving_earth(
-            engine, google, tmp_path, workers, TILESERVER_CACHE__TTL=ttl, **faked
+            engine, google, tmp_path, workers, 4, TILESERVER_CACHE__TTL=ttl, **faked
         ) as server,
         httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client,
     ):
