@@ -18,7 +18,7 @@ from tests.support.waiting import until
 from tileserver.config.config import Config
 from tileserver.server.app import create_app
 
-pytestmark = pytest.mark.usefixtures("no_secret_told")
+pytestmark = [pytest.mark.usefixtures("no_secret_told"), pytest.mark.timeout(300)]
 
 
 def test_a_server_that_can_sign_is_ready_and_asks_for_nothing_but_a_token(

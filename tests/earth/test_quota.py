@@ -16,6 +16,8 @@ from tests.support.standin import StandIn
 from tests.support.waiting import until
 from tileserver.earthengine.stack import Tuning
 
+pytestmark = pytest.mark.timeout(300)
+
 SIXTY = view("smooth", 9, 264, 232, 10, 6)
 """In 3x2 blocks."""
 
@@ -38,16 +40,15 @@ def test_a_thousand_clients_of_the_same_sixty_tiles_take_a_request_a_block(
 def test_many_clients_of_many_tiles_never_take_more_than_the_cap(
     workers: int, folder: Path, google: Google, tmp_path: Path
 ) -> None:
-    styles = [f"{path}?gamma={g}" for g in (1.1, 1.2, 1.3) for path in SIXTY]
-    lone = [f"{path}&opacity=0.{n}" for n in range(1, 6) for path in styles[::3]]
+    styles = [f"{path}?opacity=0.{n}" for n in range(1, 6) for path in SIXTY[::3]]
     with (
         StandIn(folder, accepts=google.tokens.accepts) as engine,
         serving_earth(engine, google, tmp_path, workers) as server,
     ):
         engine.waits_for = 20
-        assert statuses_of(server.url, 200, lone, each=20) == {200}
-    # Each of fifteen styles has six blocks, and none is asked for twice.
-    assert engine.pixel_requests == 90, len(grids(engine))
+        assert statuses_of(server.url, 100, styles, each=20) == {200}
+    # Each of five styles has six blocks, and none is asked for twice.
+    assert engine.pixel_requests == 30, len(grids(engine))
     assert 20 <= engine.max_in_flight <= 40
     assert all(asked.status == 200 for asked in engine.seen)
 

@@ -23,6 +23,8 @@ from tests.support.waiting import until
 from tileserver.config.config import CacheSettings, Config
 from tileserver.earthengine.stack import Tuning
 
+pytestmark = pytest.mark.timeout(300)
+
 SIXTY = view("smooth", 9, 264, 232, 10, 6)
 
 

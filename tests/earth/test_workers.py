@@ -22,6 +22,8 @@ from tests.support.commands import wait_until_ended
 from tests.support.standin import StandIn
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.timeout(300)
+
 HUNDRED = view("smooth", 10, 528, 464, 40, 40)[::16]
 """Of a hundred places, most of them in blocks of their own."""
 TILE = "/tiles/smooth/9/266/234.png"
@@ -90,7 +92,7 @@ def test_on_sighup_the_workers_are_replaced_and_no_request_fails(
 ) -> None:
     with (
         engine_of(folder, google, 0.05) as engine,
-        serving_earth(engine, google, tmp_path, 2) as server,
+        serving_earth(engine, google, tmp_path, 2, side=1) as server,
     ):
         until(lambda: ask_alone(server.url + TILE) == 200)
         before = workers_of(server)
@@ -108,7 +110,7 @@ def test_on_sighup_the_workers_are_replaced_and_no_request_fails(
                 pool.submit(keep_asking, HUNDRED[first::4])
             try:
                 server.process.send_signal(signal.SIGHUP)
-                until(lambda: len(workers_of(server)) == 2 and not workers_of(server) & before)
+                until(lambda: len(workers_of(server)) == 2 and not workers_of(server) & before, 150)
                 until(lambda: len(heard) > 100)
             finally:
                 is_over.set()
@@ -151,7 +153,7 @@ def test_on_sighup_no_more_than_the_cap_is_in_flight_and_no_cold_tile_is_lost(
             engine.waits_for = 0
             server.process.send_signal(signal.SIGHUP)
             try:
-                await asyncio.to_thread(until, lambda: not workers_of(server) & before)
+                await asyncio.to_thread(until, lambda: not workers_of(server) & before, 150)
                 answered = len(heard)
                 await asyncio.to_thread(until, lambda: len(heard) > answered + CLIENTS)
             finally:

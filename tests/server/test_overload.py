@@ -164,6 +164,7 @@ def test_a_burst_of_statistics_takes_a_bounded_memory_and_is_refused_or_answered
     assert int(most[1]) * 1024 - before_bytes < 450_000_000
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_short_expressions_and_hot_tiles_do_not_wait_for_those_that_compute_without_end(
     server: Serving,
