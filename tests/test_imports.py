@@ -38,6 +38,8 @@ HOMES = {
     "shapely": {"compute", "geo"},
     "re2": {"compute"},
     "tomllib": {"config"},
+    "pydantic": {"config"},
+    "pydantic_core": {"config"},
     "redis": {"caching"},
     "prometheus_client": {"metrics"},
     "httpx": {"earthengine", "rasters"},

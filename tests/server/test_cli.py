@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -283,3 +284,29 @@ def test_help_and_version_are_no_paths(here: Path) -> None:
     assert all(word in shown for word in ("serve", "pixels", "assets", "ingest", "check"))
     version = CliRunner().invoke(main, ["--version"]).stdout
     assert re.match(r"tileserver, version \d", version)
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_the_example_of_each_command_can_be_parsed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "request.json").write_text("{}")
+    command = main.commands[name]
+    shown = CliRunner().invoke(main, [name, "--help"], terminal_width=200).output
+    (example,) = re.findall(r"Example: tileserver (\S+) ([^>\n]*)", shown)
+    assert example[0] == name
+    with command.make_context(name, shlex.split(example[1])) as context:
+        assert context.params
+
+
+def test_the_schema_of_the_configuration_is_printed() -> None:
+    done = CliRunner().invoke(main, ["config", "--schema"])
+    assert done.exit_code == 0
+    assert "cache" in json.loads(done.output)["properties"]
+
+
+def test_commands_start_without_importing_pydantic() -> None:
+    code = "import sys, tileserver.server.cli; print([m for m in sys.modules if 'pydantic' in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -10,93 +10,104 @@ from __future__ import annotations
 import logging
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from tileserver.config import kinds
+from tileserver.config.kinds import Schema
 from tileserver.config.layers import Contradiction, check_layer
 from tileserver.config.layers import LayerSettings as LayerSettings
 from tileserver.config.messages import contradicts, explain
 from tileserver.config.sources import gather_environment, gather_file, gather_overrides
-from tileserver.config.tables import ByName, Table
+from tileserver.config.tables import after, by_name, dataclass_schema, table_schema, with_default
 from tileserver.config.values import Values
 from tileserver.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from pydantic_core import CoreSchema, SchemaValidator
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Server(Table):
+class Server:
     """[server]: where the server listens."""
 
-    host: Annotated[kinds.Host, "address to listen on; 0.0.0.0 for all. Also HOST"] = "127.0.0.1"
-    port: Annotated[kinds.Port, "port to listen on; 0 for any free one. Also PORT"] = 8080
-    workers: Annotated[kinds.Count, "processes that answer requests"] = 1
+    host: Annotated[str, kinds.HOST, "address to listen on; 0.0.0.0 for all. Also HOST"] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, kinds.PORT, "port to listen on; 0 for any free one. Also PORT"] = 8080
+    workers: Annotated[int, kinds.COUNT, "processes that answer requests"] = 1
     public_url: Annotated[
-        kinds.BaseUrl | None,
+        str | None,
+        kinds.BASE_URL,
         "how clients reach the server, for the URLs it hands out; else what a request says",
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
-class RasterFolder(Table):
+class RasterFolder:
     """[[rasters]]: GeoTIFFs that are served as assets."""
 
     path: Annotated[
-        kinds.RasterPath,
+        str,
+        kinds.RASTER_PATH,
         "a GeoTIFF, a folder of them, or the address of a COG; "
         "in a file, relative to the folder of that file",
     ]
     prefix: Annotated[
-        kinds.AssetPrefix, "assets are named prefix/<path below, without extension>"
+        str, kinds.ASSET_PREFIX, "assets are named prefix/<path below, without extension>"
     ] = "projects/localhost/assets"
 
 
 @dataclass(frozen=True, slots=True)
-class CacheSettings(Table):
+class CacheSettings:
     """[cache]: finished tiles that are kept."""
 
-    memory_bytes: Annotated[kinds.Size, "most memory the cache takes, per worker"] = 512_000_000
-    ttl_s: Annotated[
-        kinds.Duration, "age after which a tile is fetched again, served stale meanwhile"
-    ] = 3600
-    url: Annotated[kinds.StoreUrl | None, "Valkey or Redis that workers and machines share"] = (
-        field(default=None, repr=False)
+    memory_bytes: Annotated[int, kinds.MEMORY, "most memory the cache takes, per worker"] = (
+        512_000_000
     )
+    ttl_s: Annotated[
+        float, kinds.DURATION, "age after which a tile is fetched again, served stale meanwhile"
+    ] = 3600
+    url: Annotated[
+        str | None, kinds.STORE_URL, "Valkey or Redis that workers and machines share"
+    ] = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteSettings(Table):
+class RemoteSettings:
     """[remote]: GeoTIFFs behind URLs."""
 
     private_hosts: Annotated[
-        kinds.Texts,
+        tuple[str, ...],
+        kinds.TEXTS,
         "names of hosts that may have private addresses; others may not, "
         "unless a URL gives the address itself",
     ] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Access(Table):
+class Access:
     """[access]: which assets are served, and to whom."""
 
     assets: Annotated[
-        kinds.Texts | None,
+        tuple[str, ...] | None,
+        kinds.TEXTS,
         "patterns of assets served: * within a part of the name, ** across slashes; "
         "else those of the layers and rasters",
     ] = None
     keys: Annotated[
-        tuple[tuple[str, kinds.Secret], ...],
-        ByName(),
+        tuple[tuple[str, str], ...],
+        kinds.SECRET,
         "API keys by the name of who holds them; with any, all but health needs one",
     ] = field(default=(), repr=False)
     open: Annotated[
-        kinds.Flag, "serve /v1 and /metrics without keys beyond this machine, too, to everybody"
+        bool,
+        kinds.FLAG,
+        "serve /v1 and /metrics without keys beyond this machine, too, to everybody",
     ] = False
 
     def secrets(self, environ: Mapping[str, str]) -> dict[str, str]:
@@ -109,33 +120,36 @@ class Access(Table):
 
 
 @dataclass(frozen=True, slots=True)
-class EarthEngineSettings(Table):
+class EarthEngineSettings:
     """[earth_engine]: present when Earth Engine is to be asked."""
 
-    project: Annotated[kinds.Project, "Google Cloud project that is billed"]
-    endpoint: Annotated[kinds.BaseUrl, "where Earth Engine's API is"] = (
+    project: Annotated[str, kinds.PROJECT, "Google Cloud project that is billed"]
+    endpoint: Annotated[str, kinds.BASE_URL, "where Earth Engine's API is"] = (
         "https://earthengine-highvolume.googleapis.com"
     )
-    concurrency: Annotated[kinds.Count, "most requests in flight at once, over all workers"] = 40
+    concurrency: Annotated[
+        int, kinds.COUNT, "most requests in flight at once, over all workers"
+    ] = 40
     requests_per_second: Annotated[
-        kinds.Positive, "most requests begun in a second, over all workers"
+        float, kinds.POSITIVE, "most requests begun in a second, over all workers"
     ] = 100
 
 
 @dataclass(frozen=True, slots=True)
-class ApiSettings(Table):
+class ApiSettings:
     """[api]: the Earth Engine-compatible REST API."""
 
-    enabled: Annotated[kinds.Flag, "serve Earth Engine's REST API below /v1"] = True
+    enabled: Annotated[bool, kinds.FLAG, "serve Earth Engine's REST API below /v1"] = True
     graphs: Annotated[
-        kinds.FolderPath | None,
+        str | None,
+        kinds.FOLDER_PATH,
         "folder of the maps and thumbnails that were handed out as URLs; "
         "else tileserver/graphs in the user's state folder",
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Table):
+class Config:
     """Settings of tileserver."""
 
     server: Server = Server()
@@ -145,11 +159,11 @@ class Config(Table):
     access: Access = Access()
     api: ApiSettings = ApiSettings()
     earth_engine: EarthEngineSettings | None = None
-    layers: Annotated[tuple[LayerSettings, ...], ByName()] = ()
+    layers: tuple[LayerSettings, ...] = ()
     """In the order of the file; those that only the environment knows come last."""
 
 
-TABLES: Mapping[str, type[Table]] = {
+TABLES: Mapping[str, Any] = {
     "server": Server,
     "rasters": RasterFolder,
     "cache": CacheSettings,
@@ -189,18 +203,34 @@ def load_config(
 
 
 @cache
-def config_adapter() -> TypeAdapter[Config]:
-    """Return what validates a `Config`; pydantic is imported here, not with this module."""
-    from pydantic import TypeAdapter
+def config_schema() -> Schema:
+    """Return the schema of a `Config` for pydantic-core."""
+    sections = {name: table_schema(table) for name, table in TABLES.items()}
+    tables = {"type": "tuple", "items_schema": [sections["rasters"]], "variadic_item_index": 0}
+    layers = after(_with_names, by_name(sections["layers"]))
+    sections |= {"rasters": tables, "layers": layers}
+    defaults = {each.name: each.default for each in fields(Config)}
+    members = {n: (n, with_default(each, defaults[n])) for n, each in sections.items()}
+    return dataclass_schema(Config, members)
 
-    return TypeAdapter(Config)
+
+def _with_names(layers: Mapping[str, LayerSettings]) -> tuple[LayerSettings, ...]:
+    return tuple(replace(layer, name=name) for name, layer in layers.items())
+
+
+@cache
+def _validator() -> SchemaValidator:
+    from pydantic_core import SchemaValidator
+
+    return SchemaValidator(cast("CoreSchema", config_schema()))
 
 
 def _validated(values: Values, folder: Path | None) -> Config:
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
+    document = values.document()
     try:
-        return config_adapter().validate_python(values.document(), context=folder)
+        return cast("Config", _validator().validate_python(document, context=cast("Any", folder)))
     except ValidationError as exc:
         faults = exc.errors(include_url=False, include_context=False, include_input=False)
     # Raised here, where no pydantic error is its context: that one holds the values.

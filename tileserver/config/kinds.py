@@ -1,7 +1,8 @@
-"""The types of settings: what each accepts, in words and as a pydantic schema.
+"""The kinds of settings: what each accepts, in words and as a schema of pydantic-core.
 
-pydantic takes longer to import than all other modules here, so the modules of settings import it
-only inside functions that validate: `import tileserver` does without.
+The schemas are written out, as pydantic's own derivation from annotations takes ten times as long
+as all the rest of reading the settings.
+https://docs.pydantic.dev/latest/api/pydantic_core_schema/
 """
 
 from __future__ import annotations
@@ -11,20 +12,15 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
-
-from annotated_types import Interval, MinLen
 
 from tileserver.expressions.document import REDUCERS, Bounds
 
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
-    from pydantic_core.core_schema import CoreSchema
-
+Schema: TypeAlias = dict[str, Any]
 BYTE_UNITS = {"tib": 2**40, "tb": 10**12, "gib": 2**30, "gb": 10**9, "mib": 2**20, "mb": 10**6}
 BYTE_UNITS |= {"kib": 2**10, "kb": 10**3, "b": 1}
 """Bytes in each unit. A bare M or G is not among them: programs disagree on what it means."""
@@ -46,49 +42,32 @@ def written(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """Annotates a type: the words for it, and what pydantic cannot know of it."""
+    """Annotates a setting with what it accepts."""
 
     expected: str
     """Completes the sentence "expected ..."."""
-    pattern: str | None = None
-    """Regular expression, searched in text by pydantic and by editors."""
+    schema: Schema
+    """The schema of pydantic-core, without conversions."""
     check: Callable[[Any], Any] | None = None
-    """Returns a value of the annotated type as it is kept; raises ValueError."""
+    """Returns a valid value as it is kept; raises ValueError."""
     read: Callable[[Any], object] | None = None
-    """Turns what TOML gives into the annotated type; raises ValueError."""
+    """Turns what TOML gives into what the schema takes; raises ValueError."""
     from_text: Callable[[str], object] = PlainText
     """Turns the text of an environment variable into what TOML would have given."""
     write: Callable[[Any], str] = written
     """Turns a value back into what a user would write."""
-    schema: Mapping[str, Any] | None = None
-    """JSON Schema, where that of the annotated type is another than that of the file."""
+    json: Mapping[str, Any] = field(default_factory=dict)
+    """JSON Schema in place of the one that follows from `schema`."""
     is_path: bool = False
     """Whether a relative value in a file is relative to the folder of that file."""
 
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Return the schema of the annotated type without conversions, between our functions."""
-        from pydantic_core import core_schema
+    @property
+    def core_schema(self) -> Schema:
+        """The schema with `read` and `check` around it."""
+        function = {"type": "with-info", "function": self._validate}
+        return {"type": "function-wrap", "function": function, "schema": self.schema}
 
-        inner: Any = handler(source)
-        if inner["type"] in {"int", "float", "bool", "str"}:
-            inner["strict"] = True
-        if inner["type"] == "float":
-            inner["allow_inf_nan"] = False
-        if self.pattern:
-            inner["pattern"] = self.pattern
-        return core_schema.with_info_wrap_validator_function(self._validate, inner)
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """Return the JSON Schema of what a file may hold."""
-        return dict(handler(schema) if self.schema is None else self.schema)
-
-    def _validate(
-        self, value: Any, handler: Callable[[object], Any], info: ValidationInfo[Any]
-    ) -> Any:
+    def _validate(self, value: Any, handler: Callable[[object], Any], info: Any) -> Any:
         try:
             found = handler(value if self.read is None else self.read(value))
             found = found if self.check is None else self.check(found)
@@ -157,17 +136,13 @@ def _split(text: str) -> list[str]:
     return [item.strip() for item in text.split(",")]
 
 
-def _list(text: str) -> object:
+def _items(text: str) -> object:
     return bracketed(text) if text.lstrip().startswith("[") else _split(text)
 
 
 def _numbers(text: str) -> object:
     is_array = text.lstrip().startswith("[")
     return bracketed(text) if is_array else [float(item) for item in _split(text)]
-
-
-def _day(value: object) -> object:
-    return value.isoformat() if type(value) is date else value
 
 
 def _rectangle(value: Bounds) -> Bounds:
@@ -220,158 +195,121 @@ def _secret(value: str) -> str:
     return value
 
 
-def _or_text(schema: dict[str, Any], pattern: str, *examples: object) -> dict[str, Any]:
+def _text(pattern: str) -> Schema:
+    return {"type": "str", "strict": True, "pattern": pattern}
+
+
+def _whole(least: int, most: int | None = None) -> Schema:
+    limits = {"ge": least} if most is None else {"ge": least, "le": most}
+    return {"type": "int", "strict": True, **limits}
+
+
+def _number(**limits: float) -> Schema:
+    return {"type": "float", "strict": True, "allow_inf_nan": False, **limits}
+
+
+def _list(item: Schema, **limits: int) -> Schema:
+    return {"type": "tuple", "items_schema": [item], "variadic_item_index": 0, **limits}
+
+
+def _or_text(json_schema: Schema, pattern: str, *examples: object) -> Schema:
     text = {"type": "string", "pattern": pattern}
-    return {"anyOf": [schema, text], "examples": list(examples)}
+    return {"anyOf": [json_schema, text], "examples": list(examples)}
 
 
 _PROJECT = r"([a-z0-9.-]+:)?[a-z0-9][a-z0-9-]{4,28}[a-z0-9]"
 """A Google Cloud project id or number, with the domain that old ones carry."""
-_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
-_TEXT_LIST = {"type": "array", "items": {"type": "string", "pattern": r"\S"}}
+_PATH = _text(r"^[^\x00]*[^\s\x00][^\x00]*$")
 _NUMBER_LIST = {"type": "array", "items": {"type": "number"}, "minItems": 1}
+_TEXT_LIST = {"type": "array", "items": {"type": "string", "pattern": r"\S"}}
 
-Flag = Annotated[bool, Kind("true or false", from_text=_switch)]
-Count = Annotated[int, Interval(ge=1), Kind("a whole number of at least 1", from_text=int)]
-Port = Annotated[
-    int, Interval(ge=0, le=65535), Kind("a whole number from 0 to 65535", from_text=int)
-]
-Zoom = Annotated[int, Interval(ge=0, le=24), Kind("a whole number from 0 to 24", from_text=int)]
-Side = Annotated[
-    int,
-    Interval(ge=1, le=8),
-    Kind("1, 2, 4 or 8", check=_power_of_two, from_text=int, schema={"enum": [1, 2, 4, 8]}),
-]
-Positive = Annotated[
-    float,
-    Interval(gt=0),
-    Kind("a number above 0", from_text=float, write=lambda value: f"{value:g}"),
-]
-Opacity = Annotated[float, Interval(ge=0, le=1), Kind("a number from 0 to 1", from_text=float)]
-Percent = Annotated[
-    float, Interval(gt=0, le=100), Kind("per cent, above 0 and at most 100", from_text=float)
-]
-Number = Annotated[float, Kind("a number")]
-Numbers = Annotated[
-    tuple[Number, ...],
-    MinLen(1),
-    Kind(
-        "a number or a list of numbers",
-        read=lambda value: value if isinstance(value, list | tuple) else [value],
-        from_text=_numbers,
-        schema={"anyOf": [{"type": "number"}, _NUMBER_LIST]},
+FLAG = Kind("true or false", {"type": "bool", "strict": True}, from_text=_switch)
+COUNT = Kind("a whole number of at least 1", _whole(1), from_text=int)
+PORT = Kind("a whole number from 0 to 65535", _whole(0, 65535), from_text=int)
+ZOOM = Kind("a whole number from 0 to 24", _whole(0, 24), from_text=int)
+SIDE = Kind("1, 2, 4 or 8", _whole(1, 8), _power_of_two, from_text=int, json={"enum": [1, 2, 4, 8]})
+POSITIVE = Kind("a number above 0", _number(gt=0), from_text=float, write=lambda v: f"{v:g}")
+OPACITY = Kind("a number from 0 to 1", _number(ge=0, le=1), from_text=float)
+PERCENT = Kind("per cent, above 0 and at most 100", _number(gt=0, le=100), from_text=float)
+NUMBERS = Kind(
+    "a number or a list of numbers",
+    _list(_number(), min_length=1),
+    read=lambda value: value if isinstance(value, list | tuple) else [value],
+    from_text=_numbers,
+    json={"anyOf": [{"type": "number"}, _NUMBER_LIST]},
+)
+TEXT = Kind("text that is not blank", _text(r"\S"))
+TEXTS = Kind("a list of texts", _list(_text(r"\S")), from_text=_items)
+PALETTE = Kind(
+    "a list of colours, or the name of a colour map",
+    _list(_text(r"\S")),
+    read=lambda value: _split(value) if isinstance(value, str) else value,
+    from_text=lambda text: bracketed(text) if text.lstrip().startswith("[") else text,
+    json=_or_text(_TEXT_LIST, r"\S", "viridis", ["000000", "ffffff"]),
+)
+MEMORY = Kind(
+    'a size of at least 1MB, such as "512MB", "64MiB", "1GB" or a whole number of bytes',
+    _whole(10**6),
+    read=lambda value: parse_bytes(value) if isinstance(value, str) else value,
+    write=lambda value: f'"{value // 10**6}MB"',
+    json=_or_text(
+        {"type": "integer", "minimum": 10**6},
+        r"^\s*[0-9]+(\.[0-9]+)?\s*([KMGTkmgt][Ii]?)?[Bb]\s*$|^\s*[0-9]{7,}\s*$",
+        *("512MB", "64MiB", "1GB"),
     ),
-]
-Text = Annotated[str, Kind("text that is not blank", r"\S")]
-Texts = Annotated[tuple[Text, ...], Kind("a list of texts", from_text=_list)]
-Palette = Annotated[
-    tuple[Text, ...],
-    Kind(
-        "a list of colours, or the name of a colour map",
-        read=lambda value: _split(value) if isinstance(value, str) else value,
-        from_text=lambda text: bracketed(text) if text.lstrip().startswith("[") else text,
-        schema=_or_text(_TEXT_LIST, r"\S", "viridis", ["000000", "ffffff"]),
+)
+DURATION = Kind(
+    'a time above zero, such as "1h", "30m", "45s", "2d" or a number of seconds',
+    _number(gt=0),
+    read=lambda value: parse_seconds(value) if isinstance(value, str) else value,
+    write=lambda value: f'"{value // 3600}h"',
+    json=_or_text(
+        {"type": "number", "exclusiveMinimum": 0},
+        r"^\s*[0-9]+(\.[0-9]+)?\s*[DHMSdhms]?\s*$",
+        *("1h", "30m", "45s", "2d"),
     ),
-]
-Size = Annotated[
-    int,
-    Interval(ge=10**6),
-    Kind(
-        'a size of at least 1MB, such as "512MB", "64MiB", "1GB" or a whole number of bytes',
-        read=lambda value: parse_bytes(value) if isinstance(value, str) else value,
-        write=lambda value: f'"{value // 10**6}MB"',
-        schema=_or_text(
-            {"type": "integer", "minimum": 10**6},
-            r"^\s*[0-9]+(\.[0-9]+)?\s*([KMGTkmgt][Ii]?)?[Bb]?\s*$",
-            *("512MB", "64MiB", "1GB"),
-        ),
-    ),
-]
-Duration = Annotated[
-    float,
-    Interval(gt=0),
-    Kind(
-        'a time above zero, such as "1h", "30m", "45s", "2d" or a number of seconds',
-        read=lambda value: parse_seconds(value) if isinstance(value, str) else value,
-        write=lambda value: f'"{value // 3600}h"',
-        schema=_or_text(
-            {"type": "number", "exclusiveMinimum": 0},
-            r"^\s*[0-9]+(\.[0-9]+)?\s*[DHMSdhms]?\s*$",
-            *("1h", "30m", "45s", "2d"),
-        ),
-    ),
-]
-Day = Annotated[
-    str,
-    Kind(
-        'a day such as "2020-04-01"',
-        "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
-        read=_day,
-        check=lambda value: date.fromisoformat(value).isoformat(),
-    ),
-]
-Rectangle = Annotated[
-    tuple[Number, Number, Number, Number],
-    Kind(
-        "[west, south, east, north] in degrees, west below east, which may lie past 180",
-        check=_rectangle,
-        from_text=_numbers,
-    ),
-]
-Reducer = Annotated[
-    str,
-    Kind(
-        f"one of {', '.join(REDUCERS)}",
-        f"^({'|'.join(REDUCERS)})$",
-        schema={"type": "string", "enum": list(REDUCERS)},
-    ),
-]
-Host = Annotated[
-    str,
-    Kind('a host name or an IP address, such as "0.0.0.0" or "::"', r"^[^\s/\[\]]+$", _host),
-]
-BaseUrl = Annotated[
-    str,
-    Kind(
-        'an address such as "https://tiles.example.org", without user, query or fragment',
-        r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$",
-        _base,
-    ),
-]
-StoreUrl = Annotated[
-    str,
-    Kind(
-        'an address such as "redis://localhost:6379"',
-        r"^([Rr][Ee][Dd][Ii][Ss]{1,2}|[Uu][Nn][Ii][Xx]):\S+$",
-        _address,
-    ),
-]
-RasterPath = Annotated[
-    str,
-    Kind(
-        "a file, a folder, or an s3://, gs:// or https:// address",
-        _NOT_BLANK,
-        _path,
-        is_path=True,
-    ),
-]
-FolderPath = Annotated[str, Kind("a folder of this machine", _NOT_BLANK, _folder, is_path=True)]
-FilePath = Annotated[
-    str, Kind("a file", r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$", is_path=True)
-]
-AssetName = Annotated[
-    str, Kind("the name of an asset", r"^[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?$")
-]
-AssetPrefix = Annotated[
-    str,
-    Kind(
-        '"projects/", a project id of 6 to 30 characters, "/assets"',
-        rf"^projects/{_PROJECT}/assets(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/*$",
-        lambda value: value.rstrip("/"),
-    ),
-]
-Project = Annotated[str, Kind("a Google Cloud project id of 6 to 30 characters", f"^{_PROJECT}$")]
-Secret = Annotated[
-    str,
-    Kind('the secret itself, or "env:NAME" for the environment variable NAME', r"\S", _secret),
-]
+)
+DAY = Kind(
+    'a day such as "2020-04-01"',
+    _text("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+    lambda value: date.fromisoformat(value).isoformat(),
+    read=lambda value: value.isoformat() if type(value) is date else value,
+)
+BOUNDS = Kind(
+    "[west, south, east, north] in degrees, west below east, which may lie past 180",
+    _list(_number(), min_length=4, max_length=4),
+    _rectangle,
+    from_text=_numbers,
+)
+REDUCER = Kind(
+    f"one of {', '.join(REDUCERS)}",
+    {"type": "literal", "expected": list(REDUCERS)},
+)
+HOST = Kind(
+    'a host name or an IP address, such as "0.0.0.0" or "::"', _text(r"^[^\s/\[\]]+$"), _host
+)
+BASE_URL = Kind(
+    'an address such as "https://tiles.example.org", without user, query or fragment',
+    _text(r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$"),
+    _base,
+)
+STORE_URL = Kind(
+    'an address such as "redis://localhost:6379"',
+    _text(r"^([Rr][Ee][Dd][Ii][Ss]{1,2}|[Uu][Nn][Ii][Xx]):\S+$"),
+    _address,
+)
+RASTER_PATH = Kind(
+    "a file, a folder, or an s3://, gs:// or https:// address", _PATH, _path, is_path=True
+)
+FOLDER_PATH = Kind("a folder of this machine", _PATH, _folder, is_path=True)
+FILE_PATH = Kind("a file", _text(r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"), is_path=True)
+ASSET = Kind("the name of an asset", _text(r"^[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?$"))
+ASSET_PREFIX = Kind(
+    '"projects/", a project id of 6 to 30 characters, "/assets"',
+    _text(rf"^projects/{_PROJECT}/assets(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/*$"),
+    lambda value: value.rstrip("/"),
+)
+PROJECT = Kind("a Google Cloud project id of 6 to 30 characters", _text(f"^{_PROJECT}$"))
+SECRET = Kind(
+    'the secret itself, or "env:NAME" for the environment variable NAME', _text(r"\S"), _secret
+)

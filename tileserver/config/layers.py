@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 from tileserver.config import kinds
-from tileserver.config.tables import Table
 from tileserver.errors import InvalidRequest
 from tileserver.expressions.document import (
     FULL_ZOOM,
     MAX_BYTES,
+    Bounds,
     Composite,
     Computed,
     cloud_property,
@@ -29,54 +29,69 @@ _IMAGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class LayerSettings(Table):
+class LayerSettings:
     """[layers.NAME]: an image and how it is drawn."""
 
     name: str
     """Letters, digits, ".", "_" and "-", at most 64; begins with a letter or a digit."""
     asset: Annotated[
-        kinds.AssetName | None,
+        str | None,
+        kinds.ASSET,
         "name of the asset to draw; a layer has this, an expression or a collection",
     ] = None
-    title: Annotated[kinds.Text | None, "what people read; else the name"] = None
-    description: Annotated[kinds.Text | None, "a sentence or more about the layer"] = None
-    attribution: Annotated[kinds.Text | None, "credit shown on the map"] = None
-    bands: Annotated[kinds.Texts, "bands to draw: one, or red, green and blue"] = ()
+    title: Annotated[str | None, kinds.TEXT, "what people read; else the name"] = None
+    description: Annotated[str | None, kinds.TEXT, "a sentence or more about the layer"] = None
+    attribution: Annotated[str | None, kinds.TEXT, "credit shown on the map"] = None
+    bands: Annotated[
+        tuple[str, ...], kinds.TEXTS, "bands to draw: one, or red, green and blue"
+    ] = ()
     min: Annotated[
-        kinds.Numbers, "value drawn darkest, one or one per band; else from statistics"
+        tuple[float, ...],
+        kinds.NUMBERS,
+        "value drawn darkest, one or one per band; else from statistics",
     ] = ()
     max: Annotated[
-        kinds.Numbers, "value drawn brightest, one or one per band; else from statistics"
+        tuple[float, ...],
+        kinds.NUMBERS,
+        "value drawn brightest, one or one per band; else from statistics",
     ] = ()
-    palette: Annotated[kinds.Palette, "colours from min to max, for one band"] = ()
-    gamma: Annotated[kinds.Positive | None, "exponent is 1/gamma: above 1 brightens"] = None
-    opacity: Annotated[kinds.Opacity | None, "0 is transparent, 1 is opaque"] = None
-    minzoom: Annotated[kinds.Zoom | None, "lowest zoom offered; else from the asset"] = None
-    maxzoom: Annotated[kinds.Zoom | None, "highest zoom offered; else from the asset"] = None
-    visible: Annotated[kinds.Flag, "whether the page shows it from the start"] = True
-    class_names: Annotated[kinds.Texts, "names of the classes in the legend, one per colour"] = ()
+    palette: Annotated[tuple[str, ...], kinds.PALETTE, "colours from min to max, for one band"] = ()
+    gamma: Annotated[float | None, kinds.POSITIVE, "exponent is 1/gamma: above 1 brightens"] = None
+    opacity: Annotated[float | None, kinds.OPACITY, "0 is transparent, 1 is opaque"] = None
+    minzoom: Annotated[int | None, kinds.ZOOM, "lowest zoom offered; else from the asset"] = None
+    maxzoom: Annotated[int | None, kinds.ZOOM, "highest zoom offered; else from the asset"] = None
+    visible: Annotated[bool, kinds.FLAG, "whether the page shows it from the start"] = True
+    class_names: Annotated[
+        tuple[str, ...], kinds.TEXTS, "names of the classes in the legend, one per colour"
+    ] = ()
     tiles_per_side: Annotated[
-        kinds.Side | None, "tiles on one side of the blocks in which Earth Engine is asked; else 4"
+        int | None,
+        kinds.SIDE,
+        "tiles on one side of the blocks in which Earth Engine is asked; else 4",
     ] = None
     expression: Annotated[
-        kinds.FilePath | None,
+        str | None,
+        kinds.FILE_PATH,
         "file with what ee.Image.serialize() writes, for Earth Engine to compute; "
         "in a file, relative to the folder of that file",
     ] = None
     collection: Annotated[
-        kinds.AssetName | None, "name of the collection whose images make up the one to draw"
+        str | None, kinds.ASSET, "name of the collection whose images make up the one to draw"
     ] = None
-    start: Annotated[kinds.Day | None, "first day of a collection's images"] = None
-    end: Annotated[kinds.Day | None, "the day after the last of a collection's images"] = None
+    start: Annotated[str | None, kinds.DAY, "first day of a collection's images"] = None
+    end: Annotated[str | None, kinds.DAY, "the day after the last of a collection's images"] = None
     bounds: Annotated[
-        kinds.Rectangle | None,
+        Bounds | None,
+        kinds.BOUNDS,
         "the only place drawn of a collection or an expression; else all there is",
     ] = None
-    reduce: Annotated[kinds.Reducer, "what makes one image of a collection's, at each pixel"] = (
-        "mosaic"
-    )
+    reduce: Annotated[
+        str, kinds.REDUCER, "what makes one image of a collection's, at each pixel"
+    ] = "mosaic"
     max_cloud: Annotated[
-        kinds.Percent | None, "images of a Sentinel-2 or Landsat collection with fewer clouds only"
+        float | None,
+        kinds.PERCENT,
+        "images of a Sentinel-2 or Landsat collection with fewer clouds only",
     ] = None
 
 

@@ -1,4 +1,4 @@
-"""Tables of settings: frozen dataclasses that pydantic fills, and what is known of their fields."""
+"""Tables of settings: frozen dataclasses, and the schemas with which pydantic-core fills them."""
 
 from __future__ import annotations
 
@@ -6,71 +6,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
-from tileserver.config.kinds import Kind, written
-
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-    from pydantic_core.core_schema import CoreSchema
-
-_NAME = "\0"
-"""Key under which a table by name is told its name; a layer has no setting "name"."""
-
-
-def key_of(member: str) -> str:
-    """Return the key of a field, whose name may carry the unit: "memory" of memory_bytes."""
-    return _NAME if member == "name" else member.removesuffix("_bytes").removesuffix("_s")
-
-
-class Table:
-    """Base of the dataclasses of tables; a field is Annotated with its kind and its meaning."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = {
-        "extra": "forbid",
-        "alias_generator": key_of,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class ByName:
-    """Annotates the tuple kept of a table whose keys are names that users choose.
-
-    It holds pairs of name and value, or tables that have their name as a field.
-    """
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Return the schema of the table, which becomes a tuple."""
-        from pydantic_core import core_schema as schemas
-
-        each = get_args(source)[0]
-        is_pair = get_origin(each) is tuple
-        values = handler.generate_schema(get_args(each)[1] if is_pair else each)
-        names = schemas.no_info_after_validator_function(_checked_name, schemas.str_schema())
-        table = schemas.dict_schema(names, values)
-        if is_pair:
-            return schemas.no_info_after_validator_function(lambda t: tuple(t.items()), table)
-        named = schemas.no_info_before_validator_function(
-            lambda tables: {name: {**each, _NAME: name} for name, each in tables.items()}, table
-        )
-        return schemas.no_info_after_validator_function(lambda t: tuple(t.values()), named)
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """Return the JSON Schema of the table."""
-        names = {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
-        return {**handler(schema), "propertyNames": names}
+from tileserver.config.kinds import Kind, Schema, written
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One key of a table."""
 
+    member: str
+    """Name of the dataclass field, which may carry the unit: "memory_bytes"."""
     key: str
+    """What users write: "memory"."""
     kind: Kind
     meaning: str
     default: Any
@@ -87,27 +35,75 @@ class Setting:
             return "required"
         return "none" if self.default in (None, ()) else self.kind.write(self.default)
 
+    @property
+    def schema(self) -> Schema:
+        """The schema of pydantic-core."""
+        schema = self.kind.core_schema
+        if self.is_mapping:
+            schema = after(lambda table: tuple(table.items()), by_name(schema))
+        return schema if self.default is MISSING else with_default(schema, self.default)
+
 
 @cache
 def settings_of(table: Any) -> Mapping[str, Setting]:
-    """Return the settings of a dataclass by key."""
+    """Return the settings of a dataclass by key.
+
+    A field is Annotated[type, kind, meaning]; a mapping is kept as a tuple of pairs.
+    """
     hints = get_type_hints(table, include_extras=True)
-    found: dict[str, Setting] = {}
+    found = {}
     for each in fields(table):
-        notes = list(_metadata(hints[each.name]))
-        kind = next((note for note in notes if isinstance(note, Kind)), None)
-        if kind is not None:
-            key = key_of(each.name)
-            meaning = next(note for note in notes if isinstance(note, str))
-            is_mapping = any(isinstance(note, ByName) for note in notes)
-            found[key] = Setting(key, kind, meaning, each.default, not each.repr, is_mapping)
+        if hasattr(hints[each.name], "__metadata__"):
+            kind, meaning = hints[each.name].__metadata__
+            key = each.name.removesuffix("_bytes").removesuffix("_s")
+            is_mapping = hints[each.name].__origin__ == tuple[tuple[str, str], ...]
+            found[key] = Setting(
+                each.name, key, kind, meaning, each.default, not each.repr, is_mapping
+            )
     return found
 
 
-def _metadata(hint: Any) -> list[Any]:
-    """Return what Annotated adds to a type, or to an alternative of it."""
-    inner = [note for each in get_args(hint) for note in _metadata(each)] if get_args(hint) else []
-    return [*getattr(hint, "__metadata__", ())[::-1], *inner]
+def table_schema(table: Any) -> Schema:
+    """Return the schema of a table; a field "name" is no setting, and filled in later."""
+    members = {each.key: (each.member, each.schema) for each in settings_of(table).values()}
+    schema = dataclass_schema(table, members)
+    if any(each.name == "name" for each in fields(table)):
+        name = {"type": "dataclass-field", "name": "name", "init": False}
+        schema["schema"]["fields"].append({**name, "schema": with_default({"type": "any"}, "")})
+    return schema
+
+
+def dataclass_schema(table: Any, members: Mapping[str, tuple[str, Schema]]) -> Schema:
+    """Return the schema of a dataclass, from names and schemas of its fields by key."""
+    found = [
+        {"type": "dataclass-field", "name": name, "validation_alias": key, "schema": schema}
+        for key, (name, schema) in members.items()
+    ]
+    name, names = table.__name__, [each.name for each in fields(table)]
+    arguments = {"type": "dataclass-args", "dataclass_name": name, "fields": found}
+    arguments["extra_behavior"] = "forbid"
+    extra = {"fields": names, "slots": True, "config": {"extra_fields_behavior": "forbid"}}
+    return {"type": "dataclass", "cls": table, "schema": arguments, **extra}
+
+
+def with_default(schema: Schema, default: object) -> Schema:
+    """Return the schema of a value that may be absent."""
+    return {"type": "default", "schema": schema, "default": default}
+
+
+def by_name(values: Schema) -> Schema:
+    """Return the schema of a table whose keys are names that users choose."""
+    names = after(_checked_name, {"type": "str"})
+    return {"type": "dict", "keys_schema": names, "values_schema": values}
+
+
+def after(function: Any, schema: Schema) -> Schema:
+    """Return the schema of what a function makes of a valid value."""
+    return {
+        "type": "function-after",
+        "function": {"type": "no-info", "function": function},
+        "schema": schema,
+    }
 
 
 def name_fault(name: str) -> str | None:

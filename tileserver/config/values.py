@@ -33,7 +33,7 @@ class Given:
 class Values(dict[KeyPath, Given]):
     """What was given. Tables have entries of their own, so that an empty one is seen."""
 
-    def __init__(self, tables: Mapping[str, type[Any]]) -> None:
+    def __init__(self, tables: Mapping[str, Any]) -> None:
         super().__init__()
         self.tables = tables
         """The dataclass of each section's tables."""
