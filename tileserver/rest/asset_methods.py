@@ -132,7 +132,7 @@ async def get_pixels(call: Call) -> Response:
 async def _find_image(api: Api, name: str) -> ImageAsset:
     """Return an image; of a local one, as its file is at this moment and not a little before."""
     if api.is_local(name):
-        return await api.in_thread(api.tree.catalogue.find, name, 0.0)
+        return (await api.in_thread(api.tree.catalogue.find, name, 0.0)).asset
     return await api.services.layers.source.get_asset(name)
 
 

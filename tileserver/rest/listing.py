@@ -148,7 +148,7 @@ def _image(tree: Tree, name: str, page: Page, may_read: MayRead) -> dict[str, An
     try:
         # One whose outline takes long must not keep the others from being listed.
         with time_limit(_IMAGE_S):
-            asset = tree.catalogue.find(name)
+            asset = tree.catalogue.find(name).asset
             if not all(test(asset) for test in page.tests):
                 return None
             members = image_json(asset)

@@ -45,7 +45,7 @@ class LocalWorld:
 
     def find_image(self, asset_id: str) -> ImageAsset:
         """Return an image by any spelling of its name, or raise AssetNotFound."""
-        return self.catalogue.find(self._checked(asset_id))
+        return self.catalogue.find(self._checked(asset_id)).asset
 
     def find_collection(self, asset_id: str) -> tuple[str, Sequence[str], dict[str, object]]:
         """Return a collection's id, the names of the images in it, and its properties.
@@ -103,7 +103,7 @@ class WiderWorld(LocalWorld):
         """Return an image by any spelling of its name, or raise AssetNotFound."""
         name = self._checked(asset_id)
         if self._is_local(name):
-            return self.catalogue.find(name)
+            return self.catalogue.find(name).asset
         return anyio.from_thread.run(self.remote.get_asset, name)
 
     def state(self, asset_id: str, max_age_s: float | None = None) -> str:
