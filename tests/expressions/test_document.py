@@ -49,7 +49,7 @@ from tileserver.layers.layers import Layer, LayerDefinition
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.server.app import create_app
-from tileserver.server.assembly import definitions_of
+from tileserver.server.definitions import definitions_of
 
 S2 = "COPERNICUS/S2_SR_HARMONIZED"
 PREFIX = f"projects/earthengine-public/assets/{S2}"

@@ -26,7 +26,7 @@ from tileserver.errors import AssetChanged, TileserverError, UnreadableRaster
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.datasets import gdal_environment
 from tileserver.rasters.engine import LocalRasters
-from tileserver.server.assembly import catalogue_of
+from tileserver.server.definitions import catalogue_of
 
 TTL_S = 0.2
 

@@ -45,25 +45,25 @@ _HELP = "Expressions that load assets instead of spelling out their geometries a
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """How much there may be."""
 
     graphs: int
     size_bytes: int
 
-    def part(self, share: float) -> Room:
+    def part(self, share: float) -> Capacity:
         """Return a part of it, of one graph at least."""
-        return Room(max(1, int(self.graphs * share)), int(self.size_bytes * share))
+        return Capacity(max(1, int(self.graphs * share)), int(self.size_bytes * share))
 
 
-class GraphStore:
+class ExpressionDatabase:
     """Texts under their ids, in a file, or in memory without one. Its methods block.
 
     They raise OSError or `sqlite3.Error` when the file cannot be used.
     """
 
     def __init__(
-        self, path: Path | None, room: Room, clock: Callable[[], float] = time.time
+        self, path: Path | None, room: Capacity, clock: Callable[[], float] = time.time
     ) -> None:
         self.path = path
         self.room = room
@@ -187,7 +187,7 @@ class GraphStore:
             yield db
 
 
-def _full(room: Room, client: str | None) -> StoreFull:
+def _full(room: Capacity, client: str | None) -> StoreFull:
     whose = "all clients" if client is None else "one client"
     return StoreFull(
         f"Quota exceeded: the {room.graphs} maps, thumbnails and tables, or {_mb(room.size_bytes)} "

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from tileserver.errors import RequestTooLarge
-from tileserver.rest.expression_database import GraphStore, Room
+from tileserver.rest.expression_database import Capacity, ExpressionDatabase
 
-MAX_GRAPHS = 10_000
+MAX_EXPRESSIONS = 10_000
 MAX_BYTES = 256_000_000
 """On disk."""
-MAX_GRAPH_BYTES = 10_485_760
+MAX_EXPRESSION_BYTES = 10_485_760
 """Of one, as of a request."""
 _MEMORY_BYTES = 64_000_000
 """Of those that could not be written."""
@@ -51,20 +51,20 @@ def default_folder(environ: Mapping[str, str]) -> Path:
     return home / "tileserver" / "graphs"
 
 
-class Graphs:
+class ExpressionStore:
     """Stored requests. `put` and `find` use the disk: call them from a thread."""
 
     def __init__(
         self,
         folder: Path,
-        max_graphs: int = MAX_GRAPHS,
+        max_count: int = MAX_EXPRESSIONS,
         max_bytes: int = MAX_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.folder = folder
-        self._disk = GraphStore(folder / _FILE, Room(max_graphs, max_bytes), clock)
-        in_memory = Room(max_graphs, min(max_bytes, _MEMORY_BYTES))
-        self._memory = GraphStore(None, in_memory, clock)
+        self._disk = ExpressionDatabase(folder / _FILE, Capacity(max_count, max_bytes), clock)
+        in_memory = Capacity(max_count, min(max_bytes, _MEMORY_BYTES))
+        self._memory = ExpressionDatabase(None, in_memory, clock)
         self._held: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._held_bytes = 0
         self._is_told = False
@@ -74,13 +74,13 @@ class Graphs:
         """Keep a request of a client, and return its id: always the same for the same one.
 
         Raises:
-            RequestTooLarge: it has more than `MAX_GRAPH_BYTES`.
+            RequestTooLarge: it has more than `MAX_EXPRESSION_BYTES`.
             StoreFull: there is no room, of this client's or at all; nothing in use was deleted.
         """
         text = json.dumps(graph, separators=(",", ":"), sort_keys=True)
-        if len(text) > MAX_GRAPH_BYTES:
+        if len(text) > MAX_EXPRESSION_BYTES:
             raise RequestTooLarge(
-                f"Request payload size exceeds the limit: {MAX_GRAPH_BYTES} bytes of ASCII, "
+                f"Request payload size exceeds the limit: {MAX_EXPRESSION_BYTES} bytes of ASCII, "
                 f"got {len(text)}."
             )
         graph_id = _id(text)

@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from tileserver.concurrency.time_limit import time_limit
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.names import is_root, short_name
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, shown
+from tileserver.geo.outlines import geometry_json
 from tileserver.rasters.folders import Folder, Tree
-from tileserver.rest.assets import basic, image_json
 from tileserver.rest.filters import Test, parse_filter, region_filter, time_filter
-from tileserver.rest.names import is_root
 
 MAX_PAGE = 1000
 MAX_BASIC_PAGE = 10_000
 """https://developers.google.com/earth-engine/reference/rest/v1/projects.assets/listAssets."""
+DEFAULT_POLICY = "MEAN"
+"""Earth Engine's own, of bands without a pyramiding policy."""
 _IMAGE_S = 1.5
 _VIEWS = ("", "EARTH_ENGINE_ASSET_VIEW_UNSPECIFIED", "FULL", "BASIC")
 
@@ -76,7 +79,21 @@ def _page_size(text: str, most: int) -> int:
     return min(int(text) or most, most)
 
 
-def _after(token: str) -> str:
+def image_json(asset: ImageAsset) -> dict[str, Any]:
+    """Return the EarthEngineAsset of an image, complete enough for GDAL and the `ee` client."""
+    members = asset.to_json()
+    for band in members["bands"]:
+        band.setdefault("pyramidingPolicy", DEFAULT_POLICY)
+    geometry = geometry_json(asset)
+    return members if geometry is None else members | {"geometry": geometry}
+
+
+def basic_view(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the BASIC view of an EarthEngineAsset."""
+    return {name: members[name] for name in ("type", "name", "id")}
+
+
+def _last_name(token: str) -> str:
     """Return the last name of the page before."""
     try:
         return base64.b64decode(token.encode("ascii"), b"-_", validate=True).decode()
@@ -101,9 +118,9 @@ def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[st
     """
     if tree.is_image(parent) and may_read(parent) and not tree.children(parent):
         raise InvalidRequest(f"Asset {parent!r} is an IMAGE, expected a folder or a collection.")
-    if not is_root(parent) and not is_seen(tree, tree.folder(parent), may_read):
+    if not is_root(parent) and not is_visible(tree, tree.folder(parent), may_read):
         raise AssetNotFound(parent)
-    wanted = _wanted(tree, parent, page, may_read, _after(page.token))
+    wanted = _wanted(tree, parent, page, may_read, _last_name(page.token))
     found: list[dict[str, Any]] = []
     last = ""
     answer: dict[str, Any] = {}
@@ -118,7 +135,7 @@ def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[st
     return {kind: found, **answer} if found else answer
 
 
-def is_seen(tree: Tree, folder: Folder, may_read: MayRead) -> bool:
+def is_visible(tree: Tree, folder: Folder, may_read: MayRead) -> bool:
     """Tell whether a folder may be read, or any image below it."""
     return may_read(folder.name) or any(map(may_read, tree.images_below(folder.name)))
 
@@ -143,8 +160,7 @@ def _image(tree: Tree, name: str, page: Page, may_read: MayRead) -> dict[str, An
     if not may_read(name):
         return None
     if page.is_basic and not page.tests:
-        short = name.removeprefix("projects/earthengine-public/assets/")
-        return {"type": "IMAGE", "name": name, "id": short}
+        return {"type": "IMAGE", "name": name, "id": short_name(name)}
     try:
         # One whose outline takes long must not keep the others from being listed.
         with time_limit(_IMAGE_S):
@@ -155,11 +171,11 @@ def _image(tree: Tree, name: str, page: Page, may_read: MayRead) -> dict[str, An
     except TileserverError as exc:
         log.warning("left out of a listing: %s", exc)
         return None
-    return basic(members) if page.is_basic else members
+    return basic_view(members) if page.is_basic else members
 
 
 def _folder(tree: Tree, folder: Folder, page: Page, may_read: MayRead) -> dict[str, Any] | None:
-    if page.only_images or page.tests or not is_seen(tree, folder, may_read):
+    if page.only_images or page.tests or not is_visible(tree, folder, may_read):
         return None
     try:
         members = folder.to_json()
@@ -167,4 +183,4 @@ def _folder(tree: Tree, folder: Folder, page: Page, may_read: MayRead) -> dict[s
         log.warning("left out of a listing: %s", exc)
         return None
     # Folders are always told as BASIC.
-    return members if folder.is_collection and not page.is_basic else basic(members)
+    return members if folder.is_collection and not page.is_basic else basic_view(members)

@@ -18,7 +18,7 @@ from tileserver.http.disconnects import ClientGone
 from tileserver.http.endpoints import base_url
 from tileserver.http.responses import rest_path
 from tileserver.rest import asset_methods, expression_methods, table_methods
-from tileserver.rest.calls import Api, Call, json_answer
+from tileserver.rest.call import Api, Call, json_answer
 from tileserver.rest.discovery import discovery_document
 from tileserver.rest.errors import answer_error, refuse
 from tileserver.rest.methods import METHODS, VERSIONS, Found, find_method
@@ -38,7 +38,7 @@ def _handlers() -> Mapping[str, Handler]:
     return {name: next(place[name] for place in places if name in place) for name in names}
 
 
-class Door(BaseRoute):
+class RestRouter(BaseRoute):
     """The route of everything below `/v1`, `/v1beta`, `/v1alpha` and `/$discovery`."""
 
     path = "/v1/{method}"

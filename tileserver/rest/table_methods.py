@@ -15,7 +15,7 @@ from starlette.responses import Response
 from tileserver.contract.wire import check_members
 from tileserver.errors import InvalidRequest, shown
 from tileserver.http.disconnects import while_connected
-from tileserver.rest.calls import Call, json_answer
+from tileserver.rest.call import Call, json_answer
 from tileserver.rest.expression_methods import (
     file_stem,
     finite,
@@ -24,7 +24,7 @@ from tileserver.rest.expression_methods import (
     read_expression,
     stored,
 )
-from tileserver.rest.tables import FORMATS
+from tileserver.rest.table_files import FORMATS
 
 MAX_PAGE = 1000
 """https://developers.google.com/earth-engine/reference/rest/v1/projects.table/computeFeatures."""

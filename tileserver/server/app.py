@@ -28,7 +28,7 @@ from tileserver.http.responses import (
     on_http_error,
 )
 from tileserver.rasters.catalogue import Root
-from tileserver.rest.router import Door
+from tileserver.rest.router import RestRouter
 from tileserver.server.assembly import assemble
 from tileserver.server.gate import Gate
 
@@ -55,15 +55,15 @@ def create_app(
         ConfigError: the configuration cannot be served; says why.
     """
     stack = assemble(config, shown, tuning, folder)
-    rest: list[BaseRoute] = [Door(stack.api, tuning.deadline_s)] if config.api.enabled else []
+    rest: list[BaseRoute] = [RestRouter(stack.api, tuning.deadline_s)] if config.api.enabled else []
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
         sys.setswitchinterval(_TURN_S)
-        with stack.services.readiness.until_the_end():
-            async with watched(stack.sample), stack.seated:
-                yield {"services": stack.services}
-        await stack.close()
+        async with stack.resources:
+            with stack.services.readiness.until_the_end():
+                async with watched(stack.sample), stack.seated:
+                    yield {"services": stack.services}
 
     app = Starlette(
         routes=[

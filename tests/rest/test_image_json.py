@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.rasters.catalogue import Catalogue, Root
-from tileserver.rest.assets import basic, image_json
+from tileserver.rest.listing import basic_view, image_json
 
 NAME = "projects/earthengine-public/assets/A/scene"
 
@@ -33,7 +33,7 @@ def test_the_type_of_a_band_is_told_by_its_range(
     catalogue = Catalogue([Root(str(tmp_path), "projects/earthengine-public/assets/A")])
     members = image_json(catalogue.find(NAME).asset)
     assert members["bands"][0]["dataType"] == data_type
-    assert basic(members) == {"type": "IMAGE", "name": NAME, "id": "A/scene"}
+    assert basic_view(members) == {"type": "IMAGE", "name": NAME, "id": "A/scene"}
     json.dumps(members, allow_nan=False)
 
 
