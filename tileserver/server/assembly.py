@@ -1,6 +1,6 @@
 """The services behind the routes, assembled from a configuration: engines, caches, layers.
 
-A new source of assets is one more `Source` in `assemble`.
+A new source of assets is one more entry in `_sources`.
 """
 
 from __future__ import annotations
@@ -103,34 +103,23 @@ def assemble(
     rasters = local_engine(config, shown, resources)
     definitions = definitions_of(config, rasters.catalogue, shown)
     computed = {each.asset_name: each.computed for each in definitions if each.computed}
-    access = Access(readable_assets(config, shown))
     store = shared_store(config, folder, resources) if config.earth_engine else None
     earth = earth_engine(config, memory, tuning, computed, store, resources)
-    tree = Tree(rasters.catalogue)
-    sources = [_local_source(rasters, tree, access, is_only=earth is None)]
-    sources += [_earth_source(earth, access)] if earth else []
+    access = Access(readable_assets(config, shown))
+    sources = _sources(rasters, earth, access)
+    images = Mounts(_by_prefix(sources, lambda source: source.images))
     deadline_s = min(COMPUTING_S, tuning.deadline_s)
-    world = World(Mounts(_by_prefix(sources, lambda source: source.images)), access.may_read)
-    computing = Computing(world, deadline_s=deadline_s)
+    computing = Computing(World(images, access.may_read), deadline_s=deadline_s)
     # Layers are chosen by the operator, so their expressions may read every asset.
-    of_layers = (
-        earth.rasters
-        if earth
-        else Computing(World(world.sources), deadline_s=deadline_s, computed=computed)
-    )
+    trusted = Computing(World(images), deadline_s=deadline_s, computed=computed)
+    of_layers = earth.rasters if earth else trusted
     engine = engines(sources, computing, of_layers, project_of(config.earth_engine))
-    services = endpoints.Services(
-        layers=Layers(definitions, engine, access),
-        pixels=Cached(memory, engine),
-        bands=engine,
-        public_url=config.server.public_url,
-        tile_max_age_s=int(config.cache.ttl_s),
-        readiness=_readiness(earth, store) if earth else Readiness(),
-    )
+    layers = Layers(definitions, engine, access)
+    services = services_of(config, layers, engine, memory, _readiness(earth, store))
     return Stack(
         services=services,
         api=rest_api(config, services, sources, computing),
-        rules=rules_of(config, shown, services.layers.definitions, os.environ),
+        rules=rules_of(config, shown, layers.definitions, os.environ),
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
         sample=partial(_sample, memory, earth),
@@ -188,6 +177,20 @@ def engines(
     return Engines(Mounts([*stored, (EXPRESSIONS, computing), (layer_prefix(project), of_layers)]))
 
 
+def services_of(
+    config: Config, layers: Layers, engine: Engines, memory: MemoryCache, readiness: Readiness
+) -> endpoints.Services:
+    """Return the services of the tile server's own routes."""
+    return endpoints.Services(
+        layers=layers,
+        pixels=Cached(memory, engine),
+        bands=engine,
+        public_url=config.server.public_url,
+        tile_max_age_s=int(config.cache.ttl_s),
+        readiness=readiness,
+    )
+
+
 def rest_api(
     config: Config, services: endpoints.Services, sources: Sequence[Source], computing: Computing
 ) -> Api:
@@ -215,22 +218,24 @@ def shared_store(config: Config, folder: Path | None, resources: AsyncExitStack)
     return store
 
 
-def _local_source(rasters: LocalRasters, tree: Tree, access: Access, is_only: bool) -> Source:
-    return Source(
-        prefixes=("",) if is_only else rasters.catalogue.prefixes,
+def _sources(rasters: LocalRasters, earth: Earth | None, access: Access) -> list[Source]:
+    """Return the sources of assets; one more source is one more entry."""
+    tree = Tree(rasters.catalogue)
+    local = Source(
+        prefixes=rasters.catalogue.prefixes if earth else ("",),
         engine=rasters,
         images=LocalImages(rasters, tree),
         assets=LocalAssets(tree, access.may_read),
     )
-
-
-def _earth_source(earth: Earth, access: Access) -> Source:
-    return Source(
+    if earth is None:
+        return [local]
+    remote = Source(
         prefixes=("",),
         engine=earth.rasters,
         images=EngineImages(earth.rasters),
         assets=RemoteAssets(earth.catalog, earth.rasters, access.may_read),
     )
+    return [local, remote]
 
 
 def _by_prefix(sources: Sequence[Source], pick: Callable[[Source], T]) -> list[tuple[str, T]]:
@@ -246,7 +251,10 @@ def _seat(
     return seated(folder, config.server.workers, earth.slots.resume)
 
 
-def _readiness(earth: Earth, store: Tolerant | None) -> Readiness:
+def _readiness(earth: Earth | None, store: Tolerant | None) -> Readiness:
+    if earth is None:
+        return Readiness()
+
     def troubles() -> list[str]:
         found = {
             "Earth Engine is not asked for now: it failed too often.": earth.breaker.is_open,
