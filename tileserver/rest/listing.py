@@ -1,8 +1,8 @@
 """Pages of assets in a folder, a collection or a project.
 
-A page goes on after the last name of the one before, so what comes and goes between two pages
-neither repeats nor hides anything else. An image that cannot be read is left out where more than
-its name is to be told.
+A page starts after the last name of the one before, so that assets added or removed between two
+pages neither repeat nor hide others. An image that cannot be read is left out of pages that
+describe images.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ MayRead = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class Page:
-    """Which page is wanted."""
+    """The page that a query asks for."""
 
     size: int
     token: str
     """`nextPageToken` of the page before; empty for the first page."""
     is_basic: bool
     tests: tuple[Test, ...] = ()
-    """What images must pass; with any, folders are left out."""
+    """Tests that images must pass; with any, folders are left out."""
     only_images: bool = False
 
 
 def read_page(query: Mapping[str, str], only_images: bool = False) -> Page:
-    """Return the page that a query asks for, with listImages' own parameters if those are meant.
+    """Return the page that a query asks for; `only_images` reads the parameters of listImages.
 
     Raises:
         InvalidRequest: a parameter is malformed; says which.
@@ -110,11 +110,11 @@ def _token(name: str) -> str:
 def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[str, Any]:
     """Return `assets` (or `images`) and, if there are more, `nextPageToken`; reads the disk.
 
-    A project that nobody configured has no assets; that is no error.
+    A project that is not configured has no assets; that is not an error.
 
     Raises:
         AssetNotFound: there is no such folder or collection.
-        InvalidRequest: it is an image, or the page's token is none of ours.
+        InvalidRequest: it is an image, or the page token is malformed.
     """
     if tree.is_image(parent) and may_read(parent) and not tree.children(parent):
         raise InvalidRequest(f"Asset {parent!r} is an IMAGE, expected a folder or a collection.")
@@ -130,13 +130,13 @@ def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[st
             break
         found.append(members)
         last = name
-    # proto3 leaves out what is empty.
+    # proto3 omits empty members.
     kind = "images" if page.only_images else "assets"
     return {kind: found, **answer} if found else answer
 
 
 def is_visible(tree: Tree, folder: Folder, may_read: MayRead) -> bool:
-    """Tell whether a folder may be read, or any image below it."""
+    """Return whether a folder may be read, or any image below it."""
     return may_read(folder.name) or any(map(may_read, tree.images_below(folder.name)))
 
 
@@ -162,7 +162,7 @@ def _image(tree: Tree, name: str, page: Page, may_read: MayRead) -> dict[str, An
     if page.is_basic and not page.tests:
         return {"type": "IMAGE", "name": name, "id": short_name(name)}
     try:
-        # One whose outline takes long must not keep the others from being listed.
+        # An image whose outline takes long must not delay the others.
         with time_limit(_IMAGE_S):
             asset = tree.catalogue.find(name).asset
             if not all(test(asset) for test in page.tests):
@@ -182,5 +182,5 @@ def _folder(tree: Tree, folder: Folder, page: Page, may_read: MayRead) -> dict[s
     except TileserverError as exc:
         log.warning("left out of a listing: %s", exc)
         return None
-    # Folders are always told as BASIC.
+    # Folders always have the BASIC view.
     return members if folder.is_collection and not page.is_basic else basic_view(members)
