@@ -228,7 +228,7 @@ def test_an_enormous_empty_raster_ends_at_the_deadline_and_not_in_all_memory(
 
 async def whole(rasters: LocalRasters) -> None:
     """Ask for all of the raster in 64 x 64 pixels."""
-    native = (await rasters.get_asset(f"{PREFIX}/sparse")).grid
+    native = (await rasters.get_asset(f"{PREFIX}/sparse")).common_grid
     across, down = native.width / 64, native.height / 64
     t = native.transform
     enlarged = replace(t, scale_x=t.scale_x * across, scale_y=t.scale_y * down)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.compute.conftest import Evaluator
+from tests.compute.conftest import Evaluator, LocalWorld
 from tests.rest import memory
 from tests.support.limits import cpu_limit
 from tileserver.compute.algorithms.value.texts import decode_json, encode_json, text_of
@@ -19,7 +19,6 @@ from tileserver.compute.budget import Budget
 from tileserver.compute.context import Context
 from tileserver.compute.values.to_json import parsed_bytes, to_json
 from tileserver.errors import InvalidRequest
-from tileserver.server.world import LocalWorld
 
 MOST_MB = 450
 Multiplier = Callable[[ModuleType], Any]

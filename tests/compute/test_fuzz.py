@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.compute.conftest import HEIGHTS, HOLES, SCENE, SERIES
+from tests.compute.conftest import HEIGHTS, HOLES, SCENE, SERIES, LocalWorld
 from tests.compute.graphs import Builder, spoilt
 from tests.rest import memory
 from tileserver.compute.budget import Budget
@@ -26,7 +26,6 @@ from tileserver.errors import TileserverError
 from tileserver.expressions.document import loaded, parse_expression, to_text
 from tileserver.rest.errors import answer_error
 from tileserver.rest.requests import read_json
-from tileserver.server.world import LocalWorld
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 """Of each kind; CI asks for more."""
@@ -59,7 +58,11 @@ def computing(world: LocalWorld) -> Iterator[Computing]:
 
 def check_told(text: str, world: LocalWorld) -> None:
     """No path of this machine, no address in memory, nothing of Python's."""
-    for secret in (*(root.path for root in world.catalogue.roots), "site-packages", " at 0x"):
+    for secret in (
+        *(root.path for root in world.rasters.catalogue.roots),
+        "site-packages",
+        " at 0x",
+    ):
         assert secret not in text
 
 

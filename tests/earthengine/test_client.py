@@ -33,9 +33,10 @@ from tests.support.standin import (
     unroutable,
 )
 from tileserver.contract.geojson import read_geometry
+from tileserver.contract.names import upstream_name
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
-from tileserver.earthengine.client import EarthEngine, asset_name
+from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.tokens import GoogleAuth
 from tileserver.errors import (
@@ -197,13 +198,13 @@ def test_the_workload_tag_goes_along(ask: Callable[..., Any], engine: StandIn) -
     ],
 )
 def test_a_name_is_completed_as_the_official_client_does(asset_id: str, name: str) -> None:
-    assert asset_name(asset_id) == name
+    assert upstream_name(asset_id) == name
 
 
 @pytest.mark.parametrize("asset_id", ["", "a//b", "../x", "a/../b", "a/.", "/a", "x" * 1001])
 def test_a_name_that_no_asset_has_is_refused_here(asset_id: str) -> None:
     with pytest.raises(InvalidName):
-        asset_name(asset_id)
+        upstream_name(asset_id)
 
 
 @pytest.mark.parametrize("odd", ["a b", "a?b", "a#b", "a%2fb", "ü", "a\nb", "a:getPixels?"])

@@ -49,7 +49,7 @@ from tileserver.layers.layers import Layer, LayerDefinition
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.server.app import create_app
-from tileserver.server.assembly import definitions_of
+from tileserver.server.definitions import definitions_of
 
 S2 = "COPERNICUS/S2_SR_HARMONIZED"
 PREFIX = f"projects/earthengine-public/assets/{S2}"
@@ -218,25 +218,29 @@ UTM: dict[str, Any] = {
 
 def test_an_image_with_dimensions_has_its_own_grid() -> None:
     asset = computed_asset("x", Computed("{}"), described(**UTM))
-    assert (asset.grid.width, asset.grid.height, asset.grid.crs_code) == (700, 600, "EPSG:32610")
-    assert asset.grid.transform.translate_x == 500_000
-    assert asset.band_dtypes == (np.dtype("uint16"),)
+    assert (asset.common_grid.width, asset.common_grid.height, asset.common_grid.crs_code) == (
+        700,
+        600,
+        "EPSG:32610",
+    )
+    assert asset.common_grid.transform.translate_x == 500_000
+    assert [band.dtype for band in asset.bands] == [np.dtype("uint16")]
 
 
 def test_an_image_begins_at_its_origin() -> None:
     asset = computed_asset("x", Computed("{}"), described(**UTM, origin=[10, 20]))
-    t = asset.grid.transform
+    t = asset.common_grid.transform
     assert (t.translate_x, t.translate_y) == (500_300, 4_199_400)
-    assert (asset.grid.width, asset.grid.height) == (700, 600)
+    assert (asset.common_grid.width, asset.common_grid.height) == (700, 600)
 
 
 def test_bounds_cut_an_image_to_pixels_of_its_own() -> None:
     whole = computed_asset("x", Computed("{}"), described(**UTM))
     bounds = (-122.98, 37.9, -122.9, 37.92)
     asset = computed_asset("x", Computed("{}", bounds), described(**UTM))
-    assert asset.grid.width < 300
-    assert asset.grid.height < 100
-    t, native = asset.grid.transform, whole.grid.transform
+    assert asset.common_grid.width < 300
+    assert asset.common_grid.height < 100
+    t, native = asset.common_grid.transform, whole.common_grid.transform
     assert (t.translate_x - native.translate_x) % 30 == 0
     west, south, east, north = lonlat_bounds(asset)
     assert west <= bounds[0]
@@ -319,7 +323,7 @@ def test_an_image_is_described_once_however_old_that_is() -> None:
 def test_masks_are_asked_of_the_expression_itself() -> None:
     asset = computed_asset("x", Computed("{}"), described())
     image = to_text(COMPOSITES[0].expression())
-    asked = masked_request(PixelRequest("x", expression=image), asset, asset.grid, ["B4"])
+    asked = masked_request(PixelRequest("x", expression=image), asset, asset.common_grid, ["B4"])
     found = resolved(json.loads(asked.expression or ""))["functionInvocationValue"]
     bands = found["arguments"]["dstImg"]["functionInvocationValue"]["arguments"]
     assert bands["input"] == resolved(COMPOSITES[0].expression())

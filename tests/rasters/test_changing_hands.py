@@ -282,7 +282,7 @@ def test_descriptors_do_not_pile_up_while_a_file_is_replaced_again_and_again(
 def test_a_request_for_a_version_that_is_gone_is_refused_by_the_engine(tmp_path: Path) -> None:
     path = flat(tmp_path / "scene.tif", 1)
     rasters = LocalRasters(Catalogue([Root(str(tmp_path))]))
-    old = rasters.catalogue.find(name_of(path)).version
+    old = rasters.catalogue.find(name_of(path)).asset.version
     swap_files(path, 2)
     asked = raw(path, None)
     with pytest.raises(AssetChanged, match=r"scene' changed while it was read; ask again"):
@@ -362,13 +362,13 @@ def test_readers_and_a_writer_at_once_never_mix_two_versions(shown: Map, scene: 
 def test_a_root_that_is_deleted_and_made_again_is_served_again(tmp_path: Path) -> None:
     path = flat(tmp_path / "served/scene.tif", 1)
     catalogue = Catalogue([Root(str(path.parent))])
-    before = catalogue.find(name_of(path)).version
+    before = catalogue.find(name_of(path)).asset.version
     shutil.rmtree(path.parent)
     with pytest.raises(AssetNotFound):
         catalogue.find(name_of(path), 0.0)
     flat(path, 2)
     time.sleep(2.1)
-    assert catalogue.find(name_of(path)).version != before
+    assert catalogue.find(name_of(path)).asset.version != before
 
 
 def test_a_root_that_is_a_file_may_be_given_as_a_link_and_becomes_none_later(
@@ -457,7 +457,7 @@ def test_a_sidecar_that_is_no_plain_file_or_too_long_is_never_read(
             with pytest.raises(UnreadableRaster, match=r"its \.json sidecar is longer than 4 MB"):
                 catalogue.find(name_of(path))
         else:
-            assert catalogue.find(name_of(path)).properties == {}
+            assert catalogue.find(name_of(path)).asset.properties == {}
     assert open_files(tmp_path) == []
 
 
@@ -466,11 +466,11 @@ def test_a_sidecar_changes_the_version_and_the_time_of_the_last_change(tmp_path:
     catalogue = Catalogue([Root(str(tmp_path))])
     sidecar = path.with_suffix(".json")
     sidecar.write_text('{"properties": {"a": 1}}')
-    before = catalogue.find(name_of(path))
+    before = catalogue.find(name_of(path)).asset
     stamps = sidecar.stat()
     sidecar.write_text('{"properties": {"a": 2}}')
     os.utime(sidecar, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
-    after = catalogue.find(name_of(path), 0.0)
+    after = catalogue.find(name_of(path), 0.0).asset
     assert (before.properties, after.properties) == ({"a": 1}, {"a": 2})
     assert after.version != before.version
     assert (after.update_time or "") > (before.update_time or "")

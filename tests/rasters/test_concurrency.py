@@ -76,7 +76,7 @@ def test_a_changed_file_is_read_anew_and_one_that_is_gone_is_not_found(tmp_path:
     for path in paths:
         write_raster(path, noise(1, 200, 200, seed=1), overviews=(), compress=None)
     rasters = engine(tmp_path)
-    versions = {rasters.catalogue.find(name_of(path)).version for path in paths}
+    versions = {rasters.catalogue.find(name_of(path)).asset.version for path in paths}
     for path in paths:
         assert np.array_equal(rasters.bands(raw(path, None)).values, noise(1, 200, 200, seed=1))
     os.replace(write_raster(tmp_path / "fresh", noise(1, 150, 300, seed=2)), replaced)
@@ -89,4 +89,4 @@ def test_a_changed_file_is_read_anew_and_one_that_is_gone_is_not_found(tmp_path:
     with pytest.raises(AssetNotFound, match="Asset 'projects/localhost/assets/c' not found"):
         rasters.pixels(raw(gone, None))
     for path in (replaced, rewritten):
-        assert rasters.catalogue.find(name_of(path)).version not in versions
+        assert rasters.catalogue.find(name_of(path)).asset.version not in versions

@@ -20,13 +20,14 @@ from tests.rasters.remote.origin import Answer, Origin, Stored, asked, send, ser
 from tests.support.limits import ends_soon
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.config.config import CacheSettings, Config, RasterFolder, RemoteSettings
+from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import AssetChanged, TileserverError, UnreadableRaster
-from tileserver.rasters.catalogue import LOCAL_PREFIX, Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.datasets import gdal_environment
 from tileserver.rasters.engine import LocalRasters
-from tileserver.server.assembly import catalogue_of
+from tileserver.server.definitions import catalogue_of
 
 pytestmark = pytest.mark.slow  # Waits until a catalogue looks again.
 

@@ -16,7 +16,7 @@ from tests.rest.conftest import LOCAL, PUBLIC, Served, config_of
 from tests.support.serving import serve
 from tileserver.config.config import Access, ApiSettings, Config, Server
 from tileserver.rest import asset_methods
-from tileserver.rest.calls import Call
+from tileserver.rest.call import Call
 from tileserver.rest.requests import MAX_BYTES
 from tileserver.server.app import create_app
 

@@ -18,7 +18,7 @@ from tileserver.errors import ConfigError
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Root
 from tileserver.server.app import create_app
-from tileserver.server.assembly import catalogue_of, definitions_of
+from tileserver.server.definitions import catalogue_of, definitions_of
 
 
 def config_of(folder: Path, toml: str, environ: Mapping[str, str] | None = None) -> Config:

@@ -272,7 +272,7 @@ class StandIn(Loopback):
             if child not in names:
                 assets.append({"type": "FOLDER", "name": child, "id": child})
                 continue
-            asset = catalogue.find(child).to_json()
+            asset = catalogue.find(child).asset.to_json()
             assets.append({n: asset[n] for n in ("type", "name", "id")} if is_basic else asset)
         page: dict[str, Any] = {"assets": assets}
         if first + size < len(children):

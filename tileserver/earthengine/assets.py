@@ -14,18 +14,17 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Protocol
 
 from cachetools import LRUCache
 
 from tileserver.concurrency.aside import ShortCalls
 from tileserver.concurrency.single_flight import SingleFlight
-from tileserver.contract.assets import ImageAsset
+from tileserver.contract.assets import Band, ImageAsset
 from tileserver.contract.pixels import PixelGrid
 from tileserver.contract.wire import grid_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UpstreamError
-from tileserver.expressions.description import computed_asset, dtype_from_json, image_without_file
+from tileserver.expressions.description import computed_asset, dtype_from_json
 from tileserver.expressions.document import Computed
 from tileserver.geo.places import Places
 
@@ -150,25 +149,35 @@ def asset_from_json(members: Mapping[str, Any]) -> ImageAsset:
     if members.get("type") != "IMAGE":
         kind = str(members.get("type", "nothing"))[:40]
         raise AssetNotFound(f"{name} ({kind}, expected an IMAGE)")
-    bands = members.get("bands") or []
     try:
-        dtypes = tuple(dtype_from_json(band.get("dataType", {})) for band in bands)
-        grid = grid_from_json(bands[0]["grid"])
-        ids = tuple(str(band["id"]) for band in bands)
-        policies = tuple(str(band.get("pyramidingPolicy", "MEAN")) for band in bands)
+        bands = tuple(map(_band_from_json, members["bands"]))
         size_bytes = int(members["sizeBytes"]) if "sizeBytes" in members else None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
         raise UpstreamError(f"{name}: its metadata is not that of an image: {exc}") from exc
     except TileserverError as exc:
         raise UpstreamError(f"{name}: its metadata has no bands with a grid") from exc
-    if not isinstance(grid, PixelGrid):
-        raise UpstreamError(f"{name}: its first band has no complete grid")
-    return replace(
-        image_without_file(name, str(members.get("updateTime", "")), grid, ids, dtypes),
-        pyramiding_policies=policies,
+    if not bands:
+        raise UpstreamError(f"{name}: its metadata has no bands")
+    return ImageAsset(
+        name,
+        version=str(members.get("updateTime", "")),
+        bands=bands,
         start_time=members.get("startTime"),
         end_time=members.get("endTime"),
         update_time=members.get("updateTime"),
         size_bytes=size_bytes,
         properties=members.get("properties") or {},
+    )
+
+
+def _band_from_json(members: Mapping[str, Any]) -> Band:
+    """Return the band that an ImageBand describes; raises what its members raise."""
+    grid = grid_from_json(members["grid"])
+    if not isinstance(grid, PixelGrid):
+        raise InvalidRequest("the grid is not complete")
+    return Band(
+        id=str(members["id"]),
+        dtype=dtype_from_json(members.get("dataType", {})),
+        grid=grid,
+        pyramiding_policy=str(members.get("pyramidingPolicy", "MEAN")),
     )

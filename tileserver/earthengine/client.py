@@ -10,7 +10,6 @@ import asyncio
 import io
 import json
 import logging
-import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,13 +24,13 @@ from cachetools import TTLCache
 from PIL import Image
 
 from tileserver import metrics
+from tileserver.contract.names import upstream_name, upstream_parent
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.wire import request_to_json
 from tileserver.earthengine.answers import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
 from tileserver.earthengine.refusals import AssetRefused, error_of
 from tileserver.errors import (
     DeadlineExceeded,
-    InvalidName,
     InvalidRequest,
     TileserverError,
     TransientError,
@@ -43,9 +42,6 @@ _MAX_ERROR_BYTES = 65_536
 _QUIET_S = 60.0
 _MAX_LOGGED = 1000
 
-_FULL_NAME = re.compile(
-    r"projects/(?:[\w.-]+\.\w+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]/assets/.*", re.ASCII | re.DOTALL
-)
 _HEADERS = {"accept-encoding": "gzip", "content-type": "application/json"}
 _ASKED_AS_PNG = frozenset({ImageFileFormat.WEBP, ImageFileFormat.AUTO_JPEG_PNG})
 
@@ -85,26 +81,6 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
         exc = exc.__cause__ or exc.__context__
 
 
-def asset_name(asset_id: str) -> str:
-    """Return the name under which Earth Engine's API knows an asset, as the `ee` client does.
-
-    Raises:
-        InvalidName: no asset can have that name.
-
-    >>> asset_name("USGS/SRTMGL1_003")
-    'projects/earthengine-public/assets/USGS/SRTMGL1_003'
-    >>> asset_name("users/someone/scene")
-    'projects/earthengine-legacy/assets/users/someone/scene'
-    """
-    parts = asset_id.split("/")
-    if len(asset_id) > 1000 or any(part in ("", ".", "..") for part in parts):
-        raise InvalidName(f"{asset_id[:80]!r} is not the name of an asset.")
-    if _FULL_NAME.fullmatch(asset_id):
-        return asset_id
-    home = "legacy" if parts[0] in ("projects", "users") else "public"
-    return f"projects/earthengine-{home}/assets/{asset_id}"
-
-
 class EarthEngine:
     """The pixels and metadata of Earth Engine's assets."""
 
@@ -138,7 +114,7 @@ class EarthEngine:
         """
         if request.expression is not None:
             return await self.compute_pixels(json.loads(request.expression), request)
-        name = asset_name(request.asset_id)
+        name = upstream_name(request.asset_id)
         asked = _asked(request)
         path = f"{quote(name, safe='/:')}:getPixels"
         return await self._pixels(path, request_to_json(asked), asked, request)
@@ -185,7 +161,7 @@ class EarthEngine:
         Raises:
             TileserverError: as `get_pixels`.
         """
-        return await self._json("GET", quote(asset_name(name), safe="/:"), name)
+        return await self._json("GET", quote(upstream_name(name), safe="/:"), name)
 
     async def list_assets(
         self,
@@ -210,8 +186,7 @@ class EarthEngine:
         Raises:
             TileserverError: as `get_pixels`.
         """
-        root = re.fullmatch(r"(projects/[^/]+)(/assets/?)?", parent)
-        name = root[1] if root else asset_name(parent)
+        name = upstream_parent(parent)
         given = {
             "pageToken": page_token,
             "pageSize": page_size,

@@ -41,9 +41,11 @@ class EarthRasters:
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid, with a single request."""
         asset = await self.assets.get_asset(request.asset_id)
-        chosen = [asset.band_ids[i] for i in asset.indexes(request.band_ids)]
+        bands = asset.select(request.band_ids)
         grid = await self.geometry.call(complete, request, asset)
-        check_limits(grid.width, grid.height, [asset.dtype.itemsize, _MASK_BYTES] * len(chosen))
+        sample_bytes = [size for band in bands for size in (band.dtype.itemsize, _MASK_BYTES)]
+        check_limits(grid.width, grid.height, sample_bytes)
+        chosen = [band.id for band in bands]
         asked = masked_request(self._computed(request), asset, grid, chosen)
         return masked_bands(await self.values.get_pixels(asked), grid, chosen)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.names import image_id
 from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.earthengine.blocks import read_npy
 from tileserver.expressions.document import (
@@ -37,7 +38,7 @@ def masked_request(
     The image is the one a request's expression computes, or else the stored asset.
     """
     given = request.expression
-    image = loaded(_asset_id(asset.name)) if given is None else json.loads(given)
+    image = loaded(image_id(asset.name)) if given is None else json.loads(given)
     return replace(
         request,
         file_format=ImageFileFormat.NPY,
@@ -61,13 +62,6 @@ def _with_masks(image: Expression, bands: Sequence[str]) -> dict[str, Any]:
         "both": call("Image.addBands", dstImg=reference("bands"), srcImg=reference("masks")),
     }
     return extended(image, nodes, "both")
-
-
-def _asset_id(name: str) -> str:
-    """Return the id that Image.load takes for an asset's name."""
-    for home in ("public", "legacy"):
-        name = name.removeprefix(f"projects/earthengine-{home}/assets/")
-    return name
 
 
 def masked_bands(body: bytes, grid: PixelGrid, bands: Sequence[str]) -> BandArrays:

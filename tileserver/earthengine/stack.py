@@ -176,6 +176,5 @@ def _terms(assets: EarthAssets, request: PixelRequest) -> Terms:
 
 
 def pixel_type(asset: ImageAsset, request: PixelRequest) -> np.dtype[Any]:
-    """Return the structured type of the requested bands."""
-    types = asset.band_dtypes or (asset.dtype,) * len(asset.band_ids)
-    return np.dtype([(asset.band_ids[i], types[i]) for i in asset.indexes(request.band_ids)])
+    """Return the structured type of the bands a request asks for."""
+    return np.dtype([(band.id, band.dtype) for band in asset.select(request.band_ids)])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tileserver.contract.assets import ImageAsset
+from tileserver.contract.assets import Band, ImageAsset
 from tileserver.contract.pixels import AffineTransform, Geometry, PixelGrid, PixelRequest
 from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR, pixel_m
 from tileserver.contract.wire import grid_from_json
@@ -21,29 +21,8 @@ from tileserver.expressions.document import Bounds, Computed
 from tileserver.geo.completion import complete
 from tileserver.geo.crs import WGS84, transform_points
 
-MAX_SAMPLES = 262_144
-"""Pixels a band that statistics ask for: they cost compute, and 512 x 512 tell enough."""
 _WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
 _MAX_LATITUDE = 85.0511287798066
-
-
-def image_without_file(
-    name: str,
-    version: str,
-    grid: PixelGrid,
-    band_ids: tuple[str, ...],
-    dtypes: tuple[np.dtype[Any], ...],
-) -> ImageAsset:
-    """Return an image whose pixels are to be had by asking only."""
-    return ImageAsset(
-        name=name,
-        version=version,
-        grid=grid,
-        band_ids=band_ids,
-        dtype=np.result_type(*dtypes),
-        band_dtypes=dtypes,
-        max_samples=MAX_SAMPLES,
-    )
 
 
 def computed_asset(name: str, computed: Computed, description: Any) -> ImageAsset:
@@ -55,21 +34,25 @@ def computed_asset(name: str, computed: Computed, description: Any) -> ImageAsse
         UpstreamError: it is not an image, has no bands, or none within the bounds.
     """
     try:
-        bands = description["bands"] if description["type"] == "Image" else []
-        ids = tuple(str(band["id"]) for band in bands)
-        dtypes = tuple(_described_dtype(band["data_type"]) for band in bands)
-        native = _described_grid(bands[0]) if "dimensions" in bands[0] else None
+        described = description["bands"] if description["type"] == "Image" else []
+        dtypes = {str(band["id"]): _described_dtype(band["data_type"]) for band in described}
+        native = _described_grid(described[0]) if "dimensions" in described[0] else None
     except (KeyError, IndexError, TypeError, ValueError, InvalidRequest) as exc:
         kind = description.get("type") if isinstance(description, Mapping) else None
         came = "one without; does the collection hold any" if kind == "Image" else kind or "nothing"
         raise UpstreamError(f"{name}: expected an image with bands, got {str(came)[:60]}") from exc
-    if native is None:
-        grid = _mercator_grid(computed.bounds or _WORLD, computed.full_zoom)
-        return image_without_file(name, computed.version, grid, ids, dtypes)
-    asset = image_without_file(name, computed.version, native, ids, dtypes)
-    if computed.bounds is None:
+    grid = native or _mercator_grid(computed.bounds or _WORLD, computed.full_zoom)
+    asset = _image(name, computed.version, grid, dtypes)
+    if native is None or computed.bounds is None:
         return asset
-    return replace(asset, grid=_within(computed.bounds, asset))
+    return _image(name, computed.version, _within(computed.bounds, asset), dtypes)
+
+
+def _image(
+    name: str, version: str, grid: PixelGrid, dtypes: Mapping[str, np.dtype[Any]]
+) -> ImageAsset:
+    bands = tuple(Band(band_id, dtype, grid) for band_id, dtype in dtypes.items())
+    return ImageAsset(name, version, bands)
 
 
 def _described_dtype(data_type: Mapping[str, Any]) -> np.dtype[Any]:
@@ -121,7 +104,7 @@ def _within(bounds: Bounds, asset: ImageAsset) -> PixelGrid:
     """Return the part of an image's grid that holds bounds."""
     west, south, east, north = bounds
     ring = ((west, south), (east, south), (east, north), (west, north), (west, south))
-    native = asset.grid
+    native = asset.common_grid
     nowhere = UpstreamError(f"{asset.name}: nothing of the image lies within its bounds")
     try:
         asked = complete(PixelRequest(asset.name, region=Geometry("Polygon", (ring,))), asset)

@@ -14,6 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from threading import Lock
 from typing import Any, TypeAlias
 
+from tileserver.contract.names import short_name
 from tileserver.errors import InvalidRequest
 
 Node: TypeAlias = dict[str, Any]
@@ -109,7 +110,7 @@ def cloud_property(collection: str) -> str:
     >>> cloud_property("COPERNICUS/S2_SR_HARMONIZED")
     'CLOUDY_PIXEL_PERCENTAGE'
     """
-    short = collection.removeprefix("projects/earthengine-public/assets/")
+    short = short_name(collection)
     for beginning, name in _CLOUD_PROPERTIES.items():
         if short.startswith(beginning):
             return name

@@ -51,12 +51,13 @@ def complete(request: PixelRequest, asset: ImageAsset) -> PixelGrid:
         InvalidRequest: the CRS is unknown, or the region lies outside its domain.
     """
     grid = request.grid or PartialGrid()
-    crs_code = grid.crs_code or asset.grid.crs_code
+    native = asset.grid_of(request.band_ids)
+    crs_code = grid.crs_code or native.crs_code
     crs_of(crs_code)
     if request.region is None and _is_whole(grid):
         return PixelGrid(grid.width or 0, grid.height or 0, _transform(grid), crs_code)
     if request.region is None and grid == PartialGrid():
-        return asset.grid
+        return native
     if request.region is None:
         box = footprint_extent(asset, crs_code)
     else:
@@ -64,7 +65,7 @@ def complete(request: PixelRequest, asset: ImageAsset) -> PixelGrid:
     has_area = box.west < box.east and box.south < box.north
     if grid.width and grid.height and has_area:
         return _stretched(box, grid.width, grid.height, crs_code)
-    covering = _covering(box, grid.transform or native_lattice(asset, crs_code), crs_code)
+    covering = _covering(box, grid.transform or native_lattice(asset, native, crs_code), crs_code)
     if grid.width and grid.height:
         return _stretched(_box_of(covering), grid.width, grid.height, crs_code)
     return covering
@@ -78,9 +79,8 @@ def _transform(grid: PixelGrid | PartialGrid) -> AffineTransform:
     return grid.transform or AffineTransform()
 
 
-def native_lattice(asset: ImageAsset, crs_code: str) -> AffineTransform:
+def native_lattice(asset: ImageAsset, native: PixelGrid, crs_code: str) -> AffineTransform:
     """Return the native transform, or in another CRS square pixels of about the same area."""
-    native = asset.grid
     if crs_code == native.crs_code:
         return native.transform
     x, y = native.transform.apply(native.width / 2, native.height / 2)

@@ -40,7 +40,7 @@ def footprint(asset: ImageAsset, crs_code: str) -> tuple[Box, ...]:
 
     A little too large rather than too small, so that nothing outside need be looked at.
     """
-    return grid_boxes(asset.grid, crs_code)
+    return grid_boxes(asset.common_grid, crs_code)
 
 
 @lru_cache(maxsize=8192)
@@ -58,7 +58,7 @@ def footprint_extent(asset: ImageAsset, crs_code: str) -> Box:
     Raises:
         InvalidRequest: no part of the asset lies in the CRS's domain.
     """
-    box, _, _ = _extent(asset.grid, crs_code)
+    box, _, _ = _extent(asset.common_grid, crs_code)
     if not np.isfinite(box).all():
         raise InvalidRequest(
             f"grid: {asset.name} lies outside the domain of {crs_code[:80]}; "
@@ -82,7 +82,7 @@ def lonlat_bounds(asset: ImageAsset) -> Box:
     Raises:
         UnreadableRaster: no part of it has a longitude and latitude.
     """
-    box, _, _ = _extent(asset.grid, WGS84)
+    box, _, _ = _extent(asset.common_grid, WGS84)
     south, north = max(box.south, -90.0), min(box.north, 90.0)
     if not np.isfinite(box).all() or south >= north:
         raise UnreadableRaster(

@@ -28,7 +28,7 @@ _STEPS = 8
 @lru_cache(maxsize=16384)
 def footprint(asset: ImageAsset) -> Region:
     """Return the outline of an asset; two parts where it crosses the antimeridian."""
-    ring = _ring(asset.grid)
+    ring = _ring(asset.common_grid)
     if ring is None:
         return _bounds(asset)
     around = shapely.Polygon(ring)

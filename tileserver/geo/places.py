@@ -74,7 +74,7 @@ def _worked_out(asset: ImageAsset) -> Place | UnreadableRaster:
 
 def _full_zoom(asset: ImageAsset) -> int:
     try:
-        return native_zoom(native_lattice(asset, WEB_MERCATOR).scale_x)
+        return native_zoom(native_lattice(asset, asset.common_grid, WEB_MERCATOR).scale_x)
     except InvalidRequest:
         return 0
 

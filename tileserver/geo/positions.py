@@ -17,7 +17,7 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.contract.assets import ImageAsset, Level
+from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import PixelGrid
 from tileserver.geo.crs import Coordinates, are_aligned, period, transform_point, transform_points
 from tileserver.geo.extents import Box, footprint
@@ -114,27 +114,42 @@ def _clipped(values: Sequence[float], size: int) -> tuple[int, int]:
     return min(max(low, 0), size), min(max(high, 0), size)
 
 
-def choose_level(asset: ImageAsset, grid: PixelGrid) -> Level:
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of a raster's pyramid."""
+
+    overview: int | None
+    """GDAL's index of the overview; None is the image itself."""
+    factor: int
+    """Side of a pixel in native pixels, as a whole number."""
+
+
+def choose_level(levels: tuple[Level, ...], native: PixelGrid, grid: PixelGrid) -> Level:
     """Return the level whose pixels are closest to a grid's in size, and not coarser.
 
-    The sizes are compared at the middle of the asset, not of the grid: so all tiles of a zoom
-    read the same level and meet without a seam, and a large request equals the small ones that
-    it covers.
+    The sizes are compared at the middle of the native grid, not of the other: so all tiles of a
+    zoom read the same level and meet without a seam, and a large request equals the small ones
+    that it covers.
+
+    Args:
+        levels: finest first; the first is the image itself.
+        native: the grid of the image.
+        grid: the grid whose pixels are wanted.
     """
-    if len(asset.levels) == 1:
-        return asset.levels[0]
+    if len(levels) == 1:
+        return levels[0]
     t = grid.transform
-    return _level(asset, grid.crs_code, t.scale_x, t.shear_x, t.shear_y, t.scale_y)
+    return _level(levels, native, grid.crs_code, t.scale_x, t.shear_x, t.shear_y, t.scale_y)
 
 
 @lru_cache(maxsize=4096)
-def _level(asset: ImageAsset, crs_code: str, *linear: float) -> Level:
-    asked = _asked_factor(asset.grid, crs_code, *linear)
-    fitting = [level for level in asset.levels if level.factor <= asked * (1 + _ON_EDGE)]
-    return fitting[-1] if fitting else asset.levels[0]
+def _level(levels: tuple[Level, ...], native: PixelGrid, crs_code: str, *linear: float) -> Level:
+    factor = _wanted_factor(native, crs_code, *linear)
+    fitting = [level for level in levels if level.factor <= factor * (1 + _ON_EDGE)]
+    return fitting[-1] if fitting else levels[0]
 
 
-def _asked_factor(
+def _wanted_factor(
     native: PixelGrid,
     crs_code: str,
     scale_x: float,

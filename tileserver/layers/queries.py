@@ -38,20 +38,20 @@ def info(layer: Layer) -> dict[str, Any]:
         "asset": asset.name,
         "bands": [
             {
-                "id": band,
-                "data_type": asset.dtype.name,
-                "crs": asset.grid.crs_code,
-                "scale_m": _scale_m(asset.grid),
-                "nodata": _number(asset.nodata),
+                "id": band.id,
+                "data_type": band.dtype.name,
+                "crs": band.grid.crs_code,
+                "scale_m": _scale_m(band.grid),
+                "nodata": _number(band.nodata),
             }
-            for band in asset.band_ids
+            for band in asset.bands
         ],
         "bounds": list(layer.bounds),
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,
-        "width": asset.grid.width,
-        "height": asset.grid.height,
-        "overviews": [level.factor for level in asset.levels[1:]],
+        "width": asset.common_grid.width,
+        "height": asset.common_grid.height,
+        "overviews": list(asset.overview_factors),
         "start_time": asset.start_time,
         "end_time": asset.end_time,
         "update_time": asset.update_time,
@@ -101,7 +101,7 @@ def statistics_request(layer: Layer, bbox: Box | None, bands: Sequence[str]) -> 
     if bbox is None:
         return whole
     asked = complete(replace(whole, grid=None, region=_polygon(bbox)), asset)
-    return replace(whole, grid=thinned(_within(asked, asset.grid), asset, bands))
+    return replace(whole, grid=thinned(_within(asked, asset.grid_of(bands)), asset, bands))
 
 
 def _within(asked: PixelGrid, native: PixelGrid) -> PixelGrid:

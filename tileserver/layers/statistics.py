@@ -41,7 +41,7 @@ def overview_request(
     return PixelRequest(
         asset_id=asset.name,
         file_format=ImageFileFormat.NPY,
-        grid=thinned(asset.grid, asset, bands, max_samples),
+        grid=thinned(asset.grid_of(bands), asset, bands, max_samples),
         band_ids=tuple(bands),
         asset_version=asset.version,
     )
@@ -51,8 +51,7 @@ def thinned(
     grid: PixelGrid, asset: ImageAsset, bands: Sequence[str], max_samples: int = MAX_SAMPLES
 ) -> PixelGrid:
     """Return a grid over the same place, its pixels enlarged until they are few enough."""
-    band_count = len(asset.indexes(bands))
-    fitting = MAX_BYTES // (band_count * (asset.dtype.itemsize + 1))
+    fitting = MAX_BYTES // sum(band.dtype.itemsize + 1 for band in asset.select(bands))
     most = min(max_samples, asset.max_samples, fitting)
     factor = 1
     while (grid.width // factor) * (grid.height // factor) > most:

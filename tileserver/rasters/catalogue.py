@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.errors import AssetNotFound, ConfigError, DeadlineExceeded, TileserverError
 from tileserver.rasters.files import Place, file_errors, file_state, find_file, walk
 from tileserver.rasters.geotiffs import GeoTiff
@@ -22,8 +23,6 @@ from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.places import file_name, find_place, is_remote
 from tileserver.rasters.scenes import describe_remote, read_scene, version_of
 
-LOCAL_PREFIX = "projects/localhost/assets"
-"""Where assets go that have no prefix of their own; the ee client wants 6 characters or more."""
 SUFFIXES = (".tif", ".tiff")
 COLLECTION_FILE = "collection.json"
 """Makes a folder an image collection, and describes it."""
@@ -68,7 +67,7 @@ class Scan:
 class _Entry:
     source: Place | str
     """Where it lies, or its URL."""
-    asset: GeoTiff | None = None
+    raster: GeoTiff | None = None
     checked_s: float = field(default=-_RECHECK_S)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -98,16 +97,16 @@ class Catalogue:
         return tuple({f"{root.prefix.rstrip('/')}/" for root in self.roots})
 
     def known(self, name: str, max_age_s: float | None = None) -> GeoTiff | None:
-        """Return an asset whose file was checked recently, or None; never touches the disk."""
+        """Return a raster whose file was checked recently, or None; never touches the disk."""
         entry = self._entries.get(name)
         if max_age_s is None:
             max_age_s = _RECHECK_S
-        if entry and entry.asset and time.monotonic() - entry.checked_s < max_age_s:
-            return entry.asset
+        if entry and entry.raster and time.monotonic() - entry.checked_s < max_age_s:
+            return entry.raster
         return None
 
     def find(self, name: str, max_age_s: float | None = None) -> GeoTiff:
-        """Return an asset as its file is now, or was less than `max_age_s` ago.
+        """Return a raster as its file is now, or was less than `max_age_s` ago.
 
         Raises:
             AssetNotFound: there is none of that name.
@@ -116,17 +115,17 @@ class Catalogue:
         entry = self._entries.get(name) or self._rescan().get(name)
         if entry is None:
             raise AssetNotFound(name)
-        # Of several concurrent callers one reads the file, and all get the same asset.
+        # Of several concurrent callers one reads the file, and all get the same object.
         with _locked(entry.lock, name):
             if known := self.known(name, max_age_s):
                 return known
             checked_s = time.monotonic()
-            asset = self._asset_now(name, entry)
-            if asset is None:
+            raster = self._raster_now(name, entry)
+            if raster is None:
                 self._entries.pop(name, None)
                 raise AssetNotFound(name)
-            entry.asset, entry.checked_s = asset, checked_s
-            return asset
+            entry.raster, entry.checked_s = raster, checked_s
+            return raster
 
     def expire(self, name: str) -> None:
         """Have an asset's file checked at its next use: it has changed."""
@@ -156,7 +155,8 @@ class Catalogue:
         found = [name] if name in entries else [n for n in entries if n.startswith(below)]
         for each in sorted(found):
             known = self.known(each)
-            yield f"{each} {known.version if known else self._version_now(each, entries[each])}"
+            version = known.asset.version if known else self._version_now(each, entries[each])
+            yield f"{each} {version}"
         for folder, file in self._scan.folders:
             if file is not None and f"{folder}/".startswith(below):
                 with file_errors(folder):
@@ -171,25 +171,25 @@ class Catalogue:
         except TileserverError:
             return None
 
-    def _asset_now(self, name: str, entry: _Entry) -> GeoTiff | None:
-        """Return the asset as its files are now, or None if there are none any more."""
+    def _raster_now(self, name: str, entry: _Entry) -> GeoTiff | None:
+        """Return the raster as its files are now, or None if there are none any more."""
         if isinstance(entry.source, str):
             return self._remote_now(name, entry, entry.source)
         version = version_of(entry.source, name)
-        if version is None or (entry.asset is not None and entry.asset.version == version):
-            return entry.asset if version else None
-        asset = read_scene(entry.source, name)
-        if asset is not None:
-            _warn_without_overviews(asset, entry.source.below.rpartition("/")[2])
-        return asset
+        if version is None or (entry.raster and entry.raster.asset.version == version):
+            return entry.raster if version else None
+        raster = read_scene(entry.source, name)
+        if raster is not None:
+            _warn_without_overviews(raster, entry.source.below.rpartition("/")[2])
+        return raster
 
     def _remote_now(self, name: str, entry: _Entry, url: str) -> GeoTiff:
         file = self.remote.current(url, name)
-        if entry.asset is not None and entry.asset.location is file:
-            return entry.asset
-        asset = describe_remote(file, name)
-        _warn_without_overviews(asset, file_name(url))
-        return asset
+        if entry.raster is not None and entry.raster.location is file:
+            return entry.raster
+        raster = describe_remote(file, name)
+        _warn_without_overviews(raster, file_name(url))
+        return raster
 
     def names(self, parent: str = "") -> list[str]:
         """Return the names of all assets, or of those below a parent, in order."""
@@ -331,15 +331,15 @@ def _locked(lock: threading.Lock, name: str) -> Iterator[None]:
         lock.release()
 
 
-def _warn_without_overviews(asset: GeoTiff, file: str) -> None:
-    size_px = asset.grid.width * asset.grid.height
-    if len(asset.levels) > 1 or size_px < _LARGE_PX:
+def _warn_without_overviews(raster: GeoTiff, file: str) -> None:
+    size_px = raster.grid.width * raster.grid.height
+    if len(raster.levels) > 1 or size_px < _LARGE_PX:
         return
-    size_mb = size_px * len(asset.band_ids) * asset.dtype.itemsize / 1e6
+    size_mb = size_px * sum(band.dtype.itemsize for band in raster.asset.bands) / 1e6
     log.warning(
         "%s has no overviews: a map tile of all of it decodes %.0f MB. "
         "`tileserver ingest %s OUT.tif` makes a copy with the pyramid it needs.",
-        asset.name,
+        raster.asset.name,
         size_mb,
         file,
     )

@@ -18,6 +18,7 @@ from tileserver.concurrency.aside import Aside
 from tileserver.concurrency.changes import read_again
 from tileserver.concurrency.threads import Threads
 from tileserver.concurrency.time_limit import time_limit
+from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, DeadlineExceeded
 from tileserver.geo.completion import complete
@@ -76,25 +77,26 @@ class LocalRasters:
         """Return values and validity, shape (bands, height, width); raises as `get_pixels`."""
         return await self._in_thread(self.bands, request, request.asset_id)
 
-    async def get_asset(self, name: str) -> GeoTiff:
+    async def get_asset(self, name: str) -> ImageAsset:
         """Return an asset as its file is now.
 
         Raises:
             AssetNotFound: there is no such asset.
             UnreadableRaster: the file is damaged.
         """
-        return self.catalogue.known(name) or await self._describing.call(name)
+        raster = self.catalogue.known(name) or await self._describing.call(name)
+        return raster.asset
 
     def pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; blocks, and raises as `get_pixels`."""
         with time_limit(self.deadline_s):
-            return self._of_one_version(request, lambda asset: self._encoded(asset, request))
+            return self._of_one_version(request, lambda raster: self._encoded(raster, request))
 
     def bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity, shape (bands, height, width); blocks."""
         with time_limit(self.deadline_s):
             return self._of_one_version(
-                request, lambda asset: self._read(asset, request, complete(request, asset))
+                request, lambda raster: self._read(raster, request, complete(request, raster.asset))
             )
 
     def close(self) -> None:
@@ -103,53 +105,54 @@ class LocalRasters:
         self.catalogue.remote.close()
 
     def _of_one_version(self, request: PixelRequest, read: Callable[[GeoTiff], T]) -> T:
-        """Return the result of `read` for the asset, of the version of a request that has one."""
+        """Return the result of `read` for the raster, of the version of a request that has one."""
 
         def found_and_read() -> T:
-            asset = self.catalogue.find(request.asset_id)
+            raster = self.catalogue.find(request.asset_id)
             try:
-                if request.asset_version not in ("", asset.version):
-                    raise AssetChanged(asset.name)
-                return read(asset)
+                if request.asset_version not in ("", raster.asset.version):
+                    raise AssetChanged(request.asset_id)
+                return read(raster)
             except AssetChanged:
-                self.catalogue.expire(asset.name)
+                self.catalogue.expire(request.asset_id)
                 raise
 
         # The caller of a request with a version must look the asset up again.
         return found_and_read() if request.asset_version else read_again(found_and_read)
 
-    def _encoded(self, asset: GeoTiff, request: PixelRequest) -> bytes:
+    def _encoded(self, raster: GeoTiff, request: PixelRequest) -> bytes:
         if request.file_format.is_picture or request.visualization_options is not None:
-            band_count = len(asset.indexes(request.band_ids))
+            band_count = len(raster.asset.indexes(request.band_ids))
             check_options(request.visualization_options, band_count)
-        grid = complete(request, asset)
-        bands = self._read(asset, request, grid)
+        grid = complete(request, raster.asset)
+        bands = self._read(raster, request, grid)
         return encode(request.file_format, bands, grid, request.visualization_options)
 
-    def _read(self, asset: GeoTiff, request: PixelRequest, grid: PixelGrid) -> BandArrays:
-        chosen = asset.indexes(request.band_ids)
-        check_limits(grid.width, grid.height, [asset.dtype.itemsize] * len(chosen))
-        ids = tuple(asset.band_ids[i] for i in chosen)
-        indexes = [asset.band_indexes[i] for i in chosen]
-        shape = (len(ids), grid.height, grid.width)
-        bands = BandArrays(ids, np.zeros(shape, asset.dtype), np.zeros(shape, np.bool_))
-        level = choose_level(asset, grid)
+    def _read(self, raster: GeoTiff, request: PixelRequest, grid: PixelGrid) -> BandArrays:
+        asset = raster.asset
+        chosen = asset.select(request.band_ids)
+        check_limits(grid.width, grid.height, [band.dtype.itemsize for band in chosen])
+        indexes = [raster.band_indexes[i] for i in asset.indexes(request.band_ids)]
+        shape = (len(chosen), grid.height, grid.width)
+        values = np.zeros(shape, raster.dtype)
+        bands = BandArrays(tuple(b.id for b in chosen), values, np.zeros(shape, np.bool_))
+        level = choose_level(raster.levels, raster.grid, grid)
         deadline = time.monotonic() + self.deadline_s
         # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
-        window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * bands.values.nbytes)
+        window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * values.nbytes)
         for part in parts(asset, grid):
-            at = positions(part.grid, asset.grid)
+            at = positions(part.grid, raster.grid)
             with (
                 # Until a dataset of large blocks is closed again, too.
-                self.budget.hold(asset.decode_bytes + window_bytes, deadline, asset.name),
+                self.budget.hold(raster.decode_bytes + window_bytes, deadline, asset.name),
                 gdal_environment(),
                 self.datasets.borrow(
-                    asset.location, asset.version, asset.name, level.overview, asset.file
+                    raster.location, asset.version, asset.name, level.overview, raster.file
                 ) as dataset,
             ):
-                wanted = picks(at, asset, dataset)
-                values, valid = bands.values[part.place], bands.valid[part.place]
-                read_picks(dataset, asset, indexes, wanted, values, valid, deadline)
+                wanted = picks(at, raster.grid, dataset)
+                here = values[part.place], bands.valid[part.place]
+                read_picks(dataset, raster, indexes, wanted, *here, deadline)
         return bands
 
     async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import starmap
 from typing import Any
 
+from tileserver.contract.names import short_name
 from tileserver.errors import AssetNotFound
 from tileserver.rasters.catalogue import COLLECTION_FILE, Catalogue, Scan
 from tileserver.rasters.files import Place
@@ -46,7 +47,7 @@ class Folder:
         members = {
             "type": "FOLDER" if described is None else "IMAGE_COLLECTION",
             "name": self.name,
-            "id": self.name.removeprefix("projects/earthengine-public/assets/"),
+            "id": short_name(self.name),
         }
         return members | (described or {})
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from tileserver.contract.pixels import PixelGrid
 from tileserver.errors import DeadlineExceeded
 from tileserver.geo.positions import Positions, nearest
 from tileserver.rasters.geotiffs import GeoTiff
@@ -37,17 +38,17 @@ class Picks:
     """False where the dataset has no pixel."""
 
 
-def picks(at: Positions, asset: GeoTiff, dataset: DatasetReader) -> Picks:
-    """Return the pixels of a dataset, one level of the asset, at native positions."""
-    columns = nearest(at.columns * (dataset.width / asset.grid.width))
-    rows = nearest(at.rows * (dataset.height / asset.grid.height))
+def picks(at: Positions, native: PixelGrid, dataset: DatasetReader) -> Picks:
+    """Return the pixels of a dataset, one level of a raster, at positions on its native grid."""
+    columns = nearest(at.columns * (dataset.width / native.width))
+    rows = nearest(at.rows * (dataset.height / native.height))
     inside_x = (columns >= 0) & (columns < dataset.width)
     return Picks(columns, rows, inside_x & (rows >= 0) & (rows < dataset.height))
 
 
 def read_picks(
     dataset: DatasetReader,
-    asset: GeoTiff,
+    raster: GeoTiff,
     indexes: Sequence[int],
     wanted: Picks,
     values: NDArray[Any],
@@ -59,7 +60,7 @@ def read_picks(
 
     Args:
         dataset: the level to read.
-        asset: the image whose level it is.
+        raster: the raster that it is a level of.
         indexes: GDAL's index of each band.
         wanted: the pixels to read; elsewhere the arrays are left as they are.
         values: gets the stored values.
@@ -73,10 +74,10 @@ def read_picks(
     windows = list(_windows(dataset, wanted, len(indexes), max_window_bytes))
     for window in windows:
         if time.monotonic() > deadline:
-            raise read_timed_out(asset.name)
+            raise read_timed_out(raster.asset.name)
         held = [(wanted, _WHOLE)] if len(windows) == 1 else _held_by(window, wanted)
         for part, place in held:
-            _read_window(dataset, asset, indexes, part, values[place], valid[place])
+            _read_window(dataset, raster, indexes, part, values[place], valid[place])
 
 
 def read_timed_out(name: str) -> DeadlineExceeded:
@@ -147,7 +148,7 @@ def _span(places: Index, inside: NDArray[np.bool_]) -> tuple[int, int]:
 
 def _read_window(
     dataset: DatasetReader,
-    asset: GeoTiff,
+    raster: GeoTiff,
     indexes: Sequence[int],
     wanted: Picks,
     values: NDArray[Any],
@@ -160,21 +161,21 @@ def _read_window(
     block = dataset.read(indexes, window=window)
     np.copyto(values, _pick(block, index), where=wanted.inside)
     del block
-    if not asset.has_mask:
+    if not raster.has_mask:
         np.logical_or(valid, wanted.inside, out=valid)
         return
-    masks = _read_masks(dataset, asset, indexes, window)
+    masks = _read_masks(dataset, raster, indexes, window)
     np.logical_or(valid, wanted.inside & (_pick(masks, index) != 0), out=valid)
 
 
 def _read_masks(
-    dataset: DatasetReader, asset: GeoTiff, indexes: Sequence[int], window: Window
+    dataset: DatasetReader, raster: GeoTiff, indexes: Sequence[int], window: Window
 ) -> NDArray[Any]:
     """Return zero where pixels are masked; one mask for all bands where they share it."""
-    if asset.alpha_index is not None:
-        masks: NDArray[Any] = dataset.read([asset.alpha_index], window=window)
+    if raster.alpha_index is not None:
+        masks: NDArray[Any] = dataset.read([raster.alpha_index], window=window)
     else:
-        masks = dataset.read_masks(indexes[:1] if asset.shares_mask else indexes, window=window)
+        masks = dataset.read_masks(indexes[:1] if raster.shares_mask else indexes, window=window)
     return masks
 
 

@@ -28,16 +28,10 @@ from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.queries import point_request
 from tileserver.logs import LineFormatter, one_line
 from tileserver.rasters.catalogue import Catalogue, Root, check_root
+from tileserver.server.access import exposure, weak_keys
 from tileserver.server.app import create_app
-from tileserver.server.assembly import (
-    Stack,
-    assemble,
-    catalogue_of,
-    definitions_of,
-    exposure,
-    remote_files,
-    weak_keys,
-)
+from tileserver.server.assembly import Stack, assemble
+from tileserver.server.definitions import catalogue_of, definitions_of, remote_files
 from tileserver.server.serving import listen, page_url, serve_app
 from tileserver.server.session import find_config, get_pixels
 
@@ -248,10 +242,8 @@ def config(schema: bool) -> None:
 
 
 async def _check_layers(stack: Stack, names: Sequence[str]) -> Mapping[str, str | None]:
-    try:
+    async with stack.resources:
         return {name: await _fault(stack.services, name) for name in names}
-    finally:
-        await stack.close()
 
 
 async def _fault(services: Services, name: str) -> str | None:

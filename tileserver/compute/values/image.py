@@ -12,15 +12,15 @@ from shapely import get_coordinates, get_exterior_ring
 from tileserver.compute.nodes import Node, Read
 from tileserver.compute.values.date import parse_date
 from tileserver.compute.values.pixel_type import PixelType, of_dtype
+from tileserver.contract.assets import Band as AssetBand
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.names import short_name
 from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.errors import InvalidRequest
-from tileserver.expressions.description import image_without_file
 from tileserver.geo.crs import WGS84, nominal_scale_m
 from tileserver.geo.extents import Box, lonlat_bounds
 from tileserver.geo.outlines import footprint
 
-PUBLIC = "projects/earthengine-public/assets/"
 INDEX, FOOTPRINT = "system:index", "system:footprint"
 TIME_START, TIME_END = "system:time_start", "system:time_end"
 
@@ -146,15 +146,14 @@ def six(transform: AffineTransform) -> list[float]:
 
 def stored_image(asset: ImageAsset) -> Image:
     """Return the image of an asset, each band read when it is needed."""
-    projection = Projection(asset.grid.crs_code, asset.grid.transform)
-    extent = Extent(0, 0, asset.grid.width, asset.grid.height)
-    types = asset.band_dtypes or (asset.dtype,) * len(asset.band_ids)
-    bands = tuple(
-        Band(band_id, of_dtype(dtype), projection, extent, Read(asset, band_id))
-        for band_id, dtype in zip(asset.band_ids, types, strict=True)
-    )
-    short = asset.name.removeprefix(PUBLIC)
-    return Image(bands, _properties(asset), short, _version(asset))
+    bands = tuple(_stored_band(asset, band) for band in asset.bands)
+    return Image(bands, _properties(asset), short_name(asset.name), _version(asset))
+
+
+def _stored_band(asset: ImageAsset, band: AssetBand) -> Band:
+    projection = Projection(band.grid.crs_code, band.grid.transform)
+    extent = Extent(0, 0, band.grid.width, band.grid.height)
+    return Band(band.id, of_dtype(band.dtype), projection, extent, Read(asset, band.id))
 
 
 def _properties(asset: ImageAsset) -> dict[str, Any]:
@@ -249,6 +248,7 @@ def grid_of(projection: Projection, extent: Extent) -> PixelGrid:
 
 
 def as_asset(image: Image, name: str, version: str) -> ImageAsset:
-    """Return a computed image as an asset: its grid, bands and types, without a file."""
-    dtypes = tuple(band.type.dtype for band in image.bands)
-    return image_without_file(name, version, native_grid(image), tuple(image.band_ids), dtypes)
+    """Return a computed image as an asset; all bands have the grid of the first one."""
+    grid = native_grid(image)
+    bands = tuple(AssetBand(band.id, band.type.dtype, grid) for band in image.bands)
+    return ImageAsset(name, version, bands)
