@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tileserver.config import kinds
 from tileserver.config.fields import Given, KeyPath, Values, setting, unexpected
+from tileserver.contract.grids import Box
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.expressions.document import (
     FULL_ZOOM,
     MAX_BYTES,
     REDUCERS,
-    Bounds,
     Composite,
     Computed,
     cloud_property,
@@ -41,11 +41,11 @@ def _day(value: object) -> str:
     return date.fromisoformat(value).isoformat()
 
 
-def _bounds(value: object) -> Bounds:
+def _bounds(value: object) -> Box:
     west, south, east, north = kinds.NUMBERS.parse(value)
     if not (-180 <= west < 180 and west < east <= west + 360 and -90 <= south < north <= 90):
         raise ValueError("no rectangle")
-    return west, south, east, north
+    return Box(west, south, east, north)
 
 
 def _reducer(value: object) -> str:
@@ -162,7 +162,7 @@ class LayerSettings:
     end: str | None = field(
         default=None, metadata=setting(_DAY, "the day after the last of a collection's images")
     )
-    bounds: Bounds | None = field(
+    bounds: Box | None = field(
         default=None,
         metadata=setting(
             _BOUNDS, "the only place drawn of a collection or an expression; else all there is"

@@ -7,7 +7,6 @@ errors here, once; `upstream` judges refusals and `bodies` the pixels.
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import logging
 import re
@@ -21,9 +20,9 @@ from urllib.parse import quote
 
 import anyio
 import httpx
-from PIL import Image
 
 from tileserver import metrics
+from tileserver.contract.formats import check_side
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.wire import request_to_json
 from tileserver.earthengine.abandon import abandonable
@@ -38,7 +37,9 @@ from tileserver.errors import (
     TransientError,
     UpstreamError,
 )
-from tileserver.rendering.encoders import MAX_WEBP_SIDE
+from tileserver.rendering.damaged import DamagedFile
+from tileserver.rendering.encoders import encode_picture
+from tileserver.rendering.png_reader import png_size, read_picture
 
 _MAX_ERROR_BYTES = 65_536
 _QUIET_S = 60.0
@@ -47,7 +48,6 @@ _FULL_NAME = re.compile(
     r"projects/(?:[\w.-]+\.\w+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]/assets/.*", re.ASCII | re.DOTALL
 )
 _HEADERS = {"accept-encoding": "gzip", "content-type": "application/json"}
-_ASKED_AS_PNG = frozenset({ImageFileFormat.WEBP, ImageFileFormat.AUTO_JPEG_PNG})
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,8 @@ class EarthEngine:
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels, byte for byte as Earth Engine sent them.
 
-        AUTO_JPEG_PNG is asked for as PNG; so is WEBP, which is encoded here, without loss.
+        AUTO_JPEG_PNG is asked for as PNG; so are pictures that Earth Engine does not write,
+        which are encoded here.
 
         Raises:
             TileserverError: see `upstream.error_of`, `bodies.verify_body`, `upstream_errors`.
@@ -229,8 +230,8 @@ class EarthEngine:
                     self._send("POST", path, name, max_body_bytes(asked), content=content)
                 )
             pixels = verify_body(found, headers.get("content-type"), asked)
-            if wanted.file_format is ImageFileFormat.WEBP:
-                pixels = await anyio.to_thread.run_sync(_webp_of_png, pixels)
+            if not wanted.file_format.row.is_earth_engines:
+                pixels = await anyio.to_thread.run_sync(_encoded, pixels, wanted.file_format)
         return pixels
 
     async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
@@ -301,22 +302,20 @@ async def _read(response: httpx.Response, name: str, max_bytes: int) -> bytes:
 
 
 def _asked(request: PixelRequest) -> PixelRequest:
-    """Return the request as it goes to Earth Engine: with a format that is its own and fixed."""
-    if request.file_format not in _ASKED_AS_PNG:
-        return request
-    sides = (request.grid.width or 0, request.grid.height or 0) if request.grid else (0, 0)
-    if request.file_format is ImageFileFormat.WEBP and max(sides) > MAX_WEBP_SIDE:
-        raise InvalidRequest(f"WebP has at most {MAX_WEBP_SIDE} pixels a side, got {max(sides)}.")
-    return replace(request, file_format=ImageFileFormat.PNG)
+    """Return the request as it goes to Earth Engine: with a format that is its own and fixed.
+
+    Raises:
+        InvalidRequest: a side is longer than the format that is wanted can have.
+    """
+    grid = request.grid
+    if grid is not None:
+        check_side(request.file_format, grid.width or 0, grid.height or 0)
+    return replace(request, file_format=request.file_format.upstream)
 
 
-def _webp_of_png(png: bytes) -> bytes:
-    """Return the same picture as a lossless WebP."""
-    body = io.BytesIO()
+def _encoded(png: bytes, file_format: ImageFileFormat) -> bytes:
+    """Return a PNG of Earth Engine's in a format that it does not write; blocks."""
     try:
-        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-            mode = "RGBA" if image.has_transparency_data else "RGB"
-            image.convert(mode).save(body, "WEBP", lossless=True, quality=0, method=0)
-    except (OSError, ValueError) as exc:
+        return encode_picture(file_format, read_picture(png, *png_size(png)))
+    except DamagedFile as exc:
         raise UpstreamError("Earth Engine's PNG cannot be decoded.") from exc
-    return body.getvalue()

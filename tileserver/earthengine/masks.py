@@ -15,7 +15,7 @@ import numpy as np
 
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
-from tileserver.earthengine.blocks import read_npy
+from tileserver.earthengine.answers import decoded
 from tileserver.expressions.document import (
     Expression,
     call,
@@ -25,6 +25,7 @@ from tileserver.expressions.document import (
     reference,
     to_text,
 )
+from tileserver.rendering.npy import read_npy
 
 _MASK = "__mask"
 
@@ -76,7 +77,7 @@ def masked_bands(body: bytes, grid: PixelGrid, bands: Sequence[str]) -> BandArra
     Raises:
         UpstreamError: it is something else.
     """
-    records = read_npy(body, grid)
+    records = decoded(read_npy, body, grid)
     return BandArrays(
         tuple(bands),
         np.stack([records[band] for band in bands]),

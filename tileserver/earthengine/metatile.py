@@ -34,13 +34,6 @@ _TOO_COMPLEX_S = 600.0
 """How long a view that was too complex is asked in the smaller blocks that were not."""
 _VIEWS = 4096
 _UNKNOWN_SAMPLE_BYTES = 8
-_ASKED_AS = {
-    ImageFileFormat.PNG: ImageFileFormat.PNG,
-    ImageFileFormat.WEBP: ImageFileFormat.PNG,
-    ImageFileFormat.JPEG: ImageFileFormat.PNG,
-    ImageFileFormat.NPY: ImageFileFormat.NPY,
-}
-"""Formats of tiles, and the format their block is asked in: one that loses nothing."""
 
 V = TypeVar("V")
 
@@ -98,7 +91,7 @@ class Metatiled:
             TileserverError: whatever `source` raises, once for all who wait for a block.
         """
         address = tile_of(request.grid) if isinstance(request.grid, PixelGrid) else None
-        if address is None or request.region or request.file_format not in _ASKED_AS:
+        if address is None or request.region or not _can_be_cut(request.file_format):
             return await self.source.get_pixels(request)
         terms = self.terms(request)
         tile, size = address
@@ -108,7 +101,8 @@ class Metatiled:
         return await self._tile(request, tile, size, terms)
 
     async def _tile(self, request: PixelRequest, tile: Tile, size: int, terms: Terms) -> bytes:
-        view = (replace(request, grid=None, file_format=_upstream(request)), tile.z, size)
+        file_format = request.file_format.of_parts or request.file_format
+        view = (replace(request, grid=None, file_format=file_format), tile.z, size)
         side = self._side(request, view, size, terms)
         block = self._block(view, tile, size, side, terms)
         # While this one was on its way here, another may have brought its block.
@@ -148,7 +142,7 @@ class Metatiled:
         return fitting(side, size, _sample_bytes(request, terms.pixel_type))
 
     async def _from_block(self, request: PixelRequest, tile: Tile, block: Block) -> bytes:
-        upstream = _upstream(request)
+        upstream = request.file_format.of_parts or request.file_format
         if block.is_one_tile and upstream is request.file_format:
             return await self.source.get_pixels(request)
         asked = replace(request, grid=block.grid, file_format=upstream)
@@ -163,8 +157,8 @@ def _remember(of_views: dict[Hashable, V], view: Hashable, what: V) -> None:
         del of_views[next(iter(of_views))]
 
 
-def _upstream(request: PixelRequest) -> ImageFileFormat:
-    return _ASKED_AS[request.file_format]
+def _can_be_cut(file_format: ImageFileFormat) -> bool:
+    return file_format.row.is_of_tiles and file_format.of_parts is not None
 
 
 def _sample_bytes(request: PixelRequest, pixel_type: np.dtype[Any] | None) -> tuple[int, ...]:

@@ -138,7 +138,7 @@ class LocalRasters:
         # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
         window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * bands.values.nbytes)
         for part in parts(asset, grid):
-            at = positions(part.grid, asset.grid)
+            at = positions(grid.window(part), asset.grid)
             with (
                 # Until a dataset of large blocks is closed again, too.
                 self.budget.hold(asset.decode_bytes + window_bytes, deadline, asset.name),
@@ -148,7 +148,8 @@ class LocalRasters:
                 ) as dataset,
             ):
                 wanted = picks(at, asset, dataset)
-                values, valid = bands.values[part.place], bands.valid[part.place]
+                place = slice(None), *part.slices
+                values, valid = bands.values[place], bands.valid[place]
                 read_picks(dataset, asset, indexes, wanted, values, valid, deadline)
         return bands
 

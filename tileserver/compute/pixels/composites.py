@@ -9,23 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tileserver.compute.nodes import Apply, Node, Pixels, Step, hidden
-from tileserver.compute.values.image import Band, north_up
+from tileserver.compute.values.image import Band, band_grid
 from tileserver.contract.pixels import PixelGrid
 from tileserver.geo.crs import period
-from tileserver.geo.extents import Box, grid_boxes
+from tileserver.geo.extents import grid_boxes
 
 _MARGIN_PX = 2
 """An interpolated pixel may lie a little outside."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Part:
+class Member:
     """One image's band in a composite, and where it ends."""
 
     node: Node
@@ -36,39 +35,22 @@ class Part:
         """Tell whether it may have pixels on a grid."""
         if self.grid is None:
             return True
-        wanted, turn = box_of(grid), period(grid.crs_code)
+        wanted, turn = grid.box, period(grid.crs_code)
         if turn is not None and max(-wanted.west, wanted.east) > turn / 2:
             return True
         return any(box.meets(wanted) for box in grid_boxes(self.grid, grid.crs_code))
 
 
-def part_of(band: Band) -> Part:
-    """Return a band as a part."""
-    if band.extent is None:
-        return Part(band.node, None)
-    t, extent = band.projection.transform, band.extent
-    x, y = t.apply(extent.left - _MARGIN_PX, extent.top - _MARGIN_PX)
-    if north_up(band.projection) != band.projection:
-        t = north_up(band.projection).transform
-        x, y = t.apply(extent.left - _MARGIN_PX, -(extent.top + extent.height) - _MARGIN_PX)
-    width, height = extent.width + 2 * _MARGIN_PX, extent.height + 2 * _MARGIN_PX
-    moved = type(t)(t.scale_x, t.shear_x, x, t.shear_y, t.scale_y, y)
-    return Part(band.node, PixelGrid(width, height, moved, band.projection.crs_code))
-
-
-@lru_cache(maxsize=4096)
-def box_of(grid: PixelGrid) -> Box:
-    """Return the box around a grid in its own CRS."""
-    corners = [grid.transform.apply(x, y) for x in (0, grid.width) for y in (0, grid.height)]
-    x, y = zip(*corners, strict=True)
-    return Box(min(x), min(y), max(x), max(y))
+def member_of(band: Band) -> Member:
+    """Return a band as a member."""
+    return Member(band.node, band_grid(band, _MARGIN_PX))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fold:
     """Images taken in one after the other."""
 
-    parts: tuple[Part, ...]
+    members: tuple[Member, ...]
     begin: Callable[[Pixels], Pixels]
     """What the first one is made into."""
     take: Callable[[Pixels, Pixels], Pixels]
@@ -80,7 +62,7 @@ class Fold:
 
     def step(self, grid: PixelGrid) -> Step:
         """Need the last link of a chain over the images that meet the grid."""
-        near = [part.node for part in self.parts if part.meets(grid)]
+        near = [part.node for part in self.members if part.meets(grid)]
         if not near:
             return Step((), lambda inputs: hidden(grid, self.dtype))
         chain: Node = Apply(self.begin, (near[0],))
@@ -93,7 +75,7 @@ class Fold:
 class Pile:
     """Images taken all at once."""
 
-    parts: tuple[Part, ...]
+    members: tuple[Member, ...]
     reduce: Callable[[Sequence[Pixels]], Pixels]
     dtype: np.dtype[Any]
     """Of the result."""
@@ -103,7 +85,7 @@ class Pile:
     def step(self, grid: PixelGrid) -> Step:
         """Need the images that meet the grid."""
         count = self.takes
-        groups = [self.parts[i : i + count] for i in range(0, len(self.parts), count)]
+        groups = [self.members[i : i + count] for i in range(0, len(self.members), count)]
         near = [part for group in groups if all(p.meets(grid) for p in group) for part in group]
         if not near:
             return Step((), lambda inputs: hidden(grid, self.dtype))

@@ -7,7 +7,6 @@ whole or not at all.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from tileserver.compute.pixels.plan import compute, pieces
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Band, Projection, north_up
 from tileserver.compute.values.reducer import Column
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
 
 _PIECE_PX = 512 * 512
@@ -71,17 +70,12 @@ def region_of(geometry: Geometry, projection: Projection, covers: Covers) -> Reg
         shape, lambda points: np.column_stack(inverse.apply(points[:, 0], points[:, 1]))
     )
     west, north, east, south = placed.bounds
-    left, top = math.floor(west + 1e-6), math.floor(north + 1e-6)
-    width = max(math.ceil(east - 1e-6) - left, 1)
-    height = max(math.ceil(south - 1e-6) - top, 1)
-    if max(width, height) > _SIDE_PX:
+    window = Window.around((west, east), (north, south))
+    if max(window.width, window.height) > _SIDE_PX:
         raise too_much()
-    t = projection.transform
-    x, y = t.apply(left, top)
-    moved = AffineTransform(t.scale_x, t.shear_x, x, t.shear_y, t.scale_y, y)
-    grid = PixelGrid(width, height, moved, projection.crs_code)
-    area = placed.area or max(width, height)
-    return Region(grid, covers, min(width * height, max(1, round(area))))
+    grid = projection.transform.grid(window, projection.crs_code)
+    area = placed.area or max(window.width, window.height)
+    return Region(grid, covers, min(window.pixels, max(1, round(area))))
 
 
 def sampled(

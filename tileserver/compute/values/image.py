@@ -13,11 +13,11 @@ from shapely import get_coordinates, get_exterior_ring
 from tileserver.compute.nodes import Node, Read
 from tileserver.compute.values.pixel_type import PixelType, of_dtype
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, Box, PixelGrid, Window
 from tileserver.errors import InvalidRequest
 from tileserver.expressions.description import image_without_file
 from tileserver.geo.crs import WGS84, nominal_scale_m
-from tileserver.geo.extents import Box, lonlat_bounds
+from tileserver.geo.extents import lonlat_bounds
 from tileserver.geo.outlines import footprint
 
 PUBLIC = "projects/earthengine-public/assets/"
@@ -38,8 +38,7 @@ class Projection:
     @property
     def nominal_scale_m(self) -> float:
         """Side of a pixel in metres; degrees count as along the equator."""
-        side = abs(self.transform.determinant) ** 0.5
-        return nominal_scale_m(self.crs_code, side)
+        return nominal_scale_m(self.crs_code, self.transform.pixel_side)
 
     def at_scale(self, metres: float) -> Projection:
         """Return the projection with pixels of another size; degrees count as at the equator.
@@ -50,13 +49,8 @@ class Projection:
         if not 0 < metres < math.inf:
             raise InvalidRequest(f"scale must be a number of metres above zero, got {metres:g}.")
         unit = Projection(self.crs_code).nominal_scale_m
-        t, side = self.transform, abs(self.transform.determinant) ** 0.5
-        share = metres / unit / side
-        members = (t.scale_x * share, t.shear_x * share, t.translate_x)
-        return Projection(
-            self.crs_code,
-            AffineTransform(*members, t.shear_y * share, t.scale_y * share, t.translate_y),
-        )
+        share = metres / unit / self.transform.pixel_side
+        return Projection(self.crs_code, self.transform.scaled(share, share))
 
     def to_json(self) -> dict[str, Any]:
         """Return what getInfo tells."""
@@ -68,24 +62,14 @@ DEFAULT_PROJECTION = Projection(WGS84)
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
-    """Where a band's pixels begin and end, in pixels of its projection."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
 class Band:
     """One band of an image, not computed yet."""
 
     id: str
     type: PixelType
     projection: Projection
-    extent: Extent | None
-    """None goes on without end."""
+    extent: Window | None
+    """Its pixels in those of its projection; None goes on without end."""
     node: Node = field(compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -93,8 +77,8 @@ class Band:
         members: dict[str, Any] = {"id": self.id, "data_type": self.type.to_json()}
         if self.extent is not None:
             members["dimensions"] = [self.extent.width, self.extent.height]
-            if self.extent.left or self.extent.top:
-                members["origin"] = [self.extent.left, self.extent.top]
+            if self.extent.column or self.extent.row:
+                members["origin"] = [self.extent.column, self.extent.row]
         code = self.projection.crs_code
         members["crs_wkt" if len(code) > 60 else "crs"] = code
         members["crs_transform"] = six(self.projection.transform)
@@ -133,15 +117,13 @@ class Image:
 
 def six(transform: AffineTransform) -> list[float]:
     """Return a transform in Earth Engine's order, whole numbers as such."""
-    t = transform
-    members = (t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)
-    return [int(m) if m == int(m) else m for m in members]
+    return [int(m) if m == int(m) else m for m in transform.members]
 
 
 def stored_image(asset: ImageAsset) -> Image:
     """Return the image of an asset, each band read when it is needed."""
     projection = Projection(asset.grid.crs_code, asset.grid.transform)
-    extent = Extent(0, 0, asset.grid.width, asset.grid.height)
+    extent = asset.grid.whole
     types = asset.band_dtypes or (asset.dtype,) * len(asset.band_ids)
     bands = tuple(
         Band(band_id, of_dtype(dtype), projection, extent, Read(asset, band_id))
@@ -179,9 +161,7 @@ def _outline(asset: ImageAsset) -> list[list[float]]:
 
 def ring_of(box: Box) -> list[list[float]]:
     """Return the ring around a box in degrees; past 180 where it crosses the antimeridian."""
-    west, south, east, north = box
-    east = east + 360 if east < west else east
-    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return [list(point) for point in box.unrolled().ring]
 
 
 def millis_of(text: str) -> int:
@@ -241,16 +221,21 @@ def native_grid(image: Image) -> PixelGrid:
     """
     if not image.bands:
         raise InvalidRequest("The image has no bands.")
-    band = image.bands[0]
+    world = PixelGrid.filling(Box(-180.0, -90.0, 180.0, 90.0), 360, 180, WGS84)
+    return band_grid(image.bands[0]) or world
+
+
+def band_grid(band: Band, margin_px: int = 0) -> PixelGrid | None:
+    """Return the grid of a band's pixels and so many around them; None if it has no end."""
     if band.extent is None:
-        world = AffineTransform(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)
-        return PixelGrid(360, 180, world, WGS84)
-    t = north_up(band.projection).transform
-    is_turned = t != band.projection.transform
-    top = -(band.extent.top + band.extent.height) if is_turned else band.extent.top
-    x, y = t.apply(band.extent.left, top)
-    moved = replace(t, translate_x=x, translate_y=y)
-    return PixelGrid(band.extent.width, band.extent.height, moved, band.projection.crs_code)
+        return None
+    column, row, width, height = band.extent
+    projection = north_up(band.projection)
+    if projection != band.projection:
+        row = -(row + height)
+    margins = 2 * margin_px
+    window = Window(column - margin_px, row - margin_px, width + margins, height + margins)
+    return projection.transform.grid(window, projection.crs_code)
 
 
 def as_asset(image: Image, name: str, version: str) -> ImageAsset:

@@ -19,7 +19,7 @@ from tileserver.compute.algorithms.reducer.simple import COUNT, as_is, in_range
 from tileserver.compute.context import Context, check_elements, check_length
 from tileserver.compute.nodes import Node, Pixels
 from tileserver.compute.pixels import reductions
-from tileserver.compute.pixels.composites import Fold, Part, Pile, part_of
+from tileserver.compute.pixels.composites import Fold, Member, Pile, member_of
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values import pixel_type as pixeltypes
 from tileserver.compute.values.feature import Collection, index_of
@@ -76,9 +76,9 @@ def composite(name: str, type_: PixelType, node: Node) -> Band:
     return Band(name, type_, DEFAULT_PROJECTION, None, node)
 
 
-def parts_of(bands: Sequence[Band]) -> tuple[Part, ...]:
+def parts_of(bands: Sequence[Band]) -> tuple[Member, ...]:
     """Return bands as the parts of a composite."""
-    return tuple(part_of(band) for band in bands)
+    return tuple(member_of(band) for band in bands)
 
 
 def _folded(

@@ -65,8 +65,7 @@ def _affine_of_wkt(text: str) -> AffineTransform:
 
 
 def _affine_to_wkt(transform: AffineTransform) -> str:
-    t = transform
-    rows = ((t.scale_x, t.shear_x, t.translate_x), (t.shear_y, t.scale_y, t.translate_y))
+    rows = transform.members[:3], transform.members[3:]
     told = ['PARAMETER["num_row", 3]', 'PARAMETER["num_col", 3]']
     for i, row in enumerate(rows):
         for j, member in enumerate(row):
@@ -83,7 +82,7 @@ def at_scale(projection: Projection, metres: float) -> Projection:
     factor = metres / projection.nominal_scale_m
     if crs_of(projection.crs_code).is_geographic:
         # The same to the last digit as the pixels of Earth Engine's exports in degrees.
-        degrees = abs(projection.transform.determinant) ** 0.5
+        degrees = projection.transform.pixel_side
         factor = metres / (math.radians(1) * _EARTH_RADIUS_M) / degrees
     return scaled(projection, factor, factor)
 
@@ -115,10 +114,7 @@ def wkt(projection: Projection) -> str:
 @algorithm("Projection.scale(projection: Projection, x: Float, y: Float) -> Projection")
 def scaled(projection: Projection, x: float, y: float) -> Projection:
     """Return the projection with pixels so many times as wide and high, the origin in place."""
-    t = projection.transform
-    found = AffineTransform(
-        t.scale_x * x, t.shear_x * y, t.translate_x, t.shear_y * x, t.scale_y * y, t.translate_y
-    )
+    found = projection.transform.scaled(x, y)
     if not 0 < abs(found.determinant) < math.inf:
         raise InvalidRequest(f"A projection cannot be scaled by {x:g} and {y:g}.")
     return replace(projection, transform=found)
