@@ -33,7 +33,7 @@ HOMES = {
     "pytest": {"pytest_plugin"},
     "click": {"server"},
     "isal": {"earthengine", "rendering"},
-    "PIL": {"earthengine", "rendering"},
+    "PIL": {"rendering"},
     "rasterio": {"compute", "geo", "ingest", "rasters", "rendering"},
     "shapely": {"compute", "geo"},
     "re2": {"compute"},

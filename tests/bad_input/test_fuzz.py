@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.bad_input.client import message_of
 from tests.bad_input.server import Server
+from tileserver.contract.formats import EARTH_ENGINE_FORMATS
 from tileserver.contract.pixels import (
     AffineTransform,
     Geometry,
@@ -23,7 +24,6 @@ from tileserver.contract.pixels import (
     VisualizationOptions,
 )
 from tileserver.contract.wire import (
-    EARTH_ENGINE_FORMATS,
     request_from_json,
     request_from_params,
     request_to_json,

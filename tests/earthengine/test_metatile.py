@@ -39,7 +39,7 @@ from tileserver.errors import (
 )
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
-from tileserver.rendering.encoders import write_npy
+from tileserver.rendering.npy import write_npy
 from tileserver.rendering.png import write_png
 from tileserver.rendering.render import Picture
 

@@ -23,6 +23,7 @@ from tests.support.serving import serve
 from tests.support.standin import StandIn
 from tests.support.standin_tokens import TokenServer
 from tileserver.config.config import Config, EarthEngineSettings, LayerSettings, load_config
+from tileserver.contract.grids import Box
 from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.earthengine.assets import EarthAssets
@@ -32,7 +33,6 @@ from tileserver.expressions.description import computed_asset
 from tileserver.expressions.document import (
     MAX_BYTES,
     REDUCERS,
-    Bounds,
     Composite,
     Computed,
     call,
@@ -53,8 +53,8 @@ from tileserver.server.definitions import definitions_of
 
 S2 = "COPERNICUS/S2_SR_HARMONIZED"
 PREFIX = f"projects/earthengine-public/assets/{S2}"
-DELTA = (-122.0, 37.0, -121.5, 38.0)
-FIJI = (177.0, -20.0, 182.0, -15.0)
+DELTA = Box(-122.0, 37.0, -121.5, 38.0)
+FIJI = Box(177.0, -20.0, 182.0, -15.0)
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def test_an_image_begins_at_its_origin() -> None:
 
 def test_bounds_cut_an_image_to_pixels_of_its_own() -> None:
     whole = computed_asset("x", Computed("{}"), described(**UTM))
-    bounds = (-122.98, 37.9, -122.9, 37.92)
+    bounds = Box(-122.98, 37.9, -122.9, 37.92)
     asset = computed_asset("x", Computed("{}", bounds), described(**UTM))
     assert asset.common_grid.width < 300
     assert asset.common_grid.height < 100
@@ -249,14 +249,14 @@ def test_bounds_cut_an_image_to_pixels_of_its_own() -> None:
     assert north >= bounds[3]
 
 
-@pytest.mark.parametrize("bounds", [(0.0, 0.0, 1.0, 1.0), (-100.0, 37.0, -99.0, 38.0)])
-def test_bounds_that_miss_the_image_are_an_error(bounds: Bounds) -> None:
+@pytest.mark.parametrize("bounds", [Box(0.0, 0.0, 1.0, 1.0), Box(-100.0, 37.0, -99.0, 38.0)])
+def test_bounds_that_miss_the_image_are_an_error(bounds: Box) -> None:
     with pytest.raises(UpstreamError, match="nothing of the image lies within its bounds"):
         computed_asset("x", Computed("{}", bounds), described(**UTM))
 
 
-@pytest.mark.parametrize("bounds", [DELTA, (-180.0, -60.0, 180.0, 60.0), FIJI])
-def test_a_composite_lies_within_its_bounds(bounds: Bounds) -> None:
+@pytest.mark.parametrize("bounds", [DELTA, Box(-180.0, -60.0, 180.0, 60.0), FIJI])
+def test_a_composite_lies_within_its_bounds(bounds: Box) -> None:
     asset = computed_asset("x", Computed("{}", bounds), described())
     west, south, east, north = bounds
     wrapped = (west, south, east - 360 if east > 180 else east, north)
@@ -359,7 +359,7 @@ CENTRE = "lon=-121.9&lat=37.9"
 SCENES = {"a": ("2020-04-05", 5), "b": ("2020-04-20", 10), "c": ("2020-05-05", 15)}
 """Names of scenes with their day and clouds, which go into one composite; three more do not."""
 OTHERS = {"cloudy": ("2020-04-06", 80), "far": ("2020-04-07", 1), "late": ("2020-09-01", 1)}
-BOX = (-122.0, 37.8, -121.8, 38.0)
+BOX = Box(-122.0, 37.8, -121.8, 38.0)
 
 
 def scene_values(name: str) -> Any:

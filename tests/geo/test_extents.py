@@ -12,9 +12,10 @@ from tests.rasters.test_identity import HEIGHT, PLACES, WIDTH
 from tests.support.oracles import WORLD_M, points_in
 from tests.support.rasterfiles import UTAH, affine, apply, noise, write_raster
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Box
 from tileserver.contract.tiles import HALF_WORLD_M
 from tileserver.errors import InvalidRequest
-from tileserver.geo.extents import Box, footprint, footprint_extent, lonlat_bounds
+from tileserver.geo.extents import footprint, footprint_extent, lonlat_bounds
 
 
 def asset_at(folder: Path, place: str) -> ImageAsset:

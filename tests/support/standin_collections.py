@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Box
 from tileserver.contract.names import check_asset_name
 from tileserver.errors import InvalidRequest
-from tileserver.geo.extents import Box, lonlat_bounds
+from tileserver.geo.extents import lonlat_bounds
 from tileserver.rasters.catalogue import Catalogue
 
 

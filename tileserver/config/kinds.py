@@ -11,14 +11,15 @@ import ipaddress
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from tileserver.expressions.document import REDUCERS, Bounds
+from tileserver.contract.grids import Box
+from tileserver.expressions.document import REDUCERS
 
 Schema: TypeAlias = dict[str, Any]
 BYTE_UNITS = {"tib": 2**40, "tb": 10**12, "gib": 2**30, "gb": 10**9, "mib": 2**20, "mb": 10**6}
@@ -145,10 +146,10 @@ def _numbers(text: str) -> object:
     return bracketed(text) if is_array else [float(item) for item in _split(text)]
 
 
-def _rectangle(value: Bounds) -> Bounds:
+def _rectangle(value: Sequence[float]) -> Box:
     west, south, east, north = value
     _require(-180 <= west < 180 and west < east <= west + 360 and -90 <= south < north <= 90)
-    return value
+    return Box(west, south, east, north)
 
 
 def _host(value: str) -> str:

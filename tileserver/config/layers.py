@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 from tileserver.config import kinds
+from tileserver.contract.grids import Box
 from tileserver.errors import InvalidRequest
 from tileserver.expressions.document import (
     FULL_ZOOM,
     MAX_BYTES,
-    Bounds,
     Composite,
     Computed,
     cloud_property,
@@ -81,7 +81,7 @@ class LayerSettings:
     start: Annotated[str | None, kinds.DAY, "first day of a collection's images"] = None
     end: Annotated[str | None, kinds.DAY, "the day after the last of a collection's images"] = None
     bounds: Annotated[
-        Bounds | None,
+        Box | None,
         kinds.BOUNDS,
         "the only place drawn of a collection or an expression; else all there is",
     ] = None

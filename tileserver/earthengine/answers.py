@@ -5,21 +5,24 @@ Pure functions over headers and bytes. A body that fails is neither cached nor s
 
 from __future__ import annotations
 
-import ast
 import io
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 from isal import isal_zlib
 
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.errors import UpstreamError
+from tileserver.rendering.damaged import DamagedFile
+from tileserver.rendering.npy import read_npy_header
 from tileserver.rendering.png import SIGNATURE as PNG_SIGNATURE
+from tileserver.rendering.png_reader import png_chunks, png_size
+
+T = TypeVar("T")
 
 MAX_BODY_BYTES = 64_000_000
 """Most bytes of a decompressed body: 48 MiB of pixels and the overhead of their format."""
@@ -111,20 +114,30 @@ def verify_body(body: bytes, content_type: str | None, request: PixelRequest) ->
         raise UpstreamError(f"{expected}, got nothing.")
     try:
         _CHECKS[request.file_format](body, request)
-    except _NotWhole as exc:
+    except DamagedFile as exc:
         raise UpstreamError(f"{expected}, got {exc}.") from None
     except (struct.error, LookupError, ValueError, SyntaxError, TypeError, RecursionError) as exc:
         raise UpstreamError(f"{expected}, got broken or missing bytes.") from exc
     return body
 
 
-class _NotWhole(Exception):
-    """What is wrong with a body, to be said after "got"."""
+def decoded(read: Callable[[bytes, int, int], T], body: bytes, grid: PixelGrid) -> T:
+    """Return the pixels of a grid as a reader of `rendering` decodes them; blocks.
+
+    Raises:
+        UpstreamError: the body is damaged, or of another size.
+    """
+    try:
+        return read(body, grid.width, grid.height)
+    except DamagedFile as exc:
+        raise UpstreamError(
+            f"expected {grid.width}x{grid.height} pixels from Earth Engine, got {exc}"
+        ) from exc
 
 
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise _NotWhole(otherwise)
+        raise DamagedFile(otherwise)
 
 
 def _expected_size(request: PixelRequest) -> tuple[int, int] | None:
@@ -144,19 +157,13 @@ def _check_size(width: int, height: int, request: PixelRequest) -> None:
 
 def _check_png(body: bytes, request: PixelRequest) -> None:
     """Check every chunk: https://www.w3.org/TR/png-3/#5DataRep."""
-    _require(body.startswith(PNG_SIGNATURE), "no PNG")
-    view, start, kinds = memoryview(body), len(PNG_SIGNATURE), []
-    while start < len(body):
-        length, kind = struct.unpack_from(">I4s", body, start)
-        end = start + 8 + length
-        (checksum,) = struct.unpack_from(">I", body, end)
-        _require(isal_zlib.crc32(view[start + 4 : end]) == checksum, "a wrong checksum")
-        kinds.append(kind)
+    kinds = []
+    for chunk in png_chunks(body):
+        checksum = isal_zlib.crc32(chunk.data, isal_zlib.crc32(chunk.kind))
+        _require(checksum == chunk.checksum, "a wrong checksum")
+        kinds.append(chunk.kind)
         if len(kinds) == 1:
-            _require(kind == b"IHDR" and length == 13, "no IHDR first")
-            width, height = struct.unpack_from(">II", body, start + 8)
-            _check_size(width, height, request)
-        start = end + 4
+            _check_size(*png_size(body), request)
     _require(b"IDAT" in kinds and kinds.index(b"IEND") == len(kinds) - 1, "no end")
 
 
@@ -180,21 +187,12 @@ def _check_auto(body: bytes, request: PixelRequest) -> None:
 
 
 def _check_npy(body: bytes, request: PixelRequest) -> None:
-    """Look at the header and the length; numpy.lib.format describes the file."""
-    _require(body.startswith(b"\x93NUMPY\x01\x00"), "no NPY of version 1")
-    start = 10 + int.from_bytes(body[8:10], "little")
-    header = ast.literal_eval(body[10:start].decode("latin-1").strip())
-    _require(isinstance(header["descr"], list), "no fields")
-    dtype, shape = np.dtype(header["descr"]), header["shape"]
-    _require(not dtype.hasobject and header["fortran_order"] is False, "another order or type")
-    _require(isinstance(shape, tuple) and len(shape) == 2, "another number of dimensions")
-    height, width = shape
-    _check_size(width, height, request)
+    header = read_npy_header(body)
+    _check_size(header.width, header.height, request)
     # A drawn picture has bands of its own names.
     if request.band_ids and request.visualization_options is None:
-        _require(dtype.names == request.band_ids, f"the bands {_clip(dtype.names)}")
-    missing = start + height * width * dtype.itemsize - len(body)
-    _require(missing == 0, f"{missing} bytes too few")
+        names = header.dtype.names
+        _require(names == request.band_ids, f"the bands {_clip(names)}")
 
 
 def _check_tiff(body: bytes, request: PixelRequest) -> None:
@@ -246,7 +244,7 @@ def _check_zip(body: bytes, request: PixelRequest) -> None:
             for member in archive.infolist():
                 _check_member(archive.read(member), request)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as exc:
-        raise _NotWhole("a broken archive") from exc
+        raise DamagedFile("a broken archive") from exc
 
 
 def _check_member(body: bytes, request: PixelRequest) -> None:

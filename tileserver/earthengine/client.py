@@ -7,7 +7,6 @@ here; `refusals` reads error responses, and `answers` checks the pixels.
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import logging
 import ssl
@@ -21,9 +20,9 @@ import aiohttp
 import anyio
 import httpx
 from cachetools import TTLCache
-from PIL import Image
 
 from tileserver import metrics
+from tileserver.contract.formats import check_side
 from tileserver.contract.names import upstream_name, upstream_parent
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.wire import request_to_json
@@ -36,14 +35,15 @@ from tileserver.errors import (
     TransientError,
     UpstreamError,
 )
-from tileserver.rendering.encoders import MAX_WEBP_SIDE
+from tileserver.rendering.damaged import DamagedFile
+from tileserver.rendering.encoders import encode_picture
+from tileserver.rendering.png_reader import png_size, read_picture
 
 _MAX_ERROR_BYTES = 65_536
 _QUIET_S = 60.0
 _MAX_LOGGED = 1000
 
 _HEADERS = {"accept-encoding": "gzip", "content-type": "application/json"}
-_ASKED_AS_PNG = frozenset({ImageFileFormat.WEBP, ImageFileFormat.AUTO_JPEG_PNG})
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,8 @@ class EarthEngine:
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels, byte for byte as Earth Engine sent them.
 
-        AUTO_JPEG_PNG is asked for as PNG; so is WEBP, which is encoded here, without loss.
+        AUTO_JPEG_PNG is requested as PNG; so are pictures that Earth Engine does not
+        write, which are encoded here.
 
         Raises:
             TileserverError: see `refusals.error_of`, `answers.verify_body`, `upstream_errors`.
@@ -209,8 +210,8 @@ class EarthEngine:
                     "POST", path, name, max_body_bytes(asked), content=content
                 )
             pixels = verify_body(found, headers.get("content-type"), asked)
-            if wanted.file_format is ImageFileFormat.WEBP:
-                pixels = await anyio.to_thread.run_sync(_webp_of_png, pixels)
+            if not wanted.file_format.row.is_earth_engines:
+                pixels = await anyio.to_thread.run_sync(_encoded, pixels, wanted.file_format)
         return pixels
 
     async def _json(self, method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
@@ -276,22 +277,20 @@ async def _read(response: httpx.Response, name: str, max_bytes: int) -> bytes:
 
 
 def _asked(request: PixelRequest) -> PixelRequest:
-    """Return the request as it goes to Earth Engine: with a format that is its own and fixed."""
-    if request.file_format not in _ASKED_AS_PNG:
-        return request
-    sides = (request.grid.width or 0, request.grid.height or 0) if request.grid else (0, 0)
-    if request.file_format is ImageFileFormat.WEBP and max(sides) > MAX_WEBP_SIDE:
-        raise InvalidRequest(f"WebP has at most {MAX_WEBP_SIDE} pixels a side, got {max(sides)}.")
-    return replace(request, file_format=ImageFileFormat.PNG)
+    """Return the request as it goes to Earth Engine: with a format that is its own and fixed.
+
+    Raises:
+        InvalidRequest: a side is longer than the format allows.
+    """
+    grid = request.grid
+    if grid is not None:
+        check_side(request.file_format, grid.width or 0, grid.height or 0)
+    return replace(request, file_format=request.file_format.upstream)
 
 
-def _webp_of_png(png: bytes) -> bytes:
-    """Return the same picture as a lossless WebP."""
-    body = io.BytesIO()
+def _encoded(png: bytes, file_format: ImageFileFormat) -> bytes:
+    """Return a PNG in a format that Earth Engine does not write; blocks."""
     try:
-        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-            mode = "RGBA" if image.has_transparency_data else "RGB"
-            image.convert(mode).save(body, "WEBP", lossless=True, quality=0, method=0)
-    except (OSError, ValueError) as exc:
+        return encode_picture(file_format, read_picture(png, *png_size(png)))
+    except DamagedFile as exc:
         raise UpstreamError("Earth Engine's PNG cannot be decoded.") from exc
-    return body.getvalue()

@@ -16,7 +16,7 @@ import numpy as np
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.names import image_id
 from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
-from tileserver.earthengine.blocks import read_npy
+from tileserver.earthengine.answers import decoded
 from tileserver.expressions.document import (
     Expression,
     call,
@@ -26,6 +26,7 @@ from tileserver.expressions.document import (
     reference,
     to_text,
 )
+from tileserver.rendering.npy import read_npy
 
 _MASK = "__mask"
 
@@ -70,7 +71,7 @@ def masked_bands(body: bytes, grid: PixelGrid, bands: Sequence[str]) -> BandArra
     Raises:
         UpstreamError: the body is not an NPY of that grid.
     """
-    records = read_npy(body, grid)
+    records = decoded(read_npy, body, grid)
     return BandArrays(
         tuple(bands),
         np.stack([records[band] for band in bands]),

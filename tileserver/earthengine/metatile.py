@@ -33,13 +33,6 @@ _TOO_COMPLEX_S = 600.0
 """How long the smaller blocks that succeeded are used for a view that was too complex."""
 _VIEWS = 4096
 _UNKNOWN_SAMPLE_BYTES = 8
-_ASKED_AS = {
-    ImageFileFormat.PNG: ImageFileFormat.PNG,
-    ImageFileFormat.WEBP: ImageFileFormat.PNG,
-    ImageFileFormat.JPEG: ImageFileFormat.PNG,
-    ImageFileFormat.NPY: ImageFileFormat.NPY,
-}
-"""The lossless upstream format of a block, by the format of its tiles."""
 
 
 def _everywhere(grid: PixelGrid) -> bool:
@@ -95,7 +88,7 @@ class Metatiled:
             TileserverError: the error of `source`, raised to each request that waits for a block.
         """
         address = tile_of(request.grid) if isinstance(request.grid, PixelGrid) else None
-        if address is None or request.region or request.file_format not in _ASKED_AS:
+        if address is None or request.region or not _can_be_cut(request.file_format):
             return await self.source.get_pixels(request)
         terms = self.terms(request)
         tile, size = address
@@ -105,7 +98,8 @@ class Metatiled:
         return await self._tile(request, tile, size, terms)
 
     async def _tile(self, request: PixelRequest, tile: Tile, size: int, terms: Terms) -> bytes:
-        view = (replace(request, grid=None, file_format=_upstream(request)), tile.z, size)
+        file_format = request.file_format.of_parts or request.file_format
+        view = (replace(request, grid=None, file_format=file_format), tile.z, size)
         side = self._side(request, view, size, terms)
         block = self._block(view, tile, size, side, terms)
         # Another request may have fetched the block in the meantime.
@@ -144,15 +138,15 @@ class Metatiled:
         return fitting(side, size, _sample_bytes(request, terms.pixel_type))
 
     async def _from_block(self, request: PixelRequest, tile: Tile, block: Block) -> bytes:
-        file_format = _upstream(request)
+        file_format = request.file_format.of_parts or request.file_format
         if block.is_one_tile and file_format is request.file_format:
             return await self.source.get_pixels(request)
         upstream = replace(request, grid=block.grid, file_format=file_format)
         return await self._block_tiles.get_tile(upstream, request.file_format, block, tile)
 
 
-def _upstream(request: PixelRequest) -> ImageFileFormat:
-    return _ASKED_AS[request.file_format]
+def _can_be_cut(file_format: ImageFileFormat) -> bool:
+    return file_format.row.is_of_tiles and file_format.of_parts is not None
 
 
 def _sample_bytes(request: PixelRequest, pixel_type: np.dtype[Any] | None) -> tuple[int, ...]:

@@ -16,12 +16,10 @@ quarter of them may succeed, or a quarter of that. The rules:
 from __future__ import annotations
 
 import asyncio
-import io
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import numpy as np
@@ -29,13 +27,15 @@ from cachetools import TTLCache
 from numpy.typing import NDArray
 
 from tileserver.concurrency.deadline import deadline
+from tileserver.contract.grids import Window
 from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
-from tileserver.earthengine.blocks import read_npy, read_png
+from tileserver.earthengine.answers import decoded
 from tileserver.earthengine.quota import Clock
 from tileserver.earthengine.retries import DEADLINE_S
 from tileserver.errors import TooComplex, UpstreamError
-from tileserver.rendering.encoders import write_jpeg, write_webp
-from tileserver.rendering.png import write_png
+from tileserver.rendering.encoders import encode_picture
+from tileserver.rendering.npy import read_npy, write_records
+from tileserver.rendering.png_reader import read_png
 from tileserver.rendering.render import Picture
 
 _MAX_DEPTH = 3
@@ -46,32 +46,7 @@ _SIZE_KEPT_S = 600.0
 _FAILURE_KEPT_S = 60.0
 
 
-class Part(NamedTuple):
-    """A rectangle of a grid, in its pixels."""
-
-    column: int
-    row: int
-    width: int
-    height: int
-
-    @property
-    def pixels(self) -> int:
-        """How many pixels it has."""
-        return self.width * self.height
-
-    def quarters(self) -> list[Part]:
-        """Return its four quarters; of an odd side the second half is the longer."""
-        left, top = self.width // 2, self.height // 2
-        right, bottom = self.width - left, self.height - top
-        return [
-            Part(self.column, self.row, left, top),
-            Part(self.column + left, self.row, right, top),
-            Part(self.column, self.row + top, left, bottom),
-            Part(self.column + left, self.row + top, right, bottom),
-        ]
-
-
-Piece = tuple[Part, bytes]
+Piece = tuple[Window, bytes]
 
 
 class Split:
@@ -116,7 +91,7 @@ class Split:
         too_much = self._too_much.get(layer)
         quartering = _Quartering(self.source, request, grid, self.max_depth, too_much)
         try:
-            pieces = await quartering.ask(Part(0, 0, grid.width, grid.height), 0)
+            pieces = await quartering.ask(grid.whole, 0)
         except TooComplex as exc:
             self._hopeless[request] = str(exc)
             raise
@@ -143,7 +118,7 @@ class _Quartering:
         self._grid = grid
         self._max_depth = max_depth
 
-    async def ask(self, part: Part, depth: int) -> list[Piece]:
+    async def ask(self, part: Window, depth: int) -> list[Piece]:
         """Return the pieces that make up a part.
 
         Raises:
@@ -162,7 +137,7 @@ class _Quartering:
         pieces = await self.ask(first, depth + 1)
         return pieces + await self._all(others, depth + 1)
 
-    async def _all(self, parts: Sequence[Part], depth: int) -> list[Piece]:
+    async def _all(self, parts: Sequence[Window], depth: int) -> list[Piece]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.ask(part, depth)) for part in parts]
@@ -171,32 +146,15 @@ class _Quartering:
             raise failures.exceptions[0] from None
         return [piece for task in tasks for piece in task.result()]
 
-    def _note_too_much(self, part: Part) -> None:
+    def _note_too_much(self, part: Window) -> None:
         # Beside it a part may have got further down already.
         self.too_much = min(part.pixels, self.too_much or part.pixels)
 
-    def _part_request(self, part: Part) -> PixelRequest:
-        if (part.width, part.height) == (self._grid.width, self._grid.height):
+    def _part_request(self, part: Window) -> PixelRequest:
+        if part == self._grid.whole:
             return self._request
-        is_picture = self._request.file_format.is_picture
-        file_format = ImageFileFormat.PNG if is_picture else self._request.file_format
-        return replace(self._request, grid=part_grid(self._grid, part), file_format=file_format)
-
-
-def part_grid(grid: PixelGrid, part: Part) -> PixelGrid:
-    """Return the grid of a part, its origin rounded once only, so that parts leave no seams."""
-    whole = grid.transform
-    column, row = part.column, part.row
-    transform = replace(
-        whole,
-        translate_x=_origin(whole.scale_x, column, whole.shear_x, row, whole.translate_x),
-        translate_y=_origin(whole.shear_y, column, whole.scale_y, row, whole.translate_y),
-    )
-    return PixelGrid(part.width, part.height, transform, grid.crs_code)
-
-
-def _origin(per_column: float, column: int, per_row: float, row: int, origin: float) -> float:
-    return float(Fraction(per_column) * column + Fraction(per_row) * row + Fraction(origin))
+        file_format = self._request.file_format.of_parts or self._request.file_format
+        return replace(self._request, grid=self._grid.window(part), file_format=file_format)
 
 
 def stitch(file_format: ImageFileFormat, grid: PixelGrid, pieces: Sequence[Piece]) -> bytes:
@@ -205,28 +163,19 @@ def stitch(file_format: ImageFileFormat, grid: PixelGrid, pieces: Sequence[Piece
     Raises:
         UpstreamError: a piece is damaged, or not of the size and type that was asked for.
     """
-    if file_format is ImageFileFormat.NPY:
+    if not file_format.is_picture:
         return _stitched_npy(grid, pieces)
-    picture = _stitched_picture(grid, pieces)
-    match file_format:
-        case ImageFileFormat.WEBP:
-            return write_webp(picture)
-        case ImageFileFormat.AUTO_JPEG_PNG if picture.alpha is None:
-            return write_jpeg(picture)
-        case ImageFileFormat.JPEG:
-            return write_jpeg(picture)
-        case _:
-            return write_png(picture)
+    return encode_picture(file_format, _stitched_picture(grid, pieces))
 
 
 def _stitched_picture(grid: PixelGrid, pieces: Sequence[Piece]) -> Picture:
     rgba = np.empty((grid.height, grid.width, 4), np.uint8)
     for part, body in pieces:
-        _fill(rgba[_place(part)], read_png(body, part_grid(grid, part)))
+        _fill(rgba[part.slices], decoded(read_png, body, grid.window(part)))
     alpha = rgba[..., 3].copy()
     color = rgba[..., :3].copy()
     color[alpha == 0] = 0
-    # Parts may differ: of a grey picture those with nothing in them may come as RGB.
+    # Windows may differ: of a grey picture those with nothing in them may come as RGB.
     grey = color[..., 0]
     if (color == grey[..., np.newaxis]).all():
         color = grey.copy()
@@ -241,25 +190,15 @@ def _fill(rgba: NDArray[np.uint8], samples: NDArray[np.uint8]) -> None:
 
 
 def _stitched_npy(grid: PixelGrid, pieces: Sequence[Piece]) -> bytes:
-    arrays = [read_npy(body, part_grid(grid, part)) for part, body in pieces]
+    arrays = [decoded(read_npy, body, grid.window(part)) for part, body in pieces]
     whole: NDArray[Any] = np.empty((grid.height, grid.width), arrays[0].dtype)
     for (part, _), array in zip(pieces, arrays, strict=True):
         if array.dtype != whole.dtype:
             raise UpstreamError(f"Expected bands {whole.dtype} everywhere, got {array.dtype}.")
-        whole[_place(part)] = array
-    body = io.BytesIO()
-    np.lib.format.write_array(body, whole, version=(1, 0), allow_pickle=False)
-    return body.getvalue()
-
-
-def _place(part: Part) -> tuple[slice, slice]:
-    return (
-        slice(part.row, part.row + part.height),
-        slice(part.column, part.column + part.width),
-    )
+        whole[part.slices] = array
+    return write_records(whole)
 
 
 def _can_be_split(request: PixelRequest) -> bool:
     """Return whether parts can be put together; with a region they are not those of the grid."""
-    is_known = request.file_format.is_picture or request.file_format is ImageFileFormat.NPY
-    return is_known and request.region is None
+    return request.file_format.of_parts is not None and request.region is None

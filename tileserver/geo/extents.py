@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.geo.crs import WGS84, Coordinates, period, transform_point, transform_points
 
 _STEPS = 21
 _FINE_STEPS = 201
-
-
-class Box(NamedTuple):
-    """A rectangle in the units of some CRS."""
-
-    west: float
-    south: float
-    east: float
-    north: float
-
-    def meets(self, other: Box) -> bool:
-        """Tell whether two boxes have a point in common."""
-        return (
-            self.west <= other.east
-            and other.west <= self.east
-            and self.south <= other.north
-            and other.south <= self.north
-        )
 
 
 def footprint(asset: ImageAsset, crs_code: str) -> tuple[Box, ...]:
@@ -204,9 +185,6 @@ def projected_box(grid: PixelGrid, crs_code: str) -> Box | None:
     Where a CRS is periodic, east may lie past its edge.
     """
     if grid.crs_code == crs_code:
-        x, y = grid.transform.apply(
-            np.array([0, grid.width, 0, grid.width]), np.array([0, 0, grid.height, grid.height])
-        )
-        return _around(x, y)
+        return grid.box
     box, _, _ = _extent(grid, crs_code)
     return box if np.isfinite(box).all() else None

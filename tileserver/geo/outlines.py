@@ -55,9 +55,7 @@ def _ring(grid: PixelGrid) -> Coordinates | None:
 
 
 def _bounds(asset: ImageAsset) -> Region:
-    box = lonlat_bounds(asset)
-    east = box.east if box.west <= box.east else box.east + 360
-    return wrapped(shapely.box(box.west, box.south, east, box.north))
+    return wrapped(shapely.box(*lonlat_bounds(asset).unrolled()))
 
 
 def wrapped(geometry: Region) -> Region:

@@ -7,20 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
-from tileserver.contract.pixels import ImageFileFormat
+from tileserver.contract.formats import TILE_FORMATS, TILE_SUFFIXES, ImageFileFormat
+from tileserver.contract.grids import Box
 from tileserver.contract.tiles import Tile, tile_at
 from tileserver.errors import InvalidRequest
-from tileserver.geo.extents import Box
 from tileserver.layers.styles import parse_number
 
-TILE_FORMATS = {
-    "png": ImageFileFormat.PNG,
-    "jpg": ImageFileFormat.JPEG,
-    "jpeg": ImageFileFormat.JPEG,
-    "webp": ImageFileFormat.WEBP,
-    "npy": ImageFileFormat.NPY,
-}
-"""Suffixes of tiles and previews."""
 VERSION_PARAMETER = "v"
 """The version token in the URLs of documents; any value is accepted."""
 _MAX_QUERY = 8192
@@ -100,7 +92,8 @@ def parse_format(suffix: str | None) -> ImageFileFormat:
     """
     if suffix not in TILE_FORMATS:
         got = "none" if suffix is None else f".{suffix[:20]}"
-        raise InvalidRequest(f"suffix: expected one of .png, .jpg, .webp, .npy, got {got!r}")
+        expected = ", ".join(TILE_SUFFIXES)
+        raise InvalidRequest(f"suffix: expected one of {expected}, got {got!r}")
     return TILE_FORMATS[suffix]
 
 

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tileserver.geo.extents import Box
+from tileserver.contract.grids import Box
+from tileserver.contract.tiles import MAX_LATITUDE
 from tileserver.layers.layers import Layer, LayerPage
-from tileserver.layers.queries import MAX_LATITUDE
 
 TILEJSON_VERSION = "3.0.0"
 

@@ -20,11 +20,11 @@ import anyio
 from tileserver.concurrency.changes import ask_again
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Box
 from tileserver.contract.names import Access, check_asset_name
 from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
 from tileserver.expressions.document import Computed
-from tileserver.geo.extents import Box
 from tileserver.geo.places import Places, known_place, place_of
 from tileserver.geo.positions import parts_within
 from tileserver.layers.statistics import overview_request, percentiles

@@ -7,24 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tileserver.contract.pixels import (
-    AffineTransform,
-    BandArrays,
-    Geometry,
-    ImageFileFormat,
-    PixelGrid,
-    PixelRequest,
-)
-from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
+from tileserver.contract.grids import Box, PixelGrid, Window
+from tileserver.contract.pixels import BandArrays, Geometry, ImageFileFormat, PixelRequest
+from tileserver.contract.tiles import MAX_LATITUDE, WEB_MERCATOR, mercator_box
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.geo.completion import complete
 from tileserver.geo.crs import nominal_scale_m, period
-from tileserver.geo.extents import Box
 from tileserver.layers.layers import Layer
 from tileserver.layers.statistics import MAX_SAMPLES, overview_request, thinned
 
-MAX_LATITUDE = 85.0511287798066
-"""Degrees; the limit of Web Mercator."""
 MAX_PREVIEW_PX = 4096
 _DEFAULT_PREVIEW_PX = 512
 
@@ -114,9 +105,7 @@ def _within(asked: PixelGrid, native: PixelGrid) -> PixelGrid:
         return replace(asked, width=1, height=1)
     # Two spans: a box across the edge of a world map. Take all requested columns.
     left, right = spans[0] if len(spans) == 1 else (round(column), round(column) + asked.width)
-    x, y = native.transform.apply(left, top)
-    moved = replace(native.transform, translate_x=x, translate_y=y)
-    return PixelGrid(right - left, bottom - top, moved, native.crs_code)
+    return native.window(Window(left, top, right - left, bottom - top))
 
 
 def _spans(left: int, width: int, native: PixelGrid) -> list[tuple[int, int]]:
@@ -129,10 +118,7 @@ def _spans(left: int, width: int, native: PixelGrid) -> list[tuple[int, int]]:
 
 
 def _polygon(bbox: Box) -> Geometry:
-    west, south, east, north = bbox
-    if west > east:
-        east += 360
-    ring = ((west, south), (east, south), (east, north), (west, north), (west, south))
+    ring = bbox.unrolled().ring
     return Geometry("Polygon", (tuple((float(x), float(y)) for x, y in ring),))
 
 
@@ -147,28 +133,15 @@ def preview_grid(
         InvalidRequest: the box has no area within Web Mercator.
         RequestTooLarge: a side would have more than 4096 pixels.
     """
-    left, bottom, right, top = _mercator_box(bbox or layer.bounds)
-    width, height = _sides((right - left) / (top - bottom), width, height)
-    transform = AffineTransform(
-        scale_x=(right - left) / width,
-        translate_x=left,
-        scale_y=-(top - bottom) / height,
-        translate_y=top,
-    )
-    return PixelGrid(width, height, transform, WEB_MERCATOR)
-
-
-def _mercator_box(box: Box) -> Box:
-    """Return a box in degrees as one in EPSG:3857; across the antimeridian, east goes on."""
-    west, east = box.west, box.east + (360 if box.west > box.east else 0)
-    left, right = (degrees * HALF_WORLD_M / 180 for degrees in (west, east))
-    bottom, top = mercator_y(box.south), mercator_y(box.north)
-    if left >= right or bottom >= top:
+    box = mercator_box(bbox or layer.bounds)
+    if not box.has_area:
         raise InvalidRequest(
             "bbox: expected west,south,east,north in degrees with south below north, within "
             f"{MAX_LATITUDE:.2f} degrees of the equator"
         )
-    return Box(left, bottom, right, top)
+    aspect = (box.east - box.west) / (box.north - box.south)
+    width, height = _sides(aspect, width, height)
+    return PixelGrid.filling(box, width, height, WEB_MERCATOR)
 
 
 def _sides(aspect: float, width: int | None, height: int | None) -> tuple[int, int]:
@@ -185,13 +158,3 @@ def _sides(aspect: float, width: int | None, height: int | None) -> tuple[int, i
                 f"{MAX_PREVIEW_PX} pixels"
             )
     return width, height
-
-
-def mercator_y(latitude: float) -> float:
-    """Return the EPSG:3857 y of a latitude in degrees, clipped to the map.
-
-    >>> mercator_y(0.0)
-    0.0
-    """
-    clipped = math.radians(min(max(latitude, -MAX_LATITUDE), MAX_LATITUDE))
-    return math.asinh(math.tan(clipped)) * HALF_WORLD_M / math.pi

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import (
     MAX_BYTES,
-    AffineTransform,
     BandArrays,
     ImageFileFormat,
     PixelGrid,
@@ -60,17 +59,7 @@ def thinned(
         return grid
     # Rounded down: the pixels are not smaller than those of the level of that factor.
     width, height = max(grid.width // factor, 1), max(grid.height // factor, 1)
-    across, down = grid.width / width, grid.height / height
-    t = grid.transform
-    transform = AffineTransform(
-        scale_x=t.scale_x * across,
-        shear_x=t.shear_x * down,
-        translate_x=t.translate_x,
-        shear_y=t.shear_y * across,
-        scale_y=t.scale_y * down,
-        translate_y=t.translate_y,
-    )
-    return PixelGrid(width, height, transform, grid.crs_code)
+    return grid.coarsened(width, height)
 
 
 def finite_values(bands: BandArrays, index: int) -> NDArray[Any]:

@@ -141,7 +141,7 @@ class LocalRasters:
         # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
         window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * values.nbytes)
         for part in parts(asset, grid):
-            at = positions(part.grid, raster.grid)
+            at = positions(grid.window(part), raster.grid)
             with (
                 # Until a dataset of large blocks is closed again, too.
                 self.budget.hold(raster.decode_bytes + window_bytes, deadline, asset.name),
@@ -151,7 +151,8 @@ class LocalRasters:
                 ) as dataset,
             ):
                 wanted = picks(at, raster.grid, dataset)
-                here = values[part.place], bands.valid[part.place]
+                place = slice(None), *part.slices
+                here = values[place], bands.valid[place]
                 read_picks(dataset, raster, indexes, wanted, *here, deadline)
         return bands
 

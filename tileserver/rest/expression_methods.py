@@ -34,14 +34,6 @@ T = TypeVar("T")
 
 _OWN_MEMBERS = ("expression", "filenamePrefix", "name")
 _FILE_NAME = re.compile(r"[^\w.-]+", re.ASCII)
-_SUFFIXES = {
-    ImageFileFormat.GEO_TIFF: "tif",
-    ImageFileFormat.NPY: "npy",
-    ImageFileFormat.TF_RECORD_IMAGE: "tfrecord",
-    ImageFileFormat.ZIPPED_GEO_TIFF: "zip",
-    ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: "zip",
-}
-"""Formats that a browser saves instead of showing."""
 _ZIPPED = {
     ImageFileFormat.ZIPPED_GEO_TIFF: False,
     ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: True,
@@ -90,14 +82,7 @@ async def create_map(call: Call) -> Response:
         raise InvalidRequest(f"A map is of PNG, JPEG or AUTO_JPEG_PNG, got {request.file_format}.")
     if request.grid is not None or request.region is not None:
         raise InvalidRequest("A map has tiles: it takes neither grid nor region.")
-    middle = tile_grid(Tile(0, 0, 0))
-    scale = middle.transform.scale_x * middle.width
-    one = replace(
-        middle,
-        width=1,
-        height=1,
-        transform=replace(middle.transform, scale_x=scale, scale_y=-scale),
-    )
+    one = tile_grid(Tile(0, 0, 0), size=1)
     with loading():
         await call.pixels(await _versioned(call, replace(request, grid=one)))
     return await stored(call, "maps", body)
@@ -163,8 +148,10 @@ def file_stem(named: str | None) -> str:
 
 
 def _file_name(request: PixelRequest, prefix: str) -> str | None:
-    suffix = _SUFFIXES.get(request.file_format)
-    return None if suffix is None else f"{prefix}.{suffix}"
+    """Return the name of the file that a browser saves; None for pictures, which it shows."""
+    if request.file_format.is_picture:
+        return None
+    return f"{prefix}.{request.file_format.row.suffixes[0]}"
 
 
 def _picture_request(body: Any) -> PixelRequest:

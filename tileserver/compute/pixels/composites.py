@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tileserver.compute.nodes import Apply, Node, Pixels, Step, masked_pixels
-from tileserver.compute.values.image import Band, Extent, grid_of
+from tileserver.compute.values.image import Band, band_grid
 from tileserver.contract.pixels import PixelGrid
 from tileserver.geo.crs import period
-from tileserver.geo.extents import Box, grid_boxes
+from tileserver.geo.extents import grid_boxes
 
 _MARGIN_PX = 2
 """Interpolation reads a little beyond an image's edge."""
@@ -36,7 +35,7 @@ class CompositeInput:
         """Tell whether it may have pixels on a grid."""
         if self.grid is None:
             return True
-        wanted, turn = box_of(grid), period(grid.crs_code)
+        wanted, turn = grid.box, period(grid.crs_code)
         if turn is not None and max(-wanted.west, wanted.east) > turn / 2:
             return True
         return any(box.meets(wanted) for box in grid_boxes(self.grid, grid.crs_code))
@@ -44,20 +43,7 @@ class CompositeInput:
 
 def composite_input(band: Band) -> CompositeInput:
     """Return a band as an input of a composite."""
-    if band.extent is None:
-        return CompositeInput(band.node, None)
-    e = band.extent
-    left, top = e.left - _MARGIN_PX, e.top - _MARGIN_PX
-    wider = Extent(left, top, e.width + 2 * _MARGIN_PX, e.height + 2 * _MARGIN_PX)
-    return CompositeInput(band.node, grid_of(band.projection, wider))
-
-
-@lru_cache(maxsize=4096)
-def box_of(grid: PixelGrid) -> Box:
-    """Return the box around a grid in its own CRS."""
-    corners = [grid.transform.apply(x, y) for x in (0, grid.width) for y in (0, grid.height)]
-    x, y = zip(*corners, strict=True)
-    return Box(min(x), min(y), max(x), max(y))
+    return CompositeInput(band.node, band_grid(band, _MARGIN_PX))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from tileserver.compute.budget import MAX_LIVE_BYTES, Budget, out_of_memory
 from tileserver.compute.nodes import Mask, Node, Pixels, Read, Step
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Window
 from tileserver.contract.pixels import BandArrays, PixelGrid
 
 PIECE_PX = 512 * 512
@@ -99,16 +99,9 @@ def pieces(grid: PixelGrid, most_px: int) -> Iterator[tuple[PixelGrid, tuple[sli
     height = min(grid.height, max(1, most_px // width))
     for top in range(0, grid.height, height):
         for left in range(0, grid.width, width):
-            rows = slice(top, min(top + height, grid.height))
-            columns = slice(left, min(left + width, grid.width))
-            yield window(grid, left, top, columns.stop - left, rows.stop - top), (rows, columns)
-
-
-def window(grid: PixelGrid, column: int, row: int, width: int, height: int) -> PixelGrid:
-    """Return a rectangle of a grid's lattice."""
-    x, y = grid.transform.apply(column, row)
-    moved = replace(grid.transform, translate_x=x, translate_y=y)
-    return PixelGrid(width, height, moved, grid.crs_code)
+            right, bottom = min(left + width, grid.width), min(top + height, grid.height)
+            window = Window(left, top, right - left, bottom - top)
+            yield grid.window(window), window.slices
 
 
 class _Steps:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import shapely
@@ -70,14 +70,14 @@ def outline(part: BaseGeometry, width_px: float, grid: PixelGrid) -> BaseGeometr
     lines = part.boundary if part.geom_type == "Polygon" else part
     cut = shapely.intersection(lines, grid_polygon(grid, width_px + 1))
     # A little more than half: centres of pixels at the very edge are in.
-    half = width_px * _side(grid) / 2 * (1 + 1e-9)
+    half = width_px * grid.transform.pixel_side / 2 * (1 + 1e-9)
     cap: Literal["round", "flat"] = "round" if part.geom_type == "Point" else "flat"
     return shapely.buffer(cut, half, quad_segs=_QUARTER_SEGMENTS, cap_style=cap)
 
 
 def marker(point: BaseGeometry, shape: str, size_px: float, grid: PixelGrid) -> BaseGeometry:
     """Return a point's mark, one of `MARKERS` or a circle, of a radius in pixels."""
-    radius = size_px * _side(grid)
+    radius = size_px * grid.transform.pixel_side
     if shape == "circle":
         return shapely.buffer(point, radius, quad_segs=_QUARTER_SEGMENTS)
     return shapely.Polygon(shapely.get_coordinates(point) + radius * MARKERS[shape])
@@ -129,23 +129,15 @@ MARKERS: Mapping[str, NDArray[np.float64]] = {
 """Corners of marks around 0, of radius 1, y to the north."""
 
 
-def _side(grid: PixelGrid) -> float:
-    """Return how long a pixel's side is in the CRS."""
-    return float(abs(grid.transform.determinant) ** 0.5)
-
-
 @lru_cache(maxsize=32)
 def grid_polygon(grid: PixelGrid, margin_px: float) -> BaseGeometry:
     """Return the outline of a grid in its CRS, widened by so many pixels, prepared for queries."""
-    columns, rows = (0, grid.width, grid.width, 0), (0, 0, grid.height, grid.height)
-    corners = [grid.transform.apply(x, y) for x, y in zip(columns, rows, strict=True)]
-    margin = margin_px * _side(grid)
-    reach: BaseGeometry = shapely.buffer(shapely.Polygon(corners), margin, join_style="mitre")
+    margin = margin_px * grid.transform.pixel_side
+    reach: BaseGeometry = shapely.buffer(shapely.Polygon(grid.corners), margin, join_style="mitre")
     shapely.prepare(reach)
     return reach
 
 
 def rasterio_affine(grid: PixelGrid) -> Affine:
     """Return the transform of a grid as rasterio's type."""
-    t: Any = grid.transform
-    return Affine(t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)
+    return Affine(*grid.transform.members)

@@ -6,7 +6,6 @@ pixel. Earth Engine weights pixels at the edge by the share inside; here all wei
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 
 from tileserver.compute.budget import out_of_memory
 from tileserver.compute.context import Context
-from tileserver.compute.pixels.plan import compute, pieces, window
+from tileserver.compute.pixels.plan import compute, pieces
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Band, Projection, north_up
 from tileserver.compute.values.reducer import Column
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
 
 _PIECE_PX = 512 * 512
@@ -65,15 +64,12 @@ def region_of(geometry: Geometry, projection: Projection, covers: Covers) -> Reg
     if shape.is_empty:
         raise InvalidRequest("The geometry is empty.")
     west, north, east, south = shape.bounds
-    left, top = math.floor(west + 1e-6), math.floor(north + 1e-6)
-    width = max(math.ceil(east - 1e-6) - left, 1)
-    height = max(math.ceil(south - 1e-6) - top, 1)
-    if max(width, height) > _SIDE_PX:
+    window = Window.around((west, east), (north, south))
+    if max(window.width, window.height) > _SIDE_PX:
         raise out_of_memory()
-    lattice = PixelGrid(1, 1, projection.transform, projection.crs_code)
-    grid = window(lattice, left, top, width, height)
-    area = shape.area or max(width, height)
-    return Region(grid, covers, min(width * height, max(1, round(area))))
+    grid = projection.transform.grid(window, projection.crs_code)
+    area = shape.area or max(window.width, window.height)
+    return Region(grid, covers, min(window.pixels, max(1, round(area))))
 
 
 def sampled(

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.compute.nodes import ApplyOnGrid, Node, Pixels, Step, masked_pixels
-from tileserver.compute.values.image import Band, Extent, Projection
-from tileserver.contract.pixels import PixelGrid
+from tileserver.compute.values.image import Band, Projection
+from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import Coordinates, period, transform_point
 from tileserver.geo.positions import positions
@@ -34,9 +34,9 @@ def positions_on(grid: PixelGrid, projection: Projection) -> tuple[Coordinates, 
 
     In a CRS that wraps around, they are those nearest to the middle of the grid.
     """
-    t, shift = projection.transform, _turn_columns(grid, projection)
-    moved = replace(t, translate_x=t.translate_x + shift * t.scale_x)
-    found = positions(grid, PixelGrid(1, 1, moved, projection.crs_code))
+    shift = _turn_columns(grid, projection)
+    lattice = projection.transform.grid(Window(shift, 0, 1, 1), projection.crs_code)
+    found = positions(grid, lattice)
     shape = (grid.height, grid.width)
     columns = np.broadcast_to(found.columns, shape) + shift
     return columns, np.broadcast_to(found.rows, shape)
@@ -66,14 +66,12 @@ def within(band: Band, node: Node | None = None) -> Node:
     return ApplyOnGrid(mask, (node,))
 
 
-def inside(grid: PixelGrid, projection: Projection, extent: Extent) -> NDArray[np.bool_]:
+def inside(grid: PixelGrid, projection: Projection, extent: Window) -> NDArray[np.bool_]:
     """Return whether each pixel centre of a grid lies within an extent, shape (height, width)."""
     columns, rows = positions_on(grid, projection)
     with np.errstate(invalid="ignore"):
-        across = (columns >= extent.left - _ON_EDGE) & (
-            columns < extent.left + extent.width - _ON_EDGE
-        )
-        down = (rows >= extent.top - _ON_EDGE) & (rows < extent.top + extent.height - _ON_EDGE)
+        across = (columns >= extent.column - _ON_EDGE) & (columns < extent.right - _ON_EDGE)
+        down = (rows >= extent.row - _ON_EDGE) & (rows < extent.bottom - _ON_EDGE)
     both: NDArray[np.bool_] = across & down
     return both
 
@@ -141,9 +139,8 @@ def _window(
     width, height = right - left, bottom - top
     if width * height > MAX_WINDOW_PX:
         raise InvalidRequest(f"Reprojection output too large ({width}x{height} pixels).")
-    x, y = projection.transform.apply(left, top)
-    moved = replace(projection.transform, translate_x=x, translate_y=y)
-    return left, top, PixelGrid(width, height, moved, projection.crs_code)
+    window = Window(left, top, width, height)
+    return left, top, projection.transform.grid(window, projection.crs_code)
 
 
 def _span(places: Index, known: NDArray[np.bool_], margin: int) -> tuple[int, int]:

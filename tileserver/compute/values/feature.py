@@ -94,8 +94,7 @@ def image_geometry(image: Image) -> Geometry:
     for extent, projection in places:
         if extent is None:
             return UNBOUNDED
-        right, bottom = extent.left + extent.width, extent.top + extent.height
-        box = rectangle(extent.left, extent.top, right, bottom, projection)
+        box = rectangle(extent.column, extent.row, extent.right, extent.bottom, projection)
         parts.append(box.in_projection(DEFAULT_PROJECTION))
     return collected(parts) if parts else UNBOUNDED
 

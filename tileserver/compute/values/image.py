@@ -14,11 +14,11 @@ from tileserver.compute.values.date import parse_date
 from tileserver.compute.values.pixel_type import PixelType, of_dtype
 from tileserver.contract.assets import Band as AssetBand
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import AffineTransform, Box, PixelGrid, Window
 from tileserver.contract.names import short_name
-from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import WGS84, nominal_scale_m
-from tileserver.geo.extents import Box, lonlat_bounds
+from tileserver.geo.extents import lonlat_bounds
 from tileserver.geo.outlines import footprint
 
 INDEX, FOOTPRINT = "system:index", "system:footprint"
@@ -38,8 +38,7 @@ class Projection:
     @property
     def nominal_scale_m(self) -> float:
         """Side of a pixel in metres; degrees count as along the equator."""
-        side = abs(self.transform.determinant) ** 0.5
-        return nominal_scale_m(self.crs_code, side)
+        return nominal_scale_m(self.crs_code, self.transform.pixel_side)
 
     def at_scale(self, metres: float) -> Projection:
         """Return the projection with pixels of another size; degrees count as at the equator.
@@ -49,20 +48,13 @@ class Projection:
         """
         if not 0 < metres < math.inf:
             raise InvalidRequest(f"scale must be a number of metres above zero, got {metres:g}.")
-        side = abs(self.transform.determinant) ** 0.5
-        factor = metres / Projection(self.crs_code).nominal_scale_m / side
+        unit = Projection(self.crs_code).nominal_scale_m
+        factor = metres / unit / self.transform.pixel_side
         return self.scaled(factor, factor)
 
     def scaled(self, x: float, y: float) -> Projection:
         """Return the projection with pixels so many times as wide and high, the origin in place."""
-        t = self.transform
-        return Projection(
-            self.crs_code,
-            AffineTransform(
-                t.scale_x * x, t.shear_x * y, t.translate_x,
-                t.shear_y * x, t.scale_y * y, t.translate_y,
-            ),
-        )  # fmt: skip
+        return Projection(self.crs_code, self.transform.scaled(x, y))
 
     def to_json(self) -> dict[str, Any]:
         """Return the `getInfo` JSON."""
@@ -74,24 +66,14 @@ DEFAULT_PROJECTION = Projection(WGS84)
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
-    """Where a band's pixels begin and end, in pixels of its projection."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
 class Band:
     """One band of an image, not computed yet."""
 
     id: str
     type: PixelType
     projection: Projection
-    extent: Extent | None
-    """None is unbounded."""
+    extent: Window | None
+    """Its pixels, counted from the origin of its projection; None is unbounded."""
     node: Node = field(compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -99,8 +81,8 @@ class Band:
         members: dict[str, Any] = {"id": self.id, "data_type": self.type.to_json()}
         if self.extent is not None:
             members["dimensions"] = [self.extent.width, self.extent.height]
-            if self.extent.left or self.extent.top:
-                members["origin"] = [self.extent.left, self.extent.top]
+            if self.extent.column or self.extent.row:
+                members["origin"] = [self.extent.column, self.extent.row]
         code = self.projection.crs_code
         members["crs_wkt" if len(code) > 60 else "crs"] = code
         members["crs_transform"] = six(self.projection.transform)
@@ -139,9 +121,7 @@ class Image:
 
 def six(transform: AffineTransform) -> list[float]:
     """Return a transform in Earth Engine's order, whole numbers as such."""
-    t = transform
-    members = (t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)
-    return [int(m) if m == int(m) else m for m in members]
+    return [int(m) if m == int(m) else m for m in transform.members]
 
 
 def stored_image(asset: ImageAsset) -> Image:
@@ -152,8 +132,7 @@ def stored_image(asset: ImageAsset) -> Image:
 
 def _stored_band(asset: ImageAsset, band: AssetBand) -> Band:
     projection = Projection(band.grid.crs_code, band.grid.transform)
-    extent = Extent(0, 0, band.grid.width, band.grid.height)
-    return Band(band.id, of_dtype(band.dtype), projection, extent, Read(asset, band.id))
+    return Band(band.id, of_dtype(band.dtype), projection, band.grid.whole, Read(asset, band.id))
 
 
 def _properties(asset: ImageAsset) -> dict[str, Any]:
@@ -184,9 +163,7 @@ def _outline(asset: ImageAsset) -> list[list[float]]:
 
 def ring_of(box: Box) -> list[list[float]]:
     """Return the ring around a box in degrees; past 180 where it crosses the antimeridian."""
-    west, south, east, north = box
-    east = east + 360 if east < west else east
-    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return [list(point) for point in box.unrolled().ring]
 
 
 def map_bands(image: Image, change: Callable[[Band], Band]) -> Image:
@@ -230,21 +207,21 @@ def native_grid(image: Image) -> PixelGrid:
     """
     if not image.bands:
         raise InvalidRequest("The image has no bands.")
-    band = image.bands[0]
+    world = PixelGrid.filling(Box(-180.0, -90.0, 180.0, 90.0), 360, 180, WGS84)
+    return band_grid(image.bands[0]) or world
+
+
+def band_grid(band: Band, margin_px: int = 0) -> PixelGrid | None:
+    """Return the grid of a band's pixels and of a margin around them; None if unbounded."""
     if band.extent is None:
-        world = AffineTransform(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)
-        return PixelGrid(360, 180, world, WGS84)
-    return grid_of(band.projection, band.extent)
-
-
-def grid_of(projection: Projection, extent: Extent) -> PixelGrid:
-    """Return the grid of an extent, its rows going south."""
-    t = north_up(projection).transform
-    is_turned = t != projection.transform
-    top = -(extent.top + extent.height) if is_turned else extent.top
-    x, y = t.apply(extent.left, top)
-    moved = replace(t, translate_x=x, translate_y=y)
-    return PixelGrid(extent.width, extent.height, moved, projection.crs_code)
+        return None
+    column, row, width, height = band.extent
+    projection = north_up(band.projection)
+    if projection != band.projection:
+        row = -(row + height)
+    margins = 2 * margin_px
+    window = Window(column - margin_px, row - margin_px, width + margins, height + margins)
+    return projection.transform.grid(window, projection.crs_code)
 
 
 def as_asset(image: Image, name: str, version: str) -> ImageAsset:

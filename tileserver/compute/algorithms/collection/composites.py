@@ -31,13 +31,13 @@ from tileserver.compute.values.feature import Collection, index_of
 from tileserver.compute.values.image import (
     DEFAULT_PROJECTION,
     Band,
-    Extent,
     Image,
     Projection,
     named,
 )
 from tileserver.compute.values.pixel_type import BOOLEAN, DOUBLE, PixelType
 from tileserver.compute.values.reducer import Output, Reduced, Reducer, spread
+from tileserver.contract.grids import Window
 from tileserver.errors import InvalidRequest
 
 _MOST_BANDS = 5000
@@ -278,7 +278,7 @@ def reduce_bands(image: Image, reducer: Reducer) -> Image:
     return image.derived(bands)
 
 
-def _shared_place(bands: Sequence[Band]) -> tuple[Projection, Extent | None]:
+def _shared_place(bands: Sequence[Band]) -> tuple[Projection, Window | None]:
     """Return the projection and extent of bands; of different ones degrees without bounds."""
     places = {(band.projection, band.extent) for band in bands}
     return places.pop() if len(places) == 1 else (DEFAULT_PROJECTION, None)

@@ -51,8 +51,7 @@ def _affine_of_wkt(text: str) -> AffineTransform:
 
 
 def _affine_to_wkt(transform: AffineTransform) -> str:
-    t = transform
-    rows = ((t.scale_x, t.shear_x, t.translate_x), (t.shear_y, t.scale_y, t.translate_y))
+    rows = transform.members[:3], transform.members[3:]
     parts = ['PARAMETER["num_row", 3]', 'PARAMETER["num_col", 3]']
     for i, row in enumerate(rows):
         for j, member in enumerate(row):
@@ -69,7 +68,7 @@ def at_scale(projection: Projection, metres: float) -> Projection:
     factor = metres / projection.nominal_scale_m
     if crs_of(projection.crs_code).is_geographic:
         # The same to the last digit as the pixels of Earth Engine's exports in degrees.
-        degrees = abs(projection.transform.determinant) ** 0.5
+        degrees = projection.transform.pixel_side
         factor = metres / (math.radians(1) * _EARTH_RADIUS_M) / degrees
     return scaled(projection, factor, factor)
 

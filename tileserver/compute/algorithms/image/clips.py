@@ -13,7 +13,6 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 
-from tileserver.compute.algorithms.image.reprojection import extent_over
 from tileserver.compute.coercion import to_collection, to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
@@ -24,13 +23,13 @@ from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import (
     FOOTPRINT,
     Band,
-    Extent,
     Image,
     Projection,
     map_bands,
     north_up,
 )
-from tileserver.contract.pixels import MAX_SIDE, AffineTransform, PixelGrid
+from tileserver.contract.grids import Box, PixelGrid, Window
+from tileserver.contract.pixels import MAX_SIDE
 from tileserver.errors import InvalidRequest, shown
 
 
@@ -94,21 +93,15 @@ def _clipped(image: Image, geometry: Geometry) -> Image:
     return replace(found, properties={**image.properties, FOOTPRINT: geometry})
 
 
-def _cut_extent(band: Band, area_mask: GeometryMask) -> Extent | None:
+def _cut_extent(band: Band, area_mask: GeometryMask) -> Window | None:
     """Return the part of a band's extent that a geometry meets; all of it if there is none."""
     shape = area_mask.shape_in(band.projection.crs_code)
     if shape.is_empty:
         return band.extent
-    found = extent_over(shape.bounds, band.projection)
+    found = band.projection.transform.covering(Box(*shape.bounds))
     if band.extent is None:
         return found
-    old = band.extent
-    left, top = max(old.left, found.left), max(old.top, found.top)
-    right = min(old.left + old.width, found.left + found.width)
-    bottom = min(old.top + old.height, found.top + found.height)
-    if left >= right or top >= bottom:
-        return old
-    return Extent(left, top, right - left, bottom - top)
+    return band.extent.intersection(found) or band.extent
 
 
 @algorithm(
@@ -149,13 +142,13 @@ def _lattice(
     height: int | None,
     most: int | None,
     scale: float | None,
-) -> tuple[Projection, Extent]:
+) -> tuple[Projection, Window]:
     projection = band.projection
-    west, south, east, north = _bounds(band, geometry)
+    box = _bounds(band, geometry)
     if width is None and height is None and most is None:
         sized = north_up(projection if scale is None else projection.at_scale(scale))
-        return sized, extent_over((west, south, east, north), sized)
-    across, down = east - west, north - south
+        return sized, sized.transform.covering(box)
+    across, down = box.east - box.west, box.north - box.south
     if most is not None and width is None and height is None:
         width = most if across >= down else max(1, round(most * across / down))
         height = most if down >= across else max(1, round(most * down / across))
@@ -165,30 +158,26 @@ def _lattice(
         raise InvalidRequest(
             f"Pixel grid dimensions ({width}x{height}) must be less than or equal to {MAX_SIDE}."
         )
-    transform = AffineTransform(across / width, 0.0, west, 0.0, -down / height, north)
-    return Projection(projection.crs_code, transform), Extent(0, 0, width, height)
+    grid = PixelGrid.filling(box, width, height, projection.crs_code)
+    return Projection(projection.crs_code, grid.transform), grid.whole
 
 
-def _bounds(band: Band, geometry: Geometry | None) -> tuple[float, float, float, float]:
-    """Return west, south, east, north in the CRS of a band.
+def _bounds(band: Band, geometry: Geometry | None) -> Box:
+    """Return the box of a geometry in the CRS of a band, or else that of the band.
 
     Raises:
         InvalidRequest: there is no geometry and the band is unbounded.
     """
     if geometry is not None:
         shape = geometry.in_crs(band.projection.crs_code)
-        west, south, east, north = shape.bounds if not shape.is_empty else (0.0,) * 4
+        box = Box(*(shape.bounds if not shape.is_empty else (0.0,) * 4))
     elif band.extent is None:
         raise InvalidRequest("The image is unbounded; expected a geometry to clip it to.")
     else:
-        e, t = band.extent, band.projection.transform
-        corners = [
-            t.apply(x, y) for x in (e.left, e.left + e.width) for y in (e.top, e.top + e.height)
-        ]
-        xs, ys = zip(*corners, strict=True)
-        west, south, east, north = min(xs), min(ys), max(xs), max(ys)
-    if not (west < east and south < north):
+        box = band.projection.transform.grid(band.extent, band.projection.crs_code).box
+    if not box.has_area:
         # A point stands for the pixel that holds it.
-        side = abs(band.projection.transform.determinant) ** 0.5
-        east, south = max(east, west + side), min(south, north - side)
-    return west, south, east, north
+        side = band.projection.transform.pixel_side
+        east, south = max(box.east, box.west + side), min(box.south, box.north - side)
+        return Box(box.west, south, east, box.north)
+    return box

@@ -9,9 +9,9 @@ from typing import Any
 
 from tileserver.compute.pixels.reprojected import Interpolated, Reprojected
 from tileserver.compute.registry import algorithm
-from tileserver.compute.values.image import Band, Extent, Image, Projection, map_bands
+from tileserver.compute.values.image import Band, Image, Projection, map_bands
 from tileserver.compute.values.pixel_type import PixelType
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, Window
 from tileserver.errors import InvalidRequest, shown
 from tileserver.geo.extents import projected_box
 
@@ -61,29 +61,15 @@ def _reprojected(band: Band, target: Projection) -> Band:
     return replace(band, projection=target, extent=extent_in(band, target), node=node)
 
 
-def extent_in(band: Band, target: Projection) -> Extent | None:
+def extent_in(band: Band, target: Projection) -> Window | None:
     """Return a band's extent in the pixels of another projection; None if unbounded there."""
     if band.extent is None:
         return None
     if band.projection == target:
         return band.extent
-    t = band.projection.transform
-    x, y = t.apply(band.extent.left, band.extent.top)
-    moved = replace(t, translate_x=x, translate_y=y)
-    code = band.projection.crs_code
-    grid = PixelGrid(band.extent.width, band.extent.height, moved, code)
+    grid = band.projection.transform.grid(band.extent, band.projection.crs_code)
     box = projected_box(grid, target.crs_code)
-    return None if box is None else extent_over(box, target)
-
-
-def extent_over(box: tuple[float, float, float, float], target: Projection) -> Extent:
-    """Return the whole pixels of a projection that cover west, south, east, north in its CRS."""
-    west, south, east, north = box
-    corners = [target.transform.inverse().apply(x, y) for x in (west, east) for y in (south, north)]
-    columns, rows = zip(*corners, strict=True)
-    left, top = math.floor(min(columns) + 1e-6), math.floor(min(rows) + 1e-6)
-    right, bottom = math.ceil(max(columns) - 1e-6), math.ceil(max(rows) - 1e-6)
-    return Extent(left, top, max(right - left, 1), max(bottom - top, 1))
+    return None if box is None else target.transform.covering(box)
 
 
 @algorithm(

@@ -53,8 +53,7 @@ def region_in(image: Image, geometry: Geometry | None, lattice: Projection) -> R
         extent = band.extent
         if extent is None:
             raise InvalidRequest("The image has no end; please specify a geometry.")
-        right, bottom = extent.left + extent.width, extent.top + extent.height
-        box = shapely.box(extent.left, extent.top, right, bottom)
+        box = shapely.box(extent.column, extent.row, extent.right, extent.bottom)
         geometry = Geometry(box, band.projection)
     return region_of(geometry, lattice, GeometryMask(geometry).covers)
 
