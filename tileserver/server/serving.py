@@ -39,7 +39,7 @@ _COLLECT_EVERY = 10_000
 _PATIENCE_S = 20
 _WORKER_PATIENCE_S = 30
 """Seconds a worker gets to start, or to say that it lives. Uvicorn's own five are too few where
-many others use the same cores: a worker that is still importing would be killed, again and again."""
+many others use the same cores: a worker that still imports would be killed, again and again."""
 
 log = logging.getLogger(__name__)
 
