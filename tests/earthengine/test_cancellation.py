@@ -99,6 +99,10 @@ def test_crowds_that_are_cancelled_cost_no_connection(loop: str) -> None:
             for each in asking:
                 each.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
+        # The server has yet to notice that the last ones were cancelled.
+        async with asyncio.timeout(PATIENCE_S):
+            while engine.in_flight:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         # As many at once as there are connections: not one of them is lost.
         engine.slow_s = 0.3
         engine.forget()

@@ -18,7 +18,7 @@ def until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> No
     ends_s = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < ends_s, f"the condition did not hold within {patience_s:g} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 class Stopwatch:
