@@ -83,6 +83,7 @@ def commands() -> Iterator[object]:
         for line in "\n".join(blocks).splitlines():
             words = shlex.split(line, comments=True)
             if words and words[0] == "tileserver":
+                words = words[: words.index(">")] if ">" in words else words
                 yield pytest.param(words[1:], id=f"{path.relative_to(ROOT)}: {line[:60]}")
 
 
