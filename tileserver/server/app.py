@@ -19,16 +19,11 @@ from tileserver.earthengine.stack import Tuning
 from tileserver.errors import TileserverError
 from tileserver.http import endpoints
 from tileserver.http.disconnects import ClientGone, timely
+from tileserver.http.error_responses import on_client_gone, on_crash, on_error, on_http_error
 from tileserver.http.loop_lag import watched
 from tileserver.http.page import Page, page_folder
-from tileserver.http.responses import (
-    ByClient,
-    Counted,
-    on_client_gone,
-    on_crash,
-    on_error,
-    on_http_error,
-)
+from tileserver.http.responses import ByClient, Counted
+from tileserver.http.routes import ROWS
 from tileserver.rasters.catalogue import Root
 from tileserver.rest.router import RestRouter
 from tileserver.server.assembly import Stack, assemble
@@ -37,17 +32,6 @@ from tileserver.server.gate import Gate
 _TUNED = Tuning()
 _SWITCH_INTERVAL_S = 0.001
 """After which a computing thread lets the others run; Python's own is five times that."""
-_TIMED_ENDPOINTS = {
-    "/tiles/{layer:path}/{z}/{x}/{name}": endpoints.tile,
-    "/layers": endpoints.layer_list,
-    "/tilejson/{layer:path}.json": endpoints.tilejson,
-    "/info/{layer:path}": endpoints.info,
-    "/point/{layer:path}": endpoints.point,
-    "/statistics/{layer:path}": endpoints.statistics,
-    "/preview/{name:path}": endpoints.preview,
-    "/legend/{layer:path}.svg": endpoints.legend,
-}
-"""By path; each answers within the deadline."""
 _ERROR_HANDLERS: Mapping[Any, ExceptionHandler] = {
     TileserverError: on_error,
     HTTPException: on_http_error,
@@ -100,14 +84,12 @@ def create_app(
 
 def _routes(stack: Stack, has_api: bool, deadline_s: float) -> list[BaseRoute]:
     """Return the routes in the order in which they are tried; the page has all other paths."""
-    timed: list[BaseRoute] = [
-        Route(path, timely(endpoint, deadline_s)) for path, endpoint in _TIMED_ENDPOINTS.items()
+    own: list[BaseRoute] = [
+        Route(row.path, timely(row.endpoint, deadline_s) if row.is_timed else row.endpoint)
+        for row in ROWS
     ]
     return [
-        *timed,
-        Route("/healthz", endpoints.healthz),
-        Route("/readyz", endpoints.readyz),
-        Route("/metrics", endpoints.figures),
+        *own,
         *([RestRouter(stack.api, deadline_s)] if has_api else []),
         Mount("/", Page(directory=page_folder(), html=True)),
     ]

@@ -15,10 +15,12 @@ from tileserver.concurrency.deadline import deadline
 from tileserver.errors import TileserverError
 from tileserver.http.clients import KEY_NAME, client_of
 from tileserver.http.disconnects import ClientGone
+from tileserver.http.error_responses import on_error
 from tileserver.http.hosts import sender_of
 from tileserver.http.keys import Holder, take_query_keys
-from tileserver.http.responses import COMMON_HEADERS, QUERY_KEY, on_error, rest_path
-from tileserver.http.rules import Part, Rules
+from tileserver.http.responses import COMMON_HEADERS, QUERY_KEY, rest_path
+from tileserver.http.routes import Resource
+from tileserver.http.rules import Rules
 from tileserver.rest.errors import answer_error
 from tileserver.rest.requests import Bodies, read_body
 
@@ -76,14 +78,14 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        part = self.rules.part(scope["path"], rest_path(scope))
+        resource = self.rules.resource(scope["path"], rest_path(scope))
         request_id = _request_id(scope)
-        common = [*self._sharing(part), (b"x-request-id", request_id.encode())]
+        common = [*self._sharing(resource), (b"x-request-id", request_id.encode())]
         state = scope.setdefault("state", {})
         state["request_id"], state[COMMON_HEADERS] = request_id, [*common, _SANDBOX]
         answer: ASGIApp
         try:
-            answer, receive = await self._admitted(part, scope, receive)
+            answer, receive = await self._admitted(resource, scope, receive)
         except TileserverError as exc:
             answer = await _refusal(scope, exc)
         except ClientGone:
@@ -91,7 +93,7 @@ class Gate:
         await answer(scope, receive, self._with_headers(common, send))
 
     async def _admitted(
-        self, part: Part, scope: Scope, receive: Receive
+        self, resource: Resource, scope: Scope, receive: Receive
     ) -> tuple[ASGIApp, Receive]:
         """Return the application that answers a request, and the request's body.
 
@@ -99,14 +101,14 @@ class Gate:
             TileserverError: the request is not admitted.
         """
         sender = sender_of(scope["headers"])
-        self.rules.check_host(part, sender)
+        self.rules.check_host(resource, sender)
         if scope["method"] == "OPTIONS":
-            return _preflight(part), receive
+            return _preflight(resource), receive
         holder = None
         if self.rules.keys:
-            receive, holder = await self._holder(part, scope, receive)
-        self.rules.check_sender(part, scope["method"], sender, holder)
-        self.rules.check_asset(scope["path"], sender)
+            receive, holder = await self._holder(resource, scope, receive)
+        self.rules.check_sender(resource, scope["method"], sender, holder)
+        self.rules.check_asset(resource, scope["path"], sender)
         return self.app, receive
 
     def _with_headers(self, common: RawHeaders, send: Send) -> Send:
@@ -126,13 +128,13 @@ class Gate:
         return send_with_headers
 
     async def _holder(
-        self, part: Part, scope: Scope, receive: Receive
+        self, resource: Resource, scope: Scope, receive: Receive
     ) -> tuple[Receive, Holder | None]:
         """Return the holder of the request's key, and take the key out of the query string."""
         keys = self.rules.keys
         scope["query_string"], in_query = take_query_keys(scope["query_string"])
         holder = keys.holder(scope["headers"], in_query)
-        if holder is None and part is Part.API and _has_query_as_body(scope):
+        if holder is None and resource is Resource.API and _has_query_as_body(scope):
             with self.bodies.room(client_of(scope)) as room:
                 async with deadline(_BODY_S, scope["path"][:80]):
                     body = await read_body(Request(scope, receive), room)
@@ -142,12 +144,12 @@ class Gate:
             scope["state"][QUERY_KEY] = holder.in_query
         return receive, holder
 
-    def _sharing(self, part: Part) -> RawHeaders:
+    def _sharing(self, resource: Resource) -> RawHeaders:
         """Return the headers that say which web pages may read the response."""
-        if part in (Part.ASSET, Part.API, Part.FIGURES):
-            is_hidden = part is not Part.ASSET or self.rules.is_private
+        if resource in (Resource.ASSET, Resource.API, Resource.FIGURES):
+            is_hidden = resource is not Resource.ASSET or self.rules.is_private
             return _ONE_ORIGIN if is_hidden else _SHOWN_ANYWHERE
-        return _SHOWN_ANYWHERE if part is Part.PICTURE else _READ_ANYWHERE
+        return _SHOWN_ANYWHERE if resource is Resource.PICTURE else _READ_ANYWHERE
 
 
 def _keep_to_one_holder(headers: MutableHeaders) -> None:
@@ -159,10 +161,10 @@ def _keep_to_one_holder(headers: MutableHeaders) -> None:
     headers.add_vary_header("Authorization, X-API-Key")
 
 
-def _preflight(part: Part) -> Response:
-    if part in (Part.API, Part.PICTURE):
+def _preflight(resource: Resource) -> Response:
+    if resource in (Resource.API, Resource.PICTURE):
         return Response(status_code=204, headers=_API_METHODS)
-    granted = {} if part in (Part.ASSET, Part.FIGURES) else _PREFLIGHT
+    granted = {} if resource in (Resource.ASSET, Resource.FIGURES) else _PREFLIGHT
     return Response(status_code=204, headers={**_METHODS, **granted})
 
 

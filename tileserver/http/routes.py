@@ -1,0 +1,122 @@
+"""The server's own routes, one row each: path, handler, access rules, deadline, form of errors.
+
+A path that no row has is treated as that of an asset, which pages of other origins cannot read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tileserver.http import endpoints
+
+
+class Resource(Enum):
+    """The kind of resource at a path, as the access rules distinguish them."""
+
+    LAYER = auto()
+    """A configured layer, or the list of them."""
+    ASSET = auto()
+    """An asset by its name, and every path that no row has."""
+    PICTURE = auto()
+    """A map tile or thumbnail of the API, which notebooks embed by its URL."""
+    API = auto()
+    FIGURES = auto()
+    PROBE = auto()
+    """Health checks, and the page's files, which are the same on every server."""
+    PAGE = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A route."""
+
+    path: str
+    """The pattern, as Starlette writes it."""
+    endpoint: Callable[[Request], Awaitable[Response]]
+    resource: Resource | None = None
+    """None if the path has the name of a layer or asset, which decides."""
+    layer_of: Callable[[str], str] | None = None
+    """Takes that name out of the path without its first part."""
+    form: str | None = None
+    """The form of the path in error messages, if it has more parts than the name."""
+    has_text_errors: bool = False
+    """True if errors are a line of text, as QGIS displays it for images; else they are JSON."""
+    is_timed: bool = True
+    """True if it answers within the deadline."""
+
+    def __post_init__(self) -> None:
+        """Check that access to the path can be decided."""
+        has_name = "{" in self.path
+        if (self.layer_of is not None, self.resource is None) != (has_name, has_name):
+            raise ValueError(f"{self.path}: expected layer_of for a pattern, resource without one")
+
+
+ROWS = (
+    Row(
+        path="/tiles/{layer:path}/{z}/{x}/{name}",
+        endpoint=endpoints.tile,
+        layer_of=lambda rest: rest.rsplit("/", 3)[0],
+        form="/tiles/{layer}/{z}/{x}/{y}.png",
+        has_text_errors=True,
+    ),
+    Row(path="/layers", endpoint=endpoints.layer_list, resource=Resource.LAYER),
+    Row(
+        path="/tilejson/{layer:path}.json",
+        endpoint=endpoints.tilejson,
+        layer_of=lambda rest: rest.removesuffix(".json"),
+        form="/tilejson/{layer}.json",
+    ),
+    Row(path="/info/{layer:path}", endpoint=endpoints.info, layer_of=str),
+    Row(path="/point/{layer:path}", endpoint=endpoints.point, layer_of=str),
+    Row(path="/statistics/{layer:path}", endpoint=endpoints.statistics, layer_of=str),
+    Row(
+        path="/preview/{name:path}",
+        endpoint=endpoints.preview,
+        layer_of=lambda rest: rest.rpartition(".")[0] or rest,
+        has_text_errors=True,
+    ),
+    Row(
+        path="/legend/{layer:path}.svg",
+        endpoint=endpoints.legend,
+        layer_of=lambda rest: rest.removesuffix(".svg"),
+        form="/legend/{layer}.svg",
+        has_text_errors=True,
+    ),
+    Row(path="/healthz", endpoint=endpoints.healthz, resource=Resource.PROBE, is_timed=False),
+    Row(path="/readyz", endpoint=endpoints.readyz, resource=Resource.PROBE, is_timed=False),
+    Row(path="/metrics", endpoint=endpoints.figures, resource=Resource.FIGURES, is_timed=False),
+)
+"""In the order in which they are tried; no two have the same first part."""
+_BY_FIRST_PART = {row.path.split("/")[1]: row for row in ROWS}
+
+
+def row_of(path: str) -> Row | None:
+    """Return the row of a path by its first part, whether or not the rest fits; None if none.
+
+    >>> row_of("/layers/more"), row_of("/wmts/scene/0/0/0.png")
+    (None, None)
+    """
+    row = _BY_FIRST_PART.get(path[1:].partition("/")[0])
+    return row if row and (row.layer_of or path == row.path) else None
+
+
+def named_layer(path: str) -> str | None:
+    """Return the name of the layer or asset in a path, or None if it has none.
+
+    >>> named_layer("/tiles/USGS/SRTMGL1_003/0/0/0.png")
+    'USGS/SRTMGL1_003'
+    """
+    row = row_of(path)
+    return row.layer_of(path[1:].partition("/")[2]) if row and row.layer_of else None
+
+
+def no_such_page(path: str) -> str:
+    """Return the message for a path without a resource."""
+    row = row_of(path)
+    expected = f"expected {row.form}" if row and row.form else "/ is the map"
+    return f"no such page; {expected}, /layers lists the layers"
