@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.errors import AssetNotFound, ConfigError, DeadlineExceeded, TileserverError
@@ -40,6 +41,10 @@ class Root:
 
     path: str = field(repr=False)
     prefix: str = LOCAL_PREFIX
+    members: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """`properties`, `startTime` and `endTime` of its assets; a sidecar's own replace them."""
+    name: str | None = None
+    """Of the asset of a file or URL, below the prefix; None for the file's name."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class _Top:
     prefix: str
     is_link: bool
     """Whether it is a link; one that is put in its place later is not followed."""
+    members: Mapping[str, Any]
+    name: str | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Scan:
 
     images: Mapping[str, Place | str]
     """Places or URLs of GeoTIFFs, by the names of their assets."""
+    members: Mapping[str, Mapping[str, Any]]
+    """Those that an image's root has for it, by the same names."""
     folders: Sequence[tuple[str, Place | None]]
     """Names of folders, those of roots included, each with its collection.json if it has one."""
 
@@ -67,6 +76,7 @@ class Scan:
 class _Entry:
     source: Place | str
     """Where it lies, or its URL."""
+    members: Mapping[str, Any]
     raster: GeoTiff | None = None
     checked_s: float = field(default=-_RECHECK_S)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -86,7 +96,7 @@ class Catalogue:
         self.remote = remote or RemoteFiles()
         self._tops = tuple(map(_top, self.roots))
         self._entries: dict[str, _Entry] = {}
-        self._scan = Scan({}, ())
+        self._scan = Scan({}, {}, ())
         self._scanned_s = -_RECHECK_S
         self._states: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
@@ -178,7 +188,7 @@ class Catalogue:
         version = version_of(entry.source, name)
         if version is None or (entry.raster and entry.raster.asset.version == version):
             return entry.raster if version else None
-        raster = read_scene(entry.source, name)
+        raster = read_scene(entry.source, name, entry.members)
         if raster is not None:
             _warn_without_overviews(raster, entry.source.below.rpartition("/")[2])
         return raster
@@ -187,7 +197,7 @@ class Catalogue:
         file = self.remote.current(url, name)
         if entry.raster is not None and entry.raster.location is file:
             return entry.raster
-        raster = describe_remote(file, name)
+        raster = describe_remote(file, name, entry.members)
         _warn_without_overviews(raster, file_name(url))
         return raster
 
@@ -206,28 +216,28 @@ class Catalogue:
             if time.monotonic() - self._scanned_s >= _RECHECK_S:
                 try:
                     self._scan = scan(self._tops)
-                    self._entries = self._merged(self._scan.images)
+                    self._entries = self._merged(self._scan)
                 except OSError as exc:
                     # The last scan stays in use; each file is opened on its own anyway.
                     log.warning("the folders of rasters cannot be scanned: %s", exc.strerror)
                 self._scanned_s = time.monotonic()
             return self._entries
 
-    def _merged(self, found: Mapping[str, Place | str]) -> dict[str, _Entry]:
+    def _merged(self, found: Scan) -> dict[str, _Entry]:
         entries = {}
-        for name, source in found.items():
+        for name, source in found.images.items():
             held = self._entries.get(name)
             is_same = held is not None and held.source == source
-            entries[name] = held if held and is_same else _Entry(source)
+            entries[name] = held if held and is_same else _Entry(source, found.members[name])
         return entries
 
 
 def _top(root: Root) -> _Top:
     if is_remote(root.path):
-        return _Top(root.path, root.prefix, False)
+        return _Top(root.path, root.prefix, False, root.members, root.name)
     # A slash at the end would follow a link.
     path = os.path.join(os.getcwd(), root.path.rstrip(os.sep) or os.sep)
-    return _Top(path, root.prefix, os.path.islink(path))
+    return _Top(path, root.prefix, os.path.islink(path), root.members, root.name)
 
 
 def scan(tops: Iterable[_Top]) -> Scan:
@@ -236,15 +246,16 @@ def scan(tops: Iterable[_Top]) -> Scan:
     Raises OSError for failures that are not of one file or folder, such as too many open files.
     """
     images: dict[str, Place | str] = {}
+    members: dict[str, Mapping[str, Any]] = {}
     folders: list[tuple[str, Place | None]] = []
     for top in tops:
         for path, source in _sources(top, folders):
-            name = _name(top.prefix, path)
+            name = _name(top, path)
             if name in images or not _is_name(name):
                 log.debug("left out %s: its name is taken or cannot be one", name)
                 continue
-            images[name] = source
-    return Scan(images, folders)
+            images[name], members[name] = source, top.members
+    return Scan(images, members, folders)
 
 
 def _sources(
@@ -280,8 +291,8 @@ def _single(top: _Top) -> Iterator[tuple[str, Place | str]]:
         yield name, place
 
 
-def _name(prefix: str, path: str) -> str:
-    return f"{prefix.rstrip('/')}/{os.path.splitext(path)[0]}"
+def _name(top: _Top, path: str) -> str:
+    return f"{top.prefix.rstrip('/')}/{top.name or os.path.splitext(path)[0]}"
 
 
 def _is_name(name: str) -> bool:

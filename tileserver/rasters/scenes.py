@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -55,24 +56,29 @@ def version_of(place: Place, name: str) -> str | None:
         )
 
 
-def read_scene(place: Place, name: str) -> GeoTiff | None:
+def read_scene(place: Place, name: str, members: Mapping[str, Any]) -> GeoTiff | None:
     """Return the raster that a scene's files describe, or None if there is none.
+
+    Args:
+        place: of the GeoTIFF.
+        name: of the asset.
+        members: those that hold where its sidecar has none of that name.
 
     Raises:
         AssetChanged: a file changed each time that it was read.
         UnreadableRaster: the GeoTIFF or the sidecar is broken.
     """
-    return read_again(lambda: _read_once(place, name))
+    return read_again(lambda: _read_once(place, name, members))
 
 
-def describe_remote(file: RemoteFile, name: str) -> GeoTiff:
+def describe_remote(file: RemoteFile, name: str, members: Mapping[str, Any]) -> GeoTiff:
     """Return the raster that a remote GeoTIFF describes.
 
     Raises:
         AssetChanged: the server has another version by now.
         UnreadableRaster: it is broken, or its server fails.
     """
-    return _describe(file, name, file.version, {})
+    return _describe(file, name, file.version, dict(members))
 
 
 def read_json(place: Place, name: str, kind: str) -> tuple[str, FileState] | None:
@@ -112,7 +118,7 @@ def update_time(*states: FileState | None) -> str:
     return changed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _read_once(place: Place, name: str) -> GeoTiff | None:
+def _read_once(place: Place, name: str, members: Mapping[str, Any]) -> GeoTiff | None:
     with file_errors(name):
         found = find_file(place)
         file = open_beneath(found.place) if found else None
@@ -121,9 +127,9 @@ def _read_once(place: Place, name: str) -> GeoTiff | None:
     with file:
         state = _settled(file)
         sidecar = read_json(_sidecar(found.place), name, "its .json sidecar")
-        members = read_sidecar(sidecar[0], name) if sidecar else {}
+        own = read_sidecar(sidecar[0], name) if sidecar else {}
         sidecar_state = sidecar[1] if sidecar else None
-        raster = _described(file, state, name, _version(state, sidecar_state), members)
+        raster = _described(file, state, name, _version(state, sidecar_state), {**members, **own})
     updated = update_time(state, sidecar_state)
     return replace(
         raster,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from tileserver.config.config import Config
 from tileserver.contract.names import Access
@@ -11,24 +11,23 @@ from tileserver.http.hosts import HostNames, is_loopback
 from tileserver.http.keys import SHORT, Keys
 from tileserver.http.page import page_files
 from tileserver.http.rules import Rules
-from tileserver.rasters.catalogue import Root
-from tileserver.server.definitions import roots_of
 
 log = logging.getLogger(__name__)
 
 
-def readable_assets(config: Config, shown: Sequence[Root] = ()) -> Sequence[str] | None:
+def readable_assets(config: Config, prefixes: Iterable[str]) -> Sequence[str] | None:
     """Return patterns of the assets that may be read by name; None allows all.
 
     Without `[access] assets` all local rasters may be read, and Earth Engine's assets only if
     nobody but the users of this machine reaches the server, as reads are charged to them.
+    `prefixes` are those of the local rasters' names.
     """
     if config.access.assets is not None or config.earth_engine is None:
         return config.access.assets
     if is_private(config):
         return None
     log.warning("[access] assets is not set: Earth Engine's assets are served as layers only")
-    return _local_assets(config, shown)
+    return _local_assets(prefixes)
 
 
 def is_private(config: Config) -> bool:
@@ -37,13 +36,13 @@ def is_private(config: Config) -> bool:
     return is_loopback(server.host) and server.public_url is None and not config.access.open
 
 
-def _local_assets(config: Config, shown: Sequence[Root]) -> list[str]:
-    return [f"{root.prefix}/**" for root in roots_of(config, shown)]
+def _local_assets(prefixes: Iterable[str]) -> list[str]:
+    return [f"{prefix}**" for prefix in prefixes]
 
 
 def rules_of(
     config: Config,
-    shown: Sequence[Root],
+    prefixes: Iterable[str],
     layer_names: Container[str],
     environ: Mapping[str, str],
 ) -> Rules:
@@ -60,7 +59,7 @@ def rules_of(
         config.access.open,
         HostNames(config.server.public_url),
         # For requests that come through a proxy which the configuration does not name.
-        Access(_local_assets(config, shown)) if is_for_one and is_private(config) else None,
+        Access(_local_assets(prefixes)) if is_for_one and is_private(config) else None,
         page_files(),
     )
 

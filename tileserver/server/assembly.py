@@ -105,7 +105,7 @@ def assemble(
     computed = {each.asset_name: each.computed for each in definitions if each.computed}
     store = shared_store(config, folder, resources) if config.earth_engine else None
     earth = earth_engine(config, memory, tuning, computed, store, resources)
-    access = Access(readable_assets(config, shown))
+    access = Access(readable_assets(config, rasters.catalogue.prefixes))
     sources = _sources(rasters, earth, access)
     images = Mounts(_by_prefix(sources, lambda source: source.images))
     deadline_s = min(COMPUTING_S, tuning.deadline_s)
@@ -119,7 +119,7 @@ def assemble(
     return Stack(
         services=services,
         api=rest_api(config, services, sources, computing),
-        rules=rules_of(config, shown, layers.definitions, os.environ),
+        rules=rules_of(config, rasters.catalogue.prefixes, layers.definitions, os.environ),
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
         sample=partial(_sample, memory, earth),

@@ -15,7 +15,11 @@ from tileserver.rasters.remote.files import RemoteFiles
 
 
 def roots_of(config: Config, shown: Sequence[Root] = ()) -> list[Root]:
-    """Return the files and folders of rasters, those of the command line first."""
+    """Return the files, folders and URLs of rasters, those of the command line first.
+
+    A source of one GeoTIFF per asset, such as a STAC catalogue, adds a `Root` with name and
+    members for each: its layers, default access and listing follow, as for any other root.
+    """
     return [*shown, *(Root(each.path, each.prefix) for each in config.rasters)]
 
 
