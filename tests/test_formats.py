@@ -230,12 +230,12 @@ def test_earth_engine_is_asked_for_a_format_of_its_own(
     assert asked.json()["fileFormat"] in EARTH_ENGINE_FORMATS
 
 
-def recipe() -> tuple[str, str]:
-    """Return the row and the writer of a format that CONTRIBUTING adds."""
+def recipe() -> tuple[str, str, str]:
+    """Return the row, the writer and its line in the table, of a format that CONTRIBUTING adds."""
     text = CONTRIBUTING.read_text("utf-8")
     recipe = text[text.index("**A file format of pictures**") :]
-    row, writer = re.findall(r"\n\n((?:      .*\n|\n(?=\n?      ))+)", recipe)[:2]
-    return textwrap.dedent(row), textwrap.dedent(writer)
+    row, writer, line = re.findall(r"\n\n((?:      .*\n|\n(?=\n?      ))+)", recipe)[:3]
+    return textwrap.dedent(row), textwrap.dedent(writer), textwrap.dedent(line)
 
 
 def insert(path: Path, text: str, before: str) -> None:
@@ -247,10 +247,11 @@ def insert(path: Path, text: str, before: str) -> None:
 def test_a_format_added_as_contributing_says_comes_back_right_everywhere(tmp_path: Path) -> None:
     package = shutil.copytree(Path(tileserver.__file__).parent, tmp_path / "tileserver")
     (tmp_path / "web").symlink_to(Path(tileserver.__file__).parents[1] / "web")
-    row, writer = recipe()
+    row, writer, line = recipe()
     insert(package / "contract" / "formats.py", textwrap.indent(row, "    "), "    NPY = (")
     encoders = package / "rendering" / "encoders.py"
-    encoders.write_text(f"{encoders.read_text('utf-8')}\n\n{writer}")
+    insert(encoders, f"{writer}\n\n", "def write_webp(")
+    insert(encoders, textwrap.indent(line, "    "), "    ImageFileFormat.WEBP: write_webp,")
     # The plug-in of the copy is imported before the tests, and so is all of the package after it.
     options = ("-q", "-p", "no:cacheprovider", "-k", "avif or AVIF")
     command = [sys.executable, "-P", "-m", "pytest", __file__, *options]

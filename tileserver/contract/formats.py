@@ -29,6 +29,8 @@ class Row:
     """False if Earth Engine does not write it; only pictures may have False."""
     is_fixed: bool = True
     """False if the pixels decide which format the bytes have."""
+    is_lossless: bool = True
+    """False if decoding gives other pixels than were encoded."""
     max_side: int | None = None
     """Most pixels on a side; None where only the limits of getPixels hold."""
     aliases: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class ImageFileFormat(StrEnum):
             suffixes=("jpg", "jpeg"),
             is_picture=True,
             is_of_tiles=True,
+            is_lossless=False,
             aliases=("JPG",),
         ),
     )
@@ -67,6 +70,7 @@ class ImageFileFormat(StrEnum):
             media_type="application/octet-stream",
             is_picture=True,
             is_fixed=False,
+            is_lossless=False,
             aliases=("AUTO",),
         ),
     )
