@@ -18,7 +18,7 @@ import yaml
 from tests.support.commands import ROOT, serving
 from tileserver.config.config import load_config
 from tileserver.rest.expression_store import default_folder
-from tileserver.server.session import DEMO
+from tileserver.server.get_pixels import DEMO
 
 SCRIPT = ROOT / "docker" / "healthcheck.py"
 START_S = 20

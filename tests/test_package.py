@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import tileserver
-from tileserver.server.session import DEMO, find_config
+from tileserver.server.get_pixels import DEMO, find_config
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -1,5 +1,5 @@
 """Earth Engine image assets and your own GeoTIFFs as map tiles whose URLs never expire."""
 
-from tileserver.server.session import get_pixels
+from tileserver.server.get_pixels import get_pixels
 
 __all__ = ["get_pixels"]

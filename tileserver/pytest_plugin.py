@@ -73,8 +73,8 @@ def _server(rasters: Path | None) -> AbstractContextManager[str]:
     from tileserver.config.config import Config, load_config
     from tileserver.rasters.catalogue import Root
     from tileserver.server.app import create_app
+    from tileserver.server.get_pixels import DEMO
     from tileserver.server.serving import served
-    from tileserver.server.session import DEMO
 
     if rasters is not None and not rasters.exists():
         raise pytest.UsageError(f"{INI}: {rasters} does not exist")

@@ -20,7 +20,7 @@ from tests.support.qgis import SYSTEM_PYTHON, has_qgis, painted, picture
 from tests.support.serving import serve
 from tileserver.contract.tiles import HALF_WORLD_M, Tile, tile_grid
 from tileserver.server.app import create_app
-from tileserver.server.session import find_config
+from tileserver.server.get_pixels import find_config
 
 LAKE = Tile(95, 192, 9)
 GDAL_TMS = """<GDAL_WMS>

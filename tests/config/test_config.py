@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tileserver.config.config import (
-    Access,
+    AccessSettings,
     ApiSettings,
     CacheSettings,
     Config,
@@ -78,7 +78,7 @@ def test_nothing_given_makes_the_defaults(load: Load) -> None:
     assert config == Config()
     assert config.server == Server("127.0.0.1", 8080, 1, None)
     assert config.cache == CacheSettings(512_000_000, 3600, None)
-    assert config.access == Access(None, ())
+    assert config.access == AccessSettings(None, ())
     assert config.api == ApiSettings(True, None)
     assert (config.rasters, config.earth_engine, config.layers) == ((), None, ())
 
@@ -92,7 +92,7 @@ def test_the_example_of_the_documentation_is_read_whole(load: Load) -> None:
         earth_engine=EarthEngineSettings("my-cloud-project"),
         rasters=(RasterFolder("scenes"),),
         cache=CacheSettings(url="redis://localhost:6379"),
-        access=Access(
+        access=AccessSettings(
             ("projects/my-cloud-project/assets/**", "COPERNICUS/S2_SR_HARMONIZED/**"),
             (("dashboard", "env:DASHBOARD_KEY"),),
         ),

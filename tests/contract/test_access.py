@@ -13,8 +13,7 @@ import pytest
 
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
-from tileserver.config.config import Access as AccessSettings
-from tileserver.config.config import Config, Server, load_config
+from tileserver.config.config import AccessSettings, Config, Server, load_config
 from tileserver.errors import ConfigError
 from tileserver.rasters.catalogue import Root
 from tileserver.server.access import exposure, weak_keys

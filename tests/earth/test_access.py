@@ -15,7 +15,7 @@ from tests.earth.conftest import Google
 from tests.earth.workers import config_text
 from tests.support.commands import serving
 from tests.support.standin import PREFIX, StandIn
-from tileserver.config.config import Access, Config, Server
+from tileserver.config.config import AccessSettings, Config, Server
 
 SCENE = f"{PREFIX}/scene"
 BY_NAME = [
@@ -56,9 +56,9 @@ def test_with_a_public_address_they_are_not_found_nor_asked_for(
         assert earth.get(TILE).status_code == 200
 
 
-@pytest.mark.parametrize("access", [Access(), Access(keys=(("dashboard", KEY),))])
+@pytest.mark.parametrize("access", [AccessSettings(), AccessSettings(keys=(("dashboard", KEY),))])
 def test_a_proxy_that_nobody_told_of_does_not_get_them(
-    serve_earth: Serve, engine: StandIn, access: Access
+    serve_earth: Serve, engine: StandIn, access: AccessSettings
 ) -> None:
     key = {"x-api-key": KEY} if access.keys else {}
     with serve_earth(config=Config(layers=LAYERS, access=access)) as earth:
@@ -78,7 +78,7 @@ def test_a_proxy_that_nobody_told_of_does_not_get_them(
 
 
 def test_access_opens_them_to_a_proxy(serve_earth: Serve) -> None:
-    access = Access(assets=(f"{PREFIX}/sc*",), keys=(("dashboard", KEY),))
+    access = AccessSettings(assets=(f"{PREFIX}/sc*",), keys=(("dashboard", KEY),))
     config = Config(layers=LAYERS, access=access)
     for server in (Server(), PUBLIC):
         with serve_earth(config=replace(config, server=server)) as earth:

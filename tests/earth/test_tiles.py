@@ -30,7 +30,7 @@ from tests.support.loopback import Answer, Exchange, fault
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.standin import PREFIX, StandIn
 from tests.support.waiting import until
-from tileserver.config.config import Access, CacheSettings, Config, Server
+from tileserver.config.config import AccessSettings, CacheSettings, Config, Server
 from tileserver.contract.tiles import Tile
 from tileserver.earthengine.stack import Tuning
 
@@ -144,9 +144,9 @@ def test_on_loopback_any_asset_is_a_layer_by_its_name(
 @pytest.mark.parametrize(
     "config",
     [
-        Config(layers=LAYERS, access=Access(assets=(f"{PREFIX}/other/**",))),
+        Config(layers=LAYERS, access=AccessSettings(assets=(f"{PREFIX}/other/**",))),
         Config(layers=LAYERS, server=Server(host="0.0.0.0")),
-        Config(layers=LAYERS, server=Server(host="0.0.0.0"), access=Access(assets=())),
+        Config(layers=LAYERS, server=Server(host="0.0.0.0"), access=AccessSettings(assets=())),
     ],
 )
 def test_an_asset_that_is_forbidden_is_not_found_and_not_asked_for(
@@ -162,7 +162,7 @@ def test_an_asset_that_is_forbidden_is_not_found_and_not_asked_for(
 def test_an_asset_that_access_names_is_a_layer_wherever_the_server_is_bound(
     serve_earth: Serve,
 ) -> None:
-    access = Access(assets=(f"{PREFIX}/sc*",))
+    access = AccessSettings(assets=(f"{PREFIX}/sc*",))
     config = Config(layers=(SCENE,), server=Server(host="0.0.0.0"), access=access)
     with serve_earth(config=config) as earth:
         assert earth.get(f"/tiles/{PREFIX}/scene/8/134/118.png").status_code == 200

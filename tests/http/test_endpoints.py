@@ -22,7 +22,7 @@ from tileserver.config.config import Config
 from tileserver.contract.tiles import Tile
 from tileserver.rasters.catalogue import Root
 from tileserver.server.app import create_app
-from tileserver.server.session import DEMO, find_config
+from tileserver.server.get_pixels import DEMO, find_config
 
 DEMO_ASSET = "projects/localhost/assets/landsat7_great_salt_lake"
 ROUTES = [

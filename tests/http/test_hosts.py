@@ -16,7 +16,7 @@ import pytest
 from tests.http.test_keys import POSTS, ROUTES, at
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
-from tileserver.config.config import Access, ApiSettings, Config, RasterFolder, Server
+from tileserver.config.config import AccessSettings, ApiSettings, Config, RasterFolder, Server
 from tileserver.server.app import create_app
 
 ASSET = "projects/localhost/assets/a"
@@ -320,9 +320,9 @@ def test_beyond_this_machine_the_api_and_figures_need_a_key_or_a_word(
 def test_the_word_opens_them_and_one_who_only_lists_assets_does_not_say_it(folder: Path) -> None:
     far = Server(host="0.0.0.0")
     for access, status in (
-        (Access(), 403),
-        (Access(assets=("**",)), 403),
-        (Access(open=True), 200),
+        (AccessSettings(), 403),
+        (AccessSettings(assets=("**",)), 403),
+        (AccessSettings(open=True), 200),
     ):
         with serve(create_app(config_of(folder, server=far, access=access))) as url:
             for route in ("/v1/projects/p/config", f"/v1/{ASSET}", "/$discovery/rest", "/metrics"):
@@ -332,7 +332,9 @@ def test_the_word_opens_them_and_one_who_only_lists_assets_does_not_say_it(folde
                     status,
                 )
             assert httpx.get(f"{url}/tiles/a/0/0/0.png").status_code == 200
-    keyed = replace(config_of(folder, server=far), access=Access(keys=(("a", "a-long-api-key"),)))
+    keyed = replace(
+        config_of(folder, server=far), access=AccessSettings(keys=(("a", "a-long-api-key"),))
+    )
     with serve(create_app(keyed)) as url:
         for route in ("/v1/projects/p/config", "/metrics"):
             assert httpx.get(url + route).status_code == 401

@@ -9,7 +9,7 @@ import pytest
 from tests.support.serving import serve
 from tileserver.http.page import CONTENT_SECURITY_POLICY, page_folder
 from tileserver.server.app import create_app
-from tileserver.server.session import find_config
+from tileserver.server.get_pixels import find_config
 
 
 @pytest.fixture(scope="module")

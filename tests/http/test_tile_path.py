@@ -14,7 +14,7 @@ from tests.support.traced import Entered, tracing
 from tests.test_imports import LEVELS
 from tileserver.config.config import load_config
 from tileserver.server.app import create_app
-from tileserver.server.session import DEMO
+from tileserver.server.get_pixels import DEMO
 
 BASE = {"concurrency", "errors", "logs", "metrics"}
 """The modules that packages stand on."""

@@ -21,7 +21,7 @@ from rasterio.transform import Affine
 from rio_cogeo.cogeo import cog_validate
 
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError, UnreadableRaster
-from tileserver.ingest.order import ingest
+from tileserver.ingest.ingest import ingest
 from tileserver.ingest.pyramids import PyramidingPolicy, level_sizes, off_nodata, reduce_2x2
 
 MEAN, MODE, SAMPLE = PyramidingPolicy.MEAN, PyramidingPolicy.MODE, PyramidingPolicy.SAMPLE
@@ -489,7 +489,7 @@ def test_a_damaged_source_leaves_nothing_behind(tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from tileserver.ingest.order import ingest
+from tileserver.ingest.ingest import ingest
 
 def progress(done, total):
     print(done, flush=True)
@@ -597,7 +597,7 @@ def test_a_raster_that_cannot_be_moved_leaves_the_old_sidecar(
         moved.append(place.name)
         made.rename(place)
 
-    monkeypatch.setattr("tileserver.ingest.order.os.replace", replace)
+    monkeypatch.setattr("tileserver.ingest.ingest.os.replace", replace)
     for before in (None, "the sidecar before"):
         moved.clear()
         if before:

@@ -30,7 +30,7 @@ from tests.expressions.test_document import (
 from tests.support.limits import SOON_S
 from tests.support.rasterfiles import write_raster
 from tests.support.serving import serve
-from tileserver.config.config import Access, Config, RasterFolder
+from tileserver.config.config import AccessSettings, Config, RasterFolder
 from tileserver.config.layers import LayerSettings
 from tileserver.contract.tiles import Tile
 from tileserver.expressions.document import call, constant, extended, loaded, reference, to_text
@@ -62,7 +62,7 @@ def client(scenes: Path, tmp_path: Path) -> Iterator[httpx.Client]:
             *(replace(MEDIAN, name=name, reduce=name) for name in REDUCERS),
         ),
         # What a layer shows was decided by who configured it, not by this.
-        access=Access(assets=()),
+        access=AccessSettings(assets=()),
     )
     with (
         serve(create_app(config)) as url,

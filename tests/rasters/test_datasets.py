@@ -15,7 +15,7 @@ from tileserver.errors import AssetChanged, UnreadableRaster
 from tileserver.rasters.dataset_pool import DatasetPool
 from tileserver.rasters.datasets import gdal_environment, open_raster
 from tileserver.rasters.files import Place, SeenFile, find_file
-from tileserver.rasters.remote.places import is_remote
+from tileserver.rasters.remote.objects import is_remote
 
 VRT = """<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1">
 <SimpleSource><SourceFilename>{}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"""

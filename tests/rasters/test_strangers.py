@@ -29,7 +29,7 @@ from tests.rasters.tiffs import (
 )
 from tests.support.rasterfiles import write_raster
 from tileserver.errors import InvalidRequest, UnreadableRaster
-from tileserver.ingest.order import ingest
+from tileserver.ingest.ingest import ingest
 from tileserver.layers.statistics import overview_request
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.datasets import gdal_environment, open_raster

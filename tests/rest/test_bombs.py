@@ -20,7 +20,7 @@ from tests.rest.bombs import ANSWERED, REFUSED, call, expression, mapped, pixels
 from tests.rest.conftest import LOCAL, config_of
 from tests.support.serving import serve
 from tests.support.waiting import Stopwatch, computing_threads
-from tileserver.config.config import Access
+from tileserver.config.config import AccessSettings
 from tileserver.earthengine.stack import Tuning
 from tileserver.server.app import create_app
 
@@ -170,7 +170,7 @@ def test_nobody_computes_on_for_a_client_that_has_left(folder: Path, graphs: Pat
 def test_an_expression_reads_what_may_be_read_and_says_no_paths(
     folder: Path, tmp_path: Path
 ) -> None:
-    access = Access(assets=(f"{LOCAL}/bytes",))
+    access = AccessSettings(assets=(f"{LOCAL}/bytes",))
     config = replace(config_of(folder, tmp_path / "graphs"), access=access)
     with (
         serve(create_app(config)) as url,

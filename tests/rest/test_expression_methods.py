@@ -15,7 +15,7 @@ from tests.rest.conftest import LOCAL, Served, config_of
 from tests.rest.test_router import check_error
 from tests.support.serving import serve
 from tileserver.compute.registry import algorithm_list
-from tileserver.config.config import Access
+from tileserver.config.config import AccessSettings
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.contract.wire import grid_to_json
 from tileserver.earthengine.stack import Tuning
@@ -177,7 +177,7 @@ def test_urls_outlive_the_server(served: Served, tmp_path: Path) -> None:
 
 
 def test_what_may_not_be_read_may_not_be_computed_from(served: Served, tmp_path: Path) -> None:
-    config = replace(config_of(served.folder, tmp_path), access=Access((f"{LOCAL}/scene",)))
+    config = replace(config_of(served.folder, tmp_path), access=AccessSettings((f"{LOCAL}/scene",)))
     with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=60) as one:
         assert make(one, "thumbnails", expression=EXPRESSION, fileFormat="NPY", grid=SMALL)
         answer = one.post("/v1/projects/p/maps", json={"expression": BYTES})

@@ -18,7 +18,7 @@ from google.auth.credentials import AnonymousCredentials
 
 from tests.rest.conftest import LOCAL, Served, config_of
 from tests.support.serving import serve
-from tileserver.config.config import Access
+from tileserver.config.config import AccessSettings
 from tileserver.server.app import create_app
 
 KEY = "a-key+of/the=notebook"
@@ -28,7 +28,7 @@ SCENE = f"{LOCAL}/scene"
 @pytest.fixture(scope="module")
 def keyed(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve the rasters to holders of a key."""
-    access = Access(keys=(("notebook", KEY),))
+    access = AccessSettings(keys=(("notebook", KEY),))
     config = replace(config_of(served.folder, tmp_path_factory.mktemp("graphs")), access=access)
     with serve(create_app(config)) as url:
         yield url

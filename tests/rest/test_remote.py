@@ -17,7 +17,13 @@ from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
 from tests.support.standin import PREFIX, StandIn
 from tests.support.standin_tokens import TokenServer, bearer
-from tileserver.config.config import Access, ApiSettings, Config, EarthEngineSettings, RasterFolder
+from tileserver.config.config import (
+    AccessSettings,
+    ApiSettings,
+    Config,
+    EarthEngineSettings,
+    RasterFolder,
+)
 from tileserver.server.app import create_app
 
 pytestmark = pytest.mark.slow  # Waits for servers that are slow or away.
@@ -65,11 +71,13 @@ def behind(
         config = Config(
             rasters=(RasterFolder(str(tmp_path / "mine")),),
             earth_engine=EarthEngineSettings("my-project", engine.url),
-            access=Access(allowed),
+            access=AccessSettings(allowed),
             api=ApiSettings(graphs=str(tmp_path / "graphs")),
         )
         if allowed is not None:
-            config = replace(config, access=Access((*allowed, "projects/localhost/assets/**")))
+            config = replace(
+                config, access=AccessSettings((*allowed, "projects/localhost/assets/**"))
+            )
         with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=30) as client:
             yield Behind(client, engine)
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.rest.conftest import LOCAL, PUBLIC, Served, config_of
 from tests.support.serving import serve
-from tileserver.config.config import Access, ApiSettings, Config, Server
+from tileserver.config.config import AccessSettings, ApiSettings, Config, Server
 from tileserver.rest import asset_methods
 from tileserver.rest.call import Call
 from tileserver.rest.requests import MAX_BYTES
@@ -157,7 +157,7 @@ def test_the_longest_body_is_read(client: httpx.Client) -> None:
 
 
 def test_a_request_without_a_host_gets_a_document_where_every_name_will_do() -> None:
-    config = Config(server=Server(host="0.0.0.0"), access=Access(open=True))
+    config = Config(server=Server(host="0.0.0.0"), access=AccessSettings(open=True))
     with serve(create_app(config)) as url:
         place = urlsplit(url)
         received = _without_a_host(place)
@@ -209,7 +209,7 @@ def test_the_api_can_be_turned_off(served: Served) -> None:
 
 
 def test_only_what_may_be_read_is_there(served: Served, tmp_path: Path) -> None:
-    allowed = Access((f"{LOCAL}/series/m1", "COPERNICUS/S2/**"))
+    allowed = AccessSettings((f"{LOCAL}/series/m1", "COPERNICUS/S2/**"))
     config = replace(config_of(served.folder, tmp_path), access=allowed)
     with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=60) as client:
         for name in (SCENE, f"{LOCAL}/series/m2", f"{LOCAL}/folder", f"{LOCAL}/none"):

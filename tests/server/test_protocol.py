@@ -19,7 +19,7 @@ from tests.support.commands import Serving, serving
 from tests.support.serving import serve
 from tests.support.waiting import until
 from tileserver.server.app import create_app
-from tileserver.server.session import find_config
+from tileserver.server.get_pixels import find_config
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = (

@@ -19,7 +19,7 @@ from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
 from tests.support.waiting import PATIENCE_S
 from tests.web.conftest import CHROMIUM, CHROMIUM_ARGS, ROOT
-from tileserver.config.config import Access, ApiSettings, Config, RasterFolder
+from tileserver.config.config import AccessSettings, ApiSettings, Config, RasterFolder
 from tileserver.server.app import create_app
 
 ASSET = "projects/localhost/assets/scene"
@@ -87,7 +87,7 @@ def url(config: Config) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def keyed_url(config: Config) -> Iterator[str]:
     """Serve it to holders of a key."""
-    with serve(create_app(replace(config, access=Access(keys=(("page", KEY),))))) as url:
+    with serve(create_app(replace(config, access=AccessSettings(keys=(("page", KEY),))))) as url:
         yield url
 
 

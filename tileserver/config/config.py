@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from tileserver.config import kinds
+from tileserver.config.gathering import gather_environment, gather_file, gather_overrides
 from tileserver.config.kinds import Schema
 from tileserver.config.layers import Contradiction, check_layer
 from tileserver.config.layers import LayerSettings as LayerSettings
 from tileserver.config.messages import contradicts, explain
-from tileserver.config.sources import gather_environment, gather_file, gather_overrides
 from tileserver.config.tables import after, by_name, dataclass_schema, table_schema, with_default
 from tileserver.config.values import Values
 from tileserver.errors import ConfigError
@@ -90,7 +90,7 @@ class RemoteSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class AccessSettings:
     """[access]: which assets are served, and to whom."""
 
     assets: Annotated[
@@ -156,7 +156,7 @@ class Config:
     rasters: tuple[RasterFolder, ...] = ()
     cache: CacheSettings = CacheSettings()
     remote: RemoteSettings = RemoteSettings()
-    access: Access = Access()
+    access: AccessSettings = AccessSettings()
     api: ApiSettings = ApiSettings()
     earth_engine: EarthEngineSettings | None = None
     layers: tuple[LayerSettings, ...] = ()
@@ -168,7 +168,7 @@ TABLES: Mapping[str, Any] = {
     "rasters": RasterFolder,
     "cache": CacheSettings,
     "remote": RemoteSettings,
-    "access": Access,
+    "access": AccessSettings,
     "api": ApiSettings,
     "earth_engine": EarthEngineSettings,
     "layers": LayerSettings,

@@ -17,7 +17,7 @@ from isal import isal_zlib
 
 from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.errors import UpstreamError
-from tileserver.rendering.damaged import DamagedFile
+from tileserver.rendering.damaged_file import DamagedFile
 from tileserver.rendering.npy import read_npy_header
 from tileserver.rendering.png import SIGNATURE as PNG_SIGNATURE
 from tileserver.rendering.png_reader import png_chunks, png_size

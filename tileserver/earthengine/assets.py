@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from cachetools import LRUCache
 
-from tileserver.concurrency.aside import ShortCalls
+from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.assets import Band, ImageAsset
 from tileserver.contract.pixels import PixelGrid
@@ -26,7 +26,7 @@ from tileserver.contract.wire import grid_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UpstreamError
 from tileserver.expressions.description import computed_asset, dtype_from_json
 from tileserver.expressions.document import Computed
-from tileserver.geo.places import Places
+from tileserver.geo.asset_extents import AssetExtents
 
 POLL_S = 60.0
 """Age at which an asset's metadata is refreshed; reading it costs no compute."""
@@ -67,7 +67,7 @@ class EarthAssets:
         self._flights: SingleFlight[str, ImageAsset] = SingleFlight()
         self._refreshes: set[asyncio.Task[None]] = set()
         self.geometry = ShortCalls()
-        self.places = Places()
+        self.extents = AssetExtents()
 
     async def get_asset(self, name: str) -> ImageAsset:
         """Return an asset, at most about `poll_s` old.
@@ -119,7 +119,7 @@ class EarthAssets:
             asset = held[0]
         # Blocks of tiles end at its footprint; an asset without one is refused when it is drawn.
         with suppress(TileserverError):
-            await self.places.find(asset)
+            await self.extents.find(asset)
         self._hold(name, asset)
         return asset
 

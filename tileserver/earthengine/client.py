@@ -35,7 +35,7 @@ from tileserver.errors import (
     TransientError,
     UpstreamError,
 )
-from tileserver.rendering.damaged import DamagedFile
+from tileserver.rendering.damaged_file import DamagedFile
 from tileserver.rendering.encoders import encode_picture
 from tileserver.rendering.png_reader import png_size, read_picture
 

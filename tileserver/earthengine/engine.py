@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tileserver.concurrency.aside import ShortCalls
+from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import BandArrays, PixelRequest, PixelSource, check_limits
 from tileserver.earthengine.assets import EarthAssets

@@ -76,7 +76,7 @@ class Limited:
         clock: Clock = time.monotonic,
     ) -> None:
         self.source = source
-        self.slots = Slots(concurrency, requests_per_second, queue, clock)
+        self.slots = RequestSlots(concurrency, requests_per_second, queue, clock)
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels, once a slot is free.
@@ -97,7 +97,7 @@ class _Grant(NamedTuple):
     """Reductions of the limit until then."""
 
 
-class Slots:
+class RequestSlots:
     """The slots of a quota, shared by requests for pixels, metadata and values."""
 
     def __init__(

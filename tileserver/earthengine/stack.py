@@ -21,12 +21,12 @@ from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.credentials import find_credentials
 from tileserver.earthengine.engine import EarthRasters
 from tileserver.earthengine.metatile import Metatiled, Terms
-from tileserver.earthengine.quota import Limited, Slots, worker_share
+from tileserver.earthengine.quota import Limited, RequestSlots, worker_share
 from tileserver.earthengine.retries import DEADLINE_S, Retrying
 from tileserver.earthengine.splitting import Split
 from tileserver.earthengine.tokens import GoogleAuth
 from tileserver.expressions.document import Computed
-from tileserver.geo.places import known_place
+from tileserver.geo.asset_extents import known_extent
 from tileserver.geo.positions import parts_within
 
 _BLOCK_DEPTH = 1
@@ -57,14 +57,14 @@ _TUNED = Tuning()
 class Earth:
     """The engine, with the parts that report its state and the call that closes it."""
 
-    rasters: EarthRasters
+    engine: EarthRasters
     credentials: str
     """Kind and account of the credentials, as text."""
-    catalog: Catalog
+    metadata: MetadataClient
     """Metadata in Earth Engine's own JSON."""
     auth: GoogleAuth
     breaker: Breaker
-    slots: Slots
+    slots: RequestSlots
     close: Callable[[], Awaitable[None]]
 
 
@@ -98,7 +98,7 @@ def connect(
     breaker = Breaker(engine)
     limited = Limited(breaker, concurrency, settings.requests_per_second / workers)
     guarded = Retrying(Guarded(limited, breaker), deadline_s=tuning.deadline_s)
-    metadata = Catalog(engine, limited, breaker, guarded)
+    metadata = MetadataClient(engine, limited, breaker, guarded)
     namespace = f"{settings.endpoint} {settings.project}"
 
     def shared(source: PixelSource) -> PixelSource:
@@ -118,7 +118,7 @@ def connect(
     return Earth(rasters, description, metadata, auth, breaker, limited.slots, client.aclose)
 
 
-class Catalog:
+class MetadataClient:
     """Metadata and values, within the same quota, retries and deadline as pixels."""
 
     def __init__(
@@ -165,13 +165,13 @@ def _terms(assets: EarthAssets, request: PixelRequest) -> Terms:
     asset = assets.known(request.asset_id)
     if asset is None:
         return Terms(request.tiles_per_side)
-    place = known_place(asset)
-    if place is None:
+    extent = known_extent(asset)
+    if extent is None:
         return Terms(request.tiles_per_side, pixel_type(asset, request))
     return Terms(
         request.tiles_per_side,
         pixel_type(asset, request),
-        lambda grid: bool(parts_within(place.boxes, grid)),
+        lambda grid: bool(parts_within(extent.boxes, grid)),
     )
 
 

@@ -33,9 +33,10 @@ WGS84 = "EPSG:4326"
 _ALIGNED = frozenset({WGS84, WEB_MERCATOR})
 _MAX_LATITUDE = 90.0 + 1e-9
 """Degrees; a pole that was reached by arithmetic may lie a little beyond itself."""
-_EARTH_RADIUS_M = 6_375_000.0
-_EARTH_SHARE = 0.005
-"""How far from it a semi-major axis may lie: PROJ takes what lies further for another body."""
+EARTH_RADIUS_M = 6378137.0
+"""Semi-major axis of WGS 84."""
+_BODY_RADIUS_M, _BODY_SHARE = 6_375_000.0, 0.005
+"""PROJ's own limits: an ellipsoid whose semi-major axis lies further off is of another body."""
 _LONG = 2_000
 """Characters; fewer CRSs of longer texts are kept."""
 
@@ -124,10 +125,10 @@ def _check_body(members: Mapping[str, Any]) -> None:
             unit = axis.get("unit")
             factor = unit.get("conversion_factor", 1.0) if isinstance(unit, dict) else 1.0
             axis = axis.get("value", 0.0) * factor
-        if abs(axis - _EARTH_RADIUS_M) > _EARTH_SHARE * _EARTH_RADIUS_M:
+        if abs(axis - _BODY_RADIUS_M) > _BODY_SHARE * _BODY_RADIUS_M:
             raise ForeignBody(
                 f"is not of the Earth: the semi-major axis of its ellipsoid is {axis:.0f} m, "
-                "and the Earth's 6378137 m"
+                f"and the Earth's {EARTH_RADIUS_M:.0f} m"
             )
 
 

@@ -272,10 +272,18 @@ def _check_points(width: int, height: int) -> tuple[NDArray[np.intp], NDArray[np
     return columns.ravel(), rows.ravel()
 
 
-def nearest(values: Coordinates) -> NDArray[np.int64]:
-    """Return the index of the pixel that holds each position; -1 where there is none."""
+def nearest(
+    values: Coordinates, limit: float = _LARGEST_INDEX, nowhere: int = -1
+) -> NDArray[np.int64]:
+    """Return the index of the pixel that holds each position.
+
+    Args:
+        values: positions, in pixels.
+        limit: an index is less than it, whatever its sign.
+        nowhere: stands where there is no index.
+    """
     with np.errstate(invalid="ignore"):
-        is_index = np.abs(values) < _LARGEST_INDEX
+        is_index = np.abs(values) < limit
     if not is_index.all():
-        values = np.where(is_index, values, -1.0)
+        values = np.where(is_index, values, float(nowhere))
     return np.floor(values + _ON_EDGE).astype(np.int64)

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from tileserver import metrics
 from tileserver.caching.memory import Cached
-from tileserver.concurrency.aside import ShortCalls
-from tileserver.concurrency.changes import asked_again
+from tileserver.concurrency.limited_calls import ShortCalls
+from tileserver.concurrency.retry_changed import asked_again
 from tileserver.concurrency.threads import Slots
 from tileserver.contract.pixels import BandSource, ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import tile_grid

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-from tileserver.concurrency.changes import ask_again
+from tileserver.concurrency.retry_changed import ask_again
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box
@@ -25,7 +25,7 @@ from tileserver.contract.names import Access, check_asset_name
 from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
 from tileserver.expressions.document import Computed
-from tileserver.geo.places import Places, known_place, place_of
+from tileserver.geo.asset_extents import AssetExtents, extent_of, known_extent
 from tileserver.geo.positions import parts_within
 from tileserver.layers.statistics import overview_request, percentiles
 from tileserver.layers.styles import Style
@@ -101,7 +101,7 @@ class Layer:
     @property
     def bounds(self) -> Box:
         """Degrees; west > east across the antimeridian."""
-        return place_of(self.asset).bounds
+        return extent_of(self.asset).bounds
 
     @property
     def minzoom(self) -> int:
@@ -113,7 +113,7 @@ class Layer:
         """The zoom of the asset's full resolution; higher ones only enlarge its pixels."""
         if self.definition.maxzoom is not None:
             return self.definition.maxzoom
-        return max(place_of(self.asset).full_zoom, self.minzoom)
+        return max(extent_of(self.asset).full_zoom, self.minzoom)
 
     @property
     def version(self) -> str:
@@ -122,7 +122,7 @@ class Layer:
 
     def shows(self, grid: PixelGrid) -> bool:
         """Return whether a grid in EPSG:3857 may intersect the asset."""
-        return bool(parts_within(place_of(self.asset).boxes, grid))
+        return bool(parts_within(extent_of(self.asset).boxes, grid))
 
     def request(
         self, grid: PixelGrid, file_format: ImageFileFormat, bands: Sequence[str] = ()
@@ -195,7 +195,7 @@ class Layers:
         self.source = source
         self.access = access or Access()
         self.patience_s = patience_s
-        self.places = Places()
+        self.extents = AssetExtents()
         self._stretches: WeakKeyDictionary[ImageAsset, dict[tuple[str, ...], Style]] = (
             WeakKeyDictionary()
         )
@@ -223,8 +223,8 @@ class Layers:
         except AssetNotFound as exc:
             raise AssetNotFound(name) from exc
         # The properties of a layer need its place; only the first request waits for PROJ.
-        if known_place(asset) is None:
-            await self.places.find(asset)
+        if known_extent(asset) is None:
+            await self.extents.find(asset)
         wanted = definition.style if style is None else style.over(definition.style)
         return Layer(definition, asset, await self._completed(asset, wanted))
 

@@ -21,7 +21,7 @@ from tileserver.errors import AssetNotFound, ConfigError, DeadlineExceeded, Tile
 from tileserver.rasters.files import Place, file_errors, file_state, find_file, walk
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.remote.files import RemoteFiles
-from tileserver.rasters.remote.places import file_name, find_place, is_remote
+from tileserver.rasters.remote.objects import file_name, find_object, is_remote
 from tileserver.rasters.scenes import describe_remote, read_scene, version_of
 
 SUFFIXES = (".tif", ".tiff")
@@ -74,7 +74,7 @@ class Scan:
 
 @dataclass
 class _Entry:
-    source: Place | str
+    location: Place | str
     """Where it lies, or its URL."""
     members: Mapping[str, Any]
     raster: GeoTiff | None = None
@@ -174,23 +174,23 @@ class Catalogue:
 
     def _version_now(self, name: str, entry: _Entry) -> str | None:
         """Return a token of the files' state, or None if they are gone or cannot be reached."""
-        if isinstance(entry.source, Place):
-            return version_of(entry.source, name)
+        if isinstance(entry.location, Place):
+            return version_of(entry.location, name)
         try:
-            return self.remote.current(entry.source, name).version
+            return self.remote.current(entry.location, name).version
         except TileserverError:
             return None
 
     def _raster_now(self, name: str, entry: _Entry) -> GeoTiff | None:
         """Return the raster as its files are now, or None if there are none any more."""
-        if isinstance(entry.source, str):
-            return self._remote_now(name, entry, entry.source)
-        version = version_of(entry.source, name)
+        if isinstance(entry.location, str):
+            return self._remote_now(name, entry, entry.location)
+        version = version_of(entry.location, name)
         if version is None or (entry.raster and entry.raster.asset.version == version):
             return entry.raster if version else None
-        raster = read_scene(entry.source, name, entry.members)
+        raster = read_scene(entry.location, name, entry.members)
         if raster is not None:
-            _warn_without_overviews(raster, entry.source.below.rpartition("/")[2])
+            _warn_without_overviews(raster, entry.location.below.rpartition("/")[2])
         return raster
 
     def _remote_now(self, name: str, entry: _Entry, url: str) -> GeoTiff:
@@ -225,10 +225,10 @@ class Catalogue:
 
     def _merged(self, found: Scan) -> dict[str, _Entry]:
         entries = {}
-        for name, source in found.images.items():
+        for name, location in found.images.items():
             held = self._entries.get(name)
-            is_same = held is not None and held.source == source
-            entries[name] = held if held and is_same else _Entry(source, found.members[name])
+            is_same = held is not None and held.location == location
+            entries[name] = held if held and is_same else _Entry(location, found.members[name])
         return entries
 
 
@@ -249,19 +249,19 @@ def scan(tops: Iterable[_Top]) -> Scan:
     members: dict[str, Mapping[str, Any]] = {}
     folders: list[tuple[str, Place | None]] = []
     for top in tops:
-        for path, source in _sources(top, folders):
+        for path, location in _geotiffs(top, folders):
             name = _name(top, path)
             if name in images or not _is_name(name):
                 log.debug("left out %s: its name is taken or cannot be one", name)
                 continue
-            images[name], members[name] = source, top.members
+            images[name], members[name] = location, top.members
     return Scan(images, members, folders)
 
 
-def _sources(
+def _geotiffs(
     top: _Top, folders: list[tuple[str, Place | None]]
 ) -> Iterator[tuple[str, Place | str]]:
-    """Yield (path below the root, source) of the GeoTIFFs of one root; add its folders."""
+    """Yield (path below the root, location) of the GeoTIFFs of one root; add its folders."""
     prefix = top.prefix.rstrip("/")
     if is_remote(top.path) or not os.path.isdir(top.path):
         folders.append((prefix, None))
@@ -312,7 +312,7 @@ def check_root(path: str, shown: str = "") -> None:
             raise ConfigError(
                 f"{file_name(path)}: expected the URL of a GeoTIFF, ending in .tif or .tiff"
             )
-        find_place(path)
+        find_object(path)
         return
     if not os.path.exists(path):
         raise ConfigError(f"{shown}: no such file or folder")

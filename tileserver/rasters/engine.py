@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from tileserver.concurrency.aside import Aside
-from tileserver.concurrency.changes import read_again
+from tileserver.concurrency.limited_calls import LimitedCalls
+from tileserver.concurrency.retry_changed import read_again
 from tileserver.concurrency.threads import Threads
 from tileserver.concurrency.time_limit import time_limit
 from tileserver.contract.assets import ImageAsset
@@ -55,7 +55,7 @@ class LocalRasters:
         self.budget = DecodeBudget(max_decoding_bytes)
         self.deadline_s = deadline_s
         self.datasets = DatasetPool()
-        self._describing: Aside[str, GeoTiff] = Aside(
+        self._describing: LimitedCalls[str, GeoTiff] = LimitedCalls(
             catalogue.find, _slow_to_describe, _DESCRIBING_S, _THREADS
         )
         self._threads = Threads(threads, "requests for rasters")

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tileserver.concurrency.changes import read_again
+from tileserver.concurrency.retry_changed import read_again
 from tileserver.errors import AssetChanged, UnreadableRaster
 from tileserver.rasters.datasets import (
     Location,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tileserver.contract.pixels import BandArrays
 from tileserver.errors import InvalidRequest
-from tileserver.rendering.damaged import DamagedFile
+from tileserver.rendering.damaged_file import DamagedFile
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ALIGNMENT = 64

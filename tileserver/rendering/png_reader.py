@@ -17,7 +17,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
-from tileserver.rendering.damaged import DamagedFile
+from tileserver.rendering.damaged_file import DamagedFile
 from tileserver.rendering.png import SIGNATURE
 from tileserver.rendering.render import Picture
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from tileserver.concurrency.aside import ShortCalls
+from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.threads import Threads
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.engine import Engine
@@ -93,7 +93,7 @@ class LocalAssets:
         raise InvalidRequest(f"Asset {name!r} is not an IMAGE but a {kind}, which has no pixels.")
 
 
-class RemoteCatalog(Protocol):
+class RemoteMetadata(Protocol):
     """Earth Engine's own metadata, asked within its quota and with the server's credentials."""
 
     async def get_asset(self, name: str) -> Mapping[str, Any]:
@@ -109,16 +109,16 @@ class RemoteAssets:
     """Earth Engine's assets, those of them that may be read."""
 
     def __init__(
-        self, catalog: RemoteCatalog, engine: Engine, may_read: Callable[[str], bool]
+        self, metadata: RemoteMetadata, engine: Engine, may_read: Callable[[str], bool]
     ) -> None:
         """Pass metadata on.
 
         Args:
-            catalog: has the metadata as Earth Engine sends it.
+            metadata: has the metadata as Earth Engine sends it.
             engine: has the same images, for pixels.
             may_read: whether the asset of a full name may be read.
         """
-        self.catalog = catalog
+        self.metadata = metadata
         self.engine = engine
         self.may_read = may_read
 
@@ -126,7 +126,7 @@ class RemoteAssets:
         """Return the EarthEngineAsset of an image, a folder or a collection."""
         if not self.may_read(name):
             raise AssetNotFound(name)
-        return await self.catalog.get_asset(name)
+        return await self.metadata.get_asset(name)
 
     async def list_assets(self, parent: str, page: Page, query: Query) -> Mapping[str, Any]:
         """Return a page of Earth Engine's without the assets that may not be read here."""
@@ -135,7 +135,7 @@ class RemoteAssets:
                 return {}
             raise AssetNotFound(parent)
         upstream = _list_assets_query(query) if page.only_images else query
-        return self._readable(await self.catalog.list_assets(parent, upstream), page.only_images)
+        return self._readable(await self.metadata.list_assets(parent, upstream), page.only_images)
 
     async def find_image(self, name: str) -> ImageAsset:
         """Return an image as it was at most a moment ago."""

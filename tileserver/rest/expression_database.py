@@ -48,12 +48,12 @@ _HELP = "Expressions that load assets instead of spelling out their geometries a
 class Capacity:
     """Limits of a store."""
 
-    graphs: int
+    expressions: int
     size_bytes: int
 
     def part(self, share: float) -> Capacity:
         """Return a share of it, with one text at least."""
-        return Capacity(max(1, int(self.graphs * share)), int(self.size_bytes * share))
+        return Capacity(max(1, int(self.expressions * share)), int(self.size_bytes * share))
 
 
 class ExpressionDatabase:
@@ -75,11 +75,11 @@ class ExpressionDatabase:
             self._memory.executescript(_SCHEMA)
             weakref.finalize(self, self._memory.close)
 
-    def put(self, graph_id: str, text: str, client: str) -> None:
+    def put(self, expression_id: str, text: str, client: str) -> None:
         """Store a text; one that is stored already takes no capacity.
 
         Args:
-            graph_id: that no other text has.
+            expression_id: that no other text has.
             text: of which only ASCII is expected, so that its length is its size.
             client: whose room it takes.
 
@@ -89,30 +89,30 @@ class ExpressionDatabase:
         now_s = self.clock()
         with self._transaction() as db:
             again = "UPDATE graphs SET kept_until_s = max(kept_until_s, ?) WHERE id = ?"
-            if db.execute(again, (now_s + _FRESH_S, graph_id)).rowcount:
+            if db.execute(again, (now_s + _FRESH_S, expression_id)).rowcount:
                 return
             self._check_day(db, client, len(text), now_s)
             self._make_room(db, client, len(text), now_s)
             self._make_room(db, None, len(text), now_s)
-            row = (graph_id, client, len(text), now_s, now_s + _FRESH_S)
+            row = (expression_id, client, len(text), now_s, now_s + _FRESH_S)
             db.execute("INSERT INTO graphs VALUES (?, ?, ?, ?, ?, 0)", row)
-            db.execute("INSERT INTO texts VALUES (?, ?)", (graph_id, text))
+            db.execute("INSERT INTO texts VALUES (?, ?)", (expression_id, text))
 
-    def find(self, graph_id: str) -> str | None:
+    def find(self, expression_id: str) -> str | None:
         """Return a text, or None; from now on it is in use."""
         if self.path is not None and not self.path.exists():
             return None
         now_s = self.clock()
         with self._connected() as db:
             asked = "SELECT text, kept_until_s FROM texts NATURAL JOIN graphs WHERE id = ?"
-            found: tuple[str, float] | None = db.execute(asked, (graph_id,)).fetchone()
+            found: tuple[str, float] | None = db.execute(asked, (expression_id,)).fetchone()
         if found is None:
             return None
         if found[1] < now_s + KEPT_S - _DAY_S:
             # On a full disk the use cannot be noted, but the text is returned.
             with suppress(OSError, sqlite3.Error), self._transaction() as db:
                 mark = "UPDATE graphs SET is_used = 1, kept_until_s = ? WHERE id = ?"
-                db.execute(mark, (now_s + KEPT_S, graph_id))
+                db.execute(mark, (now_s + KEPT_S, expression_id))
         return found[0]
 
     def _check_day(self, db: sqlite3.Connection, client: str, size: int, now_s: float) -> None:
@@ -122,11 +122,11 @@ class ExpressionDatabase:
             "SELECT count(*), total(size), min(made_s) FROM graphs WHERE client = ? AND made_s > ?"
         )
         count, held, first_s = db.execute(asked, (client, since_s)).fetchone()
-        if count >= room.graphs or held + size > room.size_bytes:
+        if count >= room.expressions or held + size > room.size_bytes:
             raise StoreFull(
                 f"Quota exceeded: of maps, thumbnails and tables a client may make "
-                f"{room.graphs}, or {_mb(room.size_bytes)} MB of expressions, within 24 hours. "
-                f"{_HELP} What was made already goes on working.",
+                f"{room.expressions}, or {_mb(room.size_bytes)} MB of expressions, within 24 "
+                f"hours. {_HELP} What was made already goes on working.",
                 (first_s or now_s) - since_s,
             )
 
@@ -145,7 +145,7 @@ class ExpressionDatabase:
         whose, of = ("1", ()) if client is None else ("client = ?", (client,))
         asked = f"SELECT count(*), total(size) FROM graphs WHERE {whose}"
         count, held = db.execute(asked, of).fetchone()
-        over, over_bytes = count + 1 - room.graphs, held + size - room.size_bytes
+        over, over_bytes = count + 1 - room.expressions, held + size - room.size_bytes
         if over <= 0 and over_bytes <= 0:
             return
         unused = (
@@ -190,9 +190,9 @@ class ExpressionDatabase:
 def _full(room: Capacity, client: str | None) -> StoreFull:
     whose = "all clients" if client is None else "one client"
     return StoreFull(
-        f"Quota exceeded: the {room.graphs} maps, thumbnails and tables, or {_mb(room.size_bytes)} "
-        f"MB of expressions, that there is room for of {whose} are in use: asked for within "
-        f"{KEPT_S / _DAY_S:.0f} days. {_HELP}",
+        f"Quota exceeded: the {room.expressions} maps, thumbnails and tables, or "
+        f"{_mb(room.size_bytes)} MB of expressions, that there is room for of {whose} "
+        f"are in use: asked for within {KEPT_S / _DAY_S:.0f} days. {_HELP}",
         _DAY_S,
     )
 

@@ -230,30 +230,32 @@ async def stored(call: Call, kind: str, body: Mapping[str, Any]) -> Response:
     """
     kept = {name: value for name, value in body.items() if name not in ("name", "workloadTag")}
     client = client_of(call.request.scope)
-    graph = {"kind": kind, "body": kept}
-    graph_id = await call.api.in_thread(call.api.stored.put, graph, client)
-    return json_answer({"name": f"{call.path['parent']}/{kind}/{graph_id}"})
+    expression = {"kind": kind, "body": kept}
+    expression_id = await call.api.in_thread(call.api.stored.put, expression, client)
+    return json_answer({"name": f"{call.path['parent']}/{kind}/{expression_id}"})
 
 
-async def found(call: Call, kind: str, graph_id: str, read: Callable[[Mapping[str, Any]], T]) -> T:
+async def found(
+    call: Call, kind: str, expression_id: str, read: Callable[[Mapping[str, Any]], T]
+) -> T:
     """Return the result of `read` on the body that `stored` has kept.
 
     Raises:
         NotFound: there is none of that id.
     """
 
-    def read_graph(graph: Mapping[str, Any] | None) -> T:
-        if graph is None or graph.get("kind") != kind:
+    def read_expression(expression: Mapping[str, Any] | None) -> T:
+        if expression is None or expression.get("kind") != kind:
             raise NotFound(
-                f"There is no {graph_id[:64]!r} in {kind}; it may have been unused too long."
+                f"There is no {expression_id[:64]!r} in {kind}; it may have been unused too long."
             )
-        return read(graph["body"])
+        return read(expression["body"])
 
-    graphs = call.api.stored
-    known = graphs.known(graph_id, SHORT_BYTES)
+    stored = call.api.stored
+    known = stored.known(expression_id, SHORT_BYTES)
     if known is not None:
-        return read_graph(known)
-    return await call.api.in_thread(lambda: read_graph(graphs.find(graph_id)))
+        return read_expression(known)
+    return await call.api.in_thread(lambda: read_expression(stored.find(expression_id)))
 
 
 @contextmanager

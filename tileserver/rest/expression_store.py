@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
-    """Return where a user's graphs are kept: https://specifications.freedesktop.org/basedir."""
+    """Return where a user's expressions are kept: https://specifications.freedesktop.org/basedir."""
     state = environ.get("XDG_STATE_HOME", "")
     try:
         home = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
@@ -72,62 +72,66 @@ class ExpressionStore:
         self._has_warned = False
         self._lock = threading.Lock()
 
-    def put(self, graph: Mapping[str, Any], client: str = "") -> str:
+    def put(self, expression: Mapping[str, Any], client: str = "") -> str:
         """Keep a request of a client, and return its id: always the same for the same one.
 
         Raises:
             RequestTooLarge: it has more than `MAX_EXPRESSION_BYTES`.
             StoreFull: there is no room, of this client's or at all; nothing in use was deleted.
         """
-        text = json.dumps(graph, separators=(",", ":"), sort_keys=True)
+        text = json.dumps(expression, separators=(",", ":"), sort_keys=True)
         if len(text) > MAX_EXPRESSION_BYTES:
             raise RequestTooLarge(
                 f"Request payload size exceeds the limit: {MAX_EXPRESSION_BYTES} bytes of ASCII, "
                 f"got {len(text)}."
             )
-        graph_id = _id(text)
+        expression_id = _id(text)
         try:
-            self._disk.put(graph_id, text, _account(client))
+            self._disk.put(expression_id, text, _account(client))
         except (OSError, sqlite3.Error) as exc:
             self._warn(exc)
-            self._memory.put(graph_id, text, _account(client))
-        return graph_id
+            self._memory.put(expression_id, text, _account(client))
+        return expression_id
 
-    def known(self, graph_id: str, max_characters: int) -> dict[str, Any] | None:
+    def known(self, expression_id: str, max_characters: int) -> dict[str, Any] | None:
         """Return a short request that was used a moment ago, or None; never reads the disk."""
         with self._lock:
-            held = self._held.get(graph_id)
+            held = self._held.get(expression_id)
             if held is None or time.monotonic() - held[1] >= _TOUCH_S:
                 return None
             if len(held[0]) > max_characters:
                 return None
-        graph: dict[str, Any] = json.loads(held[0])
-        return graph
+        expression: dict[str, Any] = json.loads(held[0])
+        return expression
 
-    def find(self, graph_id: str) -> dict[str, Any] | None:
+    def find(self, expression_id: str) -> dict[str, Any] | None:
         """Return a request, or None if there is none of that id; from now on it is in use."""
-        if not _ID.fullmatch(graph_id):
+        if not _ID.fullmatch(expression_id):
             return None
-        text = self._on_disk(graph_id) or self._memory.find(graph_id) or self._in_file(graph_id)
+        text = (
+            self._on_disk(expression_id)
+            or self._memory.find(expression_id)
+            or self._in_file(expression_id)
+        )
         # A text that is cut short or of another id is not returned.
-        if text is None or _id(text) != graph_id:
+        if text is None or _id(text) != expression_id:
             return None
         with self._lock:
-            self._held[graph_id] = text, time.monotonic()
-        graph: dict[str, Any] = json.loads(text)
-        return graph
+            self._held[expression_id] = text, time.monotonic()
+        expression: dict[str, Any] = json.loads(text)
+        return expression
 
-    def _on_disk(self, graph_id: str) -> str | None:
+    def _on_disk(self, expression_id: str) -> str | None:
         try:
-            return self._disk.find(graph_id)
+            return self._disk.find(expression_id)
         except (OSError, sqlite3.Error) as exc:
             self._warn(exc)
             return None
 
-    def _in_file(self, graph_id: str) -> str | None:
+    def _in_file(self, expression_id: str) -> str | None:
         """Return a request from the files of earlier versions, which are never deleted."""
         try:
-            return (self.folder / f"{graph_id}.json").read_text("utf-8")
+            return (self.folder / f"{expression_id}.json").read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             return None
 

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from tileserver.concurrency.changes import ask_again
 from tileserver.concurrency.deadline import deadline
+from tileserver.concurrency.retry_changed import ask_again
 from tileserver.errors import InvalidRequest, Overloaded, TileserverError
 from tileserver.http.clients import client_of
 from tileserver.http.disconnects import ClientGone

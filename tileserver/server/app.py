@@ -26,7 +26,7 @@ from tileserver.http.responses import ByClient, Counted
 from tileserver.http.routes import ROWS
 from tileserver.rasters.catalogue import Root
 from tileserver.rest.router import RestRouter
-from tileserver.server.assembly import Stack, assemble
+from tileserver.server.assembly import Assembly, assemble
 from tileserver.server.gate import Gate
 
 _TUNED = Tuning()
@@ -42,7 +42,7 @@ _ERROR_HANDLERS: Mapping[Any, ExceptionHandler] = {
 
 def create_app(
     config: Config,
-    shown: Sequence[Root] = (),
+    added: Sequence[Root] = (),
     tuning: Tuning = _TUNED,
     folder: Path | None = None,
 ) -> Starlette:
@@ -50,28 +50,28 @@ def create_app(
 
     Args:
         config: the configuration.
-        shown: more rasters, each of which becomes a layer.
+        added: rasters beside those of the configuration, each of which becomes a layer.
         tuning: of Earth Engine, for tests and measurements.
         folder: shared by the workers of one server, if there is one.
 
     Raises:
         ConfigError: the configuration cannot be served; says why.
     """
-    stack = assemble(config, shown, tuning, folder)
+    assembly = assemble(config, added, tuning, folder)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        async with stack.resources:
-            with stack.services.readiness.draining_on_signals():
-                async with watched(stack.sample), stack.seated:
-                    yield {"services": stack.services}
+        async with assembly.resources:
+            with assembly.services.readiness.draining_on_signals():
+                async with watched(assembly.sample), assembly.seated:
+                    yield {"services": assembly.services}
 
     app = Starlette(
-        routes=_routes(stack, config.api.enabled, tuning.deadline_s),
+        routes=_routes(assembly, config.api.enabled, tuning.deadline_s),
         middleware=[
             Middleware(Counted),
-            Middleware(Gate, rules=stack.rules, bodies=stack.api.bodies),
+            Middleware(Gate, rules=assembly.rules, bodies=assembly.api.bodies),
             Middleware(ByClient),
         ],
         exception_handlers=_ERROR_HANDLERS,
@@ -82,7 +82,7 @@ def create_app(
     return app
 
 
-def _routes(stack: Stack, has_api: bool, deadline_s: float) -> list[BaseRoute]:
+def _routes(assembly: Assembly, has_api: bool, deadline_s: float) -> list[BaseRoute]:
     """Return the routes in the order in which they are tried; the page has all other paths."""
     own: list[BaseRoute] = [
         Route(row.path, timely(row.endpoint, deadline_s) if row.is_timed else row.endpoint)
@@ -90,6 +90,6 @@ def _routes(stack: Stack, has_api: bool, deadline_s: float) -> list[BaseRoute]:
     ]
     return [
         *own,
-        *([RestRouter(stack.api, deadline_s)] if has_api else []),
+        *([RestRouter(assembly.api, deadline_s)] if has_api else []),
         Mount("/", Page(directory=page_folder(), html=True)),
     ]

@@ -1,6 +1,6 @@
 """The services behind the routes, assembled from a configuration: engines, caches, layers.
 
-A new source of assets is one more entry in `_sources`.
+A new provider of assets is one more entry in `_providers`.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _SHARED_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
-class Source:
+class Provider:
     """Assets below some prefixes of names, as each part of the server reads them."""
 
     prefixes: tuple[str, ...]
-    """Each ends in a slash; an empty one stands for all names that no other source has."""
+    """Each ends in a slash; an empty one stands for all names that no other provider has."""
     engine: Engine
     """For tiles and documents."""
     images: ImageSource
@@ -63,7 +63,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Stack:
+class Assembly:
     """The services behind the routes."""
 
     services: endpoints.Services
@@ -82,15 +82,15 @@ class Stack:
 
 def assemble(
     config: Config,
-    shown: Sequence[Root] = (),
+    added: Sequence[Root] = (),
     tuning: Tuning = _TUNED,
     folder: Path | None = None,
-) -> Stack:
+) -> Assembly:
     """Return the services behind the routes.
 
     Args:
         config: the configuration.
-        shown: more rasters, each of which becomes a layer.
+        added: rasters beside those of the configuration, each of which becomes a layer.
         tuning: of Earth Engine, for tests and measurements.
         folder: shared by the workers of one server, if there is one.
 
@@ -100,25 +100,25 @@ def assemble(
     """
     resources = AsyncExitStack()
     memory = MemoryCache(config.cache.memory_bytes, config.cache.ttl_s)
-    rasters = local_engine(config, shown, resources)
-    definitions = definitions_of(config, rasters.catalogue, shown)
+    rasters = local_engine(config, added, resources)
+    definitions = definitions_of(config, rasters.catalogue, added)
     computed = {each.asset_name: each.computed for each in definitions if each.computed}
     store = shared_store(config, folder, resources) if config.earth_engine else None
     earth = earth_engine(config, memory, tuning, computed, store, resources)
     access = Access(readable_assets(config, rasters.catalogue.prefixes))
-    sources = _sources(rasters, earth, access)
-    images = Mounts(_by_prefix(sources, lambda source: source.images))
+    providers = _providers(rasters, earth, access)
+    images = Mounts(_by_prefix(providers, lambda provider: provider.images))
     deadline_s = min(COMPUTING_S, tuning.deadline_s)
     computing = Computing(World(images, access.may_read), deadline_s=deadline_s)
     # Layers are chosen by the operator, so their expressions may read every asset.
     trusted = Computing(World(images), deadline_s=deadline_s, computed=computed)
-    of_layers = earth.rasters if earth else trusted
-    engine = engines(sources, computing, of_layers, project_of(config.earth_engine))
+    of_layers = earth.engine if earth else trusted
+    engine = engines(providers, computing, of_layers, project_of(config.earth_engine))
     layers = Layers(definitions, engine, access)
     services = services_of(config, layers, engine, memory, _readiness(earth, store))
-    return Stack(
+    return Assembly(
         services=services,
-        api=rest_api(config, services, sources, computing),
+        api=rest_api(config, services, providers, computing),
         rules=rules_of(config, rasters.catalogue.prefixes, layers.definitions, os.environ),
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
@@ -127,9 +127,9 @@ def assemble(
     )
 
 
-def local_engine(config: Config, shown: Sequence[Root], resources: AsyncExitStack) -> LocalRasters:
+def local_engine(config: Config, added: Sequence[Root], resources: AsyncExitStack) -> LocalRasters:
     """Return the engine of local rasters; raises ConfigError when a path leads nowhere."""
-    rasters = LocalRasters(catalogue_of(config, shown))
+    rasters = LocalRasters(catalogue_of(config, added))
     resources.callback(rasters.close)
     return rasters
 
@@ -163,17 +163,17 @@ def earth_engine(
 
 
 def engines(
-    sources: Sequence[Source], computing: Engine, of_layers: Engine, project: str
+    providers: Sequence[Provider], computing: Engine, of_layers: Engine, project: str
 ) -> Engines:
     """Return one engine in front of all others.
 
     Args:
-        sources: of stored assets.
+        providers: of stored assets.
         computing: computes the expressions of requests.
         of_layers: computes those of layers.
         project: in the names made up for layers.
     """
-    stored = _by_prefix(sources, lambda source: source.engine)
+    stored = _by_prefix(providers, lambda provider: provider.engine)
     return Engines(Mounts([*stored, (EXPRESSIONS, computing), (layer_prefix(project), of_layers)]))
 
 
@@ -192,11 +192,14 @@ def services_of(
 
 
 def rest_api(
-    config: Config, services: endpoints.Services, sources: Sequence[Source], computing: Computing
+    config: Config,
+    services: endpoints.Services,
+    providers: Sequence[Provider],
+    computing: Computing,
 ) -> Api:
     """Return what the methods of the REST API work with."""
     folder = Path(config.api.graphs) if config.api.graphs else default_folder(os.environ)
-    assets = Mounts(_by_prefix(sources, lambda source: source.assets))
+    assets = Mounts(_by_prefix(providers, lambda provider: provider.assets))
     return Api(services, assets, computing, ExpressionStore(folder))
 
 
@@ -220,10 +223,10 @@ def shared_store(
     return store
 
 
-def _sources(rasters: LocalRasters, earth: Earth | None, access: Access) -> list[Source]:
-    """Return the sources of assets; one more source is one more entry."""
+def _providers(rasters: LocalRasters, earth: Earth | None, access: Access) -> list[Provider]:
+    """Return the providers of assets; one more provider is one more entry."""
     tree = Tree(rasters.catalogue)
-    local = Source(
+    local = Provider(
         prefixes=rasters.catalogue.prefixes if earth else ("",),
         engine=rasters,
         images=LocalImages(rasters, tree),
@@ -231,17 +234,17 @@ def _sources(rasters: LocalRasters, earth: Earth | None, access: Access) -> list
     )
     if earth is None:
         return [local]
-    remote = Source(
+    remote = Provider(
         prefixes=("",),
-        engine=earth.rasters,
-        images=EngineImages(earth.rasters),
-        assets=RemoteAssets(earth.catalog, earth.rasters, access.may_read),
+        engine=earth.engine,
+        images=EngineImages(earth.engine),
+        assets=RemoteAssets(earth.metadata, earth.engine, access.may_read),
     )
     return [local, remote]
 
 
-def _by_prefix(sources: Sequence[Source], pick: Callable[[Source], T]) -> list[tuple[str, T]]:
-    return [(prefix, pick(source)) for source in sources for prefix in source.prefixes]
+def _by_prefix(providers: Sequence[Provider], pick: Callable[[Provider], T]) -> list[tuple[str, T]]:
+    return [(prefix, pick(provider)) for provider in providers for prefix in provider.prefixes]
 
 
 def _seat(

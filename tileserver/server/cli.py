@@ -22,7 +22,7 @@ from tileserver.config.schema import json_schema
 from tileserver.earthengine.refusals import AssetRefused
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
 from tileserver.http.endpoints import Services
-from tileserver.ingest.order import ingest as ingest_sources
+from tileserver.ingest.ingest import ingest as ingest_sources
 from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.queries import point_request
@@ -30,10 +30,10 @@ from tileserver.logs import LineFormatter, one_line
 from tileserver.rasters.catalogue import Catalogue, Root, check_root
 from tileserver.server.access import exposure, weak_keys
 from tileserver.server.app import create_app
-from tileserver.server.assembly import Stack, assemble
+from tileserver.server.assembly import Assembly, assemble
 from tileserver.server.definitions import catalogue_of, definitions_of, remote_files
+from tileserver.server.get_pixels import find_config, get_pixels
 from tileserver.server.serving import listen, page_url, serve_app
-from tileserver.server.session import find_config, get_pixels
 
 _SHOWN_LAYERS = 8
 FILE = click.Path(path_type=Path)
@@ -101,18 +101,18 @@ def serve(
     """Serve tiles and the map page: of GeoTIFFs, of a configuration, or of the demo."""
     with one_clear_line():
         given = {"server.host": host, "server.port": port, "server.workers": workers}
-        shown = [Root(os.path.abspath(path) if "://" not in path else path) for path in paths]
-        if shown:
+        added = [Root(os.path.abspath(path) if "://" not in path else path) for path in paths]
+        if added:
             config = load_config(config_path, os.environ, given)
         else:
             config = find_config(config_path, os.environ, given)
-        for path, root in zip(paths, shown, strict=True):
+        for path, root in zip(paths, added, strict=True):
             _check_path(path, root, config)
-        definitions = checked_definitions(config, shown)
+        definitions = checked_definitions(config, added)
         listening = listen(config.server.host, config.server.port)
     _warn_of_access(config)
     _say_what_is_served(definitions, page_url(listening))
-    serve_app(partial(create_app, config, shown), listening, config.server.workers)
+    serve_app(partial(create_app, config, added), listening, config.server.workers)
 
 
 def _warn_of_access(config: Config) -> None:
@@ -131,7 +131,7 @@ def _check_path(path: str, root: Root, config: Config) -> None:
         Catalogue([root], remote_files(config)).find(names[0])
 
 
-def checked_definitions(config: Config, shown: Sequence[Root]) -> list[LayerDefinition]:
+def checked_definitions(config: Config, added: Sequence[Root]) -> list[LayerDefinition]:
     """Return the layers a configuration makes, after a look that it can be served.
 
     Raises:
@@ -139,8 +139,8 @@ def checked_definitions(config: Config, shown: Sequence[Root]) -> list[LayerDefi
     """
     for each in config.rasters:
         check_root(each.path)
-    create_app(config, shown)
-    definitions = definitions_of(config, catalogue_of(config, shown), shown)
+    create_app(config, added)
+    definitions = definitions_of(config, catalogue_of(config, added), added)
     if not definitions and config.earth_engine is None:
         raise ConfigError(
             "nothing to serve: expected a [layers.NAME], or [[rasters]] with a GeoTIFF "
@@ -222,11 +222,11 @@ def check(config_path: Path | None) -> None:
     with one_clear_line():
         config = find_config(config_path, os.environ, {})
         definitions = checked_definitions(config, ())
-        stack = assemble(config)
+        assembly = assemble(config)
     _warn_of_access(config)
-    if stack.credentials:
-        click.echo(f"Earth Engine: {stack.credentials}")
-    faults = anyio.run(_check_layers, stack, [each.name for each in definitions])
+    if assembly.credentials:
+        click.echo(f"Earth Engine: {assembly.credentials}")
+    faults = anyio.run(_check_layers, assembly, [each.name for each in definitions])
     for name, fault in faults.items():
         click.echo(one_line(f"{name}: {fault or 'ok'}"))
     if any(faults.values()):
@@ -241,9 +241,9 @@ def config(schema: bool) -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-async def _check_layers(stack: Stack, names: Sequence[str]) -> Mapping[str, str | None]:
-    async with stack.resources:
-        return {name: await _fault(stack.services, name) for name in names}
+async def _check_layers(assembly: Assembly, names: Sequence[str]) -> Mapping[str, str | None]:
+    async with assembly.resources:
+        return {name: await _fault(assembly.services, name) for name in names}
 
 
 async def _fault(services: Services, name: str) -> str | None:

@@ -14,22 +14,22 @@ from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.remote.files import RemoteFiles
 
 
-def roots_of(config: Config, shown: Sequence[Root] = ()) -> list[Root]:
+def roots_of(config: Config, added: Sequence[Root] = ()) -> list[Root]:
     """Return the files, folders and URLs of rasters, those of the command line first.
 
     A source of one GeoTIFF per asset, such as a STAC catalogue, adds a `Root` with name and
     members for each: its layers, default access and listing follow, as for any other root.
     """
-    return [*shown, *(Root(each.path, each.prefix) for each in config.rasters)]
+    return [*added, *(Root(each.path, each.prefix) for each in config.rasters)]
 
 
-def catalogue_of(config: Config, shown: Sequence[Root] = ()) -> Catalogue:
+def catalogue_of(config: Config, added: Sequence[Root] = ()) -> Catalogue:
     """Return the local assets of a configuration.
 
     Raises:
         ConfigError: a path leads nowhere.
     """
-    return Catalogue(roots_of(config, shown), remote_files(config))
+    return Catalogue(roots_of(config, added), remote_files(config))
 
 
 def remote_files(config: Config) -> RemoteFiles:
@@ -38,16 +38,16 @@ def remote_files(config: Config) -> RemoteFiles:
 
 
 def definitions_of(
-    config: Config, catalogue: Catalogue, shown: Sequence[Root] = ()
+    config: Config, catalogue: Catalogue, added: Sequence[Root] = ()
 ) -> list[LayerDefinition]:
     """Return the configured layers, and layers of rasters where none are configured.
 
-    Each raster of `shown` becomes a layer; without configured layers each raster of the
+    Each raster of `added` becomes a layer; without configured layers each raster of the
     catalogue does. Those that `[access] assets` excludes do not.
     """
     configured = [_definition(each, config.earth_engine) for each in config.layers]
     taken = {each.name for each in configured}
-    drawn = Catalogue(shown) if shown or configured else catalogue
+    drawn = Catalogue(added) if added or configured else catalogue
     # A configured layer may show any asset, an automatic one only what may be read by name.
     readable = filter(Access(config.access.assets).may_read, drawn.names())
     return [*automatic_layers(readable, taken), *configured]

@@ -194,7 +194,7 @@ def test_no_error_and_no_log_shows_the_secrets_of_a_url(
         file = files.current(url, "a")
         assert origin.requests[0][0] == "/scenes/utah.tif?X-Amz-Signature=s1gn"
         assert origin.requests[0][1]["authorization"] == "Basic dXNlcjpwYXNzLXdvcmQ="
-        shown += [repr(file), repr(file.place), str(vars(file)["name"])]
+        shown += [repr(file), repr(file.remote), str(vars(file)["name"])]
         for status in (503, 302, 404):
             stored.status = status
             clock.now_s += 100

@@ -14,7 +14,7 @@ import pytest
 from tests.rasters.remote.origin import Answer, Origin, Stored, asked, send, serve
 from tests.support.limits import SOON_S
 from tileserver.errors import DeadlineExceeded, RasterUnreachable, TileserverError, UnreadableRaster
-from tileserver.rasters.remote.places import find_place
+from tileserver.rasters.remote.objects import find_object
 from tileserver.rasters.remote.ranges import Part, Ranges
 
 BODY = bytes(range(256)) * 2000
@@ -29,7 +29,7 @@ def ranges() -> Iterator[Ranges]:
 
 
 def fetch(ranges: Ranges, origin: Origin, first: int = 1000, last: int = 1999) -> Part | None:
-    return ranges.fetch(find_place(origin.url), first, last, {}, tries=1)
+    return ranges.fetch(find_object(origin.url), first, last, {}, tries=1)
 
 
 def test_a_range_comes_with_its_validators(ranges: Ranges) -> None:
@@ -71,7 +71,7 @@ def test_what_may_pass_is_tried_again(ranges: Ranges) -> None:
         Stored(BODY, status=next(statuses))(handler)
 
     with serve(answer) as origin:
-        assert ranges.fetch(find_place(origin.url), 0, 9, {}) is not None
+        assert ranges.fetch(find_object(origin.url), 0, 9, {}) is not None
         assert len(origin.requests) == 2
 
 
@@ -202,7 +202,7 @@ def test_a_slow_answer_is_given_up_in_time(answer: Answer, ranges: Ranges) -> No
 
 def test_all_tries_together_have_one_deadline(ranges: Ranges) -> None:
     with serve(Stored(BODY, status=500)) as origin:
-        place = find_place(origin.url)
+        place = find_object(origin.url)
         error, took_s = refusal(lambda: ranges.fetch(place, 0, 9, {}, tries=100))
     assert isinstance(error, RasterUnreachable)
     assert took_s < SOON_S
@@ -238,7 +238,7 @@ def test_threads_have_deadlines_of_their_own(ranges: Ranges) -> None:
 
     def ask(name: str) -> None:
         try:
-            place = find_place(origin.url.replace("utah", name))
+            place = find_object(origin.url.replace("utah", name))
             for _ in range(1 if name == "late" else 8):
                 assert ranges.fetch(place, 0, 9, {}, tries=1) is not None
         except Exception as exc:

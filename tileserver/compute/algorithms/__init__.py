@@ -31,7 +31,7 @@ from tileserver.compute.algorithms.reducer import reduce_region as reduce_region
 from tileserver.compute.algorithms.reducer import simple as simple
 from tileserver.compute.algorithms.value import dates as dates
 from tileserver.compute.algorithms.value import dictionaries as dictionaries
-from tileserver.compute.algorithms.value import list_map as list_map
+from tileserver.compute.algorithms.value import list_functions as list_functions
 from tileserver.compute.algorithms.value import list_search as list_search
 from tileserver.compute.algorithms.value import lists as lists
 from tileserver.compute.algorithms.value import numbers as numbers

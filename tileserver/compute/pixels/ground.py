@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tileserver.contract.pixels import PixelGrid
-from tileserver.geo.crs import Coordinates, transform_points
+from tileserver.geo.crs import EARTH_RADIUS_M, Coordinates, transform_points
 
-_SEMI_MAJOR_M, _ECCENTRICITY_2 = 6378137.0, 0.0066943799901413165
+_ECCENTRICITY_2 = 0.0066943799901413165
 """Of WGS 84."""
 _SHARE = 0.01
 """How much of a pixel is measured: a pixel of a world map is too large to be flat."""
@@ -46,8 +46,8 @@ def pixel_sides(grid: PixelGrid) -> PixelSides:
     down_lon, down_lat = _degrees(grid, columns, rows + _SHARE)
     phi = np.radians(lat)
     bend = 1 - _ECCENTRICITY_2 * np.sin(phi) ** 2
-    metres_lon = np.radians(1) * _SEMI_MAJOR_M * np.cos(phi) / np.sqrt(bend) / _SHARE
-    metres_lat = np.radians(1) * _SEMI_MAJOR_M * (1 - _ECCENTRICITY_2) / bend**1.5 / _SHARE
+    metres_lon = np.radians(1) * EARTH_RADIUS_M * np.cos(phi) / np.sqrt(bend) / _SHARE
+    metres_lat = np.radians(1) * EARTH_RADIUS_M * (1 - _ECCENTRICITY_2) / bend**1.5 / _SHARE
     return PixelSides(
         _turned(across_lon - lon) * metres_lon,
         (across_lat - lat) * metres_lat,

@@ -19,11 +19,13 @@ from tileserver.compute.values.image import Band, Projection
 from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import Coordinates, period, transform_point
-from tileserver.geo.positions import positions
+from tileserver.geo.positions import nearest, positions
 
 MAX_WINDOW_PX = 4_000_000
 """Pixels of another lattice that are computed for one piece."""
 _FAR = 2.0**40
+_NOWHERE = 2**41
+"""The index where there is none: those of a lattice may be negative."""
 _ON_EDGE = 1e-6
 
 Index = NDArray[np.int64]
@@ -106,7 +108,9 @@ class Reprojected:
 
     def _places(self, grid: PixelGrid) -> tuple[Index, Index, NDArray[np.bool_]]:
         """Return the column and row that each pixel of a grid shows, and where there is one."""
-        columns, rows = (nearest_index(each) for each in positions_on(grid, self.projection))
+        columns, rows = (
+            nearest(each, _FAR, _NOWHERE) for each in positions_on(grid, self.projection)
+        )
         return columns, rows, _known(columns, rows)
 
 
@@ -114,14 +118,6 @@ def _known(columns: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.bool_]:
     """Return whether each position is on the lattice, rather than outside the CRS's domain."""
     known: NDArray[np.bool_] = (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
     return known
-
-
-def nearest_index(values: Coordinates) -> Index:
-    """Return the index of the pixel that holds each position; far away where there is none."""
-    with np.errstate(invalid="ignore"):
-        is_near = np.abs(values) < _FAR
-    floored = np.floor(np.where(is_near, values, 0.0) + _ON_EDGE).astype(np.int64)
-    return np.where(is_near, floored, np.int64(2**41))
 
 
 def _window(
@@ -169,7 +165,7 @@ class Interpolated:
         factor = _factor(columns, rows)
         coarse = self.projection.scaled(factor, factor)
         columns, rows = columns / factor, rows / factor
-        indexes = nearest_index(columns), nearest_index(rows)
+        indexes = nearest(columns, _FAR, _NOWHERE), nearest(rows, _FAR, _NOWHERE)
         window = _window(*indexes, _known(*indexes), 3, coarse)
         if window is None:
             return Step((), lambda inputs: masked_pixels(grid, self.dtype))

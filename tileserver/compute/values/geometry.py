@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from tileserver.compute.values.geometry_limits import check_crossings
 from tileserver.compute.values.image import Projection
 from tileserver.errors import InvalidRequest, shown
-from tileserver.geo.crs import WGS84, transform_points
+from tileserver.geo.crs import EARTH_RADIUS_M, WGS84, transform_points
 
 MAX_POINTS = 1_000_000
 _MANY_POINTS = 50_000
@@ -28,7 +28,6 @@ _MAX_DEPTH = 4
 _DEGREES = Projection(WGS84)
 _STEP_SHARE = 1 / 20
 """How finely an edge is followed into another CRS, as a share of the geometry's size."""
-_EARTH_RADIUS_M = 6378137.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +297,8 @@ def area_m2(found: BaseGeometry) -> float:
     fine = shapely.segmentize(found, 1.0)
 
     def equal_area(lon: Any, lat: Any) -> tuple[Any, Any]:
-        x = np.radians(lon) * _EARTH_RADIUS_M
-        return x, np.sin(np.radians(lat)) * _EARTH_RADIUS_M
+        x = np.radians(lon) * EARTH_RADIUS_M
+        return x, np.sin(np.radians(lat)) * EARTH_RADIUS_M
 
     return float(moved_shape(fine, equal_area).area)
 
@@ -316,5 +315,5 @@ def length_m(found: BaseGeometry) -> float:
                 np.sin(np.diff(lat) / 2) ** 2
                 + np.cos(lat[:-1]) * np.cos(lat[1:]) * np.sin(np.diff(lon) / 2) ** 2
             )
-            total += float((2 * _EARTH_RADIUS_M * np.arcsin(np.sqrt(half))).sum())
+            total += float((2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(half))).sum())
     return total if math.isfinite(total) else 0.0

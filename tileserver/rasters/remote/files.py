@@ -27,7 +27,7 @@ from tileserver.errors import (
 from tileserver.rasters.remote.addresses import Resolve, resolve
 from tileserver.rasters.remote.answers import Validators
 from tileserver.rasters.remote.blocks import BLOCK_BYTES, Blocks, runs
-from tileserver.rasters.remote.places import Place, find_place
+from tileserver.rasters.remote.objects import RemoteObject, find_object
 from tileserver.rasters.remote.ranges import Part, Ranges
 
 RECHECK_S = 3600.0
@@ -48,19 +48,19 @@ class RemoteFile:
     """One version of a remote file. Equal only to itself; any thread may read."""
 
     def __init__(
-        self, name: str, place: Place, validators: Validators, head: bytes, source: _Source
+        self, name: str, remote: RemoteObject, validators: Validators, head: bytes, source: _Source
     ) -> None:
         """Describe a file.
 
         Args:
             name: of the asset, for errors.
-            place: where it is.
+            remote: where it is.
             validators: of this version; every range must come with them.
             head: its first block.
             source: fetches and keeps its blocks.
         """
         self.name = name
-        self.place = place
+        self.remote = remote
         self.validators = validators
         self.version = validators.token(head)
         self.is_outdated = False
@@ -122,7 +122,7 @@ class RemoteFile:
         if left_s <= 0:
             raise DeadlineExceeded(f"{self.name}: the server sends too slowly.")
         with _prefixed_errors(self.name):
-            part = self._source.ranges.fetch(self.place, start, stop - 1, {}, left_s)
+            part = self._source.ranges.fetch(self.remote, start, stop - 1, {}, left_s)
         if part is None or part.validators != self.validators:
             self.is_outdated = True
             raise AssetChanged(self.name)
@@ -181,7 +181,7 @@ class _Source:
 class _Held:
     """The file at one location, or its last error."""
 
-    place: Place
+    remote: RemoteObject
     file: RemoteFile | None = None
     checked_s: float = 0.0
     failure: TileserverError | None = None
@@ -230,7 +230,7 @@ class RemoteFiles:
         with self._lock:
             held = self._held.get(location)
             if held is None:
-                held = self._held[location] = _Held(find_place(location))
+                held = self._held[location] = _Held(find_object(location))
         with held.lock:
             self._check(held, name)
             if held.failure is not None:
@@ -251,7 +251,7 @@ class RemoteFiles:
         if held.failed_s is None and is_known and now_s - held.checked_s < self.recheck_s:
             return
         try:
-            held.file = self._fetched(held.file, held.place, name)
+            held.file = self._fetched(held.file, held.remote, name)
         except (RasterUnreachable, DeadlineExceeded) as exc:
             held.failed_s = self.clock()
             held.failure = None if is_known else exc
@@ -262,9 +262,9 @@ class RemoteFiles:
         else:
             held.checked_s, held.failed_s, held.failure = self.clock(), None, None
 
-    def _fetched(self, file: RemoteFile | None, place: Place, name: str) -> RemoteFile:
+    def _fetched(self, file: RemoteFile | None, remote: RemoteObject, name: str) -> RemoteFile:
         """Return the file as the server has it now: the same one if that is its version."""
-        fetch = partial(self._source.ranges.fetch, place, 0, BLOCK_BYTES - 1)
+        fetch = partial(self._source.ranges.fetch, remote, 0, BLOCK_BYTES - 1)
         with _prefixed_errors(name):
             if file is None or file.is_outdated:
                 part = fetch({})
@@ -274,10 +274,10 @@ class RemoteFiles:
             return file
         assert part is not None, "an answer without condition has a body"
         is_same = file is not None and not file.is_outdated and _token(part) == file.version
-        return file if file and is_same else self._new(name, place, part)
+        return file if file and is_same else self._new(name, remote, part)
 
-    def _new(self, name: str, place: Place, part: Part) -> RemoteFile:
-        return RemoteFile(name, place, part.validators, part.body, self._source)
+    def _new(self, name: str, remote: RemoteObject, part: Part) -> RemoteFile:
+        return RemoteFile(name, remote, part.validators, part.body, self._source)
 
 
 def _token(part: Part) -> str:

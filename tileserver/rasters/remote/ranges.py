@@ -20,7 +20,7 @@ from tileserver.errors import (
 )
 from tileserver.rasters.remote.addresses import Deadlines, Network, RefusedAddress, Resolve, resolve
 from tileserver.rasters.remote.answers import BadAnswer, Head, Validators
-from tileserver.rasters.remote.places import Place
+from tileserver.rasters.remote.objects import RemoteObject
 
 _CONNECT_S = 5.0
 _TOTAL_S = 20.0
@@ -66,7 +66,7 @@ class Ranges:
 
     def fetch(
         self,
-        place: Place,
+        remote: RemoteObject,
         first: int,
         last: int,
         condition: Mapping[str, str],
@@ -76,7 +76,7 @@ class Ranges:
         """Return the bytes from `first` to `last`, both included, or to the object's end.
 
         Args:
-            place: the object.
+            remote: the object.
             first: of the range.
             last: of the range; no more than this many bytes are taken from the server.
             condition: headers such as If-None-Match.
@@ -91,10 +91,10 @@ class Ranges:
             RasterUnreachable: the server fails, or its answer is broken.
             DeadlineExceeded: there was no answer in time.
         """
-        region = self._regions.get(place.bucket)
+        region = self._regions.get(remote.bucket)
         if region is not None:
-            place = place.in_region(region) or place
-        fetch = partial(self._request, place, first, last, condition)
+            remote = remote.in_region(region) or remote
+        fetch = partial(self._request, remote, first, last, condition)
         limit_s = self.total_s if total_s is None else min(self.total_s, total_s)
         with self._deadlines.within(limit_s):
             return _retried(fetch, tries, self._deadlines)
@@ -105,18 +105,20 @@ class Ranges:
 
     def _request(
         self,
-        place: Place,
+        remote: RemoteObject,
         first: int,
         last: int,
         condition: Mapping[str, str],
         may_move: bool = True,
     ) -> Part | None:
-        headers = place.sign(place.url, {**_HEADERS, **condition, "Range": f"bytes={first}-{last}"})
+        headers = remote.sign(
+            remote.url, {**_HEADERS, **condition, "Range": f"bytes={first}-{last}"}
+        )
         with (
             _errors(),
             self._pool.stream(
                 "GET",
-                place.url,
+                remote.url,
                 headers=list(headers.items()),
                 extensions={"timeout": {"connect": _CONNECT_S, "pool": self.total_s}},
             ) as answer,
@@ -124,10 +126,10 @@ class Ranges:
             head = Head.of(answer.status, answer.headers)
             region = head.headers.get(b"x-amz-bucket-region", b"").decode("latin-1")
             is_elsewhere = may_move and head.status in _WRONG_REGION
-            moved = place.in_region(region) if is_elsewhere else None
+            moved = remote.in_region(region) if is_elsewhere else None
             if moved is None:
                 return _part(head, answer.iter_stream(), first, last, condition)
-        self._regions[place.bucket] = region
+        self._regions[remote.bucket] = region
         return self._request(moved, first, last, condition, may_move=False)
 
 

@@ -15,11 +15,10 @@ from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Image, Projection
 from tileserver.contract.pixels import AffineTransform
 from tileserver.errors import InvalidRequest, shown
-from tileserver.geo.crs import crs_of
+from tileserver.geo.crs import EARTH_RADIUS_M, crs_of
 
 _ELEMENT = re.compile(r'PARAMETER\["elt_([01])_([012])",\s*([-+.\deE]{1,40})\]')
 _MAX_WKT = 10_000
-_EARTH_RADIUS_M = 6378137.0
 
 
 @algorithm(
@@ -69,7 +68,7 @@ def at_scale(projection: Projection, metres: float) -> Projection:
     if crs_of(projection.crs_code).is_geographic:
         # The same to the last digit as the pixels of Earth Engine's exports in degrees.
         degrees = projection.transform.pixel_side
-        factor = metres / (math.radians(1) * _EARTH_RADIUS_M) / degrees
+        factor = metres / (math.radians(1) * EARTH_RADIUS_M) / degrees
     return scaled(projection, factor, factor)
 
 

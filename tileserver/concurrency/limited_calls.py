@@ -27,7 +27,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-class Aside(Generic[K, T]):
+class LimitedCalls(Generic[K, T]):
     """Calls a function of one argument, the key; calls for the same key share one thread."""
 
     def __init__(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.rasters.remote.origin import Stored, serve
 from tileserver.errors import ConfigError, UnreadableRaster
-from tileserver.rasters.remote.places import file_name, find_place
+from tileserver.rasters.remote.objects import file_name, find_object
 from tileserver.rasters.remote.ranges import Ranges
 from tileserver.rasters.remote.s3 import _found, _session
 
@@ -55,7 +55,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "top-secret
     ],
 )
 def test_a_location_is_a_url(location: str, environ: Mapping[str, str], url: str) -> None:
-    assert find_place(location, environ).url == url
+    assert find_object(location, environ).url == url
 
 
 @pytest.mark.parametrize(
@@ -63,16 +63,16 @@ def test_a_location_is_a_url(location: str, environ: Mapping[str, str], url: str
 )
 def test_what_is_no_url_is_refused(location: str) -> None:
     with pytest.raises(ConfigError, match=r"^a\.tif: its URL"):
-        find_place(location, {})
+        find_object(location, {})
 
 
 def test_a_profile_that_is_not_there_is_refused() -> None:
     with pytest.raises(ConfigError, match="AWS_PROFILE"):
-        find_place("s3://scenes/utah.tif", {"AWS_PROFILE": "no-such-profile"})
+        find_object("s3://scenes/utah.tif", {"AWS_PROFILE": "no-such-profile"})
 
 
 def test_the_name_of_a_bucket_cannot_name_a_host() -> None:
-    place = find_place("s3://a@169.254.169.254:80/a.tif", {"AWS_NO_SIGN_REQUEST": "YES"})
+    place = find_object("s3://a@169.254.169.254:80/a.tif", {"AWS_NO_SIGN_REQUEST": "YES"})
     assert place.url.startswith("https://s3.us-east-1.amazonaws.com/")
 
 
@@ -83,13 +83,13 @@ def test_the_name_of_a_file_shows_nothing_else_of_its_url() -> None:
 
 
 def test_another_region_is_another_host_of_amazon_and_nothing_else() -> None:
-    place = find_place("s3://scenes/utah.tif", {"AWS_NO_SIGN_REQUEST": "YES"})
+    place = find_object("s3://scenes/utah.tif", {"AWS_NO_SIGN_REQUEST": "YES"})
     moved = place.in_region("eu-north-1")
     assert moved is not None
     assert moved.url == "https://scenes.s3.eu-north-1.amazonaws.com/utah.tif"
     for region in ("", "example.org/", "eu-north-1.example.org", "a", "eu-north-1:80"):
         assert place.in_region(region) is None
-    assert find_place("s3://scenes/utah.tif", ENDPOINT).in_region("eu-north-1") is None
+    assert find_object("s3://scenes/utah.tif", ENDPOINT).in_region("eu-north-1") is None
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_request_is_signed_and_the_range_with_it(
         monkeypatch.setenv(name, value)
     with serve(Stored(b"body" * 100)) as origin:
         local = f"http://127.0.0.1:{origin.port}"
-        place = find_place(
+        place = find_object(
             location, environ | {"AWS_ENDPOINT_URL": local, "CPL_GS_ENDPOINT": local}
         )
         ranges = Ranges()
@@ -141,6 +141,6 @@ def test_without_credentials_the_error_says_what_to_set(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/none")
     monkeypatch.setenv("AWS_CONFIG_FILE", f"{tmp_path}/none")
-    sign = find_place("s3://scenes/utah.tif", {}).sign
+    sign = find_object("s3://scenes/utah.tif", {}).sign
     with pytest.raises(UnreadableRaster, match="AWS_NO_SIGN_REQUEST=YES"):
         sign("https://scenes.s3.us-east-1.amazonaws.com/utah.tif", {})

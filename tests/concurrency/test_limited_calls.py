@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.support.limits import SOON_S
-from tileserver.concurrency.aside import Aside, ShortCalls
+from tileserver.concurrency.limited_calls import LimitedCalls, ShortCalls
 from tileserver.concurrency.time_limit import check_time, time_limit
 from tileserver.errors import DeadlineExceeded, UnreadableRaster
 
@@ -27,7 +27,7 @@ def test_calls_for_one_key_share_a_thread() -> None:
         return len(calls)
 
     async def scenario() -> list[int]:
-        aside = Aside(slowly, refused, LIMIT_S, 4)
+        aside = LimitedCalls(slowly, refused, LIMIT_S, 4)
         return list(await asyncio.gather(*(aside.call("a") for _ in range(20))))
 
     assert asyncio.run(scenario()) == [1] * 20
@@ -44,7 +44,7 @@ def test_a_key_that_takes_too_long_is_refused_then_at_once_and_others_go_on() ->
         return key
 
     async def scenario() -> None:
-        aside = Aside(stuck, refused, LIMIT_S, 1)
+        aside = LimitedCalls(stuck, refused, LIMIT_S, 1)
         with pytest.raises(UnreadableRaster, match="slow takes too long"):
             await aside.call("slow")
         # In a single turn of the loop, so that no time is waited for.

@@ -47,7 +47,7 @@ def _without_query(location: str) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class RemoteObject:
     """A remote object."""
 
     url: str = field(repr=False)
@@ -57,7 +57,7 @@ class Place:
     """Of Amazon S3 itself, where the region is part of the host."""
     key: str = field(default="", repr=False)
 
-    def in_region(self, region: str) -> Place | None:
+    def in_region(self, region: str) -> RemoteObject | None:
         """Return the same object in the region that Amazon S3 says it is in, or None."""
         if not self.bucket or not _REGION.fullmatch(region) or not isinstance(self.sign, AwsSigner):
             return None
@@ -65,8 +65,8 @@ class Place:
         return replace(self, url=_amazon(self.bucket, self.key, region), sign=signer)
 
 
-def find_place(location: str, environ: Mapping[str, str] = os.environ) -> Place:
-    """Return the place of an s3, gs, https or http URL, with settings from the environment.
+def find_object(location: str, environ: Mapping[str, str] = os.environ) -> RemoteObject:
+    """Return the object of an s3, gs, https or http URL, with settings from the environment.
 
     Raises:
         ConfigError: it is not a valid URL.
@@ -80,7 +80,7 @@ def find_place(location: str, environ: Mapping[str, str] = os.environ) -> Place:
     return _web(location)
 
 
-def _web(location: str) -> Place:
+def _web(location: str) -> RemoteObject:
     try:
         parsed = httpx.URL(location).copy_with(fragment=None)
     except (httpx.InvalidURL, UnicodeError) as exc:
@@ -88,25 +88,27 @@ def _web(location: str) -> Place:
     if not parsed.host:
         raise ConfigError(f"{file_name(location)}: its URL names no host")
     if not parsed.userinfo:
-        return Place(str(parsed))
+        return RemoteObject(str(parsed))
     user = b64encode(f"{parsed.username}:{parsed.password}".encode()).decode()
     bare = parsed.copy_with(username=None, password=None)
-    return Place(str(bare), lambda url, headers: {**headers, "Authorization": f"Basic {user}"})
+    return RemoteObject(
+        str(bare), lambda url, headers: {**headers, "Authorization": f"Basic {user}"}
+    )
 
 
-def _s3(bucket: str, key: str, environ: Mapping[str, str]) -> Place:
+def _s3(bucket: str, key: str, environ: Mapping[str, str]) -> RemoteObject:
     signer = _aws_signer(environ)
     endpoint = environ.get("AWS_S3_ENDPOINT") or environ.get("AWS_ENDPOINT_URL_S3")
     endpoint = endpoint or environ.get("AWS_ENDPOINT_URL")
     if not endpoint:
-        return Place(_amazon(bucket, key, signer.region_or_default()), signer, bucket, key)
+        return RemoteObject(_amazon(bucket, key, signer.region_or_default()), signer, bucket, key)
     if "://" not in endpoint:
         scheme = "https" if _is_on(environ.get("AWS_HTTPS", "YES")) else "http"
         endpoint = f"{scheme}://{endpoint}"
     scheme, _, host = endpoint.rstrip("/").partition("://")
     if _is_on(environ.get("AWS_VIRTUAL_HOSTING", "YES")) and _DNS_NAME.fullmatch(bucket):
-        return Place(_checked(f"{scheme}://{bucket}.{host}/{quote(key)}"), signer)
-    return Place(_checked(f"{scheme}://{host}/{quote(bucket)}/{quote(key)}"), signer)
+        return RemoteObject(_checked(f"{scheme}://{bucket}.{host}/{quote(key)}"), signer)
+    return RemoteObject(_checked(f"{scheme}://{host}/{quote(bucket)}/{quote(key)}"), signer)
 
 
 def _aws_signer(environ: Mapping[str, str]) -> AwsSigner:
@@ -126,15 +128,15 @@ def _amazon(bucket: str, key: str, region: str) -> str:
     return _checked(f"https://{host}/{quote(bucket)}/{quote(key)}")
 
 
-def _gs(bucket: str, key: str, environ: Mapping[str, str]) -> Place:
+def _gs(bucket: str, key: str, environ: Mapping[str, str]) -> RemoteObject:
     endpoint = environ.get("CPL_GS_ENDPOINT", "https://storage.googleapis.com").rstrip("/")
     url = _checked(f"{endpoint}/{quote(bucket)}/{quote(key)}")
     if _is_on(environ.get("GS_NO_SIGN_REQUEST", "NO")):
-        return Place(url)
+        return RemoteObject(url)
     key_id, secret = environ.get("GS_ACCESS_KEY_ID"), environ.get("GS_SECRET_ACCESS_KEY")
     if key_id and secret:
-        return Place(url, AwsSigner("auto", key_id=key_id, secret=secret))
-    return Place(url, bearer)
+        return RemoteObject(url, AwsSigner("auto", key_id=key_id, secret=secret))
+    return RemoteObject(url, bearer)
 
 
 def _checked(url: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tileserver.concurrency.changes import ask_again, asked_again, read_again
+from tileserver.concurrency.retry_changed import ask_again, asked_again, read_again
 from tileserver.errors import AssetChanged, AssetNotFound
 
 

@@ -1,7 +1,7 @@
 """Where assets lie, as maps need it: worked out once for each, never on the event loop.
 
-PROJ may take minutes for a CRS it knows no way from. So only `Places` works places out, in threads
-of its own; everything else about a layer is arithmetic with what has been found.
+PROJ may take minutes for a CRS it knows no way from. So only `AssetExtents` computes extents, in
+threads of its own; everything else about a layer is arithmetic with what has been found.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from tileserver.concurrency.aside import Aside
+from tileserver.concurrency.limited_calls import LimitedCalls
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box
 from tileserver.contract.tiles import WEB_MERCATOR, native_zoom
@@ -24,7 +24,7 @@ _THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AssetExtent:
     """Where an asset lies."""
 
     bounds: Box
@@ -35,16 +35,16 @@ class Place:
     """In Web Mercator, together they hold the asset."""
 
 
-_found: WeakKeyDictionary[ImageAsset, Place | UnreadableRaster] = WeakKeyDictionary()
+_found: WeakKeyDictionary[ImageAsset, AssetExtent | UnreadableRaster] = WeakKeyDictionary()
 
 
-def known_place(asset: ImageAsset) -> Place | None:
+def known_extent(asset: ImageAsset) -> AssetExtent | None:
     """Return where an asset lies if that was worked out before, or None; asks PROJ nothing."""
     found = _found.get(asset)
-    return found if isinstance(found, Place) else None
+    return found if isinstance(found, AssetExtent) else None
 
 
-def place_of(asset: ImageAsset) -> Place:
+def extent_of(asset: ImageAsset) -> AssetExtent:
     """Return where an asset lies; asks PROJ the first time, and may block for long then.
 
     Raises:
@@ -58,9 +58,9 @@ def place_of(asset: ImageAsset) -> Place:
     return found
 
 
-def _worked_out(asset: ImageAsset) -> Place | UnreadableRaster:
+def _worked_out(asset: ImageAsset) -> AssetExtent | UnreadableRaster:
     try:
-        return Place(lonlat_bounds(asset), _full_zoom(asset), footprint(asset, WEB_MERCATOR))
+        return AssetExtent(lonlat_bounds(asset), _full_zoom(asset), footprint(asset, WEB_MERCATOR))
     except UnreadableRaster as exc:
         return exc
     except InvalidRequest as exc:
@@ -80,20 +80,22 @@ def _full_zoom(asset: ImageAsset) -> int:
         return 0
 
 
-class Places:
+class AssetExtents:
     """Works out where assets lie, in threads of its own."""
 
     def __init__(self, limit_s: float = LIMIT_S) -> None:
         """`limit_s` is for one asset."""
-        self._aside: Aside[ImageAsset, Place] = Aside(place_of, _too_long, limit_s, _THREADS)
+        self._calls: LimitedCalls[ImageAsset, AssetExtent] = LimitedCalls(
+            extent_of, _too_long, limit_s, _THREADS
+        )
 
-    async def find(self, asset: ImageAsset) -> Place:
+    async def find(self, asset: ImageAsset) -> AssetExtent:
         """Return where an asset lies.
 
         Raises:
             UnreadableRaster: it lies nowhere on Earth, or its CRS takes too long.
         """
-        return known_place(asset) or await self._aside.call(asset)
+        return known_extent(asset) or await self._calls.call(asset)
 
 
 def _too_long(asset: ImageAsset) -> UnreadableRaster:
