@@ -1,8 +1,10 @@
 """The configuration: every setting with its default, unit and meaning, read once at start.
 
 Values come from the command line, or else the environment, the file, the defaults below.
-A setting `[cache] memory` is TILESERVER_CACHE__MEMORY in the environment. Nothing else reads
-the environment, save for secrets that are written "env:NAME".
+A setting `[cache] memory` is TILESERVER_CACHE__MEMORY in the environment, and secrets may be
+written "env:NAME". Other variables that are read are not the server's own: those of Google's
+credentials, of S3 and Cloud Storage as GDAL knows them, of the user's state folder, and
+PROMETHEUS_MULTIPROC_DIR.
 """
 
 from __future__ import annotations
