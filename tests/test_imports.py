@@ -23,7 +23,10 @@ LEVELS = (
     "server",
     "pytest_plugin __main__ __init__",
 )
-"""Lowest first; what stands beside each other does not import each other. docs/pages/how/architecture.md draws the same."""
+"""Lowest first; packages in one line do not import each other.
+
+`docs/pages/how/architecture.md` draws the same.
+"""
 HOMES = {
     "mercantile": {"contract"},
     "starlette": {"http", "rest", "server"},
