@@ -8,26 +8,33 @@ functions in a thread; a dataset stays open for the next tile.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tileserver.concurrency.aside import Aside
 from tileserver.concurrency.changes import read_again
 from tileserver.concurrency.threads import Threads
 from tileserver.concurrency.time_limit import time_limit
+from tileserver.contract.assets import Level
 from tileserver.contract.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, DeadlineExceeded
 from tileserver.geo.completion import complete
-from tileserver.geo.positions import choose_level, parts, positions
+from tileserver.geo.positions import Positions, choose_level, parts, positions
+from tileserver.rasters.blocks.cache import BlockCache
+from tileserver.rasters.blocks.codecs import DamagedBlock
+from tileserver.rasters.blocks.levels import BlockKey, BlockLevel, FileBlocks
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.dataset_pool import DatasetPool
 from tileserver.rasters.datasets import gdal_environment
 from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
+from tileserver.rasters.gdal_levels import GdalLevel
 from tileserver.rasters.geotiffs import GeoTiff
-from tileserver.rasters.windows import MAX_WINDOW_BYTES, picks, read_picks, too_late
+from tileserver.rasters.windows import MAX_WINDOW_BYTES, LevelReader, picks, read_picks, too_late
 from tileserver.rendering.encoders import encode
 from tileserver.rendering.render import check_options
 
@@ -35,6 +42,9 @@ _DEADLINE_S = 30.0
 _DESCRIBING_S = 5.0
 """For what is known of an asset but its pixels; a local file takes a few milliseconds."""
 _THREADS = 8
+MAX_BLOCKS_BYTES = 1_000_000_000
+
+log = logging.getLogger(__name__)
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -49,11 +59,13 @@ class LocalRasters:
         threads: int = _THREADS,
         deadline_s: float = _DEADLINE_S,
         max_decoding_bytes: int = MAX_DECODING_BYTES,
+        max_block_bytes: int = MAX_BLOCKS_BYTES,
     ) -> None:
         self.catalogue = catalogue
         self.budget = DecodeBudget(max_decoding_bytes)
         self.deadline_s = deadline_s
         self.datasets = DatasetPool()
+        self.blocks: BlockCache[BlockKey] = BlockCache(max_block_bytes)
         self._describing: Aside[str, GeoTiff] = Aside(
             catalogue.find, _slow_to_describe, _DESCRIBING_S, _THREADS
         )
@@ -100,6 +112,7 @@ class LocalRasters:
     def close(self) -> None:
         """Close the datasets kept open, and connections."""
         self.datasets.close()
+        self.blocks.close()
         self.catalogue.remote.close()
 
     def _of_one_version(self, request: PixelRequest, read: Callable[[GeoTiff], T]) -> T:
@@ -139,18 +152,41 @@ class LocalRasters:
         window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * bands.values.nbytes)
         for part in parts(asset, grid):
             at = positions(part.grid, asset.grid)
-            with (
-                # Until a dataset of large blocks is closed again, too.
-                self.budget.hold(asset.decode_bytes + window_bytes, deadline, asset.name),
-                gdal_environment(),
-                self.datasets.borrow(
-                    asset.location, asset.version, asset.name, level.overview, asset.file
-                ) as dataset,
-            ):
-                wanted = picks(at, asset, dataset)
-                values, valid = bands.values[part.place], bands.valid[part.place]
-                read_picks(dataset, asset, indexes, wanted, values, valid, deadline)
+            values, valid = bands.values[part.place], bands.valid[part.place]
+            # Until a dataset of large blocks is closed again, too.
+            with self.budget.hold(asset.decode_bytes + window_bytes, deadline, asset.name):
+                self._read_part(asset, level, at, indexes, values, valid, deadline)
         return bands
+
+    def _read_part(
+        self,
+        asset: GeoTiff,
+        level: Level,
+        at: Positions,
+        indexes: Sequence[int],
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+        deadline: float,
+    ) -> None:
+        """Read a level at positions: by blocks, or by GDAL if they are not as they should be."""
+
+        def read(reader: LevelReader) -> None:
+            wanted = picks(at, asset.grid, reader)
+            read_picks(reader, asset.name, indexes, wanted, values, valid, deadline)
+
+        if asset.layouts and (source := asset.source):
+            try:
+                file = FileBlocks(self.blocks, source, asset.name, deadline)
+                return read(BlockLevel(file, asset.layouts[asset.levels.index(level)], asset))
+            except DamagedBlock as exc:
+                log.debug("%s: GDAL reads it, since %s", asset.name, exc)
+        with (
+            gdal_environment(),
+            self.datasets.borrow(
+                asset.location, asset.version, asset.name, level.overview, asset.file
+            ) as dataset,
+        ):
+            read(GdalLevel(dataset, asset))
 
     async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
         try:

@@ -17,14 +17,17 @@ from tileserver.contract.assets import ImageAsset, Level
 from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.errors import UnreadableRaster
 from tileserver.geo.crs import code_of_file
+from tileserver.rasters.blocks.layouts import LevelLayout, layouts_of
 from tileserver.rasters.datasets import Location, block_bytes, shows_mask
 from tileserver.rasters.decode_budget import decode_bytes
 from tileserver.rasters.files import SeenFile
+from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.tiff_directories import Directory
 
 _NOT_IN_BAND_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
+_ALL_VALID = {MaskFlags.all_valid}
 _MAX_DEPTH = 20
 
 
@@ -53,6 +56,13 @@ class GeoTiff(ImageAsset):
     """GDAL's index of the alpha band that hides pixels, if one does."""
     decode_bytes: int = 0
     """Memory that decoding one block of its bands and one of its mask takes."""
+    layouts: tuple[LevelLayout, ...] = field(default=(), repr=False)
+    """How its levels are read by blocks, in their order; none if GDAL reads them."""
+
+    @property
+    def source(self) -> SeenFile | RemoteFile | None:
+        """The file, in the state that `version` is of."""
+        return self.file if isinstance(self.location, str) else self.location
 
 
 def describe_asset(
@@ -90,6 +100,7 @@ def describe_asset(
             is_shown = shows_mask(dataset, location, name, last)
         levels = levels if is_shown else levels[:1]
     alpha = _alpha_index(dataset, flags)
+    dtype = _dtype(dataset, name)
     return GeoTiff(
         name=name,
         location=location,
@@ -97,7 +108,7 @@ def describe_asset(
         grid=_native_grid(dataset, name),
         band_ids=_band_ids([descriptions[i - 1] for i in bands], listed),
         band_indexes=tuple(bands),
-        dtype=_dtype(dataset, name),
+        dtype=dtype,
         nodata=dataset.nodata,
         has_mask=alpha is not None or any(MaskFlags.all_valid not in flag for flag in flags),
         shares_mask=alpha is not None or all(MaskFlags.per_dataset in flag for flag in flags),
@@ -111,6 +122,7 @@ def describe_asset(
         properties=sidecar.get("properties") or {},
         decode_bytes=decode_bytes(directories) or 2 * block_bytes(dataset),
         color_table=_color_table(dataset, bands),
+        layouts=_layouts(dataset, directories, levels, dtype, () if alpha else flags),
     )
 
 
@@ -197,6 +209,21 @@ def _levels(dataset: DatasetReader, directories: Sequence[Directory]) -> tuple[L
     # A width of one pixel makes every factor 1, as rasterio looks at nothing but the width.
     overviews = [Level(i, factor) for i, factor in enumerate(dataset.overviews(1)) if factor > 1]
     return (Level(None, 1), *sorted(overviews, key=lambda level: level.factor))
+
+
+def _layouts(
+    dataset: DatasetReader,
+    directories: Sequence[Directory],
+    levels: Sequence[Level],
+    dtype: np.dtype[Any],
+    flags: Sequence[set[MaskFlags]],
+) -> tuple[LevelLayout, ...]:
+    """Return how levels are read without GDAL; nothing if masks are of kinds that it mixes."""
+    kinds: list[set[MaskFlags]] = [{MaskFlags.nodata}, {MaskFlags.per_dataset}]
+    if flags and not any(all(flag == kind for flag in flags) for kind in [*kinds, _ALL_VALID]):
+        return ()
+    has_mask_directory = bool(flags) and flags[0] == {MaskFlags.per_dataset}
+    return layouts_of(directories, levels, dtype, dataset.nodata, has_mask_directory)
 
 
 def _has_masks(directories: Sequence[Directory]) -> bool | None:
