@@ -1,15 +1,21 @@
 PYTHON ?= .venv/bin/python
+UV ?= .venv/bin/uv
+# For all platforms and Pythons, and without the address of a registry.
+LOCK = -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: install check fix benchmark
+.PHONY: install test check fix benchmark lock
 
 install:
-	python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]'
+	python3 -m venv .venv && PIP_CONSTRAINT=constraints.txt .venv/bin/pip install -q -e '.[dev]'
+
+test:
+	$(PYTHON) -m pytest
 
 check:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -m 'slow or not slow'
 
 fix:
 	$(PYTHON) -m ruff format .
@@ -17,3 +23,7 @@ fix:
 
 benchmark:
 	$(PYTHON) -m tests.benchmarks
+
+lock:
+	$(UV) pip compile pyproject.toml $(LOCK) --generate-hashes -o requirements.txt
+	$(UV) pip compile pyproject.toml $(LOCK) --extra dev -o constraints.txt

@@ -11,7 +11,8 @@ import click
 
 from tileserver.compute import algorithms
 from tileserver.compute.registry import ALGORITHMS, Algorithm
-from tileserver.config.config import describe
+from tileserver.config.schema import describe
+from tileserver.contract.formats import TILE_SUFFIXES
 from tileserver.http import endpoints
 from tileserver.rest.methods import METHODS
 from tileserver.server.cli import main
@@ -19,12 +20,14 @@ from tileserver.server.cli import main
 FOLDER = Path(__file__).parent / "pages" / "reference"
 _ANSWER = re.compile(r"Answer (GET \S+): (.+)\.", re.DOTALL)
 _NOTE = "<!-- Written by docs/reference.py. -->\n"
-_OF_ROUTES = """\
-The ext of a tile is `png`, `jpg`, `webp` (lossless) or `npy` (raw values). `{layer}` is the name of
-a layer, or of any asset that is served. The style parameters `bands`, `min`, `max`, `palette`,
-`gamma` and `opacity` go on tiles, TileJSON, previews and legends. An unknown or malformed parameter
-is a 400 that says what would be right. Outside the asset a tile is transparent; outside the pyramid
-it is a 404. A server that has more to do than it can answers 503 with `Retry-After`.
+_SUFFIXES = ", ".join(f"`{each[1:]}`" for each in TILE_SUFFIXES)
+_OF_ROUTES = f"""\
+The ext of a tile is one of {_SUFFIXES}; WebP is lossless, NPY holds raw values. `{{layer}}` is
+the name of a layer, or of any asset that is served. The style parameters `bands`, `min`, `max`,
+`palette`, `gamma` and `opacity` go on tiles, TileJSON, previews and legends. An unknown or
+malformed parameter is a 400 that says what would be right. Outside the asset a tile is
+transparent; outside the pyramid it is a 404. A server that has more to do than it can answers
+503 with `Retry-After`.
 """
 _OF_SETTINGS = """\
 A key such as `cache.memory` stands in the file as `memory` below `[cache]`, and in the environment

@@ -5,28 +5,38 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-TIMED = (
-    "tests/earth/",
-    "tests/rasters/test_concurrency.py",
-    "tests/server/test_event_loop.py",
-    "tests/server/test_serving.py",
-    "tests/web/",
-)
-"""Where many processes and threads meet the clock; a busy machine may upset one of them."""
+from tests.support import speeds
+from tests.support.alone import Alone
+
+# Both are limits by the clock, which a busy machine does not keep.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the fast tests, if nothing else is named."""
+    speeds.choose(config)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what runs around each test."""
+    config.pluginmanager.register(Alone(config))
+    config.pluginmanager.register(speeds.NoProcesses())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests, before markers choose among them."""
+    speeds.mark(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give servers a folder for published maps that no other run has filled."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that depend on the clock a second and a third try; the summary counts them."""
-    for item in items:
-        if item.nodeid.startswith(TIMED):
-            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.hookimpl(trylast=True)

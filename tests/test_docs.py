@@ -83,6 +83,7 @@ def commands() -> Iterator[object]:
         for line in "\n".join(blocks).splitlines():
             words = shlex.split(line, comments=True)
             if words and words[0] == "tileserver":
+                words = words[: words.index(">")] if ">" in words else words
                 yield pytest.param(words[1:], id=f"{path.relative_to(ROOT)}: {line[:60]}")
 
 
@@ -112,7 +113,7 @@ def test_python_that_is_shown_runs(text: str, demo_url: str, tmp_path: Path) -> 
     done = subprocess.run(
         [sys.executable, *module, str(path)],
         cwd=tmp_path,
-        timeout=110,
+        timeout=280,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -125,7 +126,7 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command, "-d", str(tmp_path / "site")],
         cwd=ROOT,
-        timeout=110,
+        timeout=280,
         capture_output=True,
         text=True,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -32,15 +33,19 @@ HOMES = {
     "pytest": {"pytest_plugin"},
     "click": {"server"},
     "isal": {"earthengine", "rendering"},
-    "PIL": {"earthengine", "rendering"},
+    "PIL": {"rendering"},
     "rasterio": {"compute", "geo", "ingest", "rasters", "rendering"},
     "shapely": {"compute", "geo"},
     "re2": {"compute"},
     "tomllib": {"config"},
+    "pydantic": {"config"},
+    "pydantic_core": {"config"},
     "redis": {"caching"},
     "prometheus_client": {"metrics"},
     "httpx": {"earthengine", "rasters"},
-    "httpcore": {"earthengine", "rasters"},
+    "httpcore": {"rasters"},
+    "aiohttp": {"earthengine"},
+    "httpx_aiohttp": {"earthengine"},
     "botocore": {"rasters"},
     "google": {"pytest_plugin", "earthengine", "rasters"},
 }
@@ -57,7 +62,8 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Dotted names of all modules a file imports, in functions too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -70,7 +76,7 @@ def imported(path: Path) -> set[str]:
                 names |= {f"{module}.{alias.name}" for alias in node.names}
             else:
                 names.add(module)
-    return names
+    return frozenset(names)
 
 
 def ours(path: Path) -> set[str]:

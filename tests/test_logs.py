@@ -82,7 +82,7 @@ logging.config.dictConfig(log_config({logger!r}))
 logging.getLogger({logger!r} or "uvicorn").getChild("error").warning("a\\nERROR b")
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120
     )
     assert done.stderr == "WARNING uvicorn.error: a\\nERROR b\n"
 

@@ -76,7 +76,7 @@ def worker(folder: Path, figure_of_its_own: int) -> subprocess.Popen[bytes]:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=120)
 
 
 def test_the_figures_of_workers_are_added_up_and_the_dead_wait_for_nothing(tmp_path: Path) -> None:

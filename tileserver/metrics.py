@@ -1,8 +1,8 @@
-"""What is counted, for Prometheus; the only user of prometheus_client.
+"""Metrics for Prometheus.
 
-Every label has a closed set of values: nothing that comes with a request becomes one. With
-several workers each writes its figures into files of a folder, PROMETHEUS_MULTIPROC_DIR, and
-whoever is asked adds them up.
+Every label has a fixed set of values: no part of a request becomes one. With several workers each
+writes its metrics into files of the folder PROMETHEUS_MULTIPROC_DIR, and the worker that is scraped
+adds them up.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tileserver.errors import (
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable that names the folder of several workers; read once, at import."""
+"""The environment variable of the folder of several workers; read at import."""
 _FILE_BYTES = 1 << 17
 _FILES = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
 _LIVE = re.compile(r"gauge_live\w+?_(\d+)\.db")
@@ -42,10 +42,10 @@ log = logging.getLogger(__name__)
 
 
 def _reserve(folder: Path) -> bool:
-    """Make this worker's files, all their bytes taken, or return False.
+    """Allocate this worker's files, or return False.
 
-    prometheus_client maps them into memory: a write to a page for which the disk has no room
-    would end the process.
+    prometheus_client maps them into memory: a write to a page without space on the disk would
+    kill the process.
     """
     try:
         for kind in _FILES:
@@ -159,7 +159,7 @@ OUTCOMES: Mapping[type[BaseException], str] = {
     TileserverError: "bad_answer",
     BaseException: "abandoned",
 }
-"""What became of a request upstream, looked up along the class's MRO; else it is "ok"."""
+"""Outcome of a request upstream by its error, looked up along the class's MRO; else "ok"."""
 
 
 @contextmanager
@@ -182,10 +182,10 @@ def upstream(kind: str) -> Iterator[None]:
 
 
 def exposition() -> bytes:
-    """Return all figures in Prometheus's text format, those of all workers; reads files then."""
+    """Return the metrics of all workers in Prometheus's text format; may read files."""
     if _folder is not None:
         try:
-            _bury(_folder)
+            _remove_dead_gauges(_folder)
             together = CollectorRegistry()
             MultiProcessCollector(together, str(_folder))  # type: ignore[no-untyped-call]
             return generate_latest(together)
@@ -194,8 +194,8 @@ def exposition() -> bytes:
     return generate_latest(REGISTRY)
 
 
-def _bury(folder: Path) -> None:
-    """Take the gauges of dead workers away; what they counted stays."""
+def _remove_dead_gauges(folder: Path) -> None:
+    """Remove the gauges of dead workers; their counters stay."""
     found = (_LIVE.fullmatch(each.name) for each in folder.iterdir())
     for pid in {int(match[1]) for match in found if match}:
         try:

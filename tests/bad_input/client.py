@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import tileserver
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 """An answer that takes longer counts as none."""
 _IMAGE_ROUTES = ("/tiles/", "/preview/", "/legend/")
 _OF_THE_INSIDE = ("Traceback", "Internal", "internal error")

@@ -9,12 +9,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.support.limits import ends_soon
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.server.cli import main
 
@@ -51,10 +51,8 @@ def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def run(*args: str) -> Result:
-    started = time.monotonic()
-    result = CliRunner().invoke(main, args)
-    assert time.monotonic() - started < PATIENCE_S
-    return result
+    with ends_soon():
+        return CliRunner().invoke(main, args)
 
 
 def check_refused(result: Result, *said: str, code: int = 2) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.bad_input.client import message_of
 from tests.bad_input.server import Server
+from tileserver.contract.formats import EARTH_ENGINE_FORMATS
 from tileserver.contract.pixels import (
     AffineTransform,
     Geometry,
@@ -23,7 +24,6 @@ from tileserver.contract.pixels import (
     VisualizationOptions,
 )
 from tileserver.contract.wire import (
-    EARTH_ENGINE_FORMATS,
     request_from_json,
     request_from_params,
     request_to_json,
@@ -35,7 +35,8 @@ from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_style
 ASSET = "projects/localhost/assets/x"
 # A server is shared by all examples, on purpose: what one leaves behind must not harm the next.
 OVER_HTTP = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 T = TypeVar("T")

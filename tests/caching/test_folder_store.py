@@ -18,7 +18,7 @@ import pytest
 from tests.support.commands import ROOT
 from tileserver.caching.envelope import key_of
 from tileserver.caching.folder_store import FolderStore, tidy
-from tileserver.caching.shared import Shared, Tolerant
+from tileserver.caching.shared import BestEffortStore, Shared
 from tileserver.contract.pixels import PixelRequest
 
 REQUEST = PixelRequest("projects/localhost/assets/scene")
@@ -83,7 +83,7 @@ def other_process(folder: Path, key: str) -> Iterator[tuple[subprocess.Popen[str
         yield process, process.stdout.readline().strip()
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
         process.stdin.close()
 
@@ -106,7 +106,7 @@ def test_what_one_process_has_claimed_no_other_claims_until_it_is_killed(tmp_pat
             assert not await here.claim(KEY)
             assert await here.claim(KEY[::-1])
             process.kill()
-            process.wait(10)
+            process.wait(60)
             assert await here.claim(KEY)
         with other_process(tmp_path, KEY) as (_, told):
             assert told == "False"
@@ -218,7 +218,7 @@ def test_a_disk_that_fails_is_done_without_and_said_once(
     source = Source()
 
     async def scenario() -> None:
-        shared = Shared(Tolerant(store(open_folder)), source, "here")
+        shared = Shared(BestEffortStore(store(open_folder)), source, "here")
         for _ in range(20):
             assert await shared.get_pixels(REQUEST) == b"pixels"
             await asyncio.sleep(0.01)
@@ -238,7 +238,7 @@ def test_a_disk_that_works_again_is_used_again(kind: str, open_folder: Path) -> 
     source = Source()
 
     async def scenario() -> None:
-        shared = Shared(Tolerant(store(open_folder)), source, "here")
+        shared = Shared(BestEffortStore(store(open_folder)), source, "here")
         with fault(kind, open_folder):
             for _ in range(2):
                 assert await shared.get_pixels(REQUEST) == b"pixels"

@@ -343,6 +343,7 @@ def heavy(number: int) -> list[PixelRequest]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", range(4))
 def test_what_a_request_holds_counts_as_much_as_its_pixels(kind: int) -> None:
     memory_cache = MemoryCache(10_000_000, 60)
@@ -351,6 +352,7 @@ def test_what_a_request_holds_counts_as_much_as_its_pixels(kind: int) -> None:
     assert len(memory_cache._entries) <= 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not memory.is_told(), reason="needs Linux to tell memory")
 @pytest.mark.parametrize("kind", range(4))
 def test_refusals_remember_little_of_long_requests(kind: int) -> None:

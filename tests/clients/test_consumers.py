@@ -44,7 +44,7 @@ def url() -> Iterator[str]:
 
 
 def tiles_url(url: str, name: str) -> str:
-    layers: list[dict[str, Any]] = httpx.get(f"{url}/layers").json()["layers"]
+    layers: list[dict[str, Any]] = httpx.get(f"{url}/layers", timeout=60).json()["layers"]
     return next(str(each["tiles"]) for each in layers if each["name"] == name)
 
 
@@ -77,7 +77,7 @@ def test_gdal_reads_the_tiles_pixel_by_pixel(url: str, tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     with rasterio.open(tmp_path / "o.tif") as dataset:
         pixels = np.moveaxis(dataset.read(), 0, -1)
-    body = httpx.get(tiles_url(url, "great-salt-lake").format(**LAKE._asdict())).content
+    body = httpx.get(tiles_url(url, "great-salt-lake").format(**LAKE._asdict()), timeout=60).content
     np.testing.assert_array_equal(pixels, picture(body))
     assert pixels[..., 3].any()
 
@@ -86,7 +86,7 @@ def test_gdal_reads_the_tiles_pixel_by_pixel(url: str, tmp_path: Path) -> None:
 def test_qgis_paints_the_layer_that_layers_tells_of(url: str, tmp_path: Path) -> None:
     template = tiles_url(url, "great-salt-lake")
     found = painted(template, extent(LAKE), tmp_path, side=512, zmax=9)
-    body = httpx.get(template.format(**LAKE._asdict())).content
+    body = httpx.get(template.format(**LAKE._asdict()), timeout=60).content
     expected = np.asarray(
         Image.fromarray(picture(body)).resize((512, 512), Image.Resampling.NEAREST)
     )

@@ -13,7 +13,8 @@ import requests
 from tests.clients.conftest import Served
 from tests.clients.rasters import LOCAL, SCENE, SERIES
 
-MOST_S = 2
+MOST_S = 20
+"""The official client would ask again for longer than that, if it took a refusal for a failure."""
 """Longer would mean that the client has tried again."""
 HUGE = {"dimensions": {"width": 9999, "height": 9999}}
 LOADED = "not found (does not exist or caller does not have access)."

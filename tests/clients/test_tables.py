@@ -85,6 +85,7 @@ def test_a_table_of_another_kind_is_refused(ee: ModuleType) -> None:
         means(ee).getDownloadURL("kml")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_geemap_writes_zonal_statistics(ee: ModuleType, tmp_path: Path) -> None:
     geemap = pytest.importorskip("geemap", exc_type=ImportError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -20,11 +20,12 @@ from tests.support.loopback import Answer, Asked, Loopback, json_answer
 from tests.support.rasterfiles import UTAH, noise, write_raster
 from tileserver.compute.engine import Computing
 from tileserver.compute.registry import algorithm_list
+from tileserver.contract.mounts import Mounts
 from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
-from tileserver.server.world import LocalWorld
+from tileserver.server.world import LocalImages, World
 
 SIDE = 64
 """Pixels a side of every raster here; 30 m in EPSG:32612, the corner at UTAH."""
@@ -73,6 +74,20 @@ def series_values() -> np.ma.MaskedArray[Any, Any]:
 def start_of(number: int) -> datetime:
     """Return when an image of SERIES begins."""
     return datetime(2020, 4, 1, 10, 30, tzinfo=UTC) + timedelta(days=10 * number)
+
+
+class LocalWorld(World):
+    """The assets of local rasters."""
+
+    def __init__(
+        self,
+        rasters: LocalRasters,
+        tree: Tree,
+        may_read: Callable[[str], bool] = lambda name: True,
+    ) -> None:
+        super().__init__(Mounts([("", LocalImages(rasters, tree))]), may_read)
+        self.rasters = rasters
+        self.tree = tree
 
 
 def world_of(folder: Path) -> LocalWorld:

@@ -26,6 +26,8 @@ from tileserver.errors import AssetChanged
 from tileserver.expressions.document import call, constant, loaded, to_text
 from tileserver.server.app import create_app
 
+pytestmark = pytest.mark.slow  # Waits until a catalogue looks again.
+
 SCENE = to_text(loaded(f"{HOME}/scenes/scene"))
 MOSAIC = to_text(
     {
@@ -88,7 +90,7 @@ def test_a_version_told_before_a_change_never_gets_the_pixels_after_it(
             values.append(value_of(computing, SCENE, before))
     assert set(values) <= {1}
     computing.world.state(f"{HOME}/scenes/scene", 0.0)
-    computing.world.rasters.catalogue.look_again(f"{HOME}/scenes/scene")  # type: ignore[attr-defined]
+    computing.world.rasters.catalogue.expire(f"{HOME}/scenes/scene")  # type: ignore[attr-defined]
     after = version_of(computing, SCENE)
     assert after != before
     assert value_of(computing, SCENE, after) == 2

@@ -16,7 +16,16 @@ import pytest
 import rasterio
 from PIL import Image
 
-from tests.compute.conftest import GRID, HOME, SCENE, SIDE, Evaluator, scene_values, world_of
+from tests.compute.conftest import (
+    GRID,
+    HOME,
+    SCENE,
+    SIDE,
+    Evaluator,
+    LocalWorld,
+    scene_values,
+    world_of,
+)
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.compute.engine import Computing
 from tileserver.contract.pixels import (
@@ -28,7 +37,6 @@ from tileserver.contract.pixels import (
 )
 from tileserver.errors import AssetNotFound, InvalidRequest, RequestTooLarge
 from tileserver.expressions.document import loaded, to_text
-from tileserver.server.world import LocalWorld
 
 PLAIN = to_text(loaded(SCENE))
 

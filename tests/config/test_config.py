@@ -17,12 +17,13 @@ from tileserver.config.config import (
     LayerSettings,
     RasterFolder,
     Server,
-    describe,
     load_config,
 )
+from tileserver.config.schema import describe
+from tileserver.contract.grids import Box
 from tileserver.errors import ConfigError
 
-SECRET = "hunter2-s3cret"
+SECRET = "hunter2-s3cret"  # pragma: allowlist secret
 DESIGN_EXAMPLE = """
 [earth_engine]
 project = "my-cloud-project"
@@ -127,7 +128,7 @@ def test_every_member_of_a_collection_is_read(load: Load) -> None:
             collection="COPERNICUS/S2_SR_HARMONIZED",
             start="2020-04-01",
             end="2020-06-01",
-            bounds=(-122, 37, -121.5, 38),
+            bounds=Box(-122, 37, -121.5, 38),
             reduce="median",
             max_cloud=20,
         ),

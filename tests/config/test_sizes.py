@@ -1,22 +1,29 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tileserver.config.sizes import format_bytes, format_seconds, parse_bytes, parse_seconds
+from tileserver.config.kinds import BYTE_UNITS, SECOND_UNITS, parse_bytes, parse_seconds
 
 
-@given(st.integers(0, 10**18))
-def test_a_size_survives_being_written(size_bytes: int) -> None:
-    assert parse_bytes(format_bytes(size_bytes)) == size_bytes
-    assert parse_bytes(str(size_bytes)) == size_bytes
-    assert parse_bytes(f" {format_bytes(size_bytes).lower()} ") == size_bytes
+@given(st.integers(0, 10**18), st.sampled_from(sorted(BYTE_UNITS)))
+def test_a_size_is_its_number_times_its_unit(count: int, unit: str) -> None:
+    assert parse_bytes(f"{count}{unit}") == count * BYTE_UNITS[unit]
+    assert parse_bytes(f" {count} {unit.upper()} ") == count * BYTE_UNITS[unit]
+    assert parse_bytes(str(count)) == count
 
 
-@given(st.integers(0, 10**12))
-def test_a_duration_survives_being_written(duration_s: int) -> None:
-    assert parse_seconds(format_seconds(duration_s)) == duration_s
-    assert parse_seconds(str(duration_s)) == duration_s
+@given(st.integers(0, 10**12), st.sampled_from(sorted(SECOND_UNITS)))
+def test_a_duration_is_its_number_times_its_unit(count: int, unit: str) -> None:
+    assert parse_seconds(f"{count}{unit}") == count * SECOND_UNITS[unit]
+    assert parse_seconds(str(count)) == count
+
+
+@pytest.mark.parametrize("text", ["5M", "1G", "8Mbit", "-1", "1e9", ""])
+def test_an_ambiguous_or_negative_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a number and a unit"):
+        parse_bytes(text)
 
 
 @given(st.text(max_size=8))

@@ -17,9 +17,10 @@ from tileserver.config.config import Access as AccessSettings
 from tileserver.config.config import Config, Server, load_config
 from tileserver.errors import ConfigError
 from tileserver.rasters.catalogue import Root
+from tileserver.server.access import exposure, weak_keys
 from tileserver.server.app import create_app
-from tileserver.server.assembly import catalogue_of, definitions_of, exposure, weak_keys
 from tileserver.server.cli import checked_definitions
+from tileserver.server.definitions import catalogue_of, definitions_of
 
 LOCAL = "projects/localhost/assets"
 DENIED = [f"{LOCAL}/secret", f"{LOCAL}/mixed/hidden", f"{LOCAL}/series/m2", f"{LOCAL}/closed/x"]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tileserver.contract.formats import EARTH_ENGINE_FORMATS
 from tileserver.contract.pixels import (
     AffineTransform,
     Geometry,
@@ -20,7 +21,6 @@ from tileserver.contract.pixels import (
 )
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.contract.wire import (
-    EARTH_ENGINE_FORMATS,
     request_from_json,
     request_from_params,
     request_to_json,
@@ -183,7 +183,7 @@ ONE_PIXEL = {"width": 1, "height": 1}
         (None, "expected a JSON object"),
         ({"assetId": ASSET}, 'Unknown name "assetId"'),
         ({"fileformat": "PNG"}, 'Unknown name "fileformat"'),
-        ({"fileFormat": "WEBP"}, "file_format.*expected one of JPEG"),
+        ({"fileFormat": "WEBP"}, "file_format.*expected one of PNG"),
         ({"fileFormat": "JPG"}, "file_format"),
         ({"fileFormat": 5}, "file_format"),
         ({"bandIds": "B1"}, "band_ids.*expected a list"),

@@ -54,7 +54,7 @@ class Serve:
         config = replace(config or Config(layers=LAYERS), earth_engine=settings)
         with (
             serve(create_app(config, tuning=tuning or Tuning())) as url,
-            httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
+            httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
         ):
             client.event_hooks = {"response": [self._hear]}
             yield client
@@ -70,7 +70,7 @@ def serve_locally(folder: Path) -> Iterator[httpx.Client]:
     config = Config(layers=LAYERS, rasters=(RasterFolder(str(folder), PREFIX),))
     with (
         serve(create_app(config)) as url,
-        httpx.Client(base_url=url, timeout=30, trust_env=False) as client,
+        httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
     ):
         yield client
 
@@ -80,7 +80,7 @@ def get_all(client: httpx.Client, paths: Sequence[str]) -> list[httpx.Response]:
 
     async def ask() -> list[httpx.Response]:
         async with httpx.AsyncClient(
-            base_url=client.base_url, timeout=30, trust_env=False
+            base_url=client.base_url, timeout=60, trust_env=False
         ) as together:
             return await asyncio.gather(*map(together.get, paths))
 

@@ -60,10 +60,16 @@ def _credentials(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google.key))
 
 
+@pytest.fixture(scope="session")
+def held() -> dict[object, bytes]:
+    """Return what the stand-ins have computed from the folder, once for all tests."""
+    return {}
+
+
 @pytest.fixture
-def engine(folder: Path, google: Google) -> Iterator[StandIn]:
+def engine(folder: Path, google: Google, held: dict[object, bytes]) -> Iterator[StandIn]:
     """Stand in for Earth Engine."""
-    with StandIn(folder, accepts=google.tokens.accepts) as stand_in:
+    with StandIn(folder, accepts=google.tokens.accepts, held=held) as stand_in:
         yield stand_in
 
 

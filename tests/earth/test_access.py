@@ -12,7 +12,7 @@ import pytest
 
 from tests.earth.asking import LAYERS, TILE, Serve
 from tests.earth.conftest import Google
-from tests.earth.workers import CONFIG
+from tests.earth.workers import config_text
 from tests.support.commands import serving
 from tests.support.standin import PREFIX, StandIn
 from tileserver.config.config import Access, Config, Server
@@ -93,14 +93,14 @@ def test_all_workers_know_the_same_keys_and_tell_none(
 ) -> None:
     config = tmp_path / "tileserver.toml"
     keys = '[access]\nkeys = { dashboard = "env:DASHBOARD_KEY" }\n'
-    config.write_text(CONFIG.format(url=engine.url, workers=2, prefix=PREFIX) + keys)
+    config.write_text(config_text(engine.url, 2) + keys)
     environ = {"GOOGLE_APPLICATION_CREDENTIALS": str(google.key), "DASHBOARD_KEY": KEY}
     with serving("--config", config, cwd=tmp_path, environ=environ) as server:
-        with httpx.Client(base_url=server.url, timeout=30, headers={"connection": "close"}) as each:
+        with httpx.Client(base_url=server.url, timeout=60, headers={"connection": "close"}) as each:
             for _ in range(20):  # Each with a connection of its own, so that both are met.
                 for query, status in (("", 401), ("?key=wrong-key", 401), (f"?key={KEY}", 200)):
                     assert (query, each.get(f"/layers{query}").status_code) == (query, status)
-        figures = httpx.get(f"{server.url}/metrics?key={KEY}", timeout=30).text
+        figures = httpx.get(f"{server.url}/metrics?key={KEY}", timeout=60).text
         server.process.terminate()
         assert server.process.stdout is not None
         told = figures + server.said + server.process.stdout.read()

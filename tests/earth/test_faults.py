@@ -6,6 +6,7 @@ token or key in anything that is answered, logged or printed.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,14 +30,17 @@ from tests.support.standin import (
     tls_context,
     unroutable,
 )
+from tests.support.waiting import until
 from tileserver.config.config import Config
 from tileserver.earthengine.stack import Tuning
 
 pytestmark = pytest.mark.usefixtures("no_secret_told")
 
 QUICK = Tuning(try_s=1.0, deadline_s=1.5)
-SLACK_S = 0.5
-PATIENT = Tuning(try_s=2.0, deadline_s=4.0)
+"""For what is never answered: the shorter, the sooner the 504."""
+PATIENT = Tuning()
+SLACK_S = 15.0
+"""On a machine that does much else besides; httpx gives up a long time after that."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Row:
     times: int | None = None
     """How many requests it befalls; None is all."""
     says: str = ""
-    tuning: Tuning = QUICK
+    tuning: Tuning = PATIENT
     is_final: bool = False
     """Earth Engine refused for good: it is not asked again for a while."""
 
@@ -59,7 +63,7 @@ class Row:
 
 
 TABLE = [
-    Row("rate_limited_2s", 200, (2,), 1, tuning=PATIENT),
+    Row("rate_limited_2s", 200, (2,), 1),
     Row("rate_limited", 200, (2,), 1),
     Row("rate_limited", 503, (1, 2, 3)),
     Row("rate_limited_hour", 503, (1,)),
@@ -85,7 +89,10 @@ TABLE = [
     Row("not_found", 404, (1,), is_final=True),
     *(Row(fault, 200, (2,), 1) for fault in ("reset_mid_body", "eof_before_length", "chunked_cut")),
     *(Row(fault, 502, (2, 3)) for fault in ("reset_mid_body", "eof_before_length", "chunked_cut")),
-    *(Row(fault, 504, (1, 2)) for fault in ("slow_body", "endless_headers", "silence")),
+    *(
+        Row(fault, 504, (1, 2), tuning=QUICK)
+        for fault in ("slow_body", "endless_headers", "silence")
+    ),
     *(
         Row(fault, 502, (1, 2, 3))
         for fault in (
@@ -123,12 +130,18 @@ def check_refusal(answer: httpx.Response, status: int) -> None:
         assert 1 <= int(answer.headers["retry-after"]) <= 600
 
 
+def check_answer(earth: httpx.Client, path: str, right: dict[str, NDArray[np.uint8]]) -> None:
+    """Look at a tile once it is answered; a short deadline may be missed on a busy machine."""
+    until(lambda: earth.get(path).status_code == 200)
+    assert np.array_equal(pixels(earth.get(path)), right[path])
+
+
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_a_fault_of_pixels_ends_as_documented(
     row: Row, serve_earth: Serve, engine: StandIn, right: dict[str, NDArray[np.uint8]]
 ) -> None:
     with serve_earth(row.tuning) as earth:
-        earth.get("/info/scene").raise_for_status()
+        until(lambda: earth.get("/info/scene").status_code == 200)
         engine.inject(row.fault, row.times, "getPixels")
         started = time.monotonic()
         answer = earth.get(TILE)
@@ -141,14 +154,13 @@ def test_a_fault_of_pixels_ends_as_documented(
             check_refusal(answer, row.status)
             assert row.says in answer.text
         engine.heal()
-        again = earth.get(TILE)
         if row.is_final:
-            check_refusal(again, row.status)
+            check_refusal(earth.get(TILE), row.status)
             assert engine.pixel_requests == asked
         else:
-            assert np.array_equal(pixels(again), right[TILE])
-        assert np.array_equal(pixels(earth.get(OTHER)), right[OTHER])
-        assert engine.in_flight == 0
+            check_answer(earth, TILE, right)
+        check_answer(earth, OTHER, right)
+        until(lambda: engine.in_flight == 0)
 
 
 @pytest.mark.parametrize(
@@ -173,11 +185,12 @@ def test_a_fault_of_pixels_ends_as_documented(
 def test_a_fault_of_metadata_ends_as_documented(
     fault: str, times: int | None, status: int, serve_earth: Serve, engine: StandIn
 ) -> None:
-    with serve_earth(QUICK) as earth:
+    tuning = QUICK if status == 504 else PATIENT
+    with serve_earth(tuning) as earth:
         engine.inject(fault, times, "getAsset")
         started = time.monotonic()
         answer = earth.get(TILE)
-        assert time.monotonic() - started < QUICK.deadline_s + SLACK_S
+        assert time.monotonic() - started < tuning.deadline_s + SLACK_S
         assert answer.status_code == status, answer.text
         assert engine.count("getAsset") <= 3
         if status != 200:
@@ -243,31 +256,22 @@ def test_a_used_up_quota_is_told_at_once_and_not_asked_about_again(
 
 
 def test_a_dead_upstream_is_left_alone_and_found_again(serve_earth: Serve, engine: StandIn) -> None:
-    with serve_earth(PATIENT) as earth:
+    with serve_earth() as earth:
         held = earth.get(TILE)
         engine.inject("status_503", times=None)
-        began = time.monotonic()
-        zoom = 9
-        while (
-            earth.get(f"/tiles/scene/9/{266 + zoom % 8}/{232 + zoom // 8}.png").status_code != 503
-        ):
-            zoom += 1
-            assert time.monotonic() - began < 8, "the breaker did not open"
-            time.sleep(0.05)
-        asked, took_s = engine.count(), []
-        for index in range(20):
-            started = time.perf_counter()
-            check_refusal(earth.get(f"/tiles/scene/10/{536 + index}/470.png"), 503)
-            took_s.append(time.perf_counter() - started)
-        assert sorted(took_s)[10] < 0.02
-        assert engine.count() == asked
+        others = iter(view("scene", 10, 536, 464, 20, 20))
+        until(lambda: earth.get(next(others)).status_code == 503)
+        began_s, asked = time.monotonic(), engine.count()
+        statuses = [earth.get(next(others)).status_code for _ in range(20)]
+        # It is asked again after 5 s at the soonest: a probe, which fails.
+        probes = engine.count() - asked
+        assert probes <= (time.monotonic() - began_s) / 5
+        assert statuses.count(503) >= 20 - probes
+        check_refusal(earth.get(next(others)), 503)
         assert earth.get(TILE).content == held.content
         engine.heal()
-        answer = earth.get(OTHER)
-        while answer.status_code == 503 and time.monotonic() - began < 20:
-            time.sleep(0.2)
-            answer = earth.get(OTHER)
-        assert answer.status_code == 200
+        asked = engine.count()
+        until(lambda: earth.get(OTHER).status_code == 200)
         assert engine.count() == asked + 1
 
 
@@ -287,12 +291,12 @@ def test_idle_connections_that_earth_engine_has_closed_are_not_noticed(
     google: Google, folder: Path, heard: list[httpx.Response]
 ) -> None:
     with (
-        StandIn(folder, accepts=google.tokens.accepts, idle_s=0.1) as engine,
+        StandIn(folder, accepts=google.tokens.accepts, idle_s=0.5) as engine,
         Serve(engine.url, heard)() as earth,
     ):
         for path in (TILE, OTHER):
             assert earth.get(path).status_code == 200
-            time.sleep(0.2)
+            time.sleep(0.7)
         assert engine.pixel_requests == 2
 
 
@@ -301,15 +305,15 @@ def test_what_takes_too_long_is_a_504_and_its_slots_are_free_again(
 ) -> None:
     with serve_earth(QUICK, concurrency=2) as earth:
         earth.get("/info/scene")
-        engine.latency_s = 5
+        engine.waits_for = math.inf
         started = time.monotonic()
         for answer in get_all(earth, view("scene", 8, 132, 116, 8, 8)):
             assert answer.status_code in (503, 504)
         assert time.monotonic() - started < QUICK.deadline_s + SLACK_S
         # Who is cancelled is gone for us at once, and for the stand-in a moment later.
         assert engine.max_in_flight <= 4
-        engine.latency_s = 0
-        assert np.array_equal(pixels(earth.get(TILE)), right[TILE])
+        engine.waits_for = 0
+        check_answer(earth, TILE, right)
 
 
 @pytest.mark.parametrize(
@@ -325,11 +329,12 @@ def test_what_takes_too_long_is_a_504_and_its_slots_are_free_again(
 def test_a_fault_of_the_token_endpoint_ends_as_documented(
     fault: str, times: int | None, status: int, serve_earth: Serve, engine: StandIn, google: Google
 ) -> None:
-    with serve_earth(PATIENT) as earth:
+    tuning = QUICK if status == 504 else PATIENT
+    with serve_earth(tuning) as earth:
         google.tokens.inject(fault, times)
         started = time.monotonic()
         answer = earth.get(TILE)
-        assert time.monotonic() - started < PATIENT.deadline_s + SLACK_S
+        assert time.monotonic() - started < tuning.deadline_s + SLACK_S
         assert answer.status_code == status, answer.text
         assert status == 200 or engine.count() == 0
 
@@ -350,8 +355,7 @@ def test_a_token_that_holds_is_used_while_the_token_endpoint_is_down(
             tokens.revoke()
             assert earth.get("/tiles/scene/9/268/236.png").status_code == 502
             tokens.heal()
-            time.sleep(1.1)
-            assert earth.get("/tiles/scene/9/268/236.png").status_code == 200
+            until(lambda: earth.get("/tiles/scene/9/268/236.png").status_code == 200)
 
 
 @pytest.mark.parametrize("skew_s", [-600, 600])
@@ -377,8 +381,7 @@ def test_a_clock_that_is_wrong_is_said_so(
                 check_refusal(answer, 502)
                 assert "Set the clock of this machine right" in answer.text
                 tokens.clock_skew_s = 0
-                time.sleep(1.1)
-                assert earth.get(TILE).status_code == 200
+                until(lambda: earth.get(TILE).status_code == 200)
 
 
 def test_a_key_file_that_was_exchanged_is_read_again(
@@ -417,7 +420,7 @@ def test_a_burst_with_an_expired_token_asks_for_one_new_one(
 def test_bodies_that_are_wrong_do_not_fill_the_memory(serve_earth: Serve, engine: StandIn) -> None:
     import resource
 
-    with serve_earth(QUICK) as earth:
+    with serve_earth() as earth:
         earth.get("/info/scene")
         before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for fault in ("huge_body", "gzip_bomb"):
@@ -431,6 +434,6 @@ def test_bodies_that_are_wrong_do_not_fill_the_memory(serve_earth: Serve, engine
 def test_no_layer_is_lost_from_the_list_for_one_that_fails(
     serve_earth: Serve, engine: StandIn
 ) -> None:
-    with serve_earth(QUICK, Config(layers=LAYERS)) as earth:
+    with serve_earth(config=Config(layers=LAYERS)) as earth:
         engine.inject("not_found", times=1, only="getAsset")
         assert len(earth.get("/layers").json()["layers"]) == len(LAYERS) - 1

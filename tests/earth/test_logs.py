@@ -51,7 +51,7 @@ def test_no_request_and_no_answer_of_earth_engine_forges_a_line(
         with serving("--config", config, cwd=tmp_path, environ=more) as server:
             for name in NAMES:
                 path = f"/v1/projects/my-project/assets/{name}"
-                assert httpx.get(server.url + path, timeout=20).status_code >= 400
+                assert httpx.get(server.url + path, timeout=60).status_code >= 400
             server.process.terminate()
             assert server.process.stdout is not None
             said = server.process.stdout.read()

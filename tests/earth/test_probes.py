@@ -11,16 +11,14 @@ import pytest
 
 from tests.earth.asking import OTHER, TILE, Serve, get_all, view
 from tests.earth.conftest import Google
-from tests.earth.workers import figure, serving_earth, until
+from tests.earth.workers import ask_alone, figure, serving_earth
 from tests.support.serving import serve
 from tests.support.standin import StandIn
+from tests.support.waiting import until
 from tileserver.config.config import Config
-from tileserver.earthengine.stack import Tuning
 from tileserver.server.app import create_app
 
-pytestmark = pytest.mark.usefixtures("no_secret_told")
-
-PATIENT = Tuning(try_s=2.0, deadline_s=4.0)
+pytestmark = [pytest.mark.usefixtures("no_secret_told"), pytest.mark.timeout(300)]
 
 
 def test_a_server_that_can_sign_is_ready_and_asks_for_nothing_but_a_token(
@@ -39,7 +37,7 @@ def test_a_server_that_can_sign_is_ready_and_asks_for_nothing_but_a_token(
 
 def test_a_server_without_earth_engine_is_ready(serve_earth: Serve) -> None:
     with serve(create_app(Config())) as url:
-        assert httpx.get(f"{url}/readyz", trust_env=False).json() == {"status": "ready"}
+        assert httpx.get(f"{url}/readyz", trust_env=False, timeout=60).json() == {"status": "ready"}
 
 
 def test_a_server_that_gets_no_token_is_not_ready_and_lives(
@@ -62,7 +60,7 @@ def test_a_server_that_gets_no_token_is_not_ready_and_lives(
 def test_a_token_that_is_refused_makes_a_server_unready(
     serve_earth: Serve, engine: StandIn
 ) -> None:
-    with serve_earth(PATIENT) as earth:
+    with serve_earth() as earth:
         engine.inject("unauthenticated", times=None)
         assert earth.get(TILE).status_code == 502
         answer = earth.get("/readyz")
@@ -76,7 +74,7 @@ def test_a_token_that_is_refused_makes_a_server_unready(
 def test_a_server_whose_earth_engine_is_down_is_degraded_and_stays(
     serve_earth: Serve, engine: StandIn
 ) -> None:
-    with serve_earth(PATIENT) as earth:
+    with serve_earth() as earth:
         assert earth.get(TILE).status_code == 200
         engine.inject("status_503", times=None)
 
@@ -87,7 +85,7 @@ def test_a_server_whose_earth_engine_is_down_is_degraded_and_stays(
             )
             return bool(earth.get("/readyz").json()["status"] == "degraded")
 
-        until(is_down, 15)
+        until(is_down)
         answer = earth.get("/readyz")
         assert answer.status_code == 200
         assert "Earth Engine" in answer.json()["reason"]
@@ -145,11 +143,15 @@ def test_any_worker_tells_of_all_of_them(engine: StandIn, google: Google, tmp_pa
     tiles = view("smooth", 9, 264, 232, 10, 6)
     with serving_earth(engine, google, tmp_path, 2) as server:
         for path in tiles:
-            assert httpx.get(server.url + path, trust_env=False).status_code == 200
-        for _ in range(10):
-            text = httpx.get(f"{server.url}/metrics", trust_env=False).text
-            assert figure(text, "requests_total", "/tiles/{layer:path}/{z}/{x}/{name}") == 60
-            assert figure(text, "upstream_requests_total", "pixels", "ok") == 6
-        until(
-            lambda: figure(httpx.get(f"{server.url}/metrics").text, "slots_limit") == 40,
-        )
+            assert ask_alone(server.url + path) == 200
+
+        def told() -> tuple[float, ...]:
+            text = httpx.get(f"{server.url}/metrics", trust_env=False, timeout=60).text
+            return (
+                figure(text, "requests_total", "/tiles/{layer:path}/{z}/{x}/{name}"),
+                figure(text, "upstream_requests_total", "pixels", "ok"),
+                figure(text, "slots_limit"),
+            )
+
+        until(lambda: told() == (60, 6, 40))
+        assert {told() for _ in range(10)} == {(60, 6, 40)}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,19 +28,36 @@ asset = "{prefix}/smooth"
 bands = ["b1"]
 min = 0
 max = 250
+tiles_per_side = {side}
 """
 _AT_ONCE = 10
 """Requests sent over a connection without waiting for the answers."""
+_ALONE = httpx.Client(timeout=60, trust_env=False, headers={"connection": "close"})
+"""Makes a connection for each request."""
 _HEAD = re.compile(rb"HTTP/1.1 (\d+).*?content-length: (\d+).*?\r\n\r\n", re.S | re.I)
+
+
+def config_text(url: str, workers: int, side: int = 4) -> str:
+    """Return the configuration of a server before a stand-in."""
+    return CONFIG.format(url=url, workers=workers, prefix=PREFIX, side=side)
 
 
 @contextmanager
 def serving_earth(
-    engine: StandIn, google: Google, folder: Path, workers: int, **more: str
+    engine: StandIn, google: Google, folder: Path, workers: int, side: int = 4, **more: str
 ) -> Iterator[Serving]:
-    """Start the command itself before a stand-in; `more` goes into its environment."""
+    """Start the command itself before a stand-in.
+
+    Args:
+        engine: the stand-in.
+        google: gives the tokens.
+        folder: for the configuration; the command's current folder.
+        workers: processes.
+        side: tiles per side of a block; 1 takes least work of all processes.
+        more: goes into the command's environment.
+    """
     config = folder / "tileserver.toml"
-    config.write_text(CONFIG.format(url=engine.url, workers=workers, prefix=PREFIX))
+    config.write_text(config_text(engine.url, workers, side))
     credentials = {"GOOGLE_APPLICATION_CREDENTIALS": str(google.key)}
     with serving("--config", config, cwd=folder, environ={**credentials, **more}) as server:
         yield server
@@ -92,18 +108,10 @@ def workers_of(server: Serving) -> set[int]:
     return found
 
 
-def until(condition: Callable[[], object], patience_s: float = 10.0) -> None:
-    """Wait for something to come about."""
-    ends_s = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < ends_s, "it did not come about"
-        time.sleep(0.05)
-
-
 def ask_alone(url: str) -> int | str:
     """Ask over a connection of its own; return the status, or what kind of failure there was."""
     try:
-        return httpx.get(url, timeout=30, trust_env=False).status_code
+        return _ALONE.get(url).status_code
     except httpx.TransportError as exc:
         return type(exc).__name__
 

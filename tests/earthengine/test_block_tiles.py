@@ -7,9 +7,9 @@ import pytest
 from tileserver.caching.memory import MemoryCache
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
-from tileserver.earthengine import block_tiles as cutting
-from tileserver.earthengine.block_tiles import Cutting
-from tileserver.earthengine.blocks import Block, Sheet
+from tileserver.earthengine import block_tiles
+from tileserver.earthengine.block_tiles import BlockTiles
+from tileserver.earthengine.blocks import Block, DecodedBlock
 from tileserver.rendering.png import write_png
 from tileserver.rendering.render import Picture
 
@@ -43,19 +43,19 @@ class Slow:
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[Tile]:
     """Return the tiles encoded, in order."""
     order: list[Tile] = []
-    really = Sheet.encoded
+    really = DecodedBlock.encode_tile
 
-    def noting(sheet: Sheet, tile: Tile) -> bytes:
+    def noting(decoded: DecodedBlock, tile: Tile) -> bytes:
         order.append(tile)
-        return really(sheet, tile)
+        return really(decoded, tile)
 
-    monkeypatch.setattr(Sheet, "encoded", noting)
+    monkeypatch.setattr(DecodedBlock, "encode_tile", noting)
     return order
 
 
-def new_cutting() -> tuple[Cutting, Slow, MemoryCache]:
+def new_block_tiles() -> tuple[BlockTiles, Slow, MemoryCache]:
     memory, source = MemoryCache(100_000_000, 60), Slow()
-    return Cutting(memory, source), source, memory
+    return BlockTiles(memory, source), source, memory
 
 
 def held(memory: MemoryCache, tile: Tile, file_format: ImageFileFormat = PNG) -> bytes | None:
@@ -76,8 +76,8 @@ def test_what_is_waited_for_is_encoded_first_and_all_else_later_without_being_as
     wanted = [TILES[9], TILES[2], TILES[14]]
 
     async def work() -> None:
-        cuts, source, memory = new_cutting()
-        bodies = await asyncio.gather(*(cuts.get_tile(ASKED, PNG, BLOCK, t) for t in wanted))
+        blocks, source, memory = new_block_tiles()
+        bodies = await asyncio.gather(*(blocks.get_tile(ASKED, PNG, BLOCK, t) for t in wanted))
         assert bodies == [ALL[tile] for tile in wanted]
         await until_all_are_held(memory)
         assert {tile: held(memory, tile) for tile in TILES} == ALL
@@ -90,12 +90,12 @@ def test_what_is_waited_for_is_encoded_first_and_all_else_later_without_being_as
 
 def test_a_tile_wanted_before_its_turn_needs_no_second_request(encoded: list[Tile]) -> None:
     async def work() -> None:
-        cuts, source, _ = new_cutting()
-        await cuts.get_tile(ASKED, PNG, BLOCK, TILES[0])
-        last = await cuts.get_tile(ASKED, PNG, BLOCK, TILES[-1])
+        blocks, source, _ = new_block_tiles()
+        await blocks.get_tile(ASKED, PNG, BLOCK, TILES[0])
+        last = await blocks.get_tile(ASKED, PNG, BLOCK, TILES[-1])
         assert last == ALL[TILES[-1]]
         assert len(encoded) < len(TILES)
-        others = await asyncio.gather(*(cuts.get_tile(ASKED, PNG, BLOCK, t) for t in TILES))
+        others = await asyncio.gather(*(blocks.get_tile(ASKED, PNG, BLOCK, t) for t in TILES))
         assert others == list(ALL.values())
         assert source.asked == 1
 
@@ -105,12 +105,12 @@ def test_a_tile_wanted_before_its_turn_needs_no_second_request(encoded: list[Til
 
 def test_no_pixels_are_kept_once_all_is_encoded() -> None:
     async def work() -> None:
-        cuts, _, memory = new_cutting()
-        await cuts.get_tile(ASKED, PNG, BLOCK, TILES[0])
+        blocks, _, memory = new_block_tiles()
+        await blocks.get_tile(ASKED, PNG, BLOCK, TILES[0])
         await until_all_are_held(memory)
         await asyncio.sleep(0.01)
-        assert not cuts._kept
-        assert not cuts._wanted
+        assert not blocks._kept
+        assert not blocks._wanted
 
     asyncio.run(work())
 
@@ -118,11 +118,11 @@ def test_no_pixels_are_kept_once_all_is_encoded() -> None:
 def test_beyond_what_may_be_kept_a_block_is_encoded_at_once(
     encoded: list[Tile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cutting, "_MAX_KEPT_BYTES", 1024 * 1024 - 1)
+    monkeypatch.setattr(block_tiles, "_MAX_KEPT_BYTES", 1024 * 1024 - 1)
 
     async def work() -> None:
-        cuts, _, memory = new_cutting()
-        await cuts.get_tile(ASKED, PNG, BLOCK, TILES[5])
+        blocks, _, memory = new_block_tiles()
+        await blocks.get_tile(ASKED, PNG, BLOCK, TILES[5])
         assert all(held(memory, tile) == ALL[tile] for tile in TILES)
 
     asyncio.run(work())
@@ -131,9 +131,9 @@ def test_beyond_what_may_be_kept_a_block_is_encoded_at_once(
 
 def test_formats_share_the_request_and_are_encoded_apart() -> None:
     async def work() -> None:
-        cuts, source, memory = new_cutting()
+        blocks, source, memory = new_block_tiles()
         png, webp = await asyncio.gather(
-            *(cuts.get_tile(ASKED, each, BLOCK, TILES[3]) for each in (PNG, WEBP))
+            *(blocks.get_tile(ASKED, each, BLOCK, TILES[3]) for each in (PNG, WEBP))
         )
         assert source.asked == 1
         assert png == ALL[TILES[3]]
@@ -145,14 +145,14 @@ def test_formats_share_the_request_and_are_encoded_apart() -> None:
 
 def test_when_all_have_left_the_request_is_cancelled_and_can_be_made_again() -> None:
     async def work() -> None:
-        cuts, source, _ = new_cutting()
-        leaving = asyncio.create_task(cuts.get_tile(ASKED, PNG, BLOCK, TILES[0]))
+        blocks, source, _ = new_block_tiles()
+        leaving = asyncio.create_task(blocks.get_tile(ASKED, PNG, BLOCK, TILES[0]))
         await asyncio.sleep(0.005)
         leaving.cancel()
         # Before the cancelled one has ended.
-        come = asyncio.create_task(cuts.get_tile(ASKED, PNG, BLOCK, TILES[1]))
+        come = asyncio.create_task(blocks.get_tile(ASKED, PNG, BLOCK, TILES[1]))
         await asyncio.gather(leaving, return_exceptions=True)
-        assert await cuts.get_tile(ASKED, PNG, BLOCK, TILES[7]) == ALL[TILES[7]]
+        assert await blocks.get_tile(ASKED, PNG, BLOCK, TILES[7]) == ALL[TILES[7]]
         assert await come == ALL[TILES[1]]
         assert source.asked <= 2
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import rasterio
@@ -20,6 +19,7 @@ from rasterio import Affine
 from tests.earthengine.loops import LOOPS
 from tests.earthengine.loops import run as run_on
 from tests.earthengine.test_tokens import credentials_in, endless
+from tests.support.limits import SOON_S, ends_soon
 from tests.support.loopback import Answer, Asked, Loopback, error_answer, json_answer
 from tests.support.standin import (
     PREFIX,
@@ -33,9 +33,10 @@ from tests.support.standin import (
     unroutable,
 )
 from tileserver.contract.geojson import read_geometry
+from tileserver.contract.names import upstream_name
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
-from tileserver.earthengine.client import EarthEngine, asset_name
+from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.tokens import GoogleAuth
 from tileserver.errors import (
@@ -44,7 +45,6 @@ from tileserver.errors import (
     DeadlineExceeded,
     InvalidName,
     InvalidRequest,
-    Overloaded,
     QuotaExhausted,
     RateLimited,
     RequestTooLarge,
@@ -198,13 +198,13 @@ def test_the_workload_tag_goes_along(ask: Callable[..., Any], engine: StandIn) -
     ],
 )
 def test_a_name_is_completed_as_the_official_client_does(asset_id: str, name: str) -> None:
-    assert asset_name(asset_id) == name
+    assert upstream_name(asset_id) == name
 
 
 @pytest.mark.parametrize("asset_id", ["", "a//b", "../x", "a/../b", "a/.", "/a", "x" * 1001])
 def test_a_name_that_no_asset_has_is_refused_here(asset_id: str) -> None:
     with pytest.raises(InvalidName):
-        asset_name(asset_id)
+        upstream_name(asset_id)
 
 
 @pytest.mark.parametrize("odd", ["a b", "a?b", "a#b", "a%2fb", "ü", "a\nb", "a:getPixels?"])
@@ -268,6 +268,7 @@ def test_an_expression_with_a_region_is_refused_here(
     assert engine.seen == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -353,7 +354,7 @@ def test_the_deadline_holds_for_the_whole_call(
         assert await source.get_pixels(REQUEST)
         return took_s
 
-    assert ask(twice, concurrency=1, deadline_s=0.6) < 1.1
+    assert ask(twice, concurrency=1, deadline_s=0.6) < SOON_S
 
 
 def test_a_token_that_does_not_come_counts_against_the_deadline(
@@ -374,11 +375,10 @@ def test_an_endpoint_that_is_away_may_come_back(ask: Callable[..., Any]) -> None
         ask(pixels(), endpoint=UNRESOLVABLE)
 
 
+@pytest.mark.slow
 def test_no_connection_is_waited_for_longer_than_three_seconds(ask: Callable[..., Any]) -> None:
-    began_s = time.monotonic()
-    with unroutable() as nowhere, pytest.raises(TransientError, match="in time"):
-        ask(pixels(), endpoint=nowhere)
-    assert time.monotonic() - began_s < 4
+    with unroutable() as nowhere, pytest.raises(TransientError, match="in time"), ends_soon():
+        ask(pixels(), endpoint=nowhere, deadline_s=2 * SOON_S)
 
 
 @pytest.mark.parametrize("flaw", list(TlsFlaw))
@@ -411,25 +411,6 @@ def test_never_more_requests_are_in_flight_than_the_cap(
     ask(all_at_once, concurrency=3)
     engine.latency_s = 0
     assert engine.max_in_flight == 3
-
-
-def test_who_waits_too_long_for_a_connection_hears_that_there_are_too_many(
-    ask: Callable[..., Any], engine: StandIn
-) -> None:
-    engine.inject("silence")
-
-    async def crowd(source: EarthEngine) -> None:
-        source.client.timeout = httpx.Timeout(10, pool=0.1)
-        first = asyncio.create_task(source.get_pixels(REQUEST))
-        await asyncio.sleep(0.3)
-        with pytest.raises(Overloaded) as raised:
-            await source.get_pixels(REQUEST)
-        assert raised.value.retry_after_s == 1
-        first.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await first
-
-    ask(crowd, concurrency=1)
 
 
 def test_a_redirect_is_not_followed(ask: Callable[..., Any], engine: StandIn) -> None:

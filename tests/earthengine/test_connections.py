@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from tests.support.loopback import Answer, Asked, Loopback
-from tileserver.earthengine.connections import Connections, make_client
+from tileserver.earthengine.connections import make_client
 
 
 class Elsewhere(Loopback):
@@ -27,7 +27,9 @@ class Signing(httpx.Auth):
             yield request
 
 
-def run(work: Callable[[Connections], Awaitable[None]], auth: httpx.Auth | None = None) -> None:
+def run(
+    work: Callable[[httpx.AsyncClient], Awaitable[None]], auth: httpx.Auth | None = None
+) -> None:
     async def connected() -> None:
         async with make_client(auth, 1) as client:
             await work(client)
@@ -35,21 +37,14 @@ def run(work: Callable[[Connections], Awaitable[None]], auth: httpx.Auth | None 
     asyncio.run(connected())
 
 
-async def read(response: httpx.Response) -> bytes:
-    try:
-        return await response.aread()
-    finally:
-        await response.aclose()
-
-
 def test_no_cookie_goes_back_and_no_redirect_is_followed() -> None:
     with Elsewhere() as server:
 
-        async def work(client: Connections) -> None:
+        async def work(client: httpx.AsyncClient) -> None:
             for _ in range(2):
-                response = await client.send("GET", f"{server.url}/go", {"accept": "x"})
+                response = await client.get(f"{server.url}/go", headers={"accept": "x"})
                 assert response.status_code == 302
-                assert await read(response) == b"body"
+                assert response.content == b"body"
 
         run(work)
         assert [each.path for each in server.seen] == ["/go", "/go"]
@@ -61,25 +56,15 @@ def test_no_cookie_goes_back_and_no_redirect_is_followed() -> None:
 def test_what_is_refused_is_signed_anew_over_the_same_connection() -> None:
     with Elsewhere() as server:
 
-        async def work(client: Connections) -> None:
-            response = await client.send("POST", f"{server.url}/x", {}, content=b"{}")
+        async def work(client: httpx.AsyncClient) -> None:
+            response = await client.post(f"{server.url}/x", content=b"{}")
             assert response.status_code == 200
-            assert await read(response) == b"body"
+            assert response.content == b"body"
 
         # With one connection, a second request hangs if the first answer is left open.
         run(work, Signing())
         assert [each.status for each in server.seen] == [401, 200]
         assert [each.body for each in server.seen] == [b"{}", b"{}"]
-
-
-def test_parameters_go_into_the_address() -> None:
-    with Elsewhere() as server:
-
-        async def work(client: Connections) -> None:
-            await read(await client.send("GET", f"{server.url}/x", {}, params={"a": "b c"}))
-
-        run(work)
-        assert server.seen[0].query == {"a": "b c"}
 
 
 def test_an_answer_that_makes_signing_fail_is_closed() -> None:
@@ -92,10 +77,10 @@ def test_an_answer_that_makes_signing_fail_is_closed() -> None:
 
     with Elsewhere() as server:
 
-        async def work(client: Connections) -> None:
+        async def work(client: httpx.AsyncClient) -> None:
             for _ in range(2):
                 with pytest.raises(ValueError, match="no token"):
-                    await client.send("GET", f"{server.url}/x", {})
+                    await client.get(f"{server.url}/x")
 
         run(work, Failing())
         assert len(server.seen) == 2

@@ -21,7 +21,7 @@ IMPERSONATION = (
     f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{TARGET}"
     ":generateAccessToken"
 )
-SECRET = "canary-of-the-key"
+SECRET = "canary-of-the-key"  # pragma: allowlist secret
 
 
 class Users(Loopback):
@@ -82,6 +82,7 @@ def test_a_service_accounts_key_is_found_and_named(
         assert tokens.issued[0].scopes == "https://www.googleapis.com/auth/earthengine.readonly"
 
 
+@pytest.mark.slow  # google-auth asks gcloud for the project.
 @pytest.mark.parametrize(
     ("account", "description"),
     [
@@ -151,7 +152,7 @@ def find_in_a_process(**environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
 
@@ -184,7 +185,7 @@ def test_where_there_are_no_credentials_the_sentence_that_helps_is_said() -> Non
                 "type": "service_account",
                 "client_email": EMAIL,
                 "token_uri": "x",
-                "private_key": f"-----BEGIN PRIVATE KEY-----\n{SECRET}",
+                "private_key": f"-----BEGIN PRIVATE KEY-----\n{SECRET}",  # pragma: allowlist secret
             },
             "is not one of a service account",
         ),

@@ -28,7 +28,7 @@ from tileserver.contract.pixels import (
 )
 from tileserver.contract.tiles import Tile, tile_grid, tile_of
 from tileserver.contract.wire import request_to_json
-from tileserver.earthengine.blocks import Block, block_of, cut, fitting, smaller
+from tileserver.earthengine.blocks import Block, block_of, decode_block, fitting, smaller
 from tileserver.earthengine.metatile import Metatiled, Terms
 from tileserver.errors import (
     InvalidRequest,
@@ -39,7 +39,7 @@ from tileserver.errors import (
 )
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
-from tileserver.rendering.encoders import write_npy
+from tileserver.rendering.npy import write_npy
 from tileserver.rendering.png import write_png
 from tileserver.rendering.render import Picture
 
@@ -49,6 +49,12 @@ STRETCH = VisualizationOptions(ranges=(Range(0.0, 60_000.0),))
 PALETTE = replace(STRETCH, palette_colors=("000080", "ffff00", "ff0000"))
 ZOOM = 8
 RGB, GREY = ("b1", "b2", "b3"), ("b1",)
+
+
+def encoded_tiles(body: bytes, block: Block, file_format: ImageFileFormat) -> dict[Tile, bytes]:
+    """Return all tiles of a block."""
+    decoded = decode_block(body, block, file_format)
+    return {tile: decoded.encode_tile(tile) for tile, _ in block.places()}
 
 
 def request(tile: Tile, size: int = 256, **more: Any) -> PixelRequest:
@@ -179,6 +185,7 @@ def run(engine: StandIn, work: Callable[[Asking], Awaitable[Any]], cap: int = 40
     return asyncio.run(connected())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "more"),
     [
@@ -230,7 +237,7 @@ def test_every_kind_of_png_is_cut_without_loss(mode: str) -> None:
     picture.save(body, "PNG", **({"transparency": transparent[kind]} if key else {}))
     block = Block(Tile(4, 8, 5), 2, 2, 256)
     whole = decoded(body.getvalue(), PNG)
-    tiles = cut(body.getvalue(), block, PNG)
+    tiles = encoded_tiles(body.getvalue(), block, PNG)
     assert list(tiles) == [Tile(4, 8, 5), Tile(5, 8, 5), Tile(4, 9, 5), Tile(5, 9, 5)]
     for tile, place in block.places():
         expected, pixels = whole[place], decoded(tiles[tile], PNG)
@@ -244,7 +251,7 @@ def test_bands_of_different_types_are_cut_from_npy() -> None:
     records["a"] = np.arange(512)[:, np.newaxis]
     body = io.BytesIO()
     np.lib.format.write_array(body, records, version=(1, 0))
-    tiles = cut(body.getvalue(), Block(Tile(0, 0, 3), 1, 2, 256), NPY)
+    tiles = encoded_tiles(body.getvalue(), Block(Tile(0, 0, 3), 1, 2, 256), NPY)
     second = tiles[Tile(0, 1, 3)]
     assert second.startswith(b"\x93NUMPY\x01\x00")
     assert np.array_equal(np.load(io.BytesIO(second)), records[256:])
@@ -352,6 +359,7 @@ def test_panning_by_half_a_screen_costs_only_the_blocks_not_seen(right: int, dow
     assert len(source.asked) == len(blocks_of(before) | blocks_of(after))
 
 
+@pytest.mark.slow
 def test_a_thousand_clients_of_the_same_sixty_tiles_take_a_request_a_block(
     engine: StandIn,
 ) -> None:
@@ -661,7 +669,7 @@ def test_a_client_that_leaves_does_not_cancel_the_others() -> None:
 def test_npy_of_the_local_engine_is_cut_to_what_it_would_itself_write(folder: Path) -> None:
     values = np.arange(512 * 512 * 2).reshape(2, 512, 512).astype("<u2")
     bands = BandArrays(("a", "b"), values, np.ones(values.shape, bool))
-    tiles = cut(write_npy(bands), Block(Tile(0, 0, 3), 2, 2, 256), NPY)
+    tiles = encoded_tiles(write_npy(bands), Block(Tile(0, 0, 3), 2, 2, 256), NPY)
     part = BandArrays(("a", "b"), values[:, :256, :256], bands.valid[:, :256, :256])
     assert decoded(tiles[Tile(0, 0, 3)], NPY).tolist() == decoded(write_npy(part), NPY).tolist()
 

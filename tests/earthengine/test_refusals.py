@@ -226,9 +226,9 @@ def test_clients_do_not_see_projects_and_accounts() -> None:
 SECRETS = (
     "ya29.a0AfH6SMBx-_y",
     "Bearer abc.def",
-    "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln",
+    "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln",  # pragma: allowlist secret
     "1//0gRefreshToken-x_y",
-    "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",
+    "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",  # pragma: allowlist secret
     "QUJD" * 20,
 )
 

@@ -16,6 +16,7 @@ from google.auth import exceptions
 from google.auth.credentials import Credentials
 from google.oauth2 import service_account
 
+from tests.support.limits import ends_soon
 from tests.support.loopback import Answer, Asked, Loopback, json_answer
 from tests.support.standin import TokenServer, refusing
 from tests.support.standin_tokens import bearer
@@ -65,7 +66,7 @@ def auth(tokens: TokenServer, tmp_path: Path) -> GoogleAuth:
 
 def client(auth: httpx.Auth, **more: Any) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=100)
-    return httpx.AsyncClient(auth=auth, trust_env=False, limits=limits, timeout=20, **more)
+    return httpx.AsyncClient(auth=auth, trust_env=False, limits=limits, timeout=60, **more)
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -183,13 +184,13 @@ def test_the_event_loop_goes_on_while_a_token_is_fetched() -> None:
     async def scenario() -> None:
         auth = GoogleAuth(credentials, PROJECT)
         waiting = asyncio.create_task(auth.token())
-        longest_s = 0.0
+        turns = 0
         while not waiting.done():
-            began_s = time.monotonic()
             await asyncio.sleep(0.005)
-            longest_s = max(longest_s, time.monotonic() - began_s)
+            turns += 1
         assert await waiting == "one"
-        assert longest_s < 0.15
+        # In 0.3 s, in which a loop that is held up turns twice.
+        assert turns >= 5
         assert threading.get_ident() not in credentials.threads
 
     run(scenario)
@@ -445,6 +446,7 @@ async def _has_token(credentials: Credentials) -> None:
     assert await GoogleAuth(credentials, PROJECT).token()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -486,13 +488,12 @@ def test_a_token_endpoint_that_is_away_is_a_trouble_that_may_pass(tmp_path: Path
     run(scenario)
 
 
+@pytest.mark.slow
 def test_an_answer_that_drips_is_given_up(tokens: TokenServer) -> None:
     request = HttpxRequest()
     tokens.inject("slow_body")
-    began_s = time.monotonic()
-    with pytest.raises(exceptions.TransportError):
+    with ends_soon(), pytest.raises(exceptions.TransportError):
         request(tokens.token_uri, "POST", b"", timeout=1.5)
-    assert time.monotonic() - began_s < 3
 
 
 def test_the_adapter_gives_status_headers_and_bytes_whatever_the_status(api: Api) -> None:

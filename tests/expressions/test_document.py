@@ -23,6 +23,7 @@ from tests.support.serving import serve
 from tests.support.standin import StandIn
 from tests.support.standin_tokens import TokenServer
 from tileserver.config.config import Config, EarthEngineSettings, LayerSettings, load_config
+from tileserver.contract.grids import Box
 from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.earthengine.assets import EarthAssets
@@ -32,7 +33,6 @@ from tileserver.expressions.description import computed_asset
 from tileserver.expressions.document import (
     MAX_BYTES,
     REDUCERS,
-    Bounds,
     Composite,
     Computed,
     call,
@@ -49,12 +49,12 @@ from tileserver.layers.layers import Layer, LayerDefinition
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.server.app import create_app
-from tileserver.server.assembly import definitions_of
+from tileserver.server.definitions import definitions_of
 
 S2 = "COPERNICUS/S2_SR_HARMONIZED"
 PREFIX = f"projects/earthengine-public/assets/{S2}"
-DELTA = (-122.0, 37.0, -121.5, 38.0)
-FIJI = (177.0, -20.0, 182.0, -15.0)
+DELTA = Box(-122.0, 37.0, -121.5, 38.0)
+FIJI = Box(177.0, -20.0, 182.0, -15.0)
 
 
 @pytest.fixture(scope="module")
@@ -218,25 +218,29 @@ UTM: dict[str, Any] = {
 
 def test_an_image_with_dimensions_has_its_own_grid() -> None:
     asset = computed_asset("x", Computed("{}"), described(**UTM))
-    assert (asset.grid.width, asset.grid.height, asset.grid.crs_code) == (700, 600, "EPSG:32610")
-    assert asset.grid.transform.translate_x == 500_000
-    assert asset.band_dtypes == (np.dtype("uint16"),)
+    assert (asset.common_grid.width, asset.common_grid.height, asset.common_grid.crs_code) == (
+        700,
+        600,
+        "EPSG:32610",
+    )
+    assert asset.common_grid.transform.translate_x == 500_000
+    assert [band.dtype for band in asset.bands] == [np.dtype("uint16")]
 
 
 def test_an_image_begins_at_its_origin() -> None:
     asset = computed_asset("x", Computed("{}"), described(**UTM, origin=[10, 20]))
-    t = asset.grid.transform
+    t = asset.common_grid.transform
     assert (t.translate_x, t.translate_y) == (500_300, 4_199_400)
-    assert (asset.grid.width, asset.grid.height) == (700, 600)
+    assert (asset.common_grid.width, asset.common_grid.height) == (700, 600)
 
 
 def test_bounds_cut_an_image_to_pixels_of_its_own() -> None:
     whole = computed_asset("x", Computed("{}"), described(**UTM))
-    bounds = (-122.98, 37.9, -122.9, 37.92)
+    bounds = Box(-122.98, 37.9, -122.9, 37.92)
     asset = computed_asset("x", Computed("{}", bounds), described(**UTM))
-    assert asset.grid.width < 300
-    assert asset.grid.height < 100
-    t, native = asset.grid.transform, whole.grid.transform
+    assert asset.common_grid.width < 300
+    assert asset.common_grid.height < 100
+    t, native = asset.common_grid.transform, whole.common_grid.transform
     assert (t.translate_x - native.translate_x) % 30 == 0
     west, south, east, north = lonlat_bounds(asset)
     assert west <= bounds[0]
@@ -245,14 +249,14 @@ def test_bounds_cut_an_image_to_pixels_of_its_own() -> None:
     assert north >= bounds[3]
 
 
-@pytest.mark.parametrize("bounds", [(0.0, 0.0, 1.0, 1.0), (-100.0, 37.0, -99.0, 38.0)])
-def test_bounds_that_miss_the_image_are_an_error(bounds: Bounds) -> None:
+@pytest.mark.parametrize("bounds", [Box(0.0, 0.0, 1.0, 1.0), Box(-100.0, 37.0, -99.0, 38.0)])
+def test_bounds_that_miss_the_image_are_an_error(bounds: Box) -> None:
     with pytest.raises(UpstreamError, match="nothing of the image lies within its bounds"):
         computed_asset("x", Computed("{}", bounds), described(**UTM))
 
 
-@pytest.mark.parametrize("bounds", [DELTA, (-180.0, -60.0, 180.0, 60.0), FIJI])
-def test_a_composite_lies_within_its_bounds(bounds: Bounds) -> None:
+@pytest.mark.parametrize("bounds", [DELTA, Box(-180.0, -60.0, 180.0, 60.0), FIJI])
+def test_a_composite_lies_within_its_bounds(bounds: Box) -> None:
     asset = computed_asset("x", Computed("{}", bounds), described())
     west, south, east, north = bounds
     wrapped = (west, south, east - 360 if east > 180 else east, north)
@@ -319,7 +323,7 @@ def test_an_image_is_described_once_however_old_that_is() -> None:
 def test_masks_are_asked_of_the_expression_itself() -> None:
     asset = computed_asset("x", Computed("{}"), described())
     image = to_text(COMPOSITES[0].expression())
-    asked = masked_request(PixelRequest("x", expression=image), asset, asset.grid, ["B4"])
+    asked = masked_request(PixelRequest("x", expression=image), asset, asset.common_grid, ["B4"])
     found = resolved(json.loads(asked.expression or ""))["functionInvocationValue"]
     bands = found["arguments"]["dstImg"]["functionInvocationValue"]["arguments"]
     assert bands["input"] == resolved(COMPOSITES[0].expression())
@@ -355,7 +359,7 @@ CENTRE = "lon=-121.9&lat=37.9"
 SCENES = {"a": ("2020-04-05", 5), "b": ("2020-04-20", 10), "c": ("2020-05-05", 15)}
 """Names of scenes with their day and clouds, which go into one composite; three more do not."""
 OTHERS = {"cloudy": ("2020-04-06", 80), "far": ("2020-04-07", 1), "late": ("2020-09-01", 1)}
-BOX = (-122.0, 37.8, -121.8, 38.0)
+BOX = Box(-122.0, 37.8, -121.8, 38.0)
 
 
 def scene_values(name: str) -> Any:
@@ -432,7 +436,7 @@ def client(engine: StandIn, tmp_path: Path) -> Iterator[httpx.Client]:
     settings = EarthEngineSettings("my-project", engine.url)
     with (
         serve(create_app(Config(earth_engine=settings, layers=layers))) as url,
-        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield client
 
@@ -479,6 +483,7 @@ def address(layer: str, tile: Tile, ending: str = "npy") -> str:
     return f"/tiles/{layer}/{tile.z}/{tile.x}/{tile.y}.{ending}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mosaic", "median", "mean", "min", "max", "first", "sum", "count"]
 )

@@ -10,6 +10,7 @@ from rasterio.warp import transform, transform_bounds
 
 from tests.rasters.engine import asset_of, engine, name_of
 from tests.support.rasterfiles import UTAH, affine, grid_of, noise, write_raster
+from tileserver.contract.assets import ImageAsset
 from tileserver.contract.geojson import read_geometry
 from tileserver.contract.pixels import (
     AffineTransform,
@@ -23,7 +24,6 @@ from tileserver.contract.pixels import (
 from tileserver.contract.tiles import HALF_WORLD_M
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.geo.completion import complete
-from tileserver.rasters.geotiffs import GeoTiff
 
 WIDTH, HEIGHT = 600, 500
 UTM = "EPSG:32612"
@@ -31,21 +31,31 @@ NATIVE = grid_of(WIDTH, HEIGHT, UTAH, UTM)
 
 
 @pytest.fixture(scope="module")
-def utah(tmp_path_factory: pytest.TempPathFactory) -> GeoTiff:
+def utah_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("rasters") / "utah.tif"
-    return asset_of(write_raster(path, noise(2, HEIGHT, WIDTH)))
+    return write_raster(path, noise(2, HEIGHT, WIDTH))
 
 
 @pytest.fixture(scope="module")
-def fiji(tmp_path_factory: pytest.TempPathFactory) -> GeoTiff:
-    """An asset in degrees from 170 to 190."""
+def utah(utah_file: Path) -> ImageAsset:
+    return asset_of(utah_file)
+
+
+@pytest.fixture(scope="module")
+def fiji_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("rasters") / "fiji.tif"
     values = noise(1, 200, 400)
-    return asset_of(write_raster(path, values, "EPSG:4326", Affine(0.05, 0, 170, 0, -0.05, -10)))
+    return write_raster(path, values, "EPSG:4326", Affine(0.05, 0, 170, 0, -0.05, -10))
+
+
+@pytest.fixture(scope="module")
+def fiji(fiji_file: Path) -> ImageAsset:
+    """An asset in degrees from 170 to 190."""
+    return asset_of(fiji_file)
 
 
 def completed(
-    asset: GeoTiff,
+    asset: ImageAsset,
     grid: PixelGrid | PartialGrid | None = None,
     region: Geometry | None = None,
 ) -> PixelGrid:
@@ -68,23 +78,23 @@ def around(west: float, south: float, east: float, north: float) -> Geometry:
     return Geometry("Polygon", (tuple(lonlat(*corner) for corner in corners),))
 
 
-def test_nothing_is_the_native_grid(utah: GeoTiff) -> None:
+def test_nothing_is_the_native_grid(utah: ImageAsset) -> None:
     assert completed(utah) == NATIVE
     assert completed(utah, PartialGrid()) == NATIVE
 
 
-def test_all_three_are_taken_as_they_are(utah: GeoTiff) -> None:
+def test_all_three_are_taken_as_they_are(utah: ImageAsset) -> None:
     grid = PixelGrid(7, 9, AffineTransform(0.01, 0, -112, 0, -0.01, 40), "EPSG:4326")
     assert completed(utah, grid) == grid
 
 
-def test_without_a_crs_it_is_the_assets_own(utah: GeoTiff) -> None:
+def test_without_a_crs_it_is_the_assets_own(utah: ImageAsset) -> None:
     placed = AffineTransform(60, 0, 401_000, 0, -60, 4_499_000)
     grid = completed(utah, PartialGrid(width=10, height=20, transform=placed))
     assert grid == PixelGrid(10, 20, placed, UTM)
 
 
-def test_a_region_alone_is_the_native_pixels_that_cover_it(utah: GeoTiff) -> None:
+def test_a_region_alone_is_the_native_pixels_that_cover_it(utah: ImageAsset) -> None:
     grid = completed(utah, region=around(400_301, 4_498_000, 401_000, 4_499_995))
     left = (grid.transform.translate_x - 400_000) / 30
     top = (4_500_000 - grid.transform.translate_y) / 30
@@ -95,7 +105,7 @@ def test_a_region_alone_is_the_native_pixels_that_cover_it(utah: GeoTiff) -> Non
     assert (grid.transform.scale_x, grid.transform.scale_y) == (30, -30)
 
 
-def test_a_region_with_dimensions_is_stretched_to_them(utah: GeoTiff) -> None:
+def test_a_region_with_dimensions_is_stretched_to_them(utah: ImageAsset) -> None:
     region = around(401_000, 4_490_000, 411_000, 4_495_000)
     grid = completed(utah, PartialGrid(width=256, height=256), region)
     west, south, east, north = transform_bounds(
@@ -120,7 +130,7 @@ def bounds_of(region: Geometry) -> tuple[float, float, float, float]:
     ("x", "y"), [(400_015, 4_499_985), (400_001, 4_499_999), (411_234, 4_487_655)]
 )
 def test_a_point_is_the_one_pixel_that_holds_it(
-    utah: GeoTiff, x: float, y: float, dimensions: tuple[int, int] | None
+    utah: ImageAsset, x: float, y: float, dimensions: tuple[int, int] | None
 ) -> None:
     partial = PartialGrid(*dimensions) if dimensions else None
     grid = completed(utah, partial, Geometry("Point", lonlat(x, y)))
@@ -129,22 +139,22 @@ def test_a_point_is_the_one_pixel_that_holds_it(
     assert grid == PixelGrid(1, 1, expected, UTM)
 
 
-def test_a_point_reads_the_value_stored_there(utah: GeoTiff) -> None:
+def test_a_point_reads_the_value_stored_there(utah: ImageAsset, utah_file: Path) -> None:
     values = noise(2, HEIGHT, WIDTH)
-    rasters = engine(Path(str(utah.location)))
+    rasters = engine(utah_file)
     for column, row in ((0, 0), (599, 499), (123, 456)):
         place = lonlat(400_000 + 30 * column + 3, 4_500_000 - 30 * row - 27)
         request = PixelRequest(utah.name, ImageFileFormat.NPY, region=Geometry("Point", place))
         assert rasters.bands(request).values.ravel().tolist() == values[:, row, column].tolist()
 
 
-def test_dimensions_alone_stretch_over_the_footprint(utah: GeoTiff) -> None:
+def test_dimensions_alone_stretch_over_the_footprint(utah: ImageAsset) -> None:
     grid = completed(utah, PartialGrid(width=60, height=25))
     expected = AffineTransform(300, 0, 400_000, 0, -600, 4_500_000)
     assert grid == PixelGrid(60, 25, expected, UTM)
 
 
-def test_dimensions_and_a_crs_stretch_over_the_footprint_there(utah: GeoTiff) -> None:
+def test_dimensions_and_a_crs_stretch_over_the_footprint_there(utah: ImageAsset) -> None:
     grid = completed(utah, PartialGrid(width=60, height=25, crs_code="EPSG:4326"))
     west, south, east, north = transform_bounds(UTM, "EPSG:4326", *bounds_in_utm(), densify_pts=200)
     t = grid.transform
@@ -156,14 +166,14 @@ def bounds_in_utm() -> tuple[float, float, float, float]:
     return 400_000, 4_500_000 - 30 * HEIGHT, 400_000 + 30 * WIDTH, 4_500_000
 
 
-def test_region_dimensions_and_transform_are_finally_the_dimensions(utah: GeoTiff) -> None:
+def test_region_dimensions_and_transform_are_finally_the_dimensions(utah: ImageAsset) -> None:
     region = around(401_000, 4_490_000, 411_000, 4_495_000)
     placed = AffineTransform(1, 0, 0, 0, -1, 0)
     with_transform = completed(utah, PartialGrid(40, 30, placed), region)
     assert with_transform == completed(utah, PartialGrid(40, 30), region)
 
 
-def test_a_transform_without_dimensions_covers_the_region(utah: GeoTiff) -> None:
+def test_a_transform_without_dimensions_covers_the_region(utah: ImageAsset) -> None:
     placed = AffineTransform(100, 0, 7, 0, -100, 11)
     grid = completed(
         utah, PartialGrid(transform=placed), around(401_050, 4_490_050, 402_050, 4_491_050)
@@ -175,7 +185,7 @@ def test_a_transform_without_dimensions_covers_the_region(utah: GeoTiff) -> None
     assert grid.width in (10, 11, 12)
 
 
-def test_a_transform_alone_covers_the_footprint(utah: GeoTiff) -> None:
+def test_a_transform_alone_covers_the_footprint(utah: ImageAsset) -> None:
     placed = AffineTransform(90, 0, 0, 0, -90, 0)
     grid = completed(utah, PartialGrid(transform=placed))
     west, south, east, north = bounds_in_utm()
@@ -186,7 +196,7 @@ def test_a_transform_alone_covers_the_footprint(utah: GeoTiff) -> None:
     assert 0 <= south - bottom < 90
 
 
-def test_a_crs_alone_has_square_pixels_of_the_native_area(utah: GeoTiff) -> None:
+def test_a_crs_alone_has_square_pixels_of_the_native_area(utah: ImageAsset) -> None:
     grid = completed(utah, PartialGrid(crs_code="EPSG:3857"))
     t = grid.transform
     assert t.scale_x == -t.scale_y
@@ -199,7 +209,7 @@ def test_a_crs_alone_has_square_pixels_of_the_native_area(utah: GeoTiff) -> None
 @pytest.mark.parametrize(
     "member", [{"type": "Polygon", "evenOdd": True}, {"type": "Polygon", "geodesic": False}]
 )
-def test_a_ring_need_not_be_closed(utah: GeoTiff, member: dict[str, object]) -> None:
+def test_a_ring_need_not_be_closed(utah: ImageAsset, member: dict[str, object]) -> None:
     ring = [[-112.1, 40.5], [-112.0, 40.5], [-112.0, 40.6], [-112.1, 40.6]]
     grids = {
         completed(utah, region=read_geometry({**member, "coordinates": [each]}))
@@ -230,7 +240,7 @@ def test_nothing_lies_between_the_parts_of_a_region(tmp_path: Path) -> None:
     assert line.height > 100
 
 
-def test_collections_and_multipolygons_reach_over_all_their_parts(utah: GeoTiff) -> None:
+def test_collections_and_multipolygons_reach_over_all_their_parts(utah: ImageAsset) -> None:
     first, second = box(-112.1, 40.5, -112.09, 40.51), box(-112.03, 40.55, -112.0, 40.6)
     every = completed(utah, region=box(-112.1, 40.5, -112.0, 40.6))
     multi = Geometry("MultiPolygon", (first.coordinates, second.coordinates))
@@ -241,25 +251,29 @@ def test_collections_and_multipolygons_reach_over_all_their_parts(utah: GeoTiff)
     assert both.width > completed(utah, region=second).width
 
 
-def test_heights_in_a_region_are_read_past(utah: GeoTiff) -> None:
+def test_heights_in_a_region_are_read_past(utah: ImageAsset) -> None:
     flat, high = (-112.05, 40.55), (-112.05, 40.55, 1200.0)
     grids = {completed(utah, region=Geometry("Point", place)) for place in (flat, high)}
     assert len(grids) == 1
 
 
 @pytest.mark.parametrize("crs_code", ["EPSG:4326", "EPSG:3857"])
-def test_a_region_across_the_antimeridian_stays_in_one_piece(fiji: GeoTiff, crs_code: str) -> None:
+def test_a_region_across_the_antimeridian_stays_in_one_piece(
+    fiji: ImageAsset, fiji_file: Path, crs_code: str
+) -> None:
     grid = completed(fiji, PartialGrid(40, 20, crs_code=crs_code), box(175, -15, 185, -12))
     east, _ = grid.transform.apply(40, 0)
     turn = 360 if crs_code == "EPSG:4326" else 2 * HALF_WORLD_M
     assert (grid.transform.translate_x, east) == pytest.approx((175 * turn / 360, 185 * turn / 360))
-    bands = engine(Path(str(fiji.location))).bands(PixelRequest(fiji.name, grid=grid))
+    bands = engine(fiji_file).bands(PixelRequest(fiji.name, grid=grid))
     assert bands.valid.all()
 
 
-def test_the_far_side_of_the_antimeridian_has_its_own_pixels(fiji: GeoTiff) -> None:
+def test_the_far_side_of_the_antimeridian_has_its_own_pixels(
+    fiji: ImageAsset, fiji_file: Path
+) -> None:
     values = noise(1, 200, 400)
-    rasters = engine(Path(str(fiji.location)))
+    rasters = engine(fiji_file)
     for lon in (189.9, -170.1):
         request = PixelRequest(fiji.name, region=Geometry("Point", (lon, -12.02)))
         assert rasters.bands(request).values.item() == values[0, 40, 398]
@@ -285,7 +299,7 @@ def disk_around(lon: float) -> str:
     return str(CRS.from_proj4(f"+proj=ortho +lat_0=0 +lon_0={lon}").to_wkt())
 
 
-def test_a_region_outside_the_domain_of_the_crs_is_refused(utah: GeoTiff) -> None:
+def test_a_region_outside_the_domain_of_the_crs_is_refused(utah: ImageAsset) -> None:
     partial = PartialGrid(10, 10, crs_code=disk_around(0))
     with pytest.raises(InvalidRequest, match="region: it reaches outside the domain of PROJCS"):
         completed(utah, partial, box(170, -5, 175, 5))
@@ -296,14 +310,14 @@ def test_a_region_outside_the_domain_of_the_crs_is_refused(utah: GeoTiff) -> Non
 
 
 def test_where_the_asset_lies_matters_not_if_the_region_and_dimensions_say_all(
-    utah: GeoTiff,
+    utah: ImageAsset,
 ) -> None:
     grid = completed(utah, PartialGrid(10, 10, crs_code=disk_around(70)), box(69, -1, 71, 1))
     assert grid.transform.scale_x == pytest.approx(2 * 111_300 / 10, rel=0.01)
 
 
 @pytest.mark.parametrize("code", ["EPSG:999999", "utm", "", "EPSG:5703", "x" * 1000])
-def test_a_crs_that_proj_does_not_know_is_refused(utah: GeoTiff, code: str) -> None:
+def test_a_crs_that_proj_does_not_know_is_refused(utah: ImageAsset, code: str) -> None:
     with pytest.raises(InvalidRequest, match="not a known geographic or projected CRS") as caught:
         completed(utah, PixelGrid(1, 1, AffineTransform(1, 0, 0, 0, -1), code or "?"))
     assert len(str(caught.value)) < 300
@@ -323,16 +337,18 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("case", TOO_LARGE)
-def test_limits_are_told_in_earth_engines_words(utah: GeoTiff, case: str) -> None:
+def test_limits_are_told_in_earth_engines_words(
+    utah: ImageAsset, utah_file: Path, case: str
+) -> None:
     grid, message = TOO_LARGE[case]
     with pytest.raises(RequestTooLarge) as caught:
-        engine(Path(str(utah.location))).pixels(PixelRequest(utah.name, ImageFileFormat.NPY, grid))
+        engine(utah_file).pixels(PixelRequest(utah.name, ImageFileFormat.NPY, grid))
     assert str(caught.value) == message
 
 
-def test_what_just_fits_is_answered(utah: GeoTiff) -> None:
+def test_what_just_fits_is_answered(utah: ImageAsset, utah_file: Path) -> None:
     grid = PixelGrid(4096, 2048, METRE, UTM)
-    bands = engine(Path(str(utah.location))).bands(PixelRequest(utah.name, grid=grid))
+    bands = engine(utah_file).bands(PixelRequest(utah.name, grid=grid))
     assert bands.values.shape == (2, 2048, 4096)
     check_limits(32768, 1, [1] * 3)
     check_limits(1, 1, [8] * 1024)

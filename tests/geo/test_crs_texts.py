@@ -5,7 +5,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from rasterio.errors import CRSError
 from tests.bad_input.tiffs import write_citation
 from tests.support.canaries import Canary, canary
 from tests.support.crstexts import texts_with_files
+from tests.support.limits import cpu_limit
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.geo.crs import code_of_file, crs_of, transform_point, transform_points
 from tileserver.geo.crs_texts.forms import MAX_CHARACTERS, read_crs
@@ -70,7 +70,7 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *texts],
-        timeout=30,
+        timeout=120,
         capture_output=True,
         text=True,
         check=True,
@@ -199,6 +199,7 @@ def _registered() -> list[str]:
         return [f"{authority}:{code}" for authority, code in registry.execute(query)]
 
 
+@pytest.mark.slow
 def test_what_proj_writes_of_its_registry_is_read(capfd: pytest.CaptureFixture[str]) -> None:
     codes = _registered()[::25]
     assert len(codes) > 300
@@ -233,18 +234,16 @@ def test_what_proj_writes_of_its_registry_is_read(capfd: pytest.CaptureFixture[s
 )
 def test_a_crs_of_another_body_is_refused_at_once(text: str) -> None:
     points = np.linspace(-80, 80, 4_000)
-    started = time.monotonic()
-    with pytest.raises(InvalidRequest, match="not of the Earth: the semi-major axis"):
+    told = "not of the Earth: the semi-major axis"
+    with cpu_limit(2), pytest.raises(InvalidRequest, match=told):
         transform_points("EPSG:4326", text, points, points / 2)
-    assert time.monotonic() - started < 2
 
 
 def test_a_projection_without_inverse_costs_no_more_than_one_search() -> None:
     points = np.linspace(-1e6, 1e6, 20_000)
-    started = time.monotonic()
-    x, _ = transform_points("ESRI:54025", "EPSG:3857", points, points)
+    with cpu_limit(5):
+        x, _ = transform_points("ESRI:54025", "EPSG:3857", points, points)
     assert not np.isfinite(x).any()
-    assert time.monotonic() - started < 5
 
 
 def test_heights_are_left_out_before_operations_are_searched() -> None:
@@ -257,7 +256,7 @@ def test_proj_fetches_no_grids_whatever_the_environment_says() -> None:
     code = "import os, tileserver.geo.crs; print(os.environ['PROJ_NETWORK'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        timeout=60,
+        timeout=120,
         capture_output=True,
         text=True,
         check=True,
@@ -295,7 +294,7 @@ PIECES = st.sampled_from(
 CHANGES = st.tuples(st.floats(0, 1), st.floats(0, 1), PIECES)
 
 
-@settings(max_examples=150, deadline=2000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     start=st.sampled_from([*HOSTILE.values(), UTM.to_wkt(), MODIS, ""]),
     changes=st.lists(CHANGES, max_size=12),
@@ -308,7 +307,7 @@ def test_whatever_a_text_is_nothing_is_opened_or_asked(
         at = int(place * len(text))
         text = text[:at] + piece + text[at + int(share * share * 8) :]
     text = text.replace("{path}", bird.path).replace("{url}", bird.url)
-    with suppress(InvalidRequest):
+    with cpu_limit(2), suppress(InvalidRequest):
         transform_point("EPSG:4326", text, 1.0, 2.0)
     assert bird.touched() == []
 

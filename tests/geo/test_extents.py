@@ -11,13 +11,14 @@ from tests.rasters.engine import asset_of
 from tests.rasters.test_identity import HEIGHT, PLACES, WIDTH
 from tests.support.oracles import WORLD_M, points_in
 from tests.support.rasterfiles import UTAH, affine, apply, noise, write_raster
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Box
 from tileserver.contract.tiles import HALF_WORLD_M
 from tileserver.errors import InvalidRequest
-from tileserver.geo.extents import Box, footprint, footprint_extent, lonlat_bounds
-from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.geo.extents import footprint, footprint_extent, lonlat_bounds
 
 
-def asset_at(folder: Path, place: str) -> GeoTiff:
+def asset_at(folder: Path, place: str) -> ImageAsset:
     return asset_of(write_raster(folder / "a.tif", noise(1, HEIGHT, WIDTH), *PLACES[place]))
 
 
@@ -28,9 +29,9 @@ def test_a_footprint_holds_every_pixel_and_lies_on_the_map(
 ) -> None:
     asset = asset_at(tmp_path, place)
     boxes = footprint(asset, crs_code)
-    source, target = CRS.from_string(asset.grid.crs_code), CRS.from_string(crs_code)
+    source, target = CRS.from_string(asset.common_grid.crs_code), CRS.from_string(crs_code)
     across, down = np.meshgrid(np.linspace(0, WIDTH, 91), np.linspace(0, HEIGHT, 71))
-    x, y = points_in(source, target, *apply(affine(asset.grid.transform), across, down))
+    x, y = points_in(source, target, *apply(affine(asset.common_grid.transform), across, down))
     turn = {"EPSG:4326": 360.0, "EPSG:3857": WORLD_M}.get(crs_code)
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]

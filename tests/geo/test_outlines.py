@@ -8,15 +8,15 @@ from rasterio import Affine
 from shapely.geometry import shape
 
 from tests.support.rasterfiles import noise, write_raster
+from tileserver.contract.assets import ImageAsset
 from tileserver.errors import InvalidRequest
 from tileserver.geo.outlines import footprint, geometry_json, meets, read_region
 from tileserver.rasters.catalogue import Catalogue, Root
-from tileserver.rasters.geotiffs import GeoTiff
 
 
-def asset_of(folder: Path, crs: str, transform: Affine, side: int = 100) -> GeoTiff:
+def asset_of(folder: Path, crs: str, transform: Affine, side: int = 100) -> ImageAsset:
     write_raster(folder / "scene.tif", noise(1, side, side), crs, transform, overviews=())
-    return Catalogue([Root(str(folder))]).find("projects/localhost/assets/scene")
+    return Catalogue([Root(str(folder))]).find("projects/localhost/assets/scene").asset
 
 
 def test_a_geographic_footprint_has_four_corners(tmp_path: Path) -> None:

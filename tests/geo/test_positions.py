@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from rasterio import Affine
 
-from tests.rasters.engine import asset_of, tiles_over
+from tests.rasters.engine import asset_of, level_of, raster_of, tiles_over
 from tests.rasters.test_identity import HEIGHT, PLACES, WIDTH
 from tests.support.oracles import WORLD_M
 from tests.support.rasterfiles import grid_of, noise, write_raster
 from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.geo.crs import transform_points
-from tileserver.geo.positions import choose_level, nearest, parts, positions
+from tileserver.geo.positions import nearest, parts, positions
 
 UTM = grid_of(1000, 1000, Affine(30, 0, 400_000, 0, -30, 4_500_000), "EPSG:32612")
 
@@ -75,11 +75,11 @@ def test_parts_leave_nothing_out(tmp_path: Path, place: str) -> None:
     asset = asset_of(write_raster(tmp_path / "a.tif", values, *PLACES[place]))
     for tile in tiles_over(asset, (0, 1, 3, 5, 8)):
         grid = tile_grid(tile, 64)
-        whole = positions(grid, asset.grid)
+        whole = positions(grid, asset.common_grid)
         inside = (nearest(whole.columns) >= 0) & (nearest(whole.columns) < WIDTH)
         inside = inside & (nearest(whole.rows) >= 0) & (nearest(whole.rows) < HEIGHT)
         for part in parts(asset, grid):
-            inside[part.place[1:]] = False
+            inside[part.slices] = False
         assert not inside.any(), tile
 
 
@@ -95,8 +95,8 @@ def test_a_tile_of_the_world_has_two_parts_across_the_antimeridian(tmp_path: Pat
     asset = asset_of(write_raster(tmp_path / "a.tif", noise(1, HEIGHT, WIDTH), *place))
     west, east = sorted(parts(asset, tile_grid(Tile(0, 0, 0))), key=lambda part: part.column)
     assert west.column == 0
-    assert east.column + east.grid.width == 256
-    assert west.grid.width + east.grid.width < 40
+    assert east.column + east.width == 256
+    assert west.width + east.width < 40
 
 
 @pytest.mark.parametrize("turns", [-2, -1, 1, 3])
@@ -107,35 +107,37 @@ def test_a_grid_past_the_antimeridian_shows_the_same_place(tmp_path: Path, turns
     moved = AffineTransform(
         t.scale_x, 0, t.translate_x + turns * WORLD_M, 0, t.scale_y, t.translate_y
     )
-    (part,) = parts(asset, PixelGrid(256, 256, moved, tile.crs_code))
-    here, there = positions(tile, asset.grid), positions(part.grid, asset.grid)
+    grid = PixelGrid(256, 256, moved, tile.crs_code)
+    (part,) = parts(asset, grid)
+    native = asset.common_grid
+    here, there = positions(tile, native), positions(grid.window(part), native)
     assert np.abs(here.columns - there.columns).max() < 1e-4
     assert np.abs(here.rows - there.rows).max() < 1e-4
 
 
 def test_a_grid_of_absurd_pixels_is_answered_at_once(tmp_path: Path) -> None:
-    asset = asset_of(write_raster(tmp_path / "a.tif", noise(1, 50, 50), "EPSG:32612"))
+    raster = raster_of(write_raster(tmp_path / "a.tif", noise(1, 50, 50), "EPSG:32612"))
     for transform in (
         AffineTransform(1e18, 0, -1e20, 0, -1e18, 1e20),
         AffineTransform(1e-12, 0, 1e15, 0, -1e-12, 0),
     ):
         for crs_code in ("EPSG:4326", "EPSG:3857", "EPSG:32612", "EPSG:3413"):
             grid = PixelGrid(64, 64, transform, crs_code)
-            assert choose_level(asset, grid) in asset.levels
-            for part in parts(asset, grid):
-                positions(part.grid, asset.grid)
+            assert level_of(raster, grid) in raster.levels
+            for part in parts(raster.asset, grid):
+                positions(grid.window(part), raster.grid)
 
 
 def test_a_pixel_larger_than_the_map_reads_the_smallest_level(tmp_path: Path) -> None:
-    asset = asset_of(write_raster(tmp_path / "a.tif", noise(1, 500, 500), "EPSG:32612"))
+    raster = raster_of(write_raster(tmp_path / "a.tif", noise(1, 500, 500), "EPSG:32612"))
     huge = AffineTransform(9e6, 0, -2e7, 0, -9e6, 2e7)
-    assert choose_level(asset, PixelGrid(4, 4, huge, "EPSG:3857")).factor == 4
+    assert level_of(raster, PixelGrid(4, 4, huge, "EPSG:3857")).factor == 4
 
 
 def test_pixels_that_reach_over_the_antimeridian_are_measured_across_it(tmp_path: Path) -> None:
     transform = Affine(0.01, 0, 178, 0, -0.01, 2)
-    asset = asset_of(write_raster(tmp_path / "a.tif", noise(1, 400, 400), "EPSG:4326", transform))
+    raster = raster_of(write_raster(tmp_path / "a.tif", noise(1, 400, 400), "EPSG:4326", transform))
     narrow = AffineTransform(0.02, 0, 170, 0, -0.05, 10)
-    assert choose_level(asset, PixelGrid(9, 9, narrow, "EPSG:4326")).factor == 2
+    assert level_of(raster, PixelGrid(9, 9, narrow, "EPSG:4326")).factor == 2
     metres = AffineTransform(2300, 0, 1.9e7, 0, -5700, 1e6)
-    assert choose_level(asset, PixelGrid(9, 9, metres, "EPSG:3857")).factor == 2
+    assert level_of(raster, PixelGrid(9, 9, metres, "EPSG:3857")).factor == 2

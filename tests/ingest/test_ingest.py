@@ -539,7 +539,7 @@ def assert_untouched(folder: Path) -> None:
 def test_ctrl_c_leaves_everything_as_it_was(folder: Path, steps: int) -> None:
     process = start(folder, steps)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert "KeyboardInterrupt" in errors
     assert_untouched(folder)
     assert sorted(os.listdir(folder)) == ["in.tif", "out.json", "out.tif"]
@@ -549,7 +549,7 @@ def test_ctrl_c_leaves_everything_as_it_was(folder: Path, steps: int) -> None:
 def test_a_kill_leaves_hidden_files_that_the_next_ingest_removes(folder: Path, steps: int) -> None:
     process = start(folder, steps)
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     assert_untouched(folder)
     left = sorted(os.listdir(folder))
     assert left == [".out.tif.ingest.tmp", "in.tif", "out.json", "out.tif"]
@@ -563,7 +563,7 @@ def test_two_ingests_of_one_name_do_not_disturb_each_other(folder: Path) -> None
     process = start(folder, 1)
     with pytest.raises(InvalidRequest, match="by another process"):
         ingest([folder / "in.tif"], folder / "out.tif", overwrite=True)
-    _, errors = process.communicate("\n" * 20, timeout=20)
+    _, errors = process.communicate("\n" * 20, timeout=120)
     assert (process.returncode, errors) == (0, "")
     assert_pyramid(folder / "out.tif", [MEAN])
 

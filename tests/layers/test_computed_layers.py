@@ -27,6 +27,7 @@ from tests.expressions.test_document import (
     scene_values,
     within,
 )
+from tests.support.limits import SOON_S
 from tests.support.rasterfiles import write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Access, Config, RasterFolder
@@ -65,7 +66,7 @@ def client(scenes: Path, tmp_path: Path) -> Iterator[httpx.Client]:
     )
     with (
         serve(create_app(config)) as url,
-        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield client
 
@@ -105,7 +106,7 @@ def test_a_scene_that_changes_changes_what_is_computed_from_it(
     before = read(client.get(address("max", TILE)))["B8"]
     values = np.full((2, SIDE, SIDE), 9999, np.uint16)
     write_raster(scenes / "a.tif", values, "EPSG:4326", PLACE, overviews=())
-    patience_ends = time.monotonic() + 10
+    patience_ends = time.monotonic() + SOON_S
     while time.monotonic() < patience_ends:
         after = read(client.get(address("max", TILE)))["B8"]
         if (after == 9999).all():

@@ -10,15 +10,13 @@ import rasterio.warp
 from rasterio import Affine
 
 from tests.support.rasterfiles import noise, write_raster
-from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
+from tileserver.contract.grids import Box
+from tileserver.contract.tiles import HALF_WORLD_M, MAX_LATITUDE, WEB_MERCATOR, mercator_y
 from tileserver.errors import InvalidRequest, RequestTooLarge
-from tileserver.geo.extents import Box
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.queries import (
-    MAX_LATITUDE,
     MAX_PREVIEW_PX,
     info,
-    mercator_y,
     point,
     point_request,
     preview_grid,

@@ -80,17 +80,19 @@ def test_the_second_percentile_is_always_the_larger(values: list[float]) -> None
 def test_large_grids_are_thinned_to_whole_pixels_of_a_level(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", noise(2, 901, 1203), overviews=(2, 4, 8))
     asset = asset_of(path)
-    grid = thinned(asset.grid, asset, (), max_samples=90_000)
+    grid = thinned(asset.common_grid, asset, (), max_samples=90_000)
     assert (grid.width, grid.height) == (300, 225)
     # The same place, to its last corner.
-    assert grid.transform.apply(300, 225) == pytest.approx(asset.grid.transform.apply(1203, 901))
-    assert thinned(asset.grid, asset, ()) == asset.grid
+    assert grid.transform.apply(300, 225) == pytest.approx(
+        asset.common_grid.transform.apply(1203, 901)
+    )
+    assert thinned(asset.common_grid, asset, ()) == asset.common_grid
 
 
 @pytest.mark.parametrize("count", [1, 5, 300])
 def test_what_is_thinned_fits_one_request(tmp_path: Path, count: int) -> None:
     asset = asset_of(write_raster(tmp_path / "a.tif", noise(count, 4, 4), overviews=()))
-    huge = PixelGrid(200_000, 100_000, asset.grid.transform, asset.grid.crs_code)
+    huge = PixelGrid(200_000, 100_000, asset.common_grid.transform, asset.common_grid.crs_code)
     grid = thinned(huge, asset, ())
     assert 0 < grid.width * grid.height * count * (2 + 1) <= MAX_BYTES
 

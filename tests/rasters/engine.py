@@ -5,11 +5,13 @@ from pathlib import Path
 import mercantile
 
 from tests.support.oracles import Answer, pixels_of
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.contract.tiles import Tile
 from tileserver.geo.extents import lonlat_bounds
-from tileserver.geo.positions import choose_level
-from tileserver.rasters.catalogue import LOCAL_PREFIX, Catalogue, Root
+from tileserver.geo.positions import Level, choose_level
+from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.geotiffs import GeoTiff
 
@@ -23,8 +25,16 @@ def engine(path: Path) -> LocalRasters:
     return LocalRasters(Catalogue([Root(str(path))]))
 
 
-def asset_of(path: Path) -> GeoTiff:
+def raster_of(path: Path) -> GeoTiff:
     return engine(path).catalogue.find(name_of(path))
+
+
+def asset_of(path: Path) -> ImageAsset:
+    return raster_of(path).asset
+
+
+def level_of(raster: GeoTiff, grid: PixelGrid) -> Level:
+    return choose_level(raster.levels, raster.grid, grid)
 
 
 def raw(path: Path, grid: PixelGrid | None, *bands: str) -> PixelRequest:
@@ -37,10 +47,10 @@ def read(path: Path, grid: PixelGrid | None) -> BandArrays:
 
 def oracle(path: Path, grid: PixelGrid) -> Answer:
     """Return what rasterio reads from the level that the engine chooses."""
-    return pixels_of(path, grid, choose_level(asset_of(path), grid).overview)
+    return pixels_of(path, grid, level_of(raster_of(path), grid).overview)
 
 
-def tiles_over(asset: GeoTiff, zooms: tuple[int, ...]) -> list[Tile]:
+def tiles_over(asset: ImageAsset, zooms: tuple[int, ...]) -> list[Tile]:
     """Return the tiles at an asset's middle and two of its corners, at each zoom."""
     bounds = lonlat_bounds(asset)
     east = bounds.east if bounds.east > bounds.west else bounds.east + 360

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.rasters.bombs import REFUSED, SERVED
-from tests.rasters.engine import asset_of, engine, name_of
+from tests.rasters.engine import asset_of, engine, name_of, raster_of
 from tests.rasters.tiffs import METADATA, UTM_12N, Image, write_tiff
 from tests.support.commands import serving
 from tileserver.errors import UnreadableRaster
@@ -39,7 +39,7 @@ def test_a_block_as_large_as_may_be_is_described(tmp_path: Path, name: str) -> N
 
 def test_a_large_image_in_one_strip_of_many_rows_is_read_by_rows(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", Image(9000, 9000, tags=UTM_12N))
-    assert asset_of(path).decode_bytes == 2 * 9000
+    assert raster_of(path).decode_bytes == 2 * 9000
 
 
 def test_bands_of_all_levels_are_counted(tmp_path: Path) -> None:

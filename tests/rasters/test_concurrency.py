@@ -23,6 +23,7 @@ STALE_S = 2.2
 """After this long the catalogue looks at a file again."""
 
 
+@pytest.mark.slow
 def test_sixteen_threads_read_what_one_reads(tmp_path: Path) -> None:
     shown = np.random.default_rng(3).random((900, 1100)) > 0.1
     paths = [
@@ -48,6 +49,7 @@ def test_sixteen_threads_read_what_one_reads(tmp_path: Path) -> None:
     together.close()
 
 
+@pytest.mark.slow
 def test_many_tasks_read_what_one_thread_reads(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", noise(3, 900, 1100), overviews=(2, 4, 8))
     requests = [raw(path, tile_grid(tile)) for tile in tiles_over(asset_of(path), (9, 11, 12, 13))]
@@ -68,12 +70,13 @@ def test_many_tasks_read_what_one_thread_reads(tmp_path: Path) -> None:
     assert len(bodies) == 60
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_read_anew_and_one_that_is_gone_is_not_found(tmp_path: Path) -> None:
     paths = replaced, rewritten, gone = [tmp_path / f"{name}.tif" for name in "abc"]
     for path in paths:
         write_raster(path, noise(1, 200, 200, seed=1), overviews=(), compress=None)
     rasters = engine(tmp_path)
-    versions = {rasters.catalogue.find(name_of(path)).version for path in paths}
+    versions = {rasters.catalogue.find(name_of(path)).asset.version for path in paths}
     for path in paths:
         assert np.array_equal(rasters.bands(raw(path, None)).values, noise(1, 200, 200, seed=1))
     os.replace(write_raster(tmp_path / "fresh", noise(1, 150, 300, seed=2)), replaced)
@@ -86,4 +89,4 @@ def test_a_changed_file_is_read_anew_and_one_that_is_gone_is_not_found(tmp_path:
     with pytest.raises(AssetNotFound, match="Asset 'projects/localhost/assets/c' not found"):
         rasters.pixels(raw(gone, None))
     for path in (replaced, rewritten):
-        assert rasters.catalogue.find(name_of(path)).version not in versions
+        assert rasters.catalogue.find(name_of(path)).asset.version not in versions

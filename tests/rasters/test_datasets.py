@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rasterio.errors import RasterioIOError
 
+from tests.support.limits import SOON_S
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.errors import AssetChanged, UnreadableRaster
 from tileserver.rasters.dataset_pool import DatasetPool
@@ -169,7 +170,7 @@ def test_what_is_gone_is_closed_without_anybody_asking(tmp_path: Path) -> None:
         ):
             lent.append(dataset)
     paths[0].unlink()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SOON_S
     while not lent[0].closed:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -186,7 +187,7 @@ def test_a_pool_that_nobody_has_ends_with_all_it_holds(tmp_path: Path) -> None:
         pass
     assert len(os.listdir("/proc/self/fd")) == before + 2
     del pool
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SOON_S
     while len(os.listdir("/proc/self/fd")) > before:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -12,8 +12,8 @@ from tileserver.rasters.files import (
     OpenFile,
     Place,
     file_errors,
+    file_state,
     find_file,
-    look,
     open_beneath,
     walk,
 )
@@ -56,7 +56,7 @@ def test_a_file_is_opened_and_its_state_is_that_of_the_descriptor(top: Path) -> 
     with opened(place) as file:
         os.replace(top.parent / "outside/a.tif", top / "inner/a.tif")
         assert file.read(100) == Path(file.location).read_bytes() == b"inside"
-        assert file.state() != look(place)
+        assert file.state() != file_state(place)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_file_is_opened_and_its_state_is_that_of_the_descriptor(top: Path) -> 
 )
 def test_no_name_leads_out(top: Path, below: str) -> None:
     assert open_beneath(Place(str(top), below)) is None
-    assert look(Place(str(top), below)) is None
+    assert file_state(Place(str(top), below)) is None
     assert content(Place(str(top), below)) is None
 
 

@@ -90,6 +90,7 @@ RAW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file_format", "dtype"),
     # A zip holds GeoTIFFs, so two types tell as much as all.

@@ -7,33 +7,35 @@ import numpy as np
 import pytest
 import rasterio
 
-from tests.rasters.engine import asset_of, name_of
+from tests.rasters.engine import asset_of, name_of, raster_of
 from tests.support.rasterfiles import UTAH, noise, write_raster
 from tileserver.contract.names import check_asset_name
 from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.errors import InvalidRequest, UnreadableRaster
-from tileserver.rasters.geotiffs import describe_asset, read_sidecar
+from tileserver.rasters.geotiffs import describe_raster, read_sidecar
 
 
 def described(path: Path, sidecar: dict[str, Any]) -> Any:
     with rasterio.open(path) as dataset:
-        return describe_asset(dataset, name_of(path), str(path), "v1", sidecar)
+        return describe_raster(dataset, name_of(path), str(path), "v1", sidecar)
 
 
 def test_an_asset_is_what_its_file_says(tmp_path: Path) -> None:
     path = write_raster(
         tmp_path / "scene.tif", noise(3, 300, 400), nodata=0, descriptions=("B4", "B3", "B2")
     )
-    asset = asset_of(path)
+    raster = raster_of(path)
+    asset = raster.asset
     placed = AffineTransform(30, 0, 400_000, 0, -30, 4_500_000)
     assert asset.name == "projects/localhost/assets/scene"
-    assert asset.grid == PixelGrid(400, 300, placed, "EPSG:32612")
+    assert {band.grid for band in asset.bands} == {PixelGrid(400, 300, placed, "EPSG:32612")}
     assert asset.band_ids == ("B4", "B3", "B2")
-    assert asset.dtype == np.uint16
-    assert asset.nodata == 0
-    assert [level.factor for level in asset.levels] == [1, 2, 4]
-    assert asset.has_mask
-    assert not asset.shares_mask
+    assert {band.dtype for band in asset.bands} == {np.dtype("uint16")}
+    assert {band.nodata for band in asset.bands} == {0}
+    assert asset.overview_factors == (2, 4)
+    assert [level.factor for level in raster.levels] == [1, 2, 4]
+    assert raster.has_mask
+    assert not raster.shares_mask
 
 
 @pytest.mark.parametrize(
@@ -57,16 +59,16 @@ def test_an_alpha_band_is_no_band_and_hides_pixels_behind_any_number(
     tmp_path: Path, count: int
 ) -> None:
     path = write_raster(tmp_path / "a.tif", noise(count, 40, 40, "uint8"), alpha=True)
-    asset = asset_of(path)
-    assert len(asset.band_ids) == count
-    assert asset.alpha_index == count + 1
-    assert asset.has_mask
-    assert asset.shares_mask
+    raster = raster_of(path)
+    assert len(raster.asset.bands) == count
+    assert raster.alpha_index == count + 1
+    assert raster.has_mask
+    assert raster.shares_mask
 
 
 def test_a_raster_without_masks_has_none(tmp_path: Path) -> None:
-    asset = asset_of(write_raster(tmp_path / "a.tif", noise(2, 40, 40)))
-    assert (asset.has_mask, asset.shares_mask, asset.alpha_index) == (False, False, None)
+    raster = raster_of(write_raster(tmp_path / "a.tif", noise(2, 40, 40)))
+    assert (raster.has_mask, raster.shares_mask, raster.alpha_index) == (False, False, None)
 
 
 def test_a_sidecar_names_the_bands_and_tells_the_rest(tmp_path: Path) -> None:
@@ -79,9 +81,9 @@ def test_a_sidecar_names_the_bands_and_tells_the_rest(tmp_path: Path) -> None:
         "startTime": "2020-04-01T00:00:00Z",
         "properties": {"cloud": 3},
     }
-    asset = described(path, sidecar)
+    asset = described(path, sidecar).asset
     assert asset.band_ids == ("ndvi", "qa")
-    assert asset.pyramiding_policies == ("MEAN", "MODE")
+    assert [band.pyramiding_policy for band in asset.bands] == ["MEAN", "MODE"]
     shown = asset.to_json()
     assert shown["startTime"] == "2020-04-01T00:00:00Z"
     assert shown["properties"] == {"cloud": 3}

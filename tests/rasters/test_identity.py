@@ -11,12 +11,20 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
-from tests.rasters.engine import asset_of, engine, oracle, raw, read, tiles_over
+from tests.rasters.engine import (
+    asset_of,
+    engine,
+    level_of,
+    oracle,
+    raster_of,
+    raw,
+    read,
+    tiles_over,
+)
 from tests.support.oracles import SINUSOIDAL, WORLD_M
 from tests.support.rasterfiles import UTAH, affine, grid_of, noise, write_raster
 from tileserver.contract.pixels import PixelGrid
 from tileserver.contract.tiles import Tile, tile_grid
-from tileserver.geo.positions import choose_level
 
 WIDTH, HEIGHT = 451, 333
 ZOOMS = (0, 1, 2, 4, 6, 8, 10, 12, 14, 19, 22)
@@ -81,15 +89,16 @@ PLACES: dict[str, tuple[str, Affine]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_every_pixel_is_the_one_rasterio_reads(tmp_path: Path, place: str) -> None:
     crs, transform = PLACES[place]
     path = write_raster(tmp_path / "a.tif", noise(2, HEIGHT, WIDTH), crs, transform)
-    asset, rasters = asset_of(path), engine(path)
-    grids = [tile_grid(tile, 96) for tile in tiles_over(asset, ZOOMS)]
-    levels = {choose_level(asset, grid).factor for grid in grids}
+    raster, rasters = raster_of(path), engine(path)
+    grids = [tile_grid(tile, 96) for tile in tiles_over(raster.asset, ZOOMS)]
+    levels = {level_of(raster, grid).factor for grid in grids}
     shown = on_edges = 0
-    for grid in [*grids, asset.grid]:
+    for grid in [*grids, raster.grid]:
         expected = oracle(path, grid)
         on_edge, elsewhere = expected.differences(rasters.bands(raw(path, grid)))
         assert elsewhere == 0, grid

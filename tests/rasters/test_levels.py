@@ -8,13 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from rasterio import Affine
 
-from tests.rasters.engine import asset_of, engine, raw, read
+from tests.rasters.engine import asset_of, engine, level_of, raster_of, raw, read
 from tests.support.oracles import SINUSOIDAL
 from tests.support.rasterfiles import noise, ramp, write_raster
 from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.contract.tiles import WEB_MERCATOR, Tile, pixel_m, tile_grid
 from tileserver.geo.extents import lonlat_bounds
-from tileserver.geo.positions import choose_level
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def utah(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def with_pixels(path: Path, across: float, down: float) -> PixelGrid:
     """Return a grid in the asset's CRS whose pixels are so many native ones wide and high."""
-    native = asset_of(path).grid.transform
+    native = raster_of(path).grid.transform
     transform = AffineTransform(
         native.scale_x * across, 0, native.translate_x, 0, native.scale_y * down, native.translate_y
     )
@@ -39,25 +38,25 @@ def with_pixels(path: Path, across: float, down: float) -> PixelGrid:
 def test_the_level_is_the_closest_one_not_coarser_than_asked(
     utah: Path, asked: float, factor: int
 ) -> None:
-    assert choose_level(asset_of(utah), with_pixels(utah, asked, asked)).factor == factor
+    assert level_of(raster_of(utah), with_pixels(utah, asked, asked)).factor == factor
 
 
 @pytest.mark.parametrize(("across", "down"), [(2, 8), (8, 2), (-2, 8), (2, -3)])
 def test_of_flat_pixels_the_shorter_side_counts(utah: Path, across: float, down: float) -> None:
-    assert choose_level(asset_of(utah), with_pixels(utah, across, down)).factor == 2
+    assert level_of(raster_of(utah), with_pixels(utah, across, down)).factor == 2
 
 
 def test_the_side_of_a_turned_pixel_is_measured_along_it(utah: Path) -> None:
     side = 4 * 30 / np.sqrt(2)
     turned = AffineTransform(side, side, 410_000, side, -side, 4_490_000)
     grid = PixelGrid(10, 10, turned, "EPSG:32612")
-    assert choose_level(asset_of(utah), grid).factor == 4
+    assert level_of(raster_of(utah), grid).factor == 4
 
 
 def test_overviews_may_have_any_factors(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", noise(1, 900, 1100), overviews=(3, 10))
-    asset = asset_of(path)
-    chosen = [choose_level(asset, with_pixels(path, f, f)).factor for f in (2.9, 3, 9.9, 10)]
+    raster = raster_of(path)
+    chosen = [level_of(raster, with_pixels(path, f, f)).factor for f in (2.9, 3, 9.9, 10)]
     assert chosen == [1, 3, 3, 10]
 
 
@@ -70,15 +69,15 @@ def test_a_raster_one_pixel_wide_is_read_from_the_image_itself(tmp_path: Path) -
 
 @pytest.mark.parametrize("zoom", range(6, 16))
 def test_all_tiles_of_a_zoom_read_the_same_level(utah: Path, zoom: int) -> None:
-    asset = asset_of(utah)
+    raster = raster_of(utah)
     side = pixel_m(zoom) * np.cos(np.radians(40.6)) / 30
     expected = max((f for f in (1, 2, 4, 8) if f <= side), default=1)
     tiles = [Tile(x, y, zoom) for x in (0, 2**zoom // 5, 2**zoom - 1) for y in (0, 2**zoom // 3)]
-    assert {choose_level(asset, tile_grid(tile)).factor for tile in tiles} == {expected}
+    assert {level_of(raster, tile_grid(tile)).factor for tile in tiles} == {expected}
     doubled = [
         tile_grid(tile._replace(z=zoom - 1, x=tile.x // 2, y=tile.y // 2), 512) for tile in tiles
     ]
-    assert {choose_level(asset, grid).factor for grid in doubled} == {expected}
+    assert {level_of(raster, grid).factor for grid in doubled} == {expected}
 
 
 def metatile(tile: Tile, size: int) -> PixelGrid:

@@ -11,7 +11,7 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.rasters.engine import asset_of, engine, name_of, oracle, read
+from tests.rasters.engine import engine, name_of, oracle, raster_of, read
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.contract.pixels import (
     AffineTransform,
@@ -75,23 +75,24 @@ MASKED: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def enlarged(asset: GeoTiff, factor: int) -> PixelGrid:
-    """Return a grid over an asset with pixels so many times as large."""
-    t = asset.grid.transform
+def enlarged(raster: GeoTiff, factor: int) -> PixelGrid:
+    """Return a grid over a raster with pixels so many times as large."""
+    t = raster.grid.transform
     transform = AffineTransform(
         t.scale_x * factor, 0, t.translate_x, 0, t.scale_y * factor, t.translate_y
     )
-    return PixelGrid(SIDE // factor, SIDE // factor, transform, asset.grid.crs_code)
+    return PixelGrid(SIDE // factor, SIDE // factor, transform, raster.grid.crs_code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MASKED)
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
 def test_what_is_hidden_is_hidden_at_every_level(tmp_path: Path, kind: str, factor: int) -> None:
     path = MASKED[kind](tmp_path / "a.tif")
-    asset = asset_of(path)
-    assert asset.has_mask
-    assert len(asset.band_ids) == 2
-    grid = enlarged(asset, factor)
+    raster = raster_of(path)
+    assert raster.has_mask
+    assert len(raster.asset.band_ids) == 2
+    grid = enlarged(raster, factor)
     bands = read(path, grid)
     inner = tuple(slice(s.start // factor, s.stop // factor) for s in IN[1:])
     assert not bands.valid[:, *inner].any()
@@ -104,12 +105,12 @@ def test_what_is_hidden_is_hidden_at_every_level(tmp_path: Path, kind: str, fact
 @pytest.mark.parametrize("kind", MASKED)
 def test_a_picture_is_transparent_where_it_is_masked(tmp_path: Path, kind: str) -> None:
     path = MASKED[kind](tmp_path / "a.tif")
-    asset = asset_of(path)
+    raster = raster_of(path)
     request = PixelRequest(
         name_of(path),
         ImageFileFormat.PNG,
-        enlarged(asset, 1),
-        band_ids=asset.band_ids[:1],
+        enlarged(raster, 1),
+        band_ids=raster.asset.band_ids[:1],
         visualization_options=VisualizationOptions((Range(0, 200),)),
     )
     image = Image.open(io.BytesIO(engine(path).pixels(request))).convert("RGBA")
@@ -121,7 +122,7 @@ def test_one_masked_band_hides_the_pixel_of_three(tmp_path: Path) -> None:
     values = pixels("uint8", bands=3)
     values[0, :10], values[1, 10:20], values[2, 20:30] = 0, 0, 0
     path = write_raster(tmp_path / "a.tif", values, nodata=0)
-    grid = enlarged(asset_of(path), 1)
+    grid = enlarged(raster_of(path), 1)
     request = PixelRequest(name_of(path), ImageFileFormat.PNG, grid)
     alpha = np.array(Image.open(io.BytesIO(engine(path).pixels(request))).convert("RGBA"))[..., 3]
     assert not alpha[:30].any()
@@ -165,10 +166,10 @@ def test_a_nodata_that_no_pixel_can_have_hides_nothing(tmp_path: Path, text: byt
 
 
 def test_a_mask_that_overviews_lack_is_found_only_where_there_is_one(tmp_path: Path) -> None:
-    broken = asset_of(without_overviews_of_its_mask(tmp_path / "a.tif"))
-    whole = asset_of(MASKED["a mask"](tmp_path / "b.tif"))
-    full = asset_of(write_raster(tmp_path / "c.tif", pixels(), mask=np.ones((SIDE, SIDE), bool)))
-    assert [len(asset.levels) for asset in (broken, whole, full)] == [1, 3, 3]
+    broken = raster_of(without_overviews_of_its_mask(tmp_path / "a.tif"))
+    whole = raster_of(MASKED["a mask"](tmp_path / "b.tif"))
+    full = raster_of(write_raster(tmp_path / "c.tif", pixels(), mask=np.ones((SIDE, SIDE), bool)))
+    assert [len(raster.levels) for raster in (broken, whole, full)] == [1, 3, 3]
 
 
 def test_overviews_beside_the_file_are_not_read(tmp_path: Path) -> None:
@@ -179,4 +180,4 @@ def test_overviews_beside_the_file_are_not_read(tmp_path: Path) -> None:
     ):
         dataset.build_overviews([2, 4])
     assert path.with_suffix(".tif.ovr").exists()
-    assert [level.factor for level in asset_of(path).levels] == [1]
+    assert [level.factor for level in raster_of(path).levels] == [1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +14,13 @@ import pytest
 
 from tests.rasters.bucket import Bucket, serve_folder
 from tests.rasters.engine import asset_of, engine, name_of, raw, read, tiles_over
+from tests.support.limits import ends_soon
 from tests.support.rasterfiles import noise, write_raster
+from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import DeadlineExceeded, TileserverError, UnreadableRaster
-from tileserver.rasters.catalogue import LOCAL_PREFIX, Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
 
 
@@ -90,22 +91,20 @@ def test_nobody_listening_is_unreadable(bucket: Bucket) -> None:
 
 def test_a_remote_that_hangs_is_given_up_in_time(bucket: Bucket) -> None:
     rasters = behind(f"http://{bucket.address}/stuck/utah.tif", deadline_s=0.5)
-    started = time.monotonic()
-    error = refusal(rasters, "utah")
+    with ends_soon():
+        error = refusal(rasters, "utah")
     assert isinstance(error, DeadlineExceeded)
-    assert time.monotonic() - started < 5
 
 
 def test_the_loop_goes_on_while_a_slow_remote_is_described(bucket: Bucket) -> None:
     rasters = behind(f"http://{bucket.address}/late/scenes/utah.tif")
-    longest_s = 0.0
+    turns = 0
 
     async def watch() -> None:
-        nonlocal longest_s
+        nonlocal turns
         while True:
-            before = time.monotonic()
             await anyio.sleep(0.01)
-            longest_s = max(longest_s, time.monotonic() - before)
+            turns += 1
 
     async def ask() -> None:
         async with anyio.create_task_group() as group:
@@ -115,7 +114,8 @@ def test_the_loop_goes_on_while_a_slow_remote_is_described(bucket: Bucket) -> No
 
     anyio.run(ask)
     assert len(bucket.answers()) >= 2
-    assert longest_s < 0.3
+    # Each answer takes half a second, in which the loop would not turn at all.
+    assert turns >= 10
 
 
 ASK = """
@@ -146,7 +146,7 @@ def test_tiles_from_s3_equal_those_from_disk(bucket: Bucket) -> None:
     }
     numbers = [str(number) for number in tile]
     command = [sys.executable, "-c", ASK, "s3://scenes/utah.tif", name_of(path), *numbers]
-    done = subprocess.run(command, capture_output=True, timeout=60, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=120, env=environment, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == engine(path).pixels(raw(path, tile_grid(tile)))
     assert {name for _, name, *_ in bucket.answers()} == {"/scenes/utah.tif"}

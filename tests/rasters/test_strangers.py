@@ -14,7 +14,7 @@ import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.rasters.engine import asset_of, name_of, read
+from tests.rasters.engine import asset_of, name_of, raster_of, read
 from tests.rasters.tiffs import (
     ASCII,
     GEO_ASCII,
@@ -56,7 +56,7 @@ VRT = (
 def preview(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Return a raster in few pixels, as its preview has them."""
     rasters = LocalRasters(Catalogue([Root(str(path))]))
-    asset = rasters.catalogue.find(name_of(path))
+    asset = rasters.catalogue.find(name_of(path)).asset
     try:
         return rasters.bands(overview_request(asset, (), 32 * 32)).values
     finally:
@@ -79,7 +79,7 @@ def test_an_overview_in_another_file_is_not_shown(
     other = decoy(tmp_path / "other.tif")
     text = f"<GDALMetadata>{SPELLINGS[spelling].format(other)}</GDALMetadata>"
     path = poisoned(tmp_path / "a.tif", text, is_big=is_big, order=order)
-    assert len(asset_of(path).levels) == 1
+    assert len(raster_of(path).levels) == 1
     assert set(preview(path).flat) == {10}
     assert set(read(path, None).values.flat) == {10}
 
@@ -158,9 +158,9 @@ def test_an_overview_that_reads_any_bytes_of_the_disk_is_not_shown(tmp_path: Pat
 )
 def test_what_lies_beside_a_raster_is_not_read(tmp_path: Path, name: str) -> None:
     path = write_tiff(tmp_path / "a.tif", Image(512, 512, (256, 256), tags=UTM_12N))
-    before = asset_of(path)
+    before = raster_of(path)
     os.mkfifo(tmp_path / name)  # Whoever opens it waits for ever.
-    after = asset_of(path)
+    after = raster_of(path)
     assert (after.grid, after.levels, after.has_mask) == (before.grid, before.levels, False)
     assert set(preview(path).flat) == {10}
 

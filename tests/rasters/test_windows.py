@@ -13,7 +13,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from tests.rasters.engine import asset_of, name_of
+from tests.rasters.engine import name_of, raster_of
 from tests.support.rasterfiles import UTAH, noise, write_raster
 from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.errors import DeadlineExceeded
@@ -45,21 +45,22 @@ def whole_and_piecewise(
     path: Path, grid: PixelGrid, max_window_bytes: int
 ) -> tuple[tuple[NDArray[Any], NDArray[np.bool_]], ...]:
     """Return values and validity read at once, and by windows no larger than so much."""
-    asset = asset_of(path)
+    raster = raster_of(path)
     answers = []
     with rasterio.open(path) as dataset:
-        level = GdalLevel(dataset, asset)
-        wanted = picks(positions(grid, asset.grid), asset.grid, level)
+        level = GdalLevel(dataset, raster)
+        wanted = picks(positions(grid, raster.grid), raster.grid, level)
         for size in (10**9, max_window_bytes):
-            shape = (len(asset.band_ids), grid.height, grid.width)
-            values, valid = np.zeros(shape, asset.dtype), np.zeros(shape, np.bool_)
+            shape = (len(raster.band_indexes), grid.height, grid.width)
+            values, valid = np.zeros(shape, raster.dtype), np.zeros(shape, np.bool_)
             patience = time.monotonic() + 60
-            indexes = asset.band_indexes
-            read_picks(level, asset.name, indexes, wanted, values, valid, patience, size)
+            indexes = raster.band_indexes
+            read_picks(level, raster.asset.name, indexes, wanted, values, valid, patience, size)
             answers.append((values, valid))
     return tuple(answers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("max_window_bytes", [1, 50_000, 400_000])
@@ -69,7 +70,7 @@ def test_windows_together_are_the_whole(
     shown = np.random.default_rng(1).random((500, 600)) > 0.2
     values = noise(2, 500, 600)
     path = write_raster(tmp_path / "a.tif", values, mask=shown, overviews=(), **LAYOUTS[layout])
-    native = asset_of(path).grid
+    native = raster_of(path).grid
     whole, piecewise = whole_and_piecewise(path, GRIDS[grid](native), max_window_bytes)
     assert whole[1].any()
     assert np.array_equal(whole[0], piecewise[0])
@@ -104,7 +105,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def growth_bytes(path: Path) -> int:
     """Return by how much a process grows that draws all of a raster in 256 x 256 pixels."""
     command = [sys.executable, "-c", FROM_AFAR, str(path), name_of(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     # macOS counts bytes, Linux kilobytes.
     return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
 

@@ -19,7 +19,8 @@ from tileserver.contract.pixels import (
     VisualizationOptions,
 )
 from tileserver.errors import InvalidRequest
-from tileserver.rendering.encoders import encode, media_type, named_zip, write_npy
+from tileserver.rendering.encoders import encode, media_type, named_zip
+from tileserver.rendering.npy import write_npy
 from tileserver.rendering.png import transparent_png
 
 PICTURES = [each for each in ImageFileFormat if each.is_picture]

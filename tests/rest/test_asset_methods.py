@@ -354,7 +354,7 @@ def alone(tmp_path: Path) -> Path:
 
 def test_a_file_that_was_replaced_never_gives_old_pixels(alone: Path) -> None:
     config = Config(rasters=(RasterFolder(str(alone.parent)),))
-    with serve(create_app(config)) as url, httpx.Client(base_url=url) as client:
+    with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=60) as client:
         before = array(pixels(client, f"{LOCAL}/one", fileFormat="NPY"))["b1"]
         for seed in range(1, 4):
             other = noise(1, 100, 100, seed=seed)
@@ -367,7 +367,7 @@ def test_a_file_that_was_replaced_never_gives_old_pixels(alone: Path) -> None:
 def test_a_broken_file_is_a_400_and_left_out_of_lists(alone: Path) -> None:
     (alone.parent / "broken.tif").write_bytes(b"II*\0nothing")
     config = Config(rasters=(RasterFolder(str(alone.parent)),), cache=CacheSettings(10**6))
-    with serve(create_app(config, ())) as url, httpx.Client(base_url=url) as client:
+    with serve(create_app(config, ())) as url, httpx.Client(base_url=url, timeout=60) as client:
         broken = f"{LOCAL}/broken"
         check_error(client.get(f"/v1/{broken}"), 400, "FAILED_PRECONDITION", broken)
         check_error(pixels(client, broken), 400, "FAILED_PRECONDITION", broken)

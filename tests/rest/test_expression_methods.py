@@ -169,16 +169,16 @@ def test_a_map_is_no_thumbnail(client: httpx.Client) -> None:
 
 def test_urls_outlive_the_server(served: Served, tmp_path: Path) -> None:
     config = config_of(served.folder, tmp_path / "graphs")
-    with serve(create_app(config)) as url, httpx.Client(base_url=url) as one:
+    with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=60) as one:
         name = make(one, "maps", expression=BYTES)
         tile = one.get(f"/v1/{name}/tiles/0/0/0")
     with serve(create_app(config)) as url:
-        assert httpx.get(f"{url}/v1/{name}/tiles/0/0/0").content == tile.content
+        assert httpx.get(f"{url}/v1/{name}/tiles/0/0/0", timeout=60).content == tile.content
 
 
 def test_what_may_not_be_read_may_not_be_computed_from(served: Served, tmp_path: Path) -> None:
     config = replace(config_of(served.folder, tmp_path), access=Access((f"{LOCAL}/scene",)))
-    with serve(create_app(config)) as url, httpx.Client(base_url=url) as one:
+    with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=60) as one:
         assert make(one, "thumbnails", expression=EXPRESSION, fileFormat="NPY", grid=SMALL)
         answer = one.post("/v1/projects/p/maps", json={"expression": BYTES})
         check_error(answer, 400, "INVALID_ARGUMENT", "bytes' not found")
@@ -196,5 +196,5 @@ def test_what_takes_too_long_is_refused_in_earth_engine_s_words(
         "grid": {"dimensions": {"width": 1500, "height": 1500}},
     }
     with serve(create_app(config, tuning=Tuning(deadline_s=0.3))) as url:
-        answer = httpx.post(f"{url}/v1/projects/p/image:computePixels", json=body)
+        answer = httpx.post(f"{url}/v1/projects/p/image:computePixels", json=body, timeout=60)
     check_error(answer, 400, "INVALID_ARGUMENT", "Computation timed out.")

@@ -19,7 +19,7 @@ import pytest
 from tests.support.commands import ROOT, Serving, serving
 from tests.support.rasterfiles import write_raster
 from tileserver.errors import RequestTooLarge, StoreFull
-from tileserver.rest.expression_store import Graphs, default_folder
+from tileserver.rest.expression_store import ExpressionStore, default_folder
 
 DAY_S = 86400.0
 HOUR_S = 3600.0
@@ -39,7 +39,9 @@ def graph(number: int, size: int = 0) -> dict[str, object]:
     return {"kind": "maps", "body": {"number": number, "filler": "x" * size}}
 
 
-def fill(graphs: Graphs, times: int, size: int, client: str, is_found: bool = False) -> list[str]:
+def fill(
+    graphs: ExpressionStore, times: int, size: int, client: str, is_found: bool = False
+) -> list[str]:
     """Put so many of one client, and return their ids, until one is refused."""
     ids = []
     for number in range(times):
@@ -52,7 +54,7 @@ def fill(graphs: Graphs, times: int, size: int, client: str, is_found: bool = Fa
     return ids
 
 
-def count(graphs: Graphs) -> int:
+def count(graphs: ExpressionStore) -> int:
     with sqlite3.connect(graphs.folder / "graphs.sqlite3") as db:
         found: int = db.execute("SELECT count(*) FROM texts").fetchone()[0]
     db.close()
@@ -60,21 +62,21 @@ def count(graphs: Graphs) -> int:
 
 
 def test_what_is_put_is_found_by_another_process(tmp_path: Path) -> None:
-    graph_id = Graphs(tmp_path / "graphs").put(graph(1))
-    other = Graphs(tmp_path / "graphs")
+    graph_id = ExpressionStore(tmp_path / "graphs").put(graph(1))
+    other = ExpressionStore(tmp_path / "graphs")
     assert other.known(graph_id, 1000) is None
     assert other.find(graph_id) == graph(1)
     assert other.known(graph_id, 1000) == graph(1)
 
 
 def test_equal_requests_have_one_id_whatever_the_order_of_members(tmp_path: Path) -> None:
-    graphs = Graphs(tmp_path / "graphs")
+    graphs = ExpressionStore(tmp_path / "graphs")
     assert graphs.put({"a": 1, "b": [2]}) == graphs.put({"b": [2], "a": 1})
     assert count(graphs) == 1
 
 
 def test_only_the_owner_may_read(tmp_path: Path) -> None:
-    graphs = Graphs(tmp_path / "state" / "graphs")
+    graphs = ExpressionStore(tmp_path / "state" / "graphs")
     graphs.put(graph(1))
     assert stat.S_IMODE(graphs.folder.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(each.stat().st_mode) == 0o600 for each in graphs.folder.iterdir())
@@ -82,12 +84,12 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("graph_id", ["", "../x", "A" * 32, "0" * 31, "0" * 32, "0" * 33])
 def test_what_was_never_put_is_not_found(tmp_path: Path, graph_id: str) -> None:
-    assert Graphs(tmp_path).find(graph_id) is None
+    assert ExpressionStore(tmp_path).find(graph_id) is None
     assert not any(tmp_path.iterdir())
 
 
 def test_a_text_that_is_not_what_its_id_says_is_not_used(tmp_path: Path) -> None:
-    graphs = Graphs(tmp_path)
+    graphs = ExpressionStore(tmp_path)
     graph_id = graphs.put(graph(1))
     with sqlite3.connect(tmp_path / "graphs.sqlite3") as db:
         db.execute("UPDATE texts SET text = ?", ('{"kind": "maps"}',))
@@ -96,24 +98,24 @@ def test_a_text_that_is_not_what_its_id_says_is_not_used(tmp_path: Path) -> None
 
 
 def test_what_an_earlier_version_has_written_is_found_and_stays(tmp_path: Path) -> None:
-    graph_id = Graphs(tmp_path / "other").put(graph(1))
+    graph_id = ExpressionStore(tmp_path / "other").put(graph(1))
     path = tmp_path / "graphs" / f"{graph_id}.json"
     path.parent.mkdir()
     path.write_text('{"body":{"filler":"","number":1},"kind":"maps"}')
-    graphs = Graphs(path.parent, max_graphs=8)
+    graphs = ExpressionStore(path.parent, max_count=8)
     assert graphs.find(graph_id) == graph(1)
     for number in range(2, 8):
         graphs.put(graph(number), f"client {number}")
-    assert Graphs(path.parent).find(graph_id) == graph(1)
+    assert ExpressionStore(path.parent).find(graph_id) == graph(1)
     path.write_text('{"kind": "maps"}')
-    assert Graphs(path.parent).find(graph_id) is None
+    assert ExpressionStore(path.parent).find(graph_id) is None
 
 
 def test_what_was_asked_for_within_a_month_is_kept_and_the_never_used_goes_first(
     tmp_path: Path,
 ) -> None:
     clock = Clock()
-    graphs = Graphs(tmp_path, max_graphs=10, clock=clock)
+    graphs = ExpressionStore(tmp_path, max_count=10, clock=clock)
     clients = (f"client {number}" for number in itertools.count())
     used, unused = [], []
     for number in range(5):
@@ -123,7 +125,7 @@ def test_what_was_asked_for_within_a_month_is_kept_and_the_never_used_goes_first
         assert graphs.find(each) is not None
     clock.now_s += 29 * DAY_S
     new = [graphs.put(graph(200 + number), next(clients)) for number in range(5)]
-    left = Graphs(tmp_path, clock=clock)
+    left = ExpressionStore(tmp_path, clock=clock)
     assert all(left.find(each) for each in used)
     assert not any(left.find(each) for each in unused)
     assert all(left.find(each) for each in new)
@@ -144,7 +146,7 @@ def test_what_was_put_within_an_hour_is_not_pushed_out_before_its_url_is_handed_
     tmp_path: Path,
 ) -> None:
     clock = Clock()
-    graphs = Graphs(tmp_path, max_graphs=10, clock=clock)
+    graphs = ExpressionStore(tmp_path, max_count=10, clock=clock)
     mine = graphs.put(graph(0), "me")
     refused = 0
     for number in range(1, 100):
@@ -159,7 +161,7 @@ def test_what_was_put_within_an_hour_is_not_pushed_out_before_its_url_is_handed_
 @pytest.mark.parametrize("is_found", [False, True])
 def test_one_client_cannot_take_all_the_room(tmp_path: Path, is_found: bool) -> None:
     clock = Clock()
-    graphs = Graphs(tmp_path, max_bytes=1_000_000, clock=clock)
+    graphs = ExpressionStore(tmp_path, max_bytes=1_000_000, clock=clock)
     put = fill(graphs, 100, 10_000, "greedy", is_found)
     assert len(put) == 24
     said = r"may make 2500, or 0\.25 MB of expressions, within 24"
@@ -183,7 +185,7 @@ def test_one_client_cannot_take_all_the_room(tmp_path: Path, is_found: bool) -> 
 
 
 def test_the_number_of_one_client_s_is_bounded_too(tmp_path: Path) -> None:
-    graphs = Graphs(tmp_path, max_graphs=40)
+    graphs = ExpressionStore(tmp_path, max_count=40)
     fill(graphs, 10, 0, "greedy")
     with pytest.raises(StoreFull, match="may make 10, or 64 MB"):
         graphs.put(graph(10), "greedy")
@@ -191,7 +193,7 @@ def test_the_number_of_one_client_s_is_bounded_too(tmp_path: Path) -> None:
 
 
 def test_the_addresses_of_one_ipv6_network_are_one_client(tmp_path: Path) -> None:
-    graphs = Graphs(tmp_path, max_graphs=40)
+    graphs = ExpressionStore(tmp_path, max_count=40)
     for number in range(10):
         graphs.put(graph(number), f"2001:db8::{number:x}")
     with pytest.raises(StoreFull):
@@ -201,7 +203,7 @@ def test_the_addresses_of_one_ipv6_network_are_one_client(tmp_path: Path) -> Non
 
 
 def test_the_same_expression_of_many_clients_is_kept_and_counted_once(tmp_path: Path) -> None:
-    graphs = Graphs(tmp_path, max_bytes=200_000, max_graphs=8)
+    graphs = ExpressionStore(tmp_path, max_bytes=200_000, max_count=8)
     ids = {graphs.put(graph(1, 20_000), f"client {number}") for number in range(100)}
     assert len(ids) == 1
     assert count(graphs) == 1
@@ -213,12 +215,12 @@ def test_a_request_that_is_too_long_is_refused(tmp_path: Path) -> None:
     # Ten megabytes that JSON in ASCII makes six times as long.
     long = {"kind": "maps", "body": {"filler": "é" * 5_000_000}}
     with pytest.raises(RequestTooLarge, match="exceeds the limit: 10485760 bytes"):
-        Graphs(tmp_path).put(long)
+        ExpressionStore(tmp_path).put(long)
 
 
 def test_there_are_never_more_bytes_than_may_be(tmp_path: Path) -> None:
     clock = Clock()
-    graphs = Graphs(tmp_path, max_bytes=200_000, clock=clock)
+    graphs = ExpressionStore(tmp_path, max_bytes=200_000, clock=clock)
     for number in range(60):
         graphs.put(graph(number, 10_000), f"client {number}")
         clock.now_s += HOUR_S
@@ -239,7 +241,7 @@ def test_a_disk_that_cannot_be_used_is_told_once_and_memory_serves(
         (folder / "graphs.sqlite3").write_text("something else" * 100)
     else:
         (folder / "graphs.sqlite3").mkdir(parents=True)
-    graphs = Graphs(folder, max_graphs=10)
+    graphs = ExpressionStore(folder, max_count=10)
     with caplog.at_level(logging.WARNING):
         ids = [graphs.put(graph(number), f"client {number}") for number in range(10)]
         # What is in use is not dropped here either.
@@ -253,9 +255,9 @@ def test_a_disk_that_cannot_be_used_is_told_once_and_memory_serves(
 PUTTING = """
 import sys
 from pathlib import Path
-from tileserver.rest.expression_store import Graphs
+from tileserver.rest.expression_store import ExpressionStore
 
-graphs = Graphs(Path(sys.argv[1]))
+graphs = ExpressionStore(Path(sys.argv[1]))
 for number in range(1000):
     body = {"number": number, "filler": "x" * 300_000}
     print(graphs.put({"kind": "maps", "body": body}, str(number)), flush=True)
@@ -277,7 +279,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_nothing_half(tmp_path: 
         process.wait()
         process.stdout.close()
         ids += told
-    graphs = Graphs(tmp_path)
+    graphs = ExpressionStore(tmp_path)
     assert all(graphs.find(each) is not None for each in ids)
     assert graphs.find(graphs.put(graph(-1))) == graph(-1)
     with sqlite3.connect(tmp_path / "graphs.sqlite3") as db:
@@ -288,7 +290,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_nothing_half(tmp_path: 
 
 
 def test_workers_put_at_once_and_every_request_is_found(tmp_path: Path) -> None:
-    workers = [Graphs(tmp_path, max_graphs=100) for _ in range(4)]
+    workers = [ExpressionStore(tmp_path, max_count=100) for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
         puts = threads.map(lambda n: workers[n % 4].put(graph(n), f"client {n % 10}"), range(60))
         ids = list(puts)
@@ -309,7 +311,7 @@ def test_a_user_without_a_home_has_memory_alone(monkeypatch: pytest.MonkeyPatch)
 
     # What Path.home does for a user id that no file of users knows.
     monkeypatch.setattr(Path, "home", homeless)
-    graphs = Graphs(default_folder({}))
+    graphs = ExpressionStore(default_folder({}))
     assert graphs.find(graphs.put(graph(1))) == graph(1)
 
 
@@ -325,12 +327,12 @@ def published(client: httpx.Client, filler: str) -> tuple[int, Any]:
 def peer(server: Serving, address: str) -> httpx.Client:
     """Return a client with an address of its own."""
     transport = httpx.HTTPTransport(local_address=address)
-    return httpx.Client(base_url=server.url, transport=transport, timeout=30)
+    return httpx.Client(base_url=server.url, transport=transport, timeout=60)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform != "linux", reason="needs more than one address of this machine")
-def test_thirty_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path: Path) -> None:
+def test_many_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path: Path) -> None:
     (tmp_path / "rasters").mkdir()
     write_raster(tmp_path / "rasters" / "one.tif", np.ones((1, 64, 64), np.uint8))
     command = (tmp_path / "rasters", "--port", "0", "--workers", "2")
@@ -347,7 +349,7 @@ def test_thirty_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path:
     for client in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
         # Each time after a restart.
         with serving(*command, cwd=tmp_path, environ=state) as server:
-            for number in range(10):
+            for number in range(7):
                 with peer(server, client) as stranger:
                     answers.append(published(stranger, f"{client} {number}" + "x" * 9_900_000))
             with peer(server, "127.0.0.1") as mine:
@@ -359,7 +361,7 @@ def test_thirty_posts_of_ten_megabytes_do_not_push_out_a_published_map(tmp_path:
                 answer = anyone.get(tile)
                 assert (answer.status_code, answer.content) == (200, expected)
     # Six are what a client may make within a day.
-    assert [status for status, _ in answers] == ([200] * 6 + [429] * 4) * 3
+    assert [status for status, _ in answers] == ([200] * 6 + [429]) * 3
     refused = [told["error"] for status, told in answers if status == 429]
     assert {each["status"] for each in refused} == {"RESOURCE_EXHAUSTED"}
     assert all(each["message"].startswith("Quota exceeded: ") for each in refused)

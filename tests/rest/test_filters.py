@@ -31,7 +31,7 @@ def asset_of(folder: Path, facts: dict[str, Any] | None) -> ImageAsset:
     write_raster(folder / "scene.tif", noise(1, 50, 50), overviews=())
     if facts is not None:
         (folder / "scene.json").write_text(json.dumps(facts))
-    return Catalogue([Root(str(folder))]).find("projects/localhost/assets/scene")
+    return Catalogue([Root(str(folder))]).find("projects/localhost/assets/scene").asset
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from tests.support.standin_tokens import TokenServer, bearer
 from tileserver.config.config import Access, ApiSettings, Config, EarthEngineSettings, RasterFolder
 from tileserver.server.app import create_app
 
+pytestmark = pytest.mark.slow  # Waits for servers that are slow or away.
+
 SCENE = f"{PREFIX}/scene"
 DEEP = ["inner", "later"]
 NPY = {"fileFormat": "NPY", "grid": {"dimensions": {"width": 5, "height": 4}}}

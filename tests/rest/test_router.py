@@ -16,7 +16,7 @@ from tests.rest.conftest import LOCAL, PUBLIC, Served, config_of
 from tests.support.serving import serve
 from tileserver.config.config import Access, ApiSettings, Config, Server
 from tileserver.rest import asset_methods
-from tileserver.rest.calls import Call
+from tileserver.rest.call import Call
 from tileserver.rest.requests import MAX_BYTES
 from tileserver.server.app import create_app
 
@@ -40,8 +40,10 @@ def test_all_versions_are_one_api_with_any_slashes_before(
     served: Served, version: str, slashes: str
 ) -> None:
     url = served.url + slashes
-    assert httpx.get(f"{url}{version}/{SCENE}").json()["id"] == SCENE
-    document = httpx.get(f"{url}$discovery/rest?version={version}&prettyPrint=false").json()
+    assert httpx.get(f"{url}{version}/{SCENE}", timeout=60).json()["id"] == SCENE
+    document = httpx.get(
+        f"{url}$discovery/rest?version={version}&prettyPrint=false", timeout=60
+    ).json()
     assert (document["version"], document["rootUrl"]) == (version, f"{served.url}/")
 
 
@@ -193,7 +195,7 @@ def test_a_crash_of_ours_is_in_shape_and_tells_nothing(
 
     monkeypatch.setattr(asset_methods, "get_asset", broken)
     with serve(create_app(config_of(served.folder, tmp_path))) as url:
-        answer = httpx.get(f"{url}/v1/{SCENE}", headers={"x-request-id": "find-me"})
+        answer = httpx.get(f"{url}/v1/{SCENE}", headers={"x-request-id": "find-me"}, timeout=60)
     check_error(answer, 500, "INTERNAL", "find-me")
     assert "secret" not in answer.text
 
@@ -201,7 +203,7 @@ def test_a_crash_of_ours_is_in_shape_and_tells_nothing(
 def test_the_api_can_be_turned_off(served: Served) -> None:
     with serve(create_app(Config(api=ApiSettings(enabled=False)))) as url:
         for path in ("/v1/projects/p/algorithms", "/$discovery/rest"):
-            answer = httpx.get(url + path)
+            answer = httpx.get(url + path, timeout=60)
             assert answer.status_code == 404
             assert "no such page" in answer.text
 
@@ -209,7 +211,7 @@ def test_the_api_can_be_turned_off(served: Served) -> None:
 def test_only_what_may_be_read_is_there(served: Served, tmp_path: Path) -> None:
     allowed = Access((f"{LOCAL}/series/m1", "COPERNICUS/S2/**"))
     config = replace(config_of(served.folder, tmp_path), access=allowed)
-    with serve(create_app(config)) as url, httpx.Client(base_url=url) as client:
+    with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=60) as client:
         for name in (SCENE, f"{LOCAL}/series/m2", f"{LOCAL}/folder", f"{LOCAL}/none"):
             check_error(client.get(f"/v1/{name}"), 404, "NOT_FOUND", f"Asset '{name}' not found.")
             check_error(client.post(f"/v1/{name}:getPixels", json=NPY), 404, "NOT_FOUND")

@@ -18,7 +18,7 @@ from tileserver.errors import ConfigError
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Root
 from tileserver.server.app import create_app
-from tileserver.server.assembly import catalogue_of, definitions_of
+from tileserver.server.definitions import catalogue_of, definitions_of
 
 
 def config_of(folder: Path, toml: str, environ: Mapping[str, str] | None = None) -> Config:
@@ -113,7 +113,7 @@ def test_access_rules_hold_for_assets_and_not_for_configured_layers(
             ("projects/localhost/assets/a", 404),
             ("projects/localhost/assets/b", 200),
         ):
-            assert (name, httpx.get(f"{url}/info/{name}").status_code) == (name, status)
+            assert (name, httpx.get(f"{url}/info/{name}", timeout=60).status_code) == (name, status)
 
 
 def test_what_makes_the_application_goes_to_a_worker_process() -> None:
@@ -124,7 +124,7 @@ def test_what_makes_the_application_goes_to_a_worker_process() -> None:
 def test_the_time_tiles_are_kept_is_told_to_clients(tmp_path: Path, scenes: Path) -> None:
     config = config_of(tmp_path, '[[rasters]]\npath = "scenes"\n[cache]\nttl = "90s"')
     with serve(create_app(config)) as url:
-        response = httpx.get(f"{url}/tiles/a/0/0/0.png")
+        response = httpx.get(f"{url}/tiles/a/0/0/0.png", timeout=60)
     assert "max-age=90," in response.headers["cache-control"]
 
 
@@ -135,8 +135,8 @@ def test_a_crash_of_ours_tells_its_request_id_and_nothing_else(scenes: Path) -> 
     app = create_app(Config(), [Root(str(scenes))])
     app.router.routes.insert(0, Route("/layers", broken))
     with serve(app) as url:
-        response = httpx.get(f"{url}/layers", headers={"x-request-id": "find-me"})
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        response = httpx.get(f"{url}/layers", headers={"x-request-id": "find-me"}, timeout=60)
+        assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
     assert response.status_code == 500
     assert "find-me" in response.text
     assert "secret" not in response.text
@@ -159,7 +159,10 @@ def test_a_crash_of_ours_tells_its_request_id_and_nothing_else(scenes: Path) -> 
     ],
 )
 def test_what_a_browser_opens_and_is_no_page_runs_nothing(path: str) -> None:
-    with serve(create_app(load_config(None, {}, {}))) as url, httpx.Client(base_url=url) as client:
+    with (
+        serve(create_app(load_config(None, {}, {}))) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
         answer = client.get(path.format(layer="none"))
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -51,13 +52,13 @@ def test_a_raster_nobody_prepared_is_a_stretched_map_at_once(
     write_raster(path, noise(count, 300, 400, dtype), crs, place, overviews=(), tiled=False)
     with serving(path.name, "--port", "0", cwd=tmp_path) as server:
         assert "serves 1 layer: my scene" in server.said
-        (layer,) = httpx.get(f"{server.url}/layers").json()["layers"]
+        (layer,) = httpx.get(f"{server.url}/layers", timeout=60).json()["layers"]
         west, south, east, north = layer["bounds"]
         zoom = layer["maxzoom"]
         x = int((west + east + 360) / 720 * 2**zoom)
         middle = np.radians((south + north) / 2)
         y = int((1 - np.arcsinh(np.tan(middle)) / np.pi) / 2 * 2**zoom)
-        body = httpx.get(layer["tiles"].format(z=zoom, x=x, y=y)).content
+        body = httpx.get(layer["tiles"].format(z=zoom, x=x, y=y), timeout=60).content
     pixels = np.asarray(Image.open(io.BytesIO(body)).convert("RGBA"))
     shown = pixels[pixels[..., 3] == 255]
     assert shown.size > 0.2 * pixels.size
@@ -74,7 +75,9 @@ def test_a_folder_is_served_whole(tmp_path: Path) -> None:
         write_raster(path, noise(1, 50, 50), overviews=())
     with serving(".", "--port", "0", cwd=tmp_path) as server:
         assert "serves 2 layers: a, c" in server.said
-        names = [each["name"] for each in httpx.get(f"{server.url}/layers").json()["layers"]]
+        names = [
+            each["name"] for each in httpx.get(f"{server.url}/layers", timeout=60).json()["layers"]
+        ]
     assert names == ["a", "c"]
 
 
@@ -82,7 +85,7 @@ def test_without_anything_the_demo_is_served(tmp_path: Path) -> None:
     with serving("serve", "--port", "0", cwd=tmp_path) as server:
         assert f"serves 6 layers: {DEMO_NAMES}" in server.said
         assert f"Tiles {server.url}/tiles/great-salt-lake/{{z}}/{{x}}/{{y}}.png" in server.said
-        assert httpx.get(f"{server.url}/").status_code == 200
+        assert httpx.get(f"{server.url}/", timeout=60).status_code == 200
 
 
 def test_a_configuration_in_the_folder_is_found_by_itself(tmp_path: Path) -> None:
@@ -104,7 +107,7 @@ def test_host_and_port_come_from_the_environment_unless_they_are_given(tmp_path:
     port = free_port()
     with serving(cwd=tmp_path, environ={"HOST": "127.0.0.2", "PORT": str(port)}) as server:
         assert server.url == f"http://127.0.0.2:{port}"
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
     with serving(
         "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, environ={"HOST": "x", "PORT": "1"}
     ) as server:
@@ -238,7 +241,7 @@ def test_ingest_makes_an_asset_and_says_so(tmp_path: Path) -> None:
     with rasterio.open(tmp_path / "out.tif") as dataset:
         assert dataset.overviews(1) == [2, 4]
     with serving("out.tif", "--port", "0", cwd=tmp_path) as server:
-        info = httpx.get(f"{server.url}/info/out").json()
+        info = httpx.get(f"{server.url}/info/out", timeout=60).json()
     assert [band["id"] for band in info["bands"]] == ["ndvi", "class"]
 
 
@@ -281,3 +284,29 @@ def test_help_and_version_are_no_paths(here: Path) -> None:
     assert all(word in shown for word in ("serve", "pixels", "assets", "ingest", "check"))
     version = CliRunner().invoke(main, ["--version"]).stdout
     assert re.match(r"tileserver, version \d", version)
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_the_example_of_each_command_can_be_parsed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "request.json").write_text("{}")
+    command = main.commands[name]
+    shown = CliRunner().invoke(main, [name, "--help"], terminal_width=200).output
+    (example,) = re.findall(r"Example: tileserver (\S+) ([^>\n]*)", shown)
+    assert example[0] == name
+    with command.make_context(name, shlex.split(example[1])) as context:
+        assert context.params
+
+
+def test_the_schema_of_the_configuration_is_printed() -> None:
+    done = CliRunner().invoke(main, ["config", "--schema"])
+    assert done.exit_code == 0
+    assert "cache" in json.loads(done.output)["properties"]
+
+
+def test_commands_start_without_importing_pydantic() -> None:
+    code = "import sys, tileserver.server.cli; print([m for m in sys.modules if 'pydantic' in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

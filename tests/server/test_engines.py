@@ -1,4 +1,4 @@
-"""Which engine has what."""
+"""The engine that each name belongs to."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.engine import Engine
+from tileserver.contract.mounts import Mounts
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.errors import AssetNotFound
 from tileserver.server.engines import Engines
@@ -28,25 +30,53 @@ class Named:
         raise AssertionError("not asked")
 
 
-def engine_of(name: str, remote: Named | None = None) -> bytes:
-    engines = Engines(
-        ("projects/localhost/assets/",),
-        Named(b"local"),
-        Named(b"computing"),
-        remote,
-        {"projects/localhost/expressions/ndvi": Named(b"of the layer")},
-    )
+LOCAL: list[tuple[str, Engine]] = [
+    ("projects/localhost/assets/", Named(b"local")),
+    ("projects/localhost/expressions/", Named(b"of layers")),
+    ("expressions/", Named(b"computing")),
+]
+REMOTE: tuple[str, Engine] = ("", Named(b"remote"))
+
+
+def engine_of(name: str, *more: tuple[str, Engine]) -> bytes:
+    engines = Engines(Mounts([*more, *LOCAL]))
     return asyncio.run(engines.get_pixels(PixelRequest(name)))
 
 
-def test_each_name_goes_to_the_engine_that_has_it() -> None:
-    remote = Named(b"remote")
-    assert engine_of("projects/localhost/assets/scene", remote) == b"local"
-    assert engine_of("projects/localhost/expressions/ndvi", remote) == b"of the layer"
-    assert engine_of("projects/p/expressions/0123abcd", remote) == b"computing"
-    assert engine_of("projects/p/assets/scene", remote) == b"remote"
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        ("projects/localhost/assets/scene", b"local"),
+        ("projects/localhost/expressions/ndvi", b"of layers"),
+        ("expressions/0123abcd", b"computing"),
+        ("projects/p/assets/expressions/0123abcd", b"remote"),
+        ("projects/p/assets/scene", b"remote"),
+    ],
+)
+def test_each_name_goes_to_the_engine_of_its_longest_prefix(name: str, engine: bytes) -> None:
+    assert engine_of(name, REMOTE) == engine
 
 
-def test_what_no_engine_has_is_not_there() -> None:
+def test_a_longer_prefix_wins_in_whatever_order_they_are_listed() -> None:
+    inner = ("projects/localhost/assets/cogs/", Named(b"inner"))
+    assert engine_of("projects/localhost/assets/cogs/a", REMOTE, inner) == b"inner"
+    assert engine_of("projects/localhost/assets/cog", REMOTE, inner) == b"local"
+
+
+def test_a_name_below_no_prefix_is_not_found() -> None:
     with pytest.raises(AssetNotFound):
         engine_of("projects/p/assets/scene")
+
+
+@pytest.mark.parametrize(
+    ("parent", "engine"),
+    [
+        ("projects/localhost/assets", b"local"),
+        ("projects/localhost/assets/deep", b"local"),
+        ("projects/localhost/assetsx", b"remote"),
+        ("projects/p/assets", b"remote"),
+    ],
+)
+def test_a_folder_is_of_the_engine_whose_prefix_lies_below_it(parent: str, engine: bytes) -> None:
+    found = Mounts([*LOCAL[:1], REMOTE]).find_parent(parent)
+    assert asyncio.run(found.get_pixels(PixelRequest(parent))) == engine

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,10 +19,13 @@ from rasterio import Affine
 from tests.support.onloop import Watched
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
+from tests.support.waiting import until
 from tileserver.config.config import ApiSettings, Config, LayerSettings, RasterFolder
 from tileserver.expressions.document import call, constant, loaded, to_text
 from tileserver.geo import crs as projections
 from tileserver.server.app import create_app
+
+pytestmark = pytest.mark.slow  # Waits for calls that take long.
 
 PREFIX = "projects/localhost/assets"
 PLACE = Affine(30.0, 0.0, -1000.0, 0.0, -30.0, 1000.0)
@@ -117,7 +119,7 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:
     watched = Watched(create_app(config), monkeypatch)
     with (
         serve(watched) as url,
-        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield Asking(client, watched, name)
 
@@ -178,10 +180,9 @@ def test_nor_does_a_method_of_the_api(asking: Asking, what: str) -> None:
     assert asking.watched.seen == []
 
 
-SLOW_S = 4.0
-"""What PROJ takes for each call of the slow CRS: longer than anybody waits."""
 NOT_SHOWN = "its CRS takes too long to bring to longitude and latitude"
-OF_ONE = (*ROUTES[:14], f"/v1/{PREFIX}/{{}}")
+OF_LAYER = ROUTES[:14]
+OF_ONE = (*OF_LAYER, f"/v1/{PREFIX}/{{}}")
 
 
 class Probed:
@@ -189,7 +190,7 @@ class Probed:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.took_s: list[float] = []
+        self.answered = 0
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._probe)
 
@@ -202,95 +203,104 @@ class Probed:
         self._thread.join()
 
     def _probe(self) -> None:
-        with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
-            client.get("/healthz")
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=60) as client:
             while not self._ends.wait(0.01):
-                started = time.monotonic()
-                assert client.get("/healthz").status_code == 200
-                self.took_s.append(time.monotonic() - started)
+                self.answered += client.get("/healthz").status_code == 200
 
     def check(self) -> None:
-        """Fail if the health was not told at once; one in twenty may meet a busy machine."""
-        ordered = sorted(self.took_s)
-        assert len(ordered) > 20
-        assert ordered[len(ordered) * 19 // 20] < 0.1
-        assert ordered[-1] < SLOW_S / 4
+        """Fail unless the health is told from now on, whatever threads wait for."""
+        answered = self.answered
+        until(lambda: self.answered > answered + 5)
 
 
-@pytest.fixture
-def slow_crs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Make PROJ take seconds for one CRS; return a list of the threads that are in it."""
-    inside: list[int] = []
-    swift = vars(projections)["transform"]
+class SlowProj:
+    """PROJ, which does not return from one CRS before it is let."""
 
-    def slow(source: Any, target: Any, xs: Any, ys: Any) -> Any:
+    def __init__(self) -> None:
+        self.calls = 0
+        self.may_return = threading.Event()
+        self._transform = vars(projections)["transform"]
+
+    def __call__(self, source: Any, target: Any, xs: Any, ys: Any) -> Any:
         if any("-97" in crs.to_wkt() for crs in (source, target)):
-            inside.append(threading.get_ident())
-            time.sleep(SLOW_S)
-            inside.remove(threading.get_ident())
-        return swift(source, target, xs, ys)
-
-    monkeypatch.setattr(projections, "transform", slow)
-    return inside
+            self.calls += 1
+            self.may_return.wait()
+        return self._transform(source, target, xs, ys)
 
 
 @pytest.fixture
-def mixed(tmp_path: Path, slow_crs: list[int]) -> Iterator[httpx.Client]:
-    """Serve a good raster among eight of a slow CRS."""
+def slow_proj(monkeypatch: pytest.MonkeyPatch) -> SlowProj:
+    slow = SlowProj()
+    monkeypatch.setattr(projections, "transform", slow)
+    return slow
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, slow_proj: SlowProj) -> Iterator[httpx.Client]:
+    """Serve a good raster among fourteen of a slow CRS."""
     raster(tmp_path / "good.tif", next(_numbers))
     crs = "+proj=laea +lat_0=40 +lon_0=-97 +ellps=WGS84 +units=m"
-    for number in range(8):
+    for number in range(len(OF_LAYER)):
         path = tmp_path / f"slow{number}.tif"
         write_raster(path, noise(1, 70, 70, "uint8"), crs, PLACE, overviews=())
     with (
         serve(create_app(Config(rasters=(RasterFolder(str(tmp_path)),)))) as url,
-        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield client
+        slow_proj.may_return.set()
 
 
-def test_a_slow_crs_costs_its_own_layer_alone(mixed: httpx.Client) -> None:
+def place_of_good(mixed: httpx.Client) -> None:
+    """Have the place of the good raster found; on a busy machine even that may take too long."""
+    until(lambda: mixed.get("/info/good").status_code == 200)
+
+
+def test_a_slow_crs_costs_its_own_layer_alone(mixed: httpx.Client, slow_proj: SlowProj) -> None:
+    names = sorted(f"slow{number}" for number in range(len(OF_LAYER)))
+    place_of_good(mixed)
     with Probed(str(mixed.base_url)) as probed:
-        started = time.monotonic()
         page = mixed.get("/layers").json()
-        assert time.monotonic() - started < SLOW_S
         assert [layer["name"] for layer in page["layers"]] == ["good"]
-        assert sorted(error["name"] for error in page["errors"]) == [f"slow{n}" for n in range(8)]
+        assert sorted(error["name"] for error in page["errors"]) == names
         assert all(NOT_SHOWN in error["reason"] for error in page["errors"])
-        # From now on nobody waits for it.
-        started = time.monotonic()
+        # From now on no request waits for it.
+        calls = slow_proj.calls
         assert mixed.get("/layers").json() == page
-        assert time.monotonic() - started < 1
         for target in OF_ONE:
             assert mixed.get(target.format("good")).status_code == 200
-    probed.check()
+        assert slow_proj.calls == calls
+        probed.check()
 
 
-@pytest.mark.parametrize("target", ROUTES[:14])
-def test_a_route_of_a_slow_crs_says_so_in_time_and_then_at_once(
-    mixed: httpx.Client, target: str, slow_crs: list[int]
+def test_each_route_of_a_slow_crs_says_so_in_time_and_then_at_once(
+    mixed: httpx.Client, slow_proj: SlowProj
 ) -> None:
-    for patience_s in (2.5, 0.5):
-        started = time.monotonic()
-        answer = mixed.get(target.format("slow1"))
-        assert time.monotonic() - started < patience_s
-        assert answer.status_code == 502
-        assert NOT_SHOWN in answer.text
-    assert len(slow_crs) <= 1, "one thread is all that it gets"
+    targets = [target.format(f"slow{number}") for number, target in enumerate(OF_LAYER)]
+    with ThreadPoolExecutor(len(targets)) as pool:
+        first = list(pool.map(mixed.get, targets))
+    # One thread is all that each of them gets.
+    assert slow_proj.calls == len(targets)
+    again = [mixed.get(target) for target in targets]
+    assert slow_proj.calls == len(targets)
+    for target, *answers in zip(targets, first, again, strict=True):
+        assert [(target, answer.status_code) for answer in answers] == [(target, 502)] * 2
+        assert all(NOT_SHOWN in answer.text for answer in answers)
 
 
-def test_many_requests_for_a_slow_crs_leave_the_threads_to_others(mixed: httpx.Client) -> None:
+def test_many_requests_for_a_slow_crs_leave_the_threads_to_others(
+    mixed: httpx.Client, slow_proj: SlowProj
+) -> None:
     good = "/tiles/good/10/193/387.png"
-    assert mixed.get(good).status_code == 200
+    place_of_good(mixed)
     with ThreadPoolExecutor(30) as pool, Probed(str(mixed.base_url)) as probed:
         targets = [f"/tiles/slow{n % 8}/10/193/{380 + n}.png" for n in range(30)]
         asked = [pool.submit(mixed.get, target) for target in targets]
+        until(lambda: slow_proj.calls >= 4)
         for gamma in (2, 3, 4):
-            started = time.monotonic()
             assert mixed.get(f"{good}?gamma={gamma}").status_code == 200
-            assert time.monotonic() - started < 1
+        probed.check()
         assert {each.result().status_code for each in asked} == {502}
-    probed.check()
 
 
 def test_the_watch_sees_what_is_called_on_the_event_loop(
@@ -316,6 +326,6 @@ def test_the_watch_sees_what_is_called_on_the_event_loop(
 
     watched = Watched(careless, monkeypatch)
     with serve(watched) as url:
-        httpx.get(url, trust_env=False)
+        httpx.get(url, trust_env=False, timeout=60)
     for what in ("open", "stat", "transform", "CRS."):
         assert any(each.startswith(what) for each in watched.seen), what

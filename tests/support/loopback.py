@@ -18,7 +18,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 _MAX_HEAD = 1 << 16
-_PATIENCE_S = 20
+_PATIENCE_S = 60
 _GONE = (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError)
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,10 @@ from tileserver.geo import crs as projections
 from tileserver.rasters.dataset_pool import DatasetPool
 
 _OF_THE_DISK = ("open", "os.listdir", "os.scandir")
-_CODE = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_CODE = (
+    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+    str(Path(rasterio.__file__).parents[1]),
+)
 """Where modules lie: to import one late is no matter of requests."""
 _watched: list[Watched] = []
 _hooked: list[bool] = []

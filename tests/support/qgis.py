@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SYSTEM_PYTHON = "/usr/bin/python3"
-_PATIENCE_S = 100
+_PATIENCE_S = 200
 _SCRIPT = """
 import json, sys
 from urllib.parse import quote

@@ -18,7 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-_PATIENCE_S = 20
+_PATIENCE_S = 60
 
 
 class RedisServer:
@@ -111,6 +111,11 @@ class Wire:
     def url(self) -> str:
         """Where Redis is through it."""
         return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """Ends of connections through it that are open."""
+        return len(self._writers)
 
     def cut(self) -> None:
         """Hang up on everybody."""

@@ -67,7 +67,7 @@ PREFIX = "projects/stand-in/assets"
 """Where the assets of a folder go that comes without a prefix."""
 TILE_AREA = 256 * 256
 MAX_PAYLOAD = 10_485_760
-_HELD = 256
+_HELD = 1024
 _PATH = re.compile(r"/v1(?:alpha|beta)?/(?P<name>projects/[^:]+?)(?::(?P<verb>\w+))?")
 _HINT = re.compile(r" Known here: | Bands: |; expected one of ")
 _PIXELS = ("getPixels", "computePixels")
@@ -87,6 +87,7 @@ class StandIn(Loopback):
         projects: tuple[str, ...] | None = None,
         tls: ssl.SSLContext | None = None,
         idle_s: float | None = None,
+        held: dict[object, bytes] | None = None,
     ) -> None:
         """Make a server that `with` starts.
 
@@ -100,6 +101,7 @@ class StandIn(Loopback):
             projects: what x-goog-user-project may be; None is anything.
             tls: speak TLS, see `tls_context`.
             idle_s: close connections that were unused for so long.
+            held: pixels by request, shared with other stand-ins over the same rasters.
         """
         super().__init__(tls, idle_s)
         places = [each if isinstance(each, Root) else Root(str(each), PREFIX) for each in roots]
@@ -110,11 +112,14 @@ class StandIn(Loopback):
         self.slots = slots
         self.requests_per_second = requests_per_second
         self.projects = projects
+        self.waits_for = 0.0
+        """No pixels are answered before so many requests were in flight at once; math.inf holds
+        all of them until it is lowered."""
         self.quota_status: str | None = None
         """Sent as x-earth-engine-quota-status."""
         self._busy = 0
         self._arrivals: deque[float] = deque()
-        self._held: dict[object, bytes] = {}
+        self._held = {} if held is None else held
 
     @property
     def pixel_requests(self) -> int:
@@ -157,6 +162,8 @@ class StandIn(Loopback):
             answer = _failure(exc)
         if asked.kind in _PIXELS and answer.status == 200:
             ready_s += self.per_tile_s * int(answer.headers["x-stand-in-area"]) / TILE_AREA
+        while asked.kind in _PIXELS and self.max_in_flight < self.waits_for:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         # What the work itself took is part of the latency, not on top of it.
         await asyncio.sleep(max(ready_s - time.monotonic(), 0))
         if self.quota_status is None:
@@ -265,7 +272,7 @@ class StandIn(Loopback):
             if child not in names:
                 assets.append({"type": "FOLDER", "name": child, "id": child})
                 continue
-            asset = catalogue.find(child).to_json()
+            asset = catalogue.find(child).asset.to_json()
             assets.append({n: asset[n] for n in ("type", "name", "id")} if is_basic else asset)
         page: dict[str, Any] = {"assets": assets}
         if first + size < len(children):

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Box
 from tileserver.contract.names import check_asset_name
 from tileserver.errors import InvalidRequest
-from tileserver.geo.extents import Box, lonlat_bounds
+from tileserver.geo.extents import lonlat_bounds
 from tileserver.rasters.catalogue import Catalogue
-from tileserver.rasters.geotiffs import GeoTiff
 
 
 class Constants(Protocol):
@@ -42,7 +43,9 @@ def image_names(catalogue: Catalogue, expression: Constants, node: Any) -> list[
         return _children(catalogue, str(expression.resolve(arguments["id"])))
     if name == "Collection.filter":
         names = image_names(catalogue, expression, arguments["collection"])
-        return [n for n in names if _keeps(expression, arguments["filter"], catalogue.find(n))]
+        return [
+            n for n in names if _keeps(expression, arguments["filter"], catalogue.find(n).asset)
+        ]
     raise InvalidRequest(f"Unrecognized function '{name}'.")
 
 
@@ -57,7 +60,7 @@ def _children(catalogue: Catalogue, asset_id: str) -> list[str]:
     return names
 
 
-def _keeps(expression: Constants, node: Any, asset: GeoTiff) -> bool:
+def _keeps(expression: Constants, node: Any, asset: ImageAsset) -> bool:
     call = node["functionInvocationValue"]
     name, arguments = call["functionName"], call["arguments"]
     match name:

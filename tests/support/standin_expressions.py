@@ -100,7 +100,7 @@ def expression_pixels(
     Raises:
         TileserverError: as the local engine; or the expression is none of the few.
     """
-    asset = rasters.catalogue.find(request.asset_id)
+    asset = rasters.catalogue.find(request.asset_id).asset
     grid = complete(replace(request, band_ids=()), asset)
     # Asked in full before it is cut down to bands, so the limits are looked at first.
     check_limits(grid.width, grid.height, ())

@@ -18,6 +18,7 @@ from google.auth.transport import Request, Response
 from google.oauth2 import service_account
 from rasterio import Affine
 
+from tests.support.limits import SOON_S
 from tests.support.standin import (
     FAULTS,
     PREFIX,
@@ -35,6 +36,8 @@ from tests.support.standin import (
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.contract.wire import request_to_json
+
+pytestmark = pytest.mark.slow  # Waits for faults of time.
 
 SCENE = f"{PREFIX}/scene"
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
@@ -152,15 +155,15 @@ def test_latency_grows_with_the_area(folder: Path) -> None:
             started = time.monotonic()
             ask(asking, PixelRequest(SCENE, ImageFileFormat.PNG, tile_grid(Tile(8, 8, 4), size)))
             took.append(time.monotonic() - started)
-    assert 0.2 <= took[0] < 0.45
-    assert 0.5 <= took[1] < 0.95
+    assert took[0] >= 0.2
+    assert took[1] >= 0.5
 
 
 def test_a_client_that_leaves_gives_its_slot_back(folder: Path) -> None:
     with StandIn(folder, latency_s=30) as engine:
         with client(engine, timeout=0.2) as asking, pytest.raises(httpx.ReadTimeout):
             ask(asking)
-        patience_ends = time.monotonic() + 5
+        patience_ends = time.monotonic() + SOON_S
         while engine.in_flight and time.monotonic() < patience_ends:
             time.sleep(0.01)
         assert engine.in_flight == 0
@@ -259,8 +262,9 @@ def test_a_fault_that_answers_befalls_one_request_and_no_more(engine: StandIn, n
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_fault_on_the_wire_breaks_one_request_and_no_more(engine: StandIn, name: str) -> None:
     engine.inject(name, only="getPixels")
-    with client(engine, timeout=0.5) as asking:
+    with client(engine) as asking:
         asking.get(f"/v1/{SCENE}")
+        asking.timeout = httpx.Timeout(0.5)
         with pytest.raises(BREAKS[name]):
             ask(asking)
     with client(engine) as asking:
@@ -272,9 +276,9 @@ def test_headers_that_never_end_come_without_a_pause(engine: StandIn) -> None:
     request = f"GET /v1/{SCENE} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", engine.port)) as raw:
         raw.sendall(request)
-        time.sleep(0.5)
-        received = raw.recv(1000)
-    assert received.count(b"x-more: yes\r\n") >= 2
+        received = b""
+        while received.count(b"x-more: yes\r\n") < 3:
+            received += raw.recv(1000)
     assert b"\r\n\r\n" not in received
 
 
@@ -300,8 +304,10 @@ def test_always_lasts_until_healed(engine: StandIn) -> None:
 def test_a_server_that_closes_idle_connections_does(folder: Path) -> None:
     with StandIn(folder, idle_s=0.1) as engine, client(engine) as asking:
         ask(asking)
-        assert engine.connections == 1
-        time.sleep(0.4)
+        assert engine.count() == 1
+        patience_ends = time.monotonic() + SOON_S
+        while engine.connections and time.monotonic() < patience_ends:
+            time.sleep(0.01)
         assert engine.connections == 0
 
 
@@ -373,12 +379,13 @@ def credentials(tokens: TokenServer, path: Path) -> Any:
 
 
 def test_google_auth_gets_a_token_that_the_stand_in_accepts(folder: Path, tmp_path: Path) -> None:
-    with TokenServer(valid_s=0.5) as tokens, StandIn(folder, accepts=tokens.accepts) as engine:
+    with TokenServer(valid_s=3) as tokens, StandIn(folder, accepts=tokens.accepts) as engine:
         found = credentials(tokens, tmp_path)
         found.refresh(_Request())
         with client(engine, headers={"authorization": f"Bearer {found.token}"}) as asking:
             assert ask(asking).status_code == 200
-            time.sleep(0.6)
+            while tokens.accepts(found.token):
+                time.sleep(0.01)
             assert ask(asking).status_code == 401
     assert tokens.issued[0].scopes == SCOPE
 
@@ -434,7 +441,7 @@ def test_no_thread_is_left_behind(folder: Path) -> None:
     before = threading.active_count()
     with StandIn(folder) as engine, client(engine) as asking:
         ask(asking)
-    patience_ends = time.monotonic() + 5
+    patience_ends = time.monotonic() + SOON_S
     while threading.active_count() > before and time.monotonic() < patience_ends:
         time.sleep(0.01)
     assert threading.active_count() == before

@@ -2,16 +2,12 @@
 
 import json
 import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -19,7 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.support.commands import serving
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(
@@ -36,7 +35,7 @@ CHROMIUM_ARGS = [
     # No name leads anywhere: what the page asks of others is noted, and never sent.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-PATIENCE_S = 20
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 @pytest.fixture(scope="session")
@@ -44,34 +43,8 @@ def server_url() -> Iterator[str]:
     """The address of the product itself, serving its demo; it ends in a slash."""
     if not (ROOT / "web" / "vendor" / "leaflet").is_dir():
         pytest.skip("web/vendor/leaflet is not there: pip install -e . puts it there")
-    port = free_port()
-    command = [sys.executable, "-m", "tileserver", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}/healthz", server)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        server.wait(timeout=PATIENCE_S)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_healthy(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        assert server.poll() is None, f"the server ended with status {server.returncode}"
-        try:
-            with urlopen(url, timeout=PATIENCE_S) as answer:
-                assert answer.status == 200
-                return
-        except URLError:
-            time.sleep(0.05)
-    raise AssertionError(f"{url} did not answer within {PATIENCE_S} s")
+    with serving("--port", "0", cwd=ROOT) as server:
+        yield f"{server.url}/"
 
 
 # One per module, not per session: while it runs, its event loop keeps asyncio.run from starting.

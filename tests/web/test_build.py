@@ -84,6 +84,7 @@ def test_a_copy_replaces_an_older_one_and_tells_its_version(
     ]
 
 
+@pytest.mark.slow
 def test_without_a_registry_the_build_says_what_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

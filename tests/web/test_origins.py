@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
-from tests.web.conftest import CHROMIUM, CHROMIUM_ARGS, PATIENCE_S, ROOT
+from tests.support.waiting import PATIENCE_S
+from tests.web.conftest import CHROMIUM, CHROMIUM_ARGS, ROOT
 from tileserver.config.config import Access, ApiSettings, Config, RasterFolder
 from tileserver.server.app import create_app
 
@@ -144,7 +145,7 @@ def wait_for_tiles(page: Page) -> int:
 def test_another_origin_reads_no_asset_no_api_and_no_figures(
     page: Page, url: str, elsewhere: str, route: str, name: str
 ) -> None:
-    assert httpx.get(url + route).status_code == 200
+    assert httpx.get(url + route, timeout=60).status_code == 200
     page.goto(elsewhere.replace("127.0.0.1", name))
     assert page.evaluate(READ, url + route) == []
 
@@ -165,7 +166,7 @@ def test_another_origin_starts_nothing(
     constant = {"functionName": "Image.constant", "arguments": {"value": {"constantValue": 1}}}
     values = {"0": {"functionInvocationValue": constant}}
     body = json.dumps({"expression": {"result": "0", "values": values}})
-    assert httpx.post(url + route, content=body).is_success
+    assert httpx.post(url + route, content=body, timeout=60).is_success
     script = """async ([url, body]) => {
         await fetch(url, { method: "POST", mode: "no-cors", body }).catch(() => null);
     }"""
@@ -179,7 +180,7 @@ def test_another_origin_starts_nothing(
 def _figures(url: str) -> dict[str, float]:
     """Return how many requests to the API, and refusals, had which status."""
     found = {"200": 0.0, "403": 0.0}
-    for line in httpx.get(f"{url}/metrics").text.splitlines():
+    for line in httpx.get(f"{url}/metrics", timeout=60).text.splitlines():
         match = re.fullmatch(r'tileserver_requests_total\{.*status="(\d+)"\} (\S+)', line)
         if match and "/metrics" not in line:
             found[match[1]] = found.get(match[1], 0) + float(match[2])
@@ -214,11 +215,11 @@ def test_the_page_opened_with_a_key_passes_it_on(page: Page, keyed_url: str) -> 
     page.get_by_role("button", name=re.compile("^More about")).click()
     shown = page.get_by_role("button", name="Copy XYZ URL").get_attribute("title") or ""
     tile = shown.format(z=0, x=0, y=0)
-    assert httpx.get(tile).status_code == 200
-    assert httpx.get(tile.partition("?")[0]).status_code == 401
+    assert httpx.get(tile, timeout=60).status_code == 200
+    assert httpx.get(tile.partition("?")[0], timeout=60).status_code == 401
     document = page.get_by_role("button", name="Copy TileJSON URL").get_attribute("title") or ""
-    tiles = httpx.get(document).json()["tiles"][0]
-    assert httpx.get(tiles.format(z=0, x=0, y=0)).status_code == 200
+    tiles = httpx.get(document, timeout=60).json()["tiles"][0]
+    assert httpx.get(tiles.format(z=0, x=0, y=0), timeout=60).status_code == 200
 
 
 def test_the_page_works_after_the_browser_asked_for_a_password(

@@ -1,6 +1,6 @@
-"""What is shared: under which key, and in which envelope, so that nothing wrong is ever believed.
+"""Keys and envelopes of shared bodies; a checksum detects damaged or misplaced ones.
 
-magic (4 bytes) | when it was put, a clock's seconds (8) | SHA-256 of key and body (32) | body
+magic (4 bytes) | time of storing in seconds (8) | SHA-256 of key and body (32) | body
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import NamedTuple
 from tileserver.contract.pixels import PixelRequest
 
 SCHEMA = "tileserver-1"
-"""To be changed with anything that changes what a key or a value means."""
+"""To be changed whenever the meaning of a key or value changes."""
 _MAGIC = b"TSV1"
 _HEAD = struct.Struct("<4sd32s")
 
 
 class Body(NamedTuple):
-    """A body, and when it was put, in seconds of the clock of whoever put it."""
+    """A body, and its time of storing in seconds of the writer's clock."""
 
     pixels: bytes
     put_s: float
 
 
 def key_of(namespace: str, request: PixelRequest) -> str:
-    """Return the key of a request: a digest, which holds nothing of a name.
+    """Return the key of a request: a digest, which reveals no name.
 
     Args:
-        namespace: who may see the same pixels under the same names.
-        request: its asset_version is part of the key, what changes no pixel is not.
+        namespace: separates deployments that see different pixels under the same names.
+        request: all fields that count in comparisons, such as asset_version, are in the key.
     """
-    said = [(each.name, getattr(request, each.name)) for each in fields(request) if each.compare]
-    return hashlib.sha256(f"{SCHEMA}\n{namespace}\n{said!r}".encode()).hexdigest()
+    named = [(each.name, getattr(request, each.name)) for each in fields(request) if each.compare]
+    return hashlib.sha256(f"{SCHEMA}\n{namespace}\n{named!r}".encode()).hexdigest()
 
 
 def wrap(key: str, pixels: bytes, put_s: float = 0.0) -> bytes:
@@ -42,7 +42,7 @@ def wrap(key: str, pixels: bytes, put_s: float = 0.0) -> bytes:
 
 
 def unwrap(key: str, value: bytes) -> Body | None:
-    """Return the body of an envelope, or None if it is not what was put under that key."""
+    """Return the body in an envelope, or None if it is damaged or belongs to another key."""
     if len(value) <= _HEAD.size:
         return None
     magic, put_s, digest = _HEAD.unpack_from(value)

@@ -1,11 +1,12 @@
-"""A folder that the workers of one server share.
+"""A store in a folder that the workers of one server share.
 
-A claim is a lock on one byte of the file `claims`, which the kernel gives back when a worker
-dies. A body is a file of its own, written beside its place and then moved there.
+A claim is a lock on one byte of the file `claims`, which the kernel releases when a worker dies.
+A body is a file, written under a temporary name and then renamed.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -13,61 +14,61 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import anyio
-
 from tileserver import metrics
 from tileserver.caching.envelope import unwrap, wrap
 from tileserver.caching.shared import MAX_BODY_BYTES, StoreError
+from tileserver.concurrency.threads import Threads
+from tileserver.errors import Overloaded
 
 try:
     import fcntl
-except ImportError:  # Windows, whose workers do without.
+except ImportError:  # Windows.
     fcntl = None  # type: ignore[assignment]
 
 _BODY, _PART, _CLAIMS = ".body", ".part", "claims"
 _MAX_FILE_BYTES = MAX_BODY_BYTES + 1000
 _FORGOTTEN_S = 60.0
-"""After which a part of a body has no writer any more."""
+"""Age after which a temporary file has no writer any more."""
 _THREADS = 4
 
 T = TypeVar("T")
 
 
 class FolderStore:
-    """Bodies in a folder that is the server's alone; a `Store`."""
+    """Bodies in a private folder; a `Store`."""
 
     name = "disk"
     budget_s = 1.0
 
     def __init__(self, folder: Path, max_bytes: int, ttl_s: float, workers: int) -> None:
-        """Share a folder, which exists.
+        """Use an existing folder.
 
         Args:
             folder: the same for all workers of one server.
-            max_bytes: of bodies, over all workers; the oldest go first.
-            ttl_s: age after which a body is not answered any more.
-            workers: how many share it.
+            max_bytes: of all bodies; the oldest are deleted first.
+            ttl_s: age at which a body expires.
+            workers: number of processes that share it.
         """
         self.folder = folder
         self.max_bytes = max_bytes
         self.ttl_s = ttl_s
-        # What all may write between two looks at the whole folder is a quarter of it.
-        self._look_after = max_bytes // (4 * max(workers, 1))
+        # All workers together write at most a quarter of it between two scans of the folder.
+        self._scan_after_bytes = max_bytes // (4 * max(workers, 1))
         self._written = 0
         self._claimed: set[str] = set()
         self._claims: int | None = None
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._threads = Threads(_THREADS, "shared bodies", math.inf, math.inf)
 
     async def get(self, key: str) -> bytes | None:
-        """Return a body that is whole and not too old, or None."""
+        """Return a body that is complete and fresh, or None."""
         return await self._in_thread(lambda: self._read(key))
 
     async def put(self, key: str, body: bytes) -> None:
-        """Keep a body; the oldest go when there are too many."""
+        """Keep a body; deletes the oldest ones beyond `max_bytes`."""
         await self._in_thread(lambda: self._write(key, body))
 
     async def claim(self, key: str) -> bool:
-        """Return whether to fetch the body; False while a worker that lives does."""
+        """Claim a missing body; return False while another live worker holds the claim."""
         if fcntl is None:
             raise StoreError("this system has no locks on files")
         if key in self._claimed:
@@ -86,7 +87,7 @@ class FolderStore:
         return True
 
     async def release(self, key: str) -> None:
-        """Give a claim back."""
+        """Release a claim."""
         if key not in self._claimed or self._claims is None:
             return
         self._claimed.discard(key)
@@ -96,21 +97,18 @@ class FolderStore:
             raise _failure(exc) from exc
 
     async def close(self) -> None:
-        """Give all claims back; the folder is whose made it."""
+        """Release all claims; leaves the folder in place."""
         if self._claims is not None:
             os.close(self._claims)
             self._claims = None
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(_THREADS)
         try:
-            # A disk that hangs holds up a thread, and nobody who waits.
-            return await anyio.to_thread.run_sync(
-                call, abandon_on_cancel=True, limiter=self._limiter
-            )
+            return await self._threads.run(call)
         except OSError as exc:
             raise _failure(exc) from exc
+        except Overloaded as exc:
+            raise StoreError("the disk hangs") from exc
 
     def _read(self, key: str) -> bytes | None:
         path = self.folder / (key + _BODY)
@@ -118,13 +116,13 @@ class FolderStore:
             with path.open("rb") as file:
                 value = file.read(_MAX_FILE_BYTES + 1)
         except FileNotFoundError:
-            # Else every worker would fetch for itself, and nobody would know why.
+            # Raises if the folder is gone, which must count as a failure, not a miss.
             os.stat(self.folder)
             return None
         body = unwrap(key, value)
         if body is None:
             metrics.SHARED.labels(self.name, "corrupt").inc()
-        # The clock began with the machine, and is the same for all of its processes.
+        # The monotonic clock is the same for all processes of a machine.
         elif 0 <= time.monotonic() - body.put_s < self.ttl_s:
             return body.pixels
         path.unlink(missing_ok=True)
@@ -140,13 +138,13 @@ class FolderStore:
                 part.unlink(missing_ok=True)
             raise
         self._written += len(body)
-        if self._written > self._look_after:
+        if self._written > self._scan_after_bytes:
             self._written = 0
             tidy(self.folder, self.max_bytes * 3 // 4)
 
 
 class _File(NamedTuple):
-    """A file as `tidy` sees it; sorts by age, the newest last."""
+    """A file of the folder; sorts by age, the newest last."""
 
     written_s: float
     size: int
@@ -154,9 +152,9 @@ class _File(NamedTuple):
 
 
 def tidy(folder: Path, max_bytes: int) -> None:
-    """Take the oldest bodies away until the others are no more than `max_bytes`.
+    """Delete the oldest bodies until the others have at most `max_bytes`.
 
-    Parts that nobody writes any more, for their writer was killed, go too.
+    Temporary files whose writer was killed are deleted too.
     """
     bodies: list[_File] = []
     with os.scandir(folder) as entries:
@@ -181,7 +179,7 @@ def _is_forgotten(part: _File) -> bool:
 
 
 def _place(key: str) -> int:
-    """Return the byte of the file of claims that stands for a key."""
+    """Return the offset of a key's lock in the file of claims."""
     return int(key[:15], 16)
 
 

@@ -1,7 +1,4 @@
-"""Tiles kept in memory, and the same tile asked twice at once asked once.
-
-The only user of cachetools.
-"""
+"""Encoded pixels cached in memory; concurrent requests for the same pixels share one fetch."""
 
 from __future__ import annotations
 
@@ -18,14 +15,14 @@ from tileserver.contract.pixels import PixelRequest, PixelSource
 from tileserver.errors import InvalidRequest, NotFound, TileserverError
 
 _ENTRY_BYTES = 1000
-"""About what a key and the cache's own bookkeeping weigh beside the tile."""
+"""Estimate of the memory of a key and of the cache's bookkeeping."""
 
 _SHARE = 32
-"""What alone is more than this part of the cache is not kept: one download, hundreds of tiles."""
+"""A body larger than this fraction of the cache is not kept: it would displace many tiles."""
 _ALWAYS_KEPT_BYTES = 1_000_000
-"""As large as tiles come; kept in a small cache too."""
+"""The size of the largest tiles; kept in a small cache too."""
 _RETRY_STALE_S = 10.0
-"""After a failure a stale tile is served so long before its source is asked again."""
+"""Pause after a failure before a stale tile is refreshed again."""
 _MAX_FAILED = 10_000
 _REFUSED_S = 10.0
 _MAX_REFUSED_BYTES = 16_000_000
@@ -37,20 +34,20 @@ T = TypeVar("T")
 
 
 def key_bytes(request: PixelRequest) -> int:
-    """Return about what a request weighs as a key: strangers write most of what it holds."""
+    """Return an estimate of the memory of a request as a key: clients write most of it."""
     options = request.visualization_options
     colors = () if options is None else options.palette_colors
     texts = (*request.band_ids, *colors, request.expression or "", request.asset_id)
     crs_code = getattr(request.grid, "crs_code", None) or ""
-    # A position takes 110 bytes, of which little may be written.
+    # A position takes 110 bytes, however short its text.
     region = 0 if request.region is None else 8 * len(repr(request.region))
     return _ENTRY_BYTES + sum(map(len, texts)) + 60 * len(texts) + len(crs_code) + region
 
 
 class MemoryCache:
-    """Encoded pixels by request: the least recently used go first.
+    """An LRU cache of encoded pixels by request.
 
-    After `ttl_s` they are stale: kept as long as there is room, but no longer answered by `get`.
+    After `ttl_s` an entry is stale: kept as long as there is room, but not returned by `get`.
     """
 
     def __init__(
@@ -64,21 +61,21 @@ class MemoryCache:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes held now, bookkeeping included; never more than `max_bytes`."""
+        """Bytes in use, bookkeeping included; at most `max_bytes`."""
         return int(self._entries.currsize)
 
     def get(self, request: PixelRequest) -> bytes | None:
-        """Return the pixels held for a request, or None if there are none or they are stale."""
+        """Return the pixels of a request, or None if they are missing or stale."""
         entry = self._entries.get(request)
         return entry[0] if entry is not None and self.clock() < entry[1] else None
 
     def get_stale(self, request: PixelRequest) -> bytes | None:
-        """Return the pixels held for a request, however old, or None."""
+        """Return the pixels of a request, fresh or stale, or None."""
         entry = self._entries.get(request)
         return None if entry is None else entry[0]
 
     def put(self, request: PixelRequest, body: bytes) -> None:
-        """Keep the pixels of a request, unless they would push out too many others."""
+        """Keep the pixels of a request, unless they are too large a part of the cache."""
         most = min(self._entries.maxsize, max(self._entries.maxsize // _SHARE, _ALWAYS_KEPT_BYTES))
         # An expression or a palette may be longer than the tile it makes.
         size = len(body) + key_bytes(request)
@@ -87,10 +84,10 @@ class MemoryCache:
 
 
 class Cached:
-    """Answer from memory, and ask `source` once for what is not there.
+    """Answers from memory; on a miss concurrent requests share one fetch from `source`.
 
-    What is stale is answered too, while it is fetched again; and if that fails it goes on being
-    answered, and is tried again a little later.
+    A stale entry is returned while it is refreshed in the background. If that fails it stays in
+    use, and is refreshed again after a pause.
     """
 
     def __init__(self, memory: MemoryCache, source: PixelSource) -> None:
@@ -102,7 +99,7 @@ class Cached:
         )
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
-        """Return the encoded pixels; raises what `source` raises."""
+        """Return the encoded pixels; raises the errors of `source`."""
         held = self.memory.get(request)
         if held is not None:
             _HIT.inc()
@@ -117,12 +114,12 @@ class Cached:
         return stale
 
     def holds(self, request: PixelRequest) -> bool:
-        """Tell whether a request can be answered from memory, be it with stale pixels."""
+        """Return whether a request can be answered from memory, with fresh or stale pixels."""
         return self.memory.get_stale(request) is not None
 
     async def _fetch(self, request: PixelRequest) -> bytes:
         body = await self.source.get_pixels(request)
-        # Who cuts tiles out of blocks has put it there already.
+        # The tiles of blocks are in the cache already.
         if self.memory.get(request) is not body:
             self.memory.put(request, body)
         return body
@@ -137,7 +134,7 @@ class Cached:
 
 
 class Refusals:
-    """Do not ask again for a while what `source` has refused for good."""
+    """Remembers permanent errors of `source` for a while."""
 
     def __init__(self, source: PixelSource, clock: Callable[[], float] = time.monotonic) -> None:
         self.source = source
@@ -146,10 +143,10 @@ class Refusals:
         )
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
-        """Return the encoded pixels; raises what `source` raises, or has raised of late."""
+        """Return the encoded pixels; raises the errors of `source`, also remembered ones."""
         known = self._refused.get(request)
         if known is not None:
-            # Without its trace, which would grow with each time it is raised.
+            # Without its trace, which would grow each time it is raised.
             raise known[0].with_traceback(None)
         try:
             return await self.source.get_pixels(request)
@@ -161,7 +158,7 @@ class Refusals:
 
 
 def _bare(exc: InvalidRequest | NotFound) -> InvalidRequest | NotFound:
-    """Return the same error without its trace and causes, which hold on to all they worked on."""
+    """Return a copy of an error without trace and causes, which would keep large objects alive."""
     bare = type(exc).__new__(type(exc), *exc.args)
     bare.args = exc.args
     bare.__dict__.update(exc.__dict__)

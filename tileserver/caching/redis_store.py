@@ -1,7 +1,7 @@
-"""A Redis or Valkey that workers and machines share; the only user of redis.
+"""A store in Redis or Valkey, shared by workers and machines.
 
-A claim is a key with a word of its own that expires after a few seconds, and is put off again and
-again while its owner lives: when that dies, the next takes over. Only who set it takes it away.
+A claim is a key that holds a random token and expires after a few seconds; its owner extends it for
+as long as it lives. Only the owner deletes it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tileserver.errors import ConfigError
 
 _PREFIX = "tileserver:"
 _CLAIM_S = 5.0
-"""For so long a claim outlives its owner."""
-_PUT_OFF_S = 1.5
+"""How long a claim outlives its owner."""
+_EXTEND_S = 1.5
 _CONNECTIONS = 16
 _SOCKET_S = 2.0
-"""More than any call may take: the call's own budget comes first."""
+"""Longer than the budget of any call, which ends first."""
 _DELETE = 'if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end'
-_PUT_OFF = (
+_EXTEND = (
     'if redis.call("get", KEYS[1]) == ARGV[1] '
     'then return redis.call("pexpire", KEYS[1], ARGV[2]) end return 0'
 )
@@ -43,15 +43,15 @@ class RedisStore:
     budget_s = 0.05
 
     def __init__(self, url: str, ttl_s: float, claim_s: float = _CLAIM_S) -> None:
-        """Share what is at an address; nothing is asked of it yet.
+        """Use the server at a URL; does not connect yet.
 
         Args:
-            url: redis://, rediss:// or unix://, with user, password and database if need be.
-            ttl_s: age at which Redis forgets a body.
-            claim_s: for how long a claim outlives its owner.
+            url: redis://, rediss:// or unix://, optionally with user, password and database.
+            ttl_s: age at which a body expires.
+            claim_s: how long a claim outlives its owner.
 
         Raises:
-            ConfigError: there can be no such address.
+            ConfigError: the URL is invalid.
         """
         self.ttl_s = ttl_s
         self.claim_s = claim_s
@@ -59,7 +59,7 @@ class RedisStore:
         self._claims: dict[str, tuple[str, asyncio.Task[None]]] = {}
 
     async def get(self, key: str) -> bytes | None:
-        """Return a body that is whole, or None; what is none is deleted."""
+        """Return a complete body, or None; deletes damaged ones."""
         try:
             value = await self._redis.get(_PREFIX + key)
         except ResponseError as exc:
@@ -71,43 +71,43 @@ class RedisStore:
         body = None if value is None else unwrap(key, value)
         if value is not None and body is None:
             metrics.SHARED.labels(self.name, "corrupt").inc()
-            await _told(self._redis.delete(_PREFIX + key))
+            await _translated(self._redis.delete(_PREFIX + key))
         return None if body is None else body.pixels
 
     async def put(self, key: str, body: bytes) -> None:
         """Keep a body for a while."""
-        await _told(self._redis.set(_PREFIX + key, wrap(key, body), px=_ms(self.ttl_s)))
+        await _translated(self._redis.set(_PREFIX + key, wrap(key, body), px=_ms(self.ttl_s)))
 
     async def claim(self, key: str) -> bool:
-        """Return whether to fetch the body; False while somebody else who lives does."""
+        """Claim a missing body; return False while another live process holds the claim."""
         if key in self._claims:
             return False
-        word = secrets.token_hex(16)
+        token = secrets.token_hex(16)
         place = _claim_key(key)
-        if not await _told(self._redis.set(place, word, nx=True, px=_ms(self.claim_s))):
+        if not await _translated(self._redis.set(place, token, nx=True, px=_ms(self.claim_s))):
             return False
-        self._claims[key] = word, asyncio.create_task(self._put_off(place, word))
+        self._claims[key] = token, asyncio.create_task(self._extend(place, token))
         return True
 
     async def release(self, key: str) -> None:
-        """Give a claim back, if it is still ours."""
-        word, putting_off = self._claims.pop(key, (None, None))
-        if word is not None and putting_off is not None:
-            putting_off.cancel()
-            await _told(self._redis.eval(_DELETE, 1, _claim_key(key), word))
+        """Release a claim, if this process still holds it."""
+        token, extending = self._claims.pop(key, (None, None))
+        if token is not None and extending is not None:
+            extending.cancel()
+            await _translated(self._redis.eval(_DELETE, 1, _claim_key(key), token))
 
     async def close(self) -> None:
-        """Give back all claims, and hang up."""
+        """Release all claims, and close the connections."""
         for key in list(self._claims):
             await self.release(key)
-        await _told(self._redis.aclose(close_connection_pool=True))
+        await _translated(self._redis.aclose(close_connection_pool=True))
 
-    async def _put_off(self, place: str, word: str) -> None:
-        """Let a claim expire later, as long as it is ours and this process lives."""
+    async def _extend(self, place: str, token: str) -> None:
+        """Extend a claim for as long as this process holds it."""
         while True:
-            await asyncio.sleep(min(_PUT_OFF_S, self.claim_s / 3))
+            await asyncio.sleep(min(_EXTEND_S, self.claim_s / 3))
             try:
-                await self._redis.eval(_PUT_OFF, 1, place, word, str(_ms(self.claim_s)))
+                await self._redis.eval(_EXTEND, 1, place, token, str(_ms(self.claim_s)))
             except (RedisError, OSError):
                 metrics.SHARED_FAILURES.labels(self.name, "claim").inc()
 
@@ -122,12 +122,12 @@ def _client(url: str) -> Any:
             socket_connect_timeout=_SOCKET_S,
             protocol=2,
             driver_info=None,
-            # Once more at once: a connection from before Redis was started anew is of no use.
+            # One immediate retry: connections from before a restart of Redis are dead.
             retry=Retry(NoBackoff(), 1),
         )
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, AttributeError, RedisError):
-        # What these say repeats parts of the address, and it holds a password.
+        # Their messages repeat parts of the URL, which contains a password.
         raise ConfigError(
             '[cache] url: expected an address such as "redis://localhost:6379/0", the database a '
             "number, and no options that Redis clients do not know"
@@ -135,8 +135,8 @@ def _client(url: str) -> Any:
     return Redis(connection_pool=pool)
 
 
-async def _told(call: Awaitable[Any]) -> Any:
-    """Return what Redis answers; raise StoreError in place of what its client raises."""
+async def _translated(call: Awaitable[Any]) -> Any:
+    """Return the answer of Redis; translates errors of the client into StoreError."""
     try:
         return await call
     except (RedisError, OSError) as exc:
@@ -144,7 +144,7 @@ async def _told(call: Awaitable[Any]) -> Any:
 
 
 def _failure(exc: Exception) -> StoreError:
-    # The kind alone: what it says may repeat what was sent.
+    # The kind alone: the message may repeat the request.
     return StoreError(type(exc).__name__)
 
 

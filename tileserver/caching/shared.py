@@ -1,7 +1,8 @@
-"""What a shared store can do, and how it is used without ever being relied on.
+"""A store that workers and machines share, used only as far as it works.
 
-A store holds bodies and settles who fetches a missing one. It may fail in any way: then pixels
-are fetched as if there were none. `Tolerant` sees to that, `Shared` is what uses it.
+A store holds bodies and grants claims, so that one process fetches a missing body and the others
+wait. Every failure of a store is treated as a cache miss (`BestEffortStore`); `Shared` is the pixel
+source on top of it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tileserver.caching.envelope import key_of
 from tileserver.contract.pixels import PixelRequest, PixelSource
 
 MAX_BODY_BYTES = 16_000_000
-"""What is larger is not shared; a block of 4x4 tiles has some 2 MB."""
+"""Larger bodies are not shared; a block of 4x4 tiles has some 2 MB."""
 _STEPS = 20
 _PATIENCE_S = 25.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
@@ -31,19 +32,19 @@ T = TypeVar("T")
 
 
 class StoreError(Exception):
-    """A store failed; says how, without any secret."""
+    """A store failed; the message contains no secret."""
 
 
 class Store(Protocol):
-    """Bodies by key, and leave to fetch a missing one; every call may raise StoreError."""
+    """Bodies by key, and claims to fetch a missing one; every call may raise StoreError."""
 
     name: str
-    """A word for logs and metrics."""
+    """For logs and metrics."""
     budget_s: float
-    """How long a call may take."""
+    """Time limit of a call."""
 
     async def get(self, key: str) -> bytes | None:
-        """Return a body that is whole and not too old, or None."""
+        """Return a body that is complete and fresh, or None."""
         ...
 
     async def put(self, key: str, body: bytes) -> None:
@@ -51,23 +52,23 @@ class Store(Protocol):
         ...
 
     async def claim(self, key: str) -> bool:
-        """Return whether to fetch the body; False while somebody else who lives does."""
+        """Claim a missing body; return False while another live process holds the claim."""
         ...
 
     async def release(self, key: str) -> None:
-        """Give a claim back."""
+        """Release a claim."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
         ...
 
 
-class Tolerant:
-    """A store whose failures are counted, told once, and felt by nobody.
+class BestEffortStore:
+    """Treats a failing store as a cache miss; logs once, counts every failure.
 
-    After a failure it is left alone, for a second at first and half a minute at last; then one
-    call tries it, and the others do without until that has succeeded.
+    After a failure the store is not used for a pause of one second, which doubles up to 30 s; then
+    a single call tries it, and all others are misses until it succeeds.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,19 +81,19 @@ class Tolerant:
 
     @property
     def is_failing(self) -> bool:
-        """True from a failure until a call has succeeded again."""
+        """True from a failure until the next success."""
         return self._pause_s > 0
 
     async def get(self, key: str) -> bytes | None:
-        """Return what is held, or None, also when that cannot be told."""
+        """Return the body, or None; also when the store fails."""
         return await self._try("get", self.store.get(key), None)
 
     async def claim(self, key: str) -> bool:
-        """Return whether to fetch: when it cannot be told, yes."""
+        """Return whether to fetch the body; True when the store fails."""
         return await self._try("claim", self.store.claim(key), True)
 
     def end(self, key: str, body: bytes | None) -> None:
-        """Put what was fetched, if anything was, and give the claim back; waits for neither."""
+        """Put a fetched body, if any, and release its claim, both in the background."""
         task = asyncio.create_task(self._end(key, body))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
@@ -100,11 +101,11 @@ class Tolerant:
     async def _end(self, key: str, body: bytes | None) -> None:
         if body is not None and len(body) <= MAX_BODY_BYTES:
             await self._try("put", self.store.put(key, body), None)
-        # Also while it fails: a claim that is not given back would hold others up.
+        # Also during a pause: a claim that is not released delays other processes.
         await self._try("release", self.store.release(key), None, always=True)
 
     async def close(self) -> None:
-        """Finish what is under way, and let go of the store."""
+        """Wait for background calls, and close the store."""
         await asyncio.gather(*self._endings, return_exceptions=True)
         await self._try("close", self.store.close(), None, always=True)
 
@@ -136,23 +137,23 @@ class Tolerant:
                 operation,
                 why,
             )
-        if began_s >= self._failed_s:  # Else it was begun before the last failure: nothing new.
+        if began_s >= self._failed_s:  # An older call says nothing new.
             self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
             self._failed_s = self._clock()
             self._until_s = self._failed_s + self._pause_s
 
 
 async def _within(budget_s: float, call: Coroutine[Any, Any, T]) -> T:
-    """Return what a call returns, or cancel it when it takes too long.
+    """Return the result of a call, or cancel it after its time limit.
 
-    The time is taken in steps: while this process is too busy to look at its sockets and threads,
-    which is no fault of the store's, they pass no faster than it comes around.
+    The limit is counted in steps of the event loop, so that it passes more slowly while this
+    process is too busy to read its sockets, which is not the store's fault.
 
     Raises:
-        TimeoutError: it was cancelled for that.
+        TimeoutError: the call was cancelled.
     """
     task = asyncio.create_task(call)
-    task.add_done_callback(_look_at)
+    task.add_done_callback(_retrieve_exception)
     try:
         for _ in range(_STEPS):
             await asyncio.wait({task}, timeout=budget_s / _STEPS)
@@ -163,23 +164,23 @@ async def _within(budget_s: float, call: Coroutine[Any, Any, T]) -> T:
         task.cancel()
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
-    """See a failure that came too late for anybody to be told."""
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Mark a late failure as retrieved, or asyncio logs it."""
     if not task.cancelled():
         task.exception()
 
 
 class Shared:
-    """Answer from the store; of all who miss the same one asks `source`, the others wait for it.
+    """Answers from the store; on a miss one process fetches from `source` and the others wait.
 
-    Who fails to fetch it fails alone: the next who waits tries in turn. What is put is the source's
-    answer byte for byte. In the store it grows as old as in a memory, so that with both pixels are
-    at most twice that old.
+    A failed fetch fails only for the process that made it: the next waiting one tries in turn.
+    Bodies are stored byte for byte. A body may spend its time to live in the store and once more
+    in memory, so pixels are at most twice that old.
     """
 
     def __init__(
         self,
-        store: Tolerant,
+        store: BestEffortStore,
         source: PixelSource,
         namespace: str,
         patience_s: float = _PATIENCE_S,
@@ -187,10 +188,10 @@ class Shared:
         """Wrap a source.
 
         Args:
-            store: where bodies are.
-            source: what is asked.
-            namespace: who may see the same pixels under the same names.
-            patience_s: who has waited so long for another to fetch them fetches them too.
+            store: the shared bodies.
+            source: fetches missing ones.
+            namespace: separates deployments that see different pixels under the same names.
+            patience_s: longest wait for another process to fetch a body.
         """
         self.store = store
         self.source = source
@@ -206,21 +207,21 @@ class Shared:
             held = await self._get(key)
             if held is not None:
                 return held
-            found, is_mine = await self._in_turn(key, request)
+            found, is_mine = await self._fetch_if_claimed(key, request)
             if is_mine:
                 return found
             await asyncio.sleep(self._rng.uniform(*_POLL_S))
         return await self.source.get_pixels(request)
 
-    async def _in_turn(self, key: str, request: PixelRequest) -> tuple[bytes, bool]:
-        """Return the pixels, fetched if nobody else fetches them, and whether that was so."""
+    async def _fetch_if_claimed(self, key: str, request: PixelRequest) -> tuple[bytes, bool]:
+        """Return (pixels, True), or (b"", False) while another process holds the claim."""
         body: bytes | None = None
-        is_mine = True  # Who leaves in the midst of claiming may hold the claim.
+        is_mine = True  # A call that is cancelled while it claims may hold the claim.
         try:
             is_mine = await self.store.claim(key)
             if not is_mine:
                 return b"", False
-            # Between the look and the claim another may have put it.
+            # Another process may have put it between the miss and the claim.
             held = await self._get(key)
             if held is not None:
                 return held, True

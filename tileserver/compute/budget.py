@@ -9,41 +9,39 @@ from tileserver.errors import InvalidRequest
 
 MAX_WORK_PX = 20_000_000_000
 """Steps times pixels, over all pieces."""
-
-
 MAX_LIVE_BYTES = 400_000_000
-"""Arrays held at once."""
+"""Memory of the arrays of one piece at once."""
 
 
 @dataclass
 class Budget:
-    """What a request may still cost."""
+    """The time and the work that a request has left."""
 
     deadline: float
     """On time.monotonic()."""
     work_px: int = MAX_WORK_PX
 
     def spend(self, work_px: int) -> None:
-        """Take work from what is left.
+        """Subtract work from the rest.
 
         Raises:
-            InvalidRequest: there is not so much left.
+            InvalidRequest: there was not enough left.
         """
         self.work_px -= work_px
         if self.work_px < 0:
-            raise too_long()
+            raise timed_out()
 
     def check_time(self) -> None:
         """Raise InvalidRequest when the time is over."""
         if time.monotonic() > self.deadline:
-            raise too_long()
+            raise timed_out()
 
 
-def too_long() -> InvalidRequest:
-    """Return what Earth Engine says when a computation takes too long."""
+def timed_out() -> InvalidRequest:
+    """Return Earth Engine's error for a computation that takes too long."""
     return InvalidRequest("Computation timed out.")
 
 
-def too_much() -> InvalidRequest:
-    """Return what Earth Engine says when a computation takes too much memory."""
+def out_of_memory() -> InvalidRequest:
+    """Return Earth Engine's error for a computation that takes too much memory."""
     return InvalidRequest("User memory limit exceeded.")

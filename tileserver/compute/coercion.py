@@ -1,7 +1,6 @@
-"""Arguments made into the type an algorithm wants, where Earth Engine does so too.
+"""Conversion of arguments to the types of a signature, as Earth Engine does it.
 
-A number is an image of it, an image's footprint a geometry, a text a date or a projection;
-nothing is guessed beyond that.
+A number becomes a constant image, an image its footprint, a text a date or a projection.
 """
 
 from __future__ import annotations
@@ -13,13 +12,17 @@ from typing import Any
 import shapely
 
 from tileserver.compute.context import Context
-from tileserver.compute.margins import ErrorMargin
 from tileserver.compute.nodes import Constant
 from tileserver.compute.values.date import Date, DateRange, parse_date
 from tileserver.compute.values.feature import Collection, Feature, geometry_of, image_geometry
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.function import Function
-from tileserver.compute.values.geometry import Geometry, check_points, geometry_from_geojson
+from tileserver.compute.values.geometry import (
+    ErrorMargin,
+    Geometry,
+    check_points,
+    geometry_from_geojson,
+)
 from tileserver.compute.values.geometry_limits import check_crossings
 from tileserver.compute.values.image import (
     DEFAULT_PROJECTION,
@@ -30,7 +33,7 @@ from tileserver.compute.values.image import (
 )
 from tileserver.compute.values.pixel_type import CASTS, PixelType, of_number
 from tileserver.compute.values.reducer import Reducer
-from tileserver.errors import InvalidRequest
+from tileserver.errors import InvalidRequest, shown
 from tileserver.geo.crs import crs_of
 from tileserver.geo.crs_texts.forms import code_of_text
 
@@ -39,10 +42,10 @@ def coerced(value: Any, type_name: str, argument: str, context: Context) -> Any:
     """Return a value as an algorithm's argument.
 
     Raises:
-        InvalidRequest: it is of another type; says which is wanted and which came.
+        InvalidRequest: it is of another type; names the expected type and its own.
     """
     convert = _CONVERSIONS.get(type_name)
-    if convert is None:  # Object and Any: as it comes.
+    if convert is None:  # Object and Any take any value.
         return value
     found = convert(value, context)
     if found is None:
@@ -51,7 +54,7 @@ def coerced(value: Any, type_name: str, argument: str, context: Context) -> Any:
 
 
 def type_of(value: Any) -> str:
-    """Return what Earth Engine calls the type of a value."""
+    """Return Earth Engine's name for the type of a value."""
     match value:
         case bool():
             return "Boolean"
@@ -92,22 +95,16 @@ def constant_image(values: list[Any], names: list[str] | None = None) -> Image:
     """Return an image of the same values everywhere, a band each."""
     single = len(values) == 1
     names = names or ["constant" if single else f"constant_{i}" for i in range(len(values))]
-    return Image(
-        tuple(
-            Band(
-                name,
-                of_number(value),
-                DEFAULT_PROJECTION,
-                None,
-                Constant(value, of_number(value).dtype),
-            )
-            for name, value in zip(names, values, strict=True)
-        )
-    )
+    return Image(tuple(map(_constant_band, names, values)))
+
+
+def _constant_band(name: str, value: Any) -> Band:
+    type_ = of_number(value)
+    return Band(name, type_, DEFAULT_PROJECTION, None, Constant(value, type_.dtype))
 
 
 def to_geometry(value: Any, context: Context) -> Geometry | None:
-    """Return a geometry: of a feature or an image where it lies, of GeoJSON what it says."""
+    """Return the geometry of GeoJSON or of a feature, the footprint of an image, or None."""
     match value:
         case Geometry():
             return value
@@ -123,7 +120,7 @@ def to_geometry(value: Any, context: Context) -> Geometry | None:
 
 
 def collection_geometry(collection: Collection) -> Geometry | None:
-    """Return the union of where the elements lie; None is everywhere."""
+    """Return the union of the elements' geometries; None if one is unbounded."""
     found = [geometry_of(each) for each in collection.elements]
     known = [each for each in found if each is not None]
     if len(known) < len(found):
@@ -150,7 +147,7 @@ def to_projection(value: Any, context: Context) -> Projection | None:
 
 
 def to_date(value: Any, context: Context) -> Date | None:
-    """Return a date: of a number so many milliseconds since 1970, of a text what it says."""
+    """Return the date of milliseconds since 1970 or of a text of ISO 8601, or None."""
     match value:
         case Date():
             return value
@@ -218,12 +215,9 @@ def to_feature(value: Any, context: Context) -> Feature | Image | None:
         case Geometry():
             return Feature(value)
         case Mapping() if value.get("type") == "Feature":
-            geometry = value.get("geometry")
-            return Feature(
-                to_geometry(geometry, context) if geometry else None,
-                value.get("properties") or {},
-                value.get("id"),
-            )
+            given = value.get("geometry")
+            geometry = to_geometry(given, context) if given else None
+            return Feature(geometry, value.get("properties") or {}, value.get("id"))
         case Mapping() if "type" in value:
             return Feature(geometry_from_geojson(value))
         case Collection():
@@ -232,7 +226,7 @@ def to_feature(value: Any, context: Context) -> Feature | Image | None:
 
 
 def to_element(value: Any, context: Context) -> Any:
-    """Return what has properties: an image, a feature, a collection."""
+    """Return an element: an image, a feature or a collection; None for other values."""
     return value if isinstance(value, Collection) else to_feature(value, context)
 
 
@@ -249,11 +243,9 @@ def to_number(value: Any, context: Context) -> float | None:
 
 
 def to_integer(value: Any, context: Context) -> int | None:
-    """Return a whole number; what lies behind its point is cut off."""
+    """Return a whole number; a fraction is cut off."""
     number = to_number(value, context)
-    return (
-        None if number is None or number != number or abs(number) == float("inf") else int(number)
-    )
+    return int(number) if number is not None and math.isfinite(number) else None
 
 
 def to_text(value: Any, context: Context) -> str | None:
@@ -303,6 +295,32 @@ def to_error_margin(value: Any, context: Context) -> ErrorMargin | None:
         case Mapping() if isinstance(value.get("value"), int | float):
             return ErrorMargin(value["value"])
     return None
+
+
+def number_in(value: Any, place: str) -> float:
+    """Return a number; `place` is where it was found, as an error begins.
+
+    Raises:
+        InvalidRequest: it is not a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequest(f"{place} is not a number but {shown(value)}.")
+    return value
+
+
+def text_in(value: Any, place: str) -> str:
+    """Return a string; raises as `number_in`."""
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{place} is not a string but {shown(value)}.")
+    return value
+
+
+def geometry_in(value: Any, place: str, context: Context) -> Geometry:
+    """Return a geometry, converted as `to_geometry` does; raises as `number_in`."""
+    found = to_geometry(value, context)
+    if found is None:
+        raise InvalidRequest(f"{place} is not a geometry but {shown(value)}.")
+    return found
 
 
 def _only(kind: type) -> Callable[[Any, Context], Any]:

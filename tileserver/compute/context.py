@@ -1,4 +1,4 @@
-"""What an evaluation may use and cost: the assets it can see, its time, its steps."""
+"""The context of an evaluation: the assets it may read, and its limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tileserver.compute.budget import Budget, too_much
+from tileserver.compute.budget import Budget, out_of_memory
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import BandArrays, PixelGrid
 from tileserver.errors import InvalidRequest
@@ -14,12 +14,12 @@ from tileserver.errors import InvalidRequest
 MAX_EVALUATIONS = 200_000
 """Calls of algorithms in one expression, those of mapped functions included."""
 MAX_ELEMENTS = 5000
-"""Of a collection that is looked at one by one, as at Earth Engine."""
+"""Elements of a collection that is evaluated one by one, as in Earth Engine."""
 MAX_LIST = 100_000
 MAX_TEXT = 1_000_000
 MAX_MADE_BYTES = 150_000_000
-"""Of all strings, lists and dictionaries that one expression makes, about."""
-_LOOK_EVERY = 256
+"""Estimated size of all strings, lists and dictionaries that one expression makes."""
+_CHECK_EVERY = 256
 
 
 class World(Protocol):
@@ -41,7 +41,7 @@ class World(Protocol):
         ...
 
     def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:
-        """Return bands of an image on a grid."""
+        """Return bands of an image on a grid, arrays of shape (bands, height, width)."""
         ...
 
 
@@ -70,30 +70,30 @@ class Context:
         self.budget.check_time()
 
     def count_node(self) -> None:
-        """Count a node of the graph that is looked at; raises when the time is over."""
+        """Count a visit to a node of the graph; raises as `count_call` when the time is over."""
         self.nodes += 1
-        if self.nodes % _LOOK_EVERY == 0:
+        if self.nodes % _CHECK_EVERY == 0:
             self.budget.check_time()
 
-    def count_made(self, size_bytes: int) -> None:
-        """Count the memory of a value that was made, about.
+    def count_bytes(self, size_bytes: int) -> None:
+        """Count the estimated memory of a new value.
 
         Raises:
-            InvalidRequest: there is too much, in Earth Engine's words.
+            InvalidRequest: the total is too large, in Earth Engine's words.
         """
         self.made_bytes += size_bytes
         if self.made_bytes > MAX_MADE_BYTES:
-            raise too_much()
+            raise out_of_memory()
 
 
-def check_length(count: int, most: int, what: str) -> None:
-    """Raise InvalidRequest if there are more of something than are allowed."""
+def check_length(count: int, most: int, plural: str) -> None:
+    """Raise InvalidRequest if there are more than `most` of the things that `plural` names."""
     if count > most:
-        raise InvalidRequest(f"There are {count} {what}, at most {most} are allowed.")
+        raise InvalidRequest(f"There are {count} {plural}, at most {most} are allowed.")
 
 
 def check_elements(count: int) -> None:
-    """Raise, in Earth Engine's words, if a collection is too large to be looked at one by one."""
+    """Raise, in Earth Engine's words, if a collection is too large to be evaluated one by one."""
     if count > MAX_ELEMENTS:
         raise InvalidRequest(
             f"Collection query aborted after accumulating over {MAX_ELEMENTS} elements."

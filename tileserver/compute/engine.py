@@ -1,8 +1,8 @@
-"""The engine of expressions: pixels, values and descriptions of what is computed.
+"""The engine of expressions: their pixels, values and descriptions.
 
     expression ─ graph ─► Image (nodes, nothing read) ─ plan ─► BandArrays ─ encode ─► bytes
 
-The graph of an expression is evaluated once and kept; each grid asked for is a small plan.
+The graph of an expression is evaluated once and kept; each requested grid is a small plan.
 """
 
 from __future__ import annotations
@@ -11,20 +11,24 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from tileserver.compute import algorithms as algorithms
-from tileserver.compute.budget import Budget, too_long
+from tileserver.compute.budget import Budget, timed_out
 from tileserver.compute.context import Context, World, check_length
 from tileserver.compute.graph import assets_named, evaluate
-from tileserver.compute.held import HeldImages
+from tileserver.compute.image_cache import ImageCache
 from tileserver.compute.lanes import Lanes
 from tileserver.compute.pixels.plan import compute
-from tileserver.compute.registry import algorithm_list, failures_told
+from tileserver.compute.registry import algorithm_list, as_invalid_request
 from tileserver.compute.values.image import Band, Image, as_asset
 from tileserver.compute.values.to_json import features_json, to_json
 from tileserver.concurrency.time_limit import checked
@@ -37,22 +41,24 @@ from tileserver.geo.completion import complete
 from tileserver.rendering.encoders import encode
 
 COMPUTING_S = 30.0
-"""For one request, unless it is told otherwise."""
+"""Default deadline of one request."""
 _THREADS = 4
 _MOST_ASSETS = 5000
-"""That an expression may name one by one."""
+"""Assets that one expression may name."""
 _LATE_S = 0.25
-"""Longer than the deadline that who computes is waited for."""
+"""Time past the deadline for a thread to stop by itself."""
 _CALL_BYTES = 500
-"""What an image takes for each call that made it, about."""
+"""Estimated memory of an evaluated image for each call in its expression."""
 _RECHECK_S = 2.0
+_PARSED_CHARACTERS = 1_000_000
+"""Total length of the expressions whose JSON is kept; parsed, it takes up to 30 times as much."""
 
 A = TypeVar("A")
 T = TypeVar("T")
 
 
 class Computing:
-    """A `PixelSource` and `BandSource` of expressions, and what tells their values."""
+    """A `PixelSource` and `BandSource` of expressions, which also evaluates them to JSON."""
 
     def __init__(
         self,
@@ -65,23 +71,27 @@ class Computing:
 
         Args:
             world: the assets they may read.
-            threads: that compute at once what takes long; what does not has two more.
+            threads: for long computations; short ones have two more.
             deadline_s: for one request.
-            computed: the expressions of layers, by the names made up for them.
+            computed: the expressions of layers, by the names of their virtual assets.
         """
         self.world = world
         self.computed = computed or {}
         self.deadline_s = deadline_s
         self._lanes = Lanes(threads)
-        self._images = HeldImages()
+        self._images = ImageCache()
+        self._parsed: LRUCache[str, _Parsed] = LRUCache(
+            _PARSED_CHARACTERS, lambda each: each.characters
+        )
+        self._parsing = Lock()
         self._assets: dict[str, tuple[ImageAsset, float]] = {}
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
-        """Return the encoded pixels of the image that a request's expression makes.
+        """Return the encoded pixels of the image of a request's expression.
 
         Raises:
-            InvalidRequest: it makes none, or cannot be computed; says why.
-            AssetNotFound: the asset of that name is no expression.
+            InvalidRequest: its value is not an image, or cannot be computed; says why.
+            AssetNotFound: the asset of that name is not an expression.
         """
         return await self._in_thread(self.pixels, request, request.expression or request.asset_id)
 
@@ -90,7 +100,7 @@ class Computing:
         return await self._in_thread(self.bands, request, request.expression or request.asset_id)
 
     async def value(self, expression: str) -> Any:
-        """Return what getInfo tells of an expression's value; raises as `get_pixels`."""
+        """Return the `getInfo` JSON of an expression's value; raises as `get_pixels`."""
         return await self._in_thread(self._value, expression, expression)
 
     async def features(self, expression: str) -> list[dict[str, Any]]:
@@ -98,15 +108,15 @@ class Computing:
         return await self._in_thread(self._features, expression, expression)
 
     async def version(self, expression: str) -> str:
-        """Return a token that changes when any asset does that an expression names."""
+        """Return a token that changes when any asset changes that an expression names."""
         return await self._in_thread(self._version, expression, expression)
 
     async def get_asset(self, name: str) -> ImageAsset:
         """Return the image of a layer's expression as an asset.
 
         Raises:
-            AssetNotFound: no layer has a name made up so.
-            UpstreamError: it makes no image, or one of nothing.
+            AssetNotFound: no layer has a virtual asset of that name.
+            UpstreamError: its value is not an image, or cannot be computed.
         """
         computed = self.computed.get(name)
         if computed is None:
@@ -115,11 +125,7 @@ class Computing:
         # A tile that is in the cache must not wait for a thread.
         if held is not None and time.monotonic() - held[1] < _RECHECK_S:
             return held[0]
-
-        def described(each: Computed, budget: Budget) -> ImageAsset:
-            return self._described(name, each, budget)
-
-        return await self._in_thread(described, computed, name)
+        return await self._in_thread(partial(self._described, name), computed, name)
 
     def _described(self, name: str, computed: Computed, budget: Budget) -> ImageAsset:
         version = self._version(computed.expression, budget)
@@ -130,7 +136,7 @@ class Computing:
         try:
             description = self._value(computed.expression, budget)
         except (AssetNotFound, InvalidRequest) as exc:
-            # Who asks for a tile has done nothing wrong.
+            # The request for a tile is valid; the configured expression is not.
             raise UpstreamError(f"{name}: the expression cannot be computed: {exc}") from exc
         self._check_unchanged(computed.expression, version, budget)
         asset = replace(computed_asset(name, computed, description), version=version)
@@ -140,10 +146,22 @@ class Computing:
     def _version(
         self, expression: str, budget: Budget | None = None, max_age_s: float | None = None
     ) -> str:
-        named = sorted(assets_named(from_text(expression)))
+        named = self._parse(expression).asset_ids
         check_length(len(named), _MOST_ASSETS, "assets")
         states = " ".join(self._state(asset_id, budget, max_age_s) for asset_id in named)
         return hashlib.blake2b(f"{expression} {states}".encode(), digest_size=8).hexdigest()
+
+    def _parse(self, expression: str) -> _Parsed:
+        """Return an expression parsed; its version, value and pixels share one parse."""
+        with self._parsing:
+            parsed = self._parsed.get(expression)
+        if parsed is None:
+            document = from_text(expression)
+            parsed = _Parsed(document, sorted(assets_named(document)), len(expression))
+            # LRUCache refuses what is larger than all of it.
+            with self._parsing, suppress(ValueError):
+                self._parsed[expression] = parsed
+        return parsed
 
     def _state(self, asset_id: str, budget: Budget | None, max_age_s: float | None) -> str:
         if budget is not None:
@@ -174,15 +192,18 @@ class Computing:
         if expression is None:
             raise AssetNotFound(request.asset_id)
         try:
-            found = self._asked(request, expression, budget)
-            return found.grid, self._computed(found.bands, found.grid, budget)
+            bands, grid = self._resolved(request, expression, budget)
+            return grid, self._computed(bands, grid, budget)
         except AssetChanged:
-            # What was evaluated names the versions of then.
+            # The evaluated image refers to the old versions of its assets.
             self._images.drop(expression, request.asset_version)
             self._assets.pop(request.asset_id, None)
             raise
 
-    def _asked(self, request: PixelRequest, expression: str, budget: Budget) -> _Asked:
+    def _resolved(
+        self, request: PixelRequest, expression: str, budget: Budget
+    ) -> tuple[list[Band], PixelGrid]:
+        """Return the requested bands and the complete grid."""
         image = self._image(expression, request.asset_version, budget)
         if not image.bands:
             raise InvalidRequest("The image has no bands.")
@@ -190,7 +211,7 @@ class Computing:
         chosen = [image.bands[i] for i in asset.indexes(request.band_ids)]
         grid = complete(request, asset)
         check_limits(grid.width, grid.height, [band.type.dtype.itemsize for band in chosen])
-        return _Asked(chosen, grid)
+        return chosen, grid
 
     def _image(self, expression: str, version: str, budget: Budget) -> Image:
         """Return the image of an expression, evaluated once for a version of its assets."""
@@ -204,29 +225,29 @@ class Computing:
         if version:
             self._check_unchanged(expression, version, budget)
         size = len(expression) + context.made_bytes + _CALL_BYTES * context.evaluations
-        self._images.hold(expression, version, image, size)
+        self._images.put(expression, version, image, size)
         return image
 
     def _evaluated(self, expression: str, context: Context) -> Any:
-        document = from_text(expression)
-        with failures_told("expression"):
+        document = self._parse(expression).document
+        with as_invalid_request("expression"):
             return evaluate(document, context)
 
     def _features(self, expression: str, budget: Budget) -> list[dict[str, Any]]:
         value = self._evaluated(expression, Context(self.world, budget))
-        with failures_told("features"):
+        with as_invalid_request("features"):
             return features_json(value)
 
     def _value(self, expression: str, budget: Budget | None = None) -> Any:
         context = Context(self.world, budget or self._budget())
         value = self._evaluated(expression, context)
-        with failures_told("value"):
+        with as_invalid_request("value"):
             return to_json(value)
 
     def _computed(self, bands: list[Band], grid: PixelGrid, budget: Budget) -> BandArrays:
         dtypes = tuple(band.type.dtype for band in bands)
         nodes = [band.node for band in bands]
-        with np.errstate(all="ignore"), failures_told("pixels"):
+        with np.errstate(all="ignore"), as_invalid_request("pixels"):
             values, masks = compute(nodes, dtypes, grid, self.world.read, budget)
         common = np.result_type(*dtypes)
         mask = np.stack(masks)
@@ -243,7 +264,7 @@ class Computing:
     async def _in_thread(
         self, function: Callable[[A, Budget], T], argument: A, expression: str
     ) -> T:
-        """Return what a function returns, called in a thread; it ends soon when nobody waits."""
+        """Call a function in a thread; its budget ends when the caller is cancelled."""
 
         def call(budget: Budget) -> T:
             with checked(budget.check_time):
@@ -253,17 +274,23 @@ class Computing:
             async with asyncio.timeout(self.deadline_s + _LATE_S):
                 return await self._lanes.run(call, expression, self._budget().deadline)
         except TimeoutError as exc:
-            raise too_long() from exc
+            raise timed_out() from exc
 
 
-@dataclass(frozen=True)
-class _Asked:
-    bands: list[Band]
-    grid: PixelGrid
+class _Parsed(NamedTuple):
+    document: Any
+    """The JSON; nothing changes it."""
+    asset_ids: list[str]
+    """The assets that it names, sorted."""
+    characters: int
 
 
 def _alpha(mask: NDArray[np.float32]) -> NDArray[np.uint8] | None:
-    """Return how opaque a picture of the bands is, in bytes; None where it is that or hidden."""
+    """Return the opacity of a picture of the bands, in bytes; None if masks are all 0 or 1.
+
+    Args:
+        mask: shape (bands, height, width).
+    """
     least = mask.min(axis=0)
     if np.isin(least, (0, 1)).all():
         return None

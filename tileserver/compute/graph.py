@@ -1,10 +1,10 @@
-"""An expression's graph, evaluated: from Earth Engine's JSON to values.
+"""Evaluates an expression's graph: from Earth Engine's JSON to values.
 
     {"result": "0", "values": {"0": {"functionInvocationValue": {"functionName": …, …}}}}
 
 https://developers.google.com/earth-engine/reference/rest/v1/Expression. The nested nodes are first
-laid out flat, without recursion, so that neither depth nor width can hurt; then each is evaluated
-once, what the arguments of a function change once a call.
+laid out flat, without recursion, so that neither depth nor width overflows the stack. Then each is
+evaluated once; nodes that depend on a function's arguments, once a call.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Members = Mapping[str, Any]
 
 @dataclass(slots=True)
 class _Node:
-    """A node with the places of those it needs in place of the nodes themselves."""
+    """A node that refers to other nodes by their places in a list."""
 
     kind: str
     content: Any
     needs: tuple[int, ...] = ()
-    """Evaluated before it."""
+    """Places of the nodes to evaluate before it."""
     body: int | None = None
-    """What a function evaluates when it is called."""
+    """Place of the node that a function evaluates when called."""
     free: frozenset[str] = frozenset()
     """Arguments of functions around it that its value depends on."""
 
@@ -46,7 +46,7 @@ def evaluate(document: object, context: Context) -> Any:
     """Return the value of an expression.
 
     Raises:
-        InvalidRequest: it is no expression, or an algorithm cannot do what is asked.
+        InvalidRequest: it is malformed, or an algorithm fails; says why.
     """
     return _Graph(document).value(context)
 
@@ -59,23 +59,22 @@ def assets_named(document: object) -> set[str]:
         node = stack.pop()
         if isinstance(node, Mapping):
             if node.get("functionName") in _LOADS:
-                arguments = node.get("arguments")
-                given = arguments.get("id") if isinstance(arguments, Mapping) else None
-                asset_id = given.get("constantValue") if isinstance(given, Mapping) else None
-                found |= {asset_id} if isinstance(asset_id, str) else set()
+                found |= _loaded_ids(node.get("arguments"))
             stack.extend(node.values())
         elif isinstance(node, list):
             stack.extend(node)
     return found
 
 
+def _loaded_ids(arguments: object) -> set[str]:
+    given = arguments.get("id") if isinstance(arguments, Mapping) else None
+    asset_id = given.get("constantValue") if isinstance(given, Mapping) else None
+    return {asset_id} if isinstance(asset_id, str) else set()
+
+
 class _Graph:
     def __init__(self, document: object) -> None:
-        """Read an expression.
-
-        Raises:
-            InvalidRequest: it is none.
-        """
+        """Read an expression; raise InvalidRequest if it is malformed."""
         members = _object(document, "expression")
         self._values = _object(members.get("values"), "expression.values")
         self._result = members.get("result")
@@ -86,7 +85,7 @@ class _Graph:
         while self._unread:
             place, node = self._unread.pop()
             self._read(place, node)
-        self._close()
+        self._find_free_arguments()
         self._held: dict[int, Any] = {}
         self._orders: dict[int, list[int]] = {}
 
@@ -104,7 +103,7 @@ class _Graph:
             held = local if self.nodes[each].free else self._held
             if each not in held:
                 held[each] = self._evaluated(context, each, local, arguments, depth)
-        # What depends on no argument is held from now on.
+        # Values that depend on no argument are kept from now on.
         self._orders[place] = [each for each in self._orders[place] if self.nodes[each].free]
         return local[place] if self.nodes[place].free else self._held[place]
 
@@ -116,16 +115,17 @@ class _Graph:
         arguments: Members,
         depth: int,
     ) -> Any:
+        """Return the value of one node, given those of its needs."""
         node = self.nodes[place]
         found = [local[n] if self.nodes[n].free else self._held[n] for n in node.needs]
         match node.kind:
             case "constantValue" | "integerValue":
                 return node.content
             case "arrayValue":
-                context.count_made(_PLACE_BYTES * len(found))
+                context.count_bytes(_PLACE_BYTES * len(found))
                 return found
             case "dictionaryValue":
-                context.count_made(4 * _PLACE_BYTES * len(found))
+                context.count_bytes(4 * _PLACE_BYTES * len(found))
                 return dict(zip(node.content, found, strict=True))
             case "valueReference":
                 return found[0]
@@ -133,6 +133,9 @@ class _Graph:
                 return arguments[node.content]
             case "functionDefinitionValue":
                 return _Defined(self, node.content, node.body or 0, dict(arguments), depth + 1)
+        return self._called(context, node, found)
+
+    def _called(self, context: Context, node: _Node, found: list[Any]) -> Any:
         context.count_call()
         given = dict(zip(node.content[1], found, strict=False))
         if node.content[0] is not None:
@@ -201,14 +204,16 @@ class _Graph:
                 node.content = tuple(values)
                 node.needs = self._places(list(values.values()))
             case "functionDefinitionValue":
-                definition = _object(content, kind)
-                names = definition.get("argumentNames", [])
-                node.content = tuple(_text(name, kind) for name in _list(names, kind))
-                node.body = self._place_of_name(definition.get("body"))
+                self._read_function(node, _object(content, kind))
             case "functionInvocationValue":
                 self._read_call(node, _object(content, kind))
             case _:
                 raise InvalidRequest(f"Invalid expression: a node of kind {shown(kind)}.")
+
+    def _read_function(self, node: _Node, definition: Members) -> None:
+        names = _list(definition.get("argumentNames", []), node.kind)
+        node.content = tuple(_text(name, node.kind) for name in names)
+        node.body = self._place_of_name(definition.get("body"))
 
     def _read_call(self, node: _Node, call: Members) -> None:
         arguments = _object(call.get("arguments", {}), "arguments")
@@ -223,8 +228,8 @@ class _Graph:
     def _places(self, nodes: object) -> tuple[int, ...]:
         return tuple(self._place_of(node) for node in _list(nodes, "values"))
 
-    def _close(self) -> None:
-        """Find what each node's value depends on.
+    def _find_free_arguments(self) -> None:
+        """Set the free arguments of each node.
 
         Raises:
             InvalidRequest: a node depends on itself, or on an argument of no function around it.
@@ -282,21 +287,21 @@ class _Defined(Function):
         return self.graph.run(context, self.body, {**self.around, **arguments}, self.depth)
 
 
-def _object(value: object, what: str) -> Members:
+def _object(value: object, name: str) -> Members:
     if not isinstance(value, Mapping):
-        raise InvalidRequest(f"Invalid expression: {what} must be an object, got {shown(value)}.")
+        raise InvalidRequest(f"Invalid expression: {name} must be an object, got {shown(value)}.")
     return value
 
 
-def _list(value: object, what: str) -> Sequence[Any]:
+def _list(value: object, name: str) -> Sequence[Any]:
     if not isinstance(value, list):
-        raise InvalidRequest(f"Invalid expression: {what} must be a list, got {shown(value)}.")
+        raise InvalidRequest(f"Invalid expression: {name} must be a list, got {shown(value)}.")
     return value
 
 
-def _text(value: object, what: str) -> str:
+def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise InvalidRequest(f"Invalid expression: {what} must be a string, got {shown(value)}.")
+        raise InvalidRequest(f"Invalid expression: {name} must be a string, got {shown(value)}.")
     return value
 
 

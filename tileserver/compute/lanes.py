@@ -8,11 +8,12 @@ that took long is remembered, and begins in the long lane the next time.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
+
+from cachetools import LRUCache
 
 from tileserver.compute.budget import Budget
 from tileserver.concurrency.threads import Pool, Slots, Work
@@ -21,9 +22,9 @@ from tileserver.errors import TileserverError
 SHORT_S = 0.25
 _SHORT_SLOTS = 2
 _STOPPED_S = 0.25
-"""A computation that is stopped is waited for so long."""
+"""Time for a stopped computation to end."""
 _MAX_REMEMBERED = 1000
-_WHAT = "expressions"
+_PLURAL = "expressions"
 
 T = TypeVar("T")
 Call = Callable[[Budget], T]
@@ -40,17 +41,17 @@ class Lanes:
             short_s: longest time in the short lane.
         """
         self.short_s = short_s
-        self._short = Slots(_SHORT_SLOTS, _WHAT)
-        self._long = Slots(threads, _WHAT)
-        self._pool = Pool(threads + _SHORT_SLOTS, _WHAT)
-        self._long_ones: OrderedDict[int, None] = OrderedDict()
+        self._short = Slots(_SHORT_SLOTS, _PLURAL)
+        self._long = Slots(threads, _PLURAL)
+        self._pool = Pool(threads + _SHORT_SLOTS, _PLURAL)
+        self._long_ones: LRUCache[int, None] = LRUCache(_MAX_REMEMBERED)
 
     async def run(self, call: Call[T], name: str, deadline: float) -> T:
-        """Return what a call returns; it ends soon when nobody waits for it any more.
+        """Return the result of a call, whose budget ends when the caller is cancelled.
 
         Args:
             call: may be called twice; raises when its budget's time is over.
-            name: of the expression; tells which took long before.
+            name: of the expression, by which long ones are remembered.
             deadline: on `time.monotonic()`.
 
         Raises:
@@ -76,7 +77,7 @@ class Lanes:
         try:
             if await work.is_done_within(self.short_s):
                 return True
-            self._remember(key)
+            self._long_ones[key] = None
             if self._long.take_free():
                 work.move(self._long)
                 return True
@@ -88,11 +89,6 @@ class Lanes:
         await _stopped(work)
         return False
 
-    def _remember(self, key: int) -> None:
-        self._long_ones[key] = None
-        if len(self._long_ones) > _MAX_REMEMBERED:
-            self._long_ones.popitem(last=False)
-
 
 async def _result(work: Work[T], budget: Budget) -> T:
     try:
@@ -102,7 +98,7 @@ async def _result(work: Work[T], budget: Budget) -> T:
 
 
 async def _stopped(work: Work[T]) -> None:
-    """Wait until a computation that was stopped has ended, or has had the time to."""
+    """Wait until a stopped computation has ended, or `_STOPPED_S` has passed."""
     try:
         if await work.is_done_within(_STOPPED_S):
             with suppress(TileserverError):

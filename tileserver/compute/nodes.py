@@ -1,10 +1,10 @@
-"""What an image's pixels are made of: a graph whose nodes yield one band on any grid.
+"""Nodes of an image's graph: each yields the pixels of one band on any grid.
 
-A node holds no pixels. Asked for a grid it answers with a `Step`: the nodes, and the grids, whose
-pixels it needs first, and a plain function that makes its own of theirs. `plan` walks them.
-Almost every node asks its inputs for the very grid it is asked for: as in Earth Engine, an
-expression is computed in the projection of the output, and inputs are read there by nearest
-neighbour from the level of the pyramid that fits.
+A node holds no pixels. For a grid it returns a `Step`: the nodes and grids whose pixels it needs
+first, and a function that computes its own pixels from theirs. `plan` runs the steps. Almost
+every node needs its inputs on the same grid: as in Earth Engine, an expression is computed in the
+projection of the output, where stored images are read by nearest neighbour from the pyramid level
+that fits. A node that needs a pixel's neighbours needs its inputs on a larger grid instead.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ class Pixels:
     values: NDArray[Any]
     """Shape (height, width)."""
     mask: Mask
-    """Shape (height, width): 0 hidden, 1 there, in between translucent, as Earth Engine has it."""
+    """Shape (height, width): 0 masked, 1 opaque, in between translucent, as in Earth Engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How a node's pixels on a grid come about."""
+    """How to compute a node's pixels on a grid."""
 
     needs: tuple[tuple[Node, PixelGrid], ...]
     compute: Callable[[Sequence[Pixels]], Pixels]
-    """Gets the pixels of `needs`, in that order."""
+    """Returns the pixels, from those of `needs` in that order."""
 
 
 class Node(Protocol):
     """One band that is not computed yet."""
 
     def step(self, grid: PixelGrid) -> Step:
-        """Return how its pixels on a grid come about; reads and computes nothing."""
+        """Return how to compute its pixels on a grid; reads and computes nothing."""
         ...
 
 
@@ -57,7 +57,7 @@ class Read:
     band_id: str
 
     def step(self, grid: PixelGrid) -> Step:
-        """Need nothing: what is stored comes from the reader."""
+        """Need nothing: the plan reads the pixels."""
         return Step((), lambda inputs: inputs[0])
 
 
@@ -75,7 +75,7 @@ class Constant:
     def _pixels(self, grid: PixelGrid) -> Pixels:
         shape = (grid.height, grid.width)
         values = np.broadcast_to(np.asarray(self.value).astype(self.dtype), shape)
-        return Pixels(values, opaque(grid))
+        return Pixels(values, full_mask(grid))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -109,12 +109,12 @@ class ApplyOnGrid:
         )
 
 
-def opaque(grid: PixelGrid) -> Mask:
-    """Return the mask of a grid that hides nothing."""
+def full_mask(grid: PixelGrid) -> Mask:
+    """Return a mask of ones, a broadcast view of shape (height, width)."""
     return np.broadcast_to(np.float32(1), (grid.height, grid.width))
 
 
-def hidden(grid: PixelGrid, dtype: np.dtype[Any]) -> Pixels:
-    """Return a grid of nothing."""
+def masked_pixels(grid: PixelGrid, dtype: np.dtype[Any]) -> Pixels:
+    """Return pixels that are all zero and masked, as broadcast views of shape (height, width)."""
     shape = (grid.height, grid.width)
     return Pixels(np.broadcast_to(dtype.type(0), shape), np.broadcast_to(np.float32(0), shape))

@@ -1,12 +1,12 @@
-"""The algorithms there are: their signatures in Earth Engine's words, how they are called.
+"""The registry of algorithms, with their signatures as in Earth Engine's list.
 
     @algorithm("Image.add(image1: Image, image2: Image) -> Image")
     def add(image1: Image, image2: Image) -> Image:
 
-The signature is what clients see in the list of algorithms, from which the official client makes
-its own methods; `= null` marks an argument that may be missing, any other default is told. The
-function gets its arguments by place, each made into its type (`coercion`); one whose first
-parameter is `context` gets that before them.
+Clients read the signature in the list of algorithms, from which the official client makes its
+methods; `= value` gives the default of an optional argument. The function gets its arguments by
+place, each converted to its type (`coercion`); one whose first parameter is `context` gets that
+before them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,14 @@ _BETWEEN = re.compile(r",\s*(?=\w+: )")
 _MAKES_PARTS = frozenset(
     {"Collection.reduceColumns", "Image.reduceRegion", "ImageCollection.getRegion", "List.reduce"}
 )
-"""Algorithms whose lists within lists are all new; of others they were counted before."""
+"""Algorithms that make new lists within lists; those of others were counted before."""
+
+
+_EVALUATION_ERRORS = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError),
+    *(TypeError, ValueError, shapely.errors.ShapelyError),
+)
+"""Errors of Python and libraries on values that an algorithm cannot take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class Algorithm:
     is_hidden: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the list of algorithms tells of it."""
+        """Return its entry in the list of algorithms, as JSON."""
         members: dict[str, Any] = {
             "name": f"algorithms/{self.name}",
             "description": self.description,
@@ -84,7 +91,7 @@ class Algorithm:
             InvalidRequest: an argument is missing, unknown or not right; names the algorithm.
         """
         try:
-            with failures_told(self.name):
+            with as_invalid_request(self.name):
                 return self._called(context, given)
         except AlgorithmError:
             raise
@@ -101,9 +108,9 @@ class Algorithm:
         with np.errstate(all="ignore"):
             values = [self._value(context, each, given.get(each.name)) for each in self.arguments]
             found = self.function(*([context] if self.takes_context else []), *values)
-        context.count_made(_size_bytes(found, values))
+        context.count_bytes(_size_bytes(found, values))
         if self.name in _MAKES_PARTS:
-            context.count_made(_parts_bytes(found))
+            context.count_bytes(_parts_bytes(found))
         return found
 
     def _value(self, context: Context, argument: Argument, given: Any) -> Any:
@@ -116,26 +123,23 @@ class Algorithm:
 
 
 def _size_bytes(value: Any, given: Sequence[Any]) -> int:
-    """Return about what a value itself takes; what it holds was counted when it was made."""
+    """Return the estimated memory of a value, without its members: these were counted before."""
     match value:
         case str():
-            # A character takes one to four bytes.
             return sys.getsizeof(value)
         case list() | tuple():
-            # Most of what is in a list made of another is in both.
+            # A list made of another shares most elements with it.
             longest = max((len(each) for each in given if isinstance(each, list)), default=0)
             return (11 if len(value) <= 2 * longest else 40) * len(value)
         case Mapping():
             return 32 * len(value)
         case Geometry():
             return 16 * int(shapely.get_num_coordinates(value.shape))
-        case Feature() | Image() | Collection():
-            return 32 * len(value.properties)
-    return 0
+    return 32 * len(value.properties) if isinstance(value, Feature | Image | Collection) else 0
 
 
 def _parts_bytes(value: Any) -> int:
-    """Return about what lists and dictionaries within a value take."""
+    """Return the estimated memory of lists and dictionaries within a value."""
     parts = value.values() if isinstance(value, Mapping) else value
     if not isinstance(value, Mapping | list | tuple):
         return 0
@@ -144,56 +148,55 @@ def _parts_bytes(value: Any) -> int:
 
 
 @contextmanager
-def failures_told(what: str) -> Iterator[None]:
-    """Raise InvalidRequest in place of what Python and its libraries raise for odd values.
+def as_invalid_request(name: str) -> Iterator[None]:
+    """Raise InvalidRequest in place of errors of Python and libraries, and log them under a name.
 
-    Whatever is computed was asked for by a client, and fails the same way the next time.
+    The client chose the values, and the same expression would fail again.
     """
     try:
         yield
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        TypeError,
-        ValueError,
-        shapely.errors.ShapelyError,
-    ) as exc:
-        log.info("%s failed", what, exc_info=exc)
+    except _EVALUATION_ERRORS as exc:
+        log.info("%s failed", name, exc_info=exc)
         raise InvalidRequest("Invalid arguments.") from exc
 
 
 class AlgorithmError(InvalidRequest):
-    """An algorithm cannot do what is asked; the message begins with its name."""
+    """An algorithm failed; the message begins with its name."""
 
 
 ALGORITHMS: dict[str, Algorithm] = {}
-"""All there are, by name."""
+"""All algorithms by name."""
 
 
-def algorithm(signature: str, hidden: bool = False) -> Callable[[F], F]:
-    """Register a function as the algorithm of a signature."""
+def algorithm(
+    signature: str, description: str | None = None, hidden: bool = False
+) -> Callable[[F], F]:
+    """Register a function as the algorithm of a signature.
+
+    Args:
+        signature: name, arguments and return type, as in Earth Engine's list.
+        description: one sentence; None takes the first paragraph of the function's docstring.
+        hidden: whether clients leave the algorithm out of their own methods.
+    """
     found = _SIGNATURE.fullmatch(" ".join(signature.split()))
     assert found, signature
     listed = [each for each in _BETWEEN.split(found["arguments"]) if each]
     arguments = tuple(_read_argument(each) for each in listed)
 
     def register(function: F) -> F:
-        parameters = list(inspect.signature(function).parameters)
-        ALGORITHMS[found["name"]] = Algorithm(
-            found["name"],
-            found["returns"],
-            arguments,
-            (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " "),
-            function,
-            parameters[:1] == ["context"],
-            hidden,
+        name, returns = found["name"], found["returns"]
+        first = list(inspect.signature(function).parameters)[:1]
+        text = description or _first_paragraph(function)
+        ALGORITHMS[name] = Algorithm(
+            name, returns, arguments, text, function, first == ["context"], hidden
         )
         return function
 
     return register
+
+
+def _first_paragraph(function: Callable[..., Any]) -> str:
+    return (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def find_algorithm(name: str) -> Algorithm:

@@ -1,8 +1,7 @@
-"""Blocking calls in threads of their own, none of which others wait long for.
+"""Blocking calls with a time limit, in separate threads.
 
-A thread cannot be stopped. Where a single call into a library may take minutes, it is given up:
-its key is refused at once from then on, no second thread is spent on it, and whatever else is
-called goes on.
+A thread cannot be stopped. A call into a library that exceeds its limit is abandoned: its key is
+refused for a while, no second thread is started for it, and other calls go on.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from tileserver.errors import DeadlineExceeded, TileserverError
 
 _RETRY_S = 60.0
 _LATE_S = 0.25
-"""What a call that looks at its time limit may take longer than that."""
+"""Grace for calls that check their time limit themselves."""
 _MAX_GIVEN_UP = 10_000
 _SHORT_S = 5.0
 _THREADS = 4
@@ -29,7 +28,7 @@ T = TypeVar("T")
 
 
 class Aside(Generic[K, T]):
-    """Calls a function of one argument, its key; calls for the same key share one thread."""
+    """Calls a function of one argument, the key; calls for the same key share one thread."""
 
     def __init__(
         self,
@@ -42,11 +41,11 @@ class Aside(Generic[K, T]):
         """Wrap a function.
 
         Args:
-            function: blocks; it should look at `patience.check_time` between its steps.
-            too_long: returns the error for a key whose call takes too long.
-            limit_s: for one call, from when its thread begins.
-            threads: at once, those not counted that were given up.
-            clock: seconds that never go back.
+            function: blocks; should call `time_limit.check_time` between its steps.
+            too_long: returns the error for a key whose call exceeds the limit.
+            limit_s: of one call, from the start of its thread.
+            threads: concurrent calls, without the abandoned ones.
+            clock: seconds, monotonic.
         """
         self.function = function
         self.too_long = too_long
@@ -58,38 +57,33 @@ class Aside(Generic[K, T]):
         self._given_up: dict[K, float] = {}
 
     async def call(self, key: K) -> T:
-        """Return what the function returns for a key.
+        """Return the result of the function for a key.
 
         Raises:
-            TileserverError: `too_long`, now or within the last minute, or as long as that call
-                has not ended; or what the function raises.
+            TileserverError: `too_long`, for this call, for a minute after it, and as long as its
+                thread runs; or the error of the function.
         """
         if self._clock() < self._given_up.get(key, 0.0):
             raise self.too_long(key)
-        # Kept even if nobody waits any more: its thread runs on anyway, and need not be started
-        # a second time.
+        # Kept after its callers are cancelled: its thread runs on anyway.
         self._flights.keep(key, lambda: self._call(key))
         return await self._flights.join(key, lambda: self._call(key))
 
     async def _call(self, key: K) -> T:
         if key in self._running:
             raise self.too_long(key)
-        async with self._limiter:
-            try:
-                with anyio.fail_after(self.limit_s + _LATE_S):
-                    return await anyio.to_thread.run_sync(
-                        self._run, key, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
-                    )
-            except (TimeoutError, DeadlineExceeded) as exc:
-                self._give_up(key)
-                raise self.too_long(key) from exc
+        try:
+            return await _in_thread(lambda: self._run(key), self._limiter, self.limit_s)
+        except (TimeoutError, DeadlineExceeded) as exc:
+            self._give_up(key)
+            raise self.too_long(key) from exc
 
     def _run(self, key: K) -> T:
         self._running.add(key)
         try:
             with time_limit(self.limit_s):
                 result = self.function(key)
-            # It may have come late, and is right all the same.
+            # A late result is correct all the same.
             self._given_up.pop(key, None)
             return result
         finally:
@@ -102,32 +96,41 @@ class Aside(Generic[K, T]):
 
 
 class ShortCalls:
-    """Calls functions that may ask PROJ, in threads of their own and for a few seconds each."""
+    """Calls functions that may use PROJ, in separate threads, for a few seconds each."""
 
     def __init__(self, limit_s: float = _SHORT_S, threads: int = _THREADS) -> None:
-        """`limit_s` is for one call, from when its thread begins."""
+        """`limit_s` is of one call, from the start of its thread."""
         self.limit_s = limit_s
         self._limiter = anyio.CapacityLimiter(threads)
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what a function returns.
+        """Return the result of a function.
 
         Raises:
-            DeadlineExceeded: it takes too long.
-            TileserverError: what else the function raises.
+            DeadlineExceeded: it exceeds the limit.
+            TileserverError: the error of the function.
         """
 
         def within_limit() -> T:
             with time_limit(self.limit_s):
                 return function(*arguments)
 
-        async with self._limiter:
-            try:
-                with anyio.fail_after(self.limit_s + _LATE_S):
-                    return await anyio.to_thread.run_sync(
-                        within_limit, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
-                    )
-            except TimeoutError as exc:
-                raise DeadlineExceeded(
-                    f"The coordinates take longer than {self.limit_s:g} s to work out."
-                ) from exc
+        try:
+            return await _in_thread(within_limit, self._limiter, self.limit_s)
+        except TimeoutError as exc:
+            raise DeadlineExceeded(
+                f"The coordinates take longer than {self.limit_s:g} s to work out."
+            ) from exc
+
+
+async def _in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter, limit_s: float) -> T:
+    """Return the result of a call in a thread that anyio does not count.
+
+    Raises:
+        TimeoutError: it exceeds the limit; the thread runs on.
+    """
+    async with limiter:
+        with anyio.fail_after(limit_s + _LATE_S):
+            return await anyio.to_thread.run_sync(
+                call, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
+            )

@@ -1,7 +1,7 @@
-"""What is done again when a file changes while it is read.
+"""Retries for files that change while they are read.
 
-A reader that finds another file than the one it was to read raises AssetChanged, and the asset is
-looked up anew the next time. So whoever looked it up does so again, and answers of one version.
+A reader raises AssetChanged if the file is not the one that was looked up. The caller looks the
+asset up again and repeats the call, so that each answer belongs to one version of the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def read_again(call: Callable[[], T]) -> T:
-    """Return what a call returns that looks an asset up and reads it.
+    """Return the result of a call that looks an asset up and reads it.
 
     Raises:
         AssetChanged: the file changed each time.
@@ -33,7 +33,7 @@ def read_again(call: Callable[[], T]) -> T:
 
 
 async def ask_again(call: Callable[[], Awaitable[T]]) -> T:
-    """Return what an asynchronous call returns, as `read_again` does."""
+    """Return the result of an asynchronous call, as `read_again` does."""
     for _ in range(_TRIES - 1):
         try:
             return await call()
@@ -43,7 +43,7 @@ async def ask_again(call: Callable[[], Awaitable[T]]) -> T:
 
 
 def asked_again(handler: Callable[[A], Awaitable[T]]) -> Callable[[A], Awaitable[T]]:
-    """Return a handler of requests that answers of one version, as `ask_again` does."""
+    """Decorate a request handler to be repeated as `ask_again` does."""
 
     @wraps(handler)
     async def answer(request: A) -> T:

@@ -1,4 +1,4 @@
-"""A deadline for everything that happens inside it."""
+"""A deadline for a block of asynchronous code."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tileserver.errors import DeadlineExceeded
 
 @asynccontextmanager
 async def deadline(seconds: float, name: str) -> AsyncIterator[asyncio.Timeout]:
-    """Cancel what is inside after so many seconds.
+    """Cancel the block after a number of seconds.
 
     Raises:
-        DeadlineExceeded: it was cancelled for that; names `name`.
+        DeadlineExceeded: it was cancelled; the message begins with `name`.
     """
     try:
         async with asyncio.timeout(seconds) as scope:

@@ -1,4 +1,4 @@
-"""The same call made once for all that need its result at the same time."""
+"""Concurrent calls with the same key share one execution."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[K, T]):
-    """Run one call a key at a time; whoever asks meanwhile waits for the same answer.
+    """Runs one call for a key at a time; concurrent callers share its result.
 
-    The call is a task of its own: a client that leaves does not cancel the others, only when
-    the last one leaves it is cancelled. A failure reaches every waiter and is forgotten.
+    The call is a task of its own: it is cancelled only when its last waiter is. A failure reaches
+    every waiter and is not remembered.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class SingleFlight(Generic[K, T]):
         self._kept: set[asyncio.Task[T]] = set()
 
     async def join(self, key: K, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what `call` returns, calling it only if no call for the key is under way."""
+        """Return the result of `call`, or of the call for the key that is already running."""
         task = self._start(key, call)
         self._waiting[key] += 1
         try:
@@ -36,17 +36,17 @@ class SingleFlight(Generic[K, T]):
         self._waiting[key] -= 1
         if self._waiting[key] == 0:
             del self._waiting[key]
-            # Out of the dictionary first: whoever comes now must not join what is being cancelled.
+            # Out of the dictionary first: a new caller must not join a cancelled task.
             if not task.done() and task not in self._kept:
                 del self._tasks[key]
                 task.cancel()
 
     def keep(self, key: K, call: Callable[[], Awaitable[T]]) -> None:
-        """Make a call that nobody need wait for, if none for the key is under way."""
+        """Start a call without waiting for it, unless one for the key is running."""
         self._kept.add(self._start(key, call))
 
     def _start(self, key: K, call: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
-        """Return the task that makes the call for a key, a new one if none is under way."""
+        """Return the running task of a key, or a new one."""
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.create_task(_run(call))
@@ -59,7 +59,7 @@ class SingleFlight(Generic[K, T]):
             del self._tasks[key]
         self._kept.discard(task)
         if not task.cancelled():
-            task.exception()  # Looked at here, as all who waited may have left.
+            task.exception()  # Retrieved here, as all waiters may have been cancelled.
 
 
 async def _run(call: Callable[[], Awaitable[T]]) -> T:

@@ -1,16 +1,16 @@
-"""Blocking calls in threads: a limited number at once, and a bounded queue that is fair to clients.
+"""Blocking calls in a limited number of threads, with a bounded queue that is fair to clients.
 
 - A free slot is taken at once, so a lone client may have all of them.
-- Of the waiting, the clients have turns. Within a client the newest goes first, since a map that
-  has moved on no longer wants the old tiles; every fourth turn goes to the oldest. Of more than
-  a screenful the oldest goes first: in a flood the newest would pass by the others until those
-  have waited in vain.
+- Clients take turns. Within a client the newest request goes first, since a map that was panned no
+  longer needs the old tiles; every fourth turn goes to the oldest. With more than a screenful
+  waiting the oldest goes first: in a flood the newest ones would overtake the others until those
+  time out.
 - A client may have as many waiting as there is room left in the queue (the "dynamic threshold"
   of switches, Choudhury and Hahne 1998): one alone fills half of it, two fill a third each, and
   a newcomer always finds room. A request beyond that is refused at once, before any work.
-- A request is refused at once, too, if by the time recent calls took it would wait too long;
-  one that has waited too long all the same is refused then.
-- A request whose client has left while it waits never runs.
+- A request is also refused at once if it would wait too long by the duration of recent calls; one
+  that has waited too long nevertheless is refused then.
+- A request that is cancelled while it waits never runs.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 import anyio
+from cachetools import TTLCache
 
 from tileserver.errors import Overloaded
 
@@ -37,14 +38,14 @@ _SCREENFUL = 100
 """Requests of one client that may wait whatever the estimate says; more are a flood."""
 _OLDEST_EVERY = 4
 _FIRST_GUESS_S = 0.02
-"""How long a call takes, while none has returned."""
+"""Seconds a call takes, until the first is measured."""
 _SMOOTHING = 0.1
 _MIN_RETRY_AFTER_S = 1.0
 _MAX_RETRY_AFTER_S = 30.0
 _LOST_AFTER_S = 1.0
-"""A call that nobody waits for keeps its slot so long, unless it returns before."""
+"""How long an abandoned call keeps its slot, unless it returns before."""
 _MAX_LOST = 32
-"""Calls that nobody waits for and that do not return, beside those that have a slot."""
+"""Abandoned calls that may run beside those that have a slot."""
 
 _REFUSED_S = 1.0
 _MAX_REFUSED = 1000
@@ -55,13 +56,13 @@ T = TypeVar("T")
 
 _client: ContextVar[str] = ContextVar("client", default="")
 
-_refused_s: OrderedDict[str, float] = OrderedDict()
-"""When a client was refused last, on `time.monotonic()`."""
+_refused: TTLCache[str, None] = TTLCache(_MAX_REFUSED, _REFUSED_S)
+"""Clients with a request refused within the last second."""
 
 
 @contextmanager
 def on_behalf_of(client: str) -> Iterator[None]:
-    """Let calls made inside, and in tasks begun inside, count as those of a client."""
+    """Attribute calls made inside, and in tasks started inside, to a client."""
     token = _client.set(client)
     try:
         yield
@@ -70,20 +71,12 @@ def on_behalf_of(client: str) -> Iterator[None]:
 
 
 def was_refused(client: str) -> bool:
-    """Tell whether a request of a client was refused within the last second."""
-    refused_s = _refused_s.get(client)
-    return refused_s is not None and time.monotonic() - refused_s < _REFUSED_S
-
-
-def _note_refusal(client: str) -> None:
-    _refused_s[client] = time.monotonic()
-    _refused_s.move_to_end(client)
-    if len(_refused_s) > _MAX_REFUSED:
-        _refused_s.popitem(last=False)
+    """Return whether a request of a client was refused within the last second."""
+    return client in _refused
 
 
 class Slots:
-    """So many at once; the rest wait in a bounded queue, or are refused."""
+    """A limited number of slots, with a bounded queue of waiting calls."""
 
     def __init__(
         self,
@@ -95,9 +88,9 @@ class Slots:
         """Make slots that are all free.
 
         Args:
-            slots: how many.
-            what: is waiting, in the plural; for messages.
-            max_waiting: of all clients together.
+            slots: calls at once.
+            what: plural noun for the waiting calls, for messages.
+            max_waiting: calls that may wait, of all clients together.
             patience_s: longest wait.
         """
         self.what = what
@@ -107,19 +100,19 @@ class Slots:
         self._slots = slots
         self._free = slots
         self._queues: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
-        """The waiting by client; the client whose turn is next comes first."""
+        """Waiting calls by client; the client whose turn is next comes first."""
         self._turn = 0
         self._call_s = _FIRST_GUESS_S
 
     def take_free(self) -> bool:
-        """Take a slot if one is free; return whether one was."""
+        """Take a free slot; return False if there is none."""
         if self._free <= 0:
             return False
         self._free -= 1
         return True
 
     async def take(self) -> None:
-        """Take a slot, as soon as one is free and it is this client's turn.
+        """Take a slot once one is free and it is this client's turn.
 
         Raises:
             Overloaded: the wait would be, or was, too long; carries `retry_after_s`.
@@ -154,7 +147,7 @@ class Slots:
         """Free a slot, or hand it to the next in the queue.
 
         Args:
-            took_s: how long it was held.
+            took_s: seconds it was held.
         """
         self._call_s += _SMOOTHING * (took_s - self._call_s)
         while self._queues:
@@ -173,7 +166,7 @@ class Slots:
             raise self._refusal()
 
     def _refusal(self) -> Overloaded:
-        _note_refusal(_client.get())
+        _refused[_client.get()] = None
         drained_s = (self.waiting + 1) * self._call_s / self._slots
         return Overloaded(
             f"The server is busy, {self.waiting} {self.what} wait; expected fewer at once.",
@@ -191,7 +184,7 @@ class Slots:
         return waiter
 
     def _leave(self, client: str, waiter: asyncio.Future[None]) -> None:
-        """Leave the queue, or pass on the slot that came in the moment of leaving."""
+        """Leave the queue, or pass on a slot granted just before the cancellation."""
         queue = self._queues.get(client, OrderedDict())
         if waiter in queue:
             del queue[waiter]
@@ -214,16 +207,16 @@ class Work(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._scope = anyio.CancelScope()
         self._task = asyncio.create_task(self._run(call))
-        # Nobody may wait any more; asyncio would log the error.
+        # Without waiters asyncio would log the error.
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def is_done_within(self, seconds: float) -> bool:
-        """Wait for the call to return, at most so long; return whether it has."""
+        """Wait for the call for a number of seconds; return whether it is done."""
         done, _ = await asyncio.wait((self._task,), timeout=seconds)
         return bool(done)
 
     async def result(self) -> T:
-        """Return what the call returns; one that is cancelled keeps its slot for a while."""
+        """Return the result of the call; after a cancellation it keeps its slot for a while."""
         try:
             await asyncio.wait((self._task,))
             return self._task.result()
@@ -231,7 +224,7 @@ class Work(Generic[T]):
             self.leave()
 
     def move(self, slots: Slots) -> None:
-        """Go on with a slot of others, which was taken for it."""
+        """Exchange the slot for one of `slots`, which has been taken already."""
         self._free()
         self._slots = slots
         self._began_s = time.monotonic()
@@ -239,7 +232,7 @@ class Work(Generic[T]):
     def leave(self) -> None:
         """Free the slot when the call returns, or a little later if it does not.
 
-        What the call waits for in the event loop (`anyio.from_thread`) is cancelled.
+        Code that the call runs in the event loop (`anyio.from_thread`) is cancelled.
         """
         if self._task.done() and not self._is_running:
             self._free()
@@ -262,7 +255,7 @@ class Work(Generic[T]):
         finally:
             self._is_running = False
             if self._is_left:
-                with suppress(RuntimeError):  # The loop has ended, and nobody waits in it.
+                with suppress(RuntimeError):  # The loop is closed.
                     self._loop.call_soon_threadsafe(self._free)
 
     def _free(self) -> None:
@@ -272,7 +265,7 @@ class Work(Generic[T]):
 
 
 class Pool:
-    """Threads for calls that hold a slot, and for a number of calls that were abandoned."""
+    """Threads for the calls that hold a slot, and for a limited number of abandoned calls."""
 
     def __init__(self, slots: int, what: str) -> None:
         self._most = slots + _MAX_LOST
@@ -305,7 +298,7 @@ class Pool:
 
 
 class Threads:
-    """A limited number of threads, and a bounded queue before them."""
+    """A limited number of threads with a bounded, fair queue."""
 
     def __init__(
         self,
@@ -319,10 +312,10 @@ class Threads:
         self._pool = Pool(slots, what)
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
-        """Return what a function returns that blocks; one that is cancelled runs on, unheard.
+        """Return the result of a blocking function; after a cancellation it runs on, abandoned.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: the queue is full, or the wait too long.
         """
         await self.slots.take()
         return await self._pool.begin(self.slots, partial(function, *arguments)).result()

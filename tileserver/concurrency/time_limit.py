@@ -1,7 +1,7 @@
-"""How long the work of a thread may go on: whoever calls PROJ many times looks here in between.
+"""Time limits that blocking code checks itself, between its calls of PROJ.
 
-A thread cannot be stopped from outside. It can stop itself, where its work is made of many short
-calls: so is that of points which lie outside the domain of their CRS.
+A thread cannot be stopped from outside. Work that consists of many short calls can stop itself,
+such as the transformation of points outside the domain of their CRS.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _check: ContextVar[Callable[[], None]] = ContextVar("check", default=_no_limit)
 
 
 def check_time() -> None:
-    """Raise, if there is a limit to the work under way here and it is over."""
+    """Raise if the current work has a limit that has passed."""
     _check.get()()
 
 
 @contextmanager
 def checked(check: Callable[[], None]) -> Iterator[None]:
-    """Have `check_time` call a function that raises once the work is to end, and those before."""
+    """Add a function that raises at the limit to those that `check_time` calls."""
     before = _check.get()
 
     def both() -> None:
@@ -44,7 +44,7 @@ def checked(check: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def time_limit(limit_s: float) -> Iterator[None]:
-    """Have `check_time` raise DeadlineExceeded when so many seconds have passed."""
+    """Have `check_time` raise DeadlineExceeded after a number of seconds."""
     ends_s = time.monotonic() + limit_s
 
     def check() -> None:

@@ -1,8 +1,8 @@
 """The configuration: every setting with its default, unit and meaning, read once at start.
 
 Values come from the command line, or else the environment, the file, the defaults below.
-A setting `[cache] memory` is TILESERVER_CACHE__MEMORY in the environment; `describe` lists
-them all. Nothing else reads the environment, save for secrets that are written "env:NAME".
+A setting `[cache] memory` is TILESERVER_CACHE__MEMORY in the environment. Nothing else reads
+the environment, save for secrets that are written "env:NAME".
 """
 
 from __future__ import annotations
@@ -10,27 +10,23 @@ from __future__ import annotations
 import logging
 import stat
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from tileserver.config import kinds
-from tileserver.config.environment import gather_environment, gather_overrides
-from tileserver.config.fields import (
-    Setting,
-    Shape,
-    Values,
-    build_config,
-    schema_of,
-    section,
-    setting,
-)
-from tileserver.config.file import gather_file
+from tileserver.config.kinds import Schema
+from tileserver.config.layers import Contradiction, check_layer
 from tileserver.config.layers import LayerSettings as LayerSettings
-from tileserver.config.layers import check_layer
+from tileserver.config.messages import contradicts, explain
+from tileserver.config.sources import gather_environment, gather_file, gather_overrides
+from tileserver.config.tables import after, by_name, dataclass_schema, table_schema, with_default
+from tileserver.config.values import Values
 from tileserver.errors import ConfigError
 
-_BASE_URL = 'an address such as "https://tiles.example.org", without user, query or fragment'
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema, SchemaValidator
 
 log = logging.getLogger(__name__)
 
@@ -39,113 +35,80 @@ log = logging.getLogger(__name__)
 class Server:
     """[server]: where the server listens."""
 
-    host: str = field(
-        default="127.0.0.1",
-        metadata=setting(kinds.HOST, "address to listen on; 0.0.0.0 for all. Also HOST"),
+    host: Annotated[str, kinds.HOST, "address to listen on; 0.0.0.0 for all. Also HOST"] = (
+        "127.0.0.1"
     )
-    port: int = field(
-        default=8080,
-        metadata=setting(kinds.whole(0, 65535), "port to listen on; 0 for any free one. Also PORT"),
-    )
-    workers: int = field(
-        default=1, metadata=setting(kinds.whole(1), "processes that answer requests")
-    )
-    public_url: str | None = field(
-        default=None,
-        metadata=setting(
-            kinds.url(_BASE_URL, ("http", "https"), is_base=True),
-            "how clients reach the server, for the URLs it hands out; else what a request says",
-        ),
-    )
+    port: Annotated[int, kinds.PORT, "port to listen on; 0 for any free one. Also PORT"] = 8080
+    workers: Annotated[int, kinds.COUNT, "processes that answer requests"] = 1
+    public_url: Annotated[
+        str | None,
+        kinds.BASE_URL,
+        "how clients reach the server, for the URLs it hands out; else what a request says",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class RasterFolder:
-    """One [[rasters]]: GeoTIFFs that are served as assets."""
+    """[[rasters]]: GeoTIFFs that are served as assets."""
 
-    path: str = field(
-        metadata=setting(
-            kinds.RASTER_PATH,
-            "a GeoTIFF, a folder of them, or the address of a COG; "
-            "in a file, relative to the folder of that file",
-        )
-    )
-    prefix: str = field(
-        default="projects/localhost/assets",
-        metadata=setting(
-            kinds.ASSET_PREFIX, "assets are named prefix/<path below, without extension>"
-        ),
-    )
+    path: Annotated[
+        str,
+        kinds.RASTER_PATH,
+        "a GeoTIFF, a folder of them, or the address of a COG; "
+        "in a file, relative to the folder of that file",
+    ]
+    prefix: Annotated[
+        str, kinds.ASSET_PREFIX, "assets are named prefix/<path below, without extension>"
+    ] = "projects/localhost/assets"
 
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
     """[cache]: finished tiles that are kept."""
 
-    memory_bytes: int = field(
-        default=512_000_000,
-        metadata=setting(kinds.MEMORY, "most memory the cache takes, per worker", key="memory"),
+    memory_bytes: Annotated[int, kinds.MEMORY, "most memory the cache takes, per worker"] = (
+        512_000_000
     )
-    ttl_s: float = field(
-        default=3600,
-        metadata=setting(
-            kinds.DURATION,
-            "age after which a tile is fetched again, served stale meanwhile",
-            key="ttl",
-        ),
-    )
-    url: str | None = field(
-        default=None,
-        repr=False,
-        metadata=setting(
-            kinds.url('an address such as "redis://localhost:6379"', ("redis", "rediss", "unix")),
-            "Valkey or Redis that workers and machines share",
-        ),
-    )
+    ttl_s: Annotated[
+        float, kinds.DURATION, "age after which a tile is fetched again, served stale meanwhile"
+    ] = 3600
+    url: Annotated[
+        str | None, kinds.STORE_URL, "Valkey or Redis that workers and machines share"
+    ] = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteSettings:
     """[remote]: GeoTIFFs behind URLs."""
 
-    private_hosts: tuple[str, ...] = field(
-        default=(),
-        metadata=setting(
-            kinds.TEXTS,
-            "names of hosts that may have private addresses; others may not, "
-            "unless a URL gives the address itself",
-        ),
-    )
+    private_hosts: Annotated[
+        tuple[str, ...],
+        kinds.TEXTS,
+        "names of hosts that may have private addresses; others may not, "
+        "unless a URL gives the address itself",
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """[access]: which assets are served, and to whom."""
 
-    assets: tuple[str, ...] | None = field(
-        default=None,
-        metadata=setting(
-            kinds.TEXTS,
-            "patterns of assets served: * within a part of the name, ** across slashes; "
-            "else those of the layers and rasters",
-        ),
-    )
-    keys: tuple[tuple[str, str], ...] = field(
-        default=(),
-        repr=False,
-        metadata=setting(
-            kinds.SECRET,
-            "API keys by the name of who holds them; with any, all but health needs one",
-            is_mapping=True,
-        ),
-    )
-    open: bool = field(
-        default=False,
-        metadata=setting(
-            kinds.FLAG,
-            "serve /v1 and /metrics without keys beyond this machine, too, to everybody",
-        ),
-    )
+    assets: Annotated[
+        tuple[str, ...] | None,
+        kinds.TEXTS,
+        "patterns of assets served: * within a part of the name, ** across slashes; "
+        "else those of the layers and rasters",
+    ] = None
+    keys: Annotated[
+        tuple[tuple[str, str], ...],
+        kinds.SECRET,
+        "API keys by the name of who holds them; with any, all but health needs one",
+    ] = field(default=(), repr=False)
+    open: Annotated[
+        bool,
+        kinds.FLAG,
+        "serve /v1 and /metrics without keys beyond this machine, too, to everybody",
+    ] = False
 
     def secrets(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the API keys themselves by name, with "env:NAME" looked up.
@@ -153,86 +116,63 @@ class Access:
         Raises:
             ConfigError: a variable is not set, or empty.
         """
-        return {name: _looked_up(name, secret, environ) for name, secret in self.keys}
+        return {name: _resolve_secret(name, secret, environ) for name, secret in self.keys}
 
 
 @dataclass(frozen=True, slots=True)
 class EarthEngineSettings:
     """[earth_engine]: present when Earth Engine is to be asked."""
 
-    project: str = field(
-        metadata=setting(
-            kinds.text("a Google Cloud project id of 6 to 30 characters", kinds.PROJECT),
-            "Google Cloud project that is billed",
-        )
+    project: Annotated[str, kinds.PROJECT, "Google Cloud project that is billed"]
+    endpoint: Annotated[str, kinds.BASE_URL, "where Earth Engine's API is"] = (
+        "https://earthengine-highvolume.googleapis.com"
     )
-    endpoint: str = field(
-        default="https://earthengine-highvolume.googleapis.com",
-        metadata=setting(
-            kinds.url(_BASE_URL, ("http", "https"), is_base=True), "where Earth Engine's API is"
-        ),
-    )
-    concurrency: int = field(
-        default=40,
-        metadata=setting(kinds.whole(1), "most requests in flight at once, over all workers"),
-    )
-    requests_per_second: float = field(
-        default=100,
-        metadata=setting(
-            kinds.number("a number above 0", lambda value: value > 0),
-            "most requests begun in a second, over all workers",
-        ),
-    )
+    concurrency: Annotated[
+        int, kinds.COUNT, "most requests in flight at once, over all workers"
+    ] = 40
+    requests_per_second: Annotated[
+        float, kinds.POSITIVE, "most requests begun in a second, over all workers"
+    ] = 100
 
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """[api]: the Earth Engine-compatible REST API."""
 
-    enabled: bool = field(
-        default=True,
-        metadata=setting(kinds.FLAG, "serve Earth Engine's REST API below /v1"),
-    )
-    graphs: str | None = field(
-        default=None,
-        metadata=setting(
-            kinds.FOLDER_PATH,
-            "folder of the maps and thumbnails that were handed out as URLs; "
-            "else tileserver/graphs in the user's state folder",
-        ),
-    )
+    enabled: Annotated[bool, kinds.FLAG, "serve Earth Engine's REST API below /v1"] = True
+    graphs: Annotated[
+        str | None,
+        kinds.FOLDER_PATH,
+        "folder of the maps and thumbnails that were handed out as URLs; "
+        "else tileserver/graphs in the user's state folder",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set."""
+    """Settings of tileserver."""
 
-    server: Server = field(default=Server(), metadata=section(Server))
-    rasters: tuple[RasterFolder, ...] = field(
-        default=(), metadata=section(RasterFolder, Shape.LIST)
-    )
-    cache: CacheSettings = field(default=CacheSettings(), metadata=section(CacheSettings))
-    remote: RemoteSettings = field(default=RemoteSettings(), metadata=section(RemoteSettings))
-    access: Access = field(default=Access(), metadata=section(Access))
-    api: ApiSettings = field(default=ApiSettings(), metadata=section(ApiSettings))
-    earth_engine: EarthEngineSettings | None = field(
-        default=None, metadata=section(EarthEngineSettings)
-    )
-    layers: tuple[LayerSettings, ...] = field(
-        default=(), metadata=section(LayerSettings, Shape.NAMED)
-    )
+    server: Server = Server()
+    rasters: tuple[RasterFolder, ...] = ()
+    cache: CacheSettings = CacheSettings()
+    remote: RemoteSettings = RemoteSettings()
+    access: Access = Access()
+    api: ApiSettings = ApiSettings()
+    earth_engine: EarthEngineSettings | None = None
+    layers: tuple[LayerSettings, ...] = ()
     """In the order of the file; those that only the environment knows come last."""
 
 
-class Description(NamedTuple):
-    """A row of the table of settings in the README."""
-
-    key: str
-    """As in "cache.memory", "rasters[].path", "layers.NAME.asset"."""
-    type: str
-    default: str
-    """As a user would write it; "required" or "none" when there is no default."""
-    meaning: str
+TABLES: Mapping[str, Any] = {
+    "server": Server,
+    "rasters": RasterFolder,
+    "cache": CacheSettings,
+    "remote": RemoteSettings,
+    "access": Access,
+    "api": ApiSettings,
+    "earth_engine": EarthEngineSettings,
+    "layers": LayerSettings,
+}
 
 
 def load_config(
@@ -249,18 +189,59 @@ def load_config(
         ConfigError: anything is wrong. One line that names the file, variable or flag, the
             place in it, what came and what it may be, and never a secret.
     """
-    schema = schema_of(Config)
-    values = Values()
+    values = Values(TABLES)
     if path is not None:
-        gather_file(values, schema, path)
-    gather_environment(values, schema, environ)
-    gather_overrides(values, schema, overrides)
-    config = build_config(Config, values)
+        gather_file(values, path)
+    gather_environment(values, environ)
+    gather_overrides(values, overrides)
+    config = _validated(values, None if path is None else path.parent)
     for layer in config.layers:
-        check_layer(layer, values)
+        _check(layer, values)
     if path is not None:
         _warn_of_readers(path, config)
     return config
+
+
+@cache
+def config_schema() -> Schema:
+    """Return the schema of a `Config` for pydantic-core."""
+    sections = {name: table_schema(table) for name, table in TABLES.items()}
+    tables = {"type": "tuple", "items_schema": [sections["rasters"]], "variadic_item_index": 0}
+    layers = after(_with_names, by_name(sections["layers"]))
+    sections |= {"rasters": tables, "layers": layers}
+    defaults = {each.name: each.default for each in fields(Config)}
+    members = {n: (n, with_default(each, defaults[n])) for n, each in sections.items()}
+    return dataclass_schema(Config, members)
+
+
+def _with_names(layers: Mapping[str, LayerSettings]) -> tuple[LayerSettings, ...]:
+    return tuple(replace(layer, name=name) for name, layer in layers.items())
+
+
+@cache
+def _validator() -> SchemaValidator:
+    from pydantic_core import SchemaValidator
+
+    return SchemaValidator(cast("CoreSchema", config_schema()))
+
+
+def _validated(values: Values, folder: Path | None) -> Config:
+    from pydantic_core import ValidationError
+
+    document = values.document()
+    try:
+        return cast("Config", _validator().validate_python(document, context=cast("Any", folder)))
+    except ValidationError as exc:
+        faults = exc.errors(include_url=False, include_context=False, include_input=False)
+    # Raised here, where no pydantic error is its context: that one holds the values.
+    raise explain(faults, values)
+
+
+def _check(layer: LayerSettings, values: Values) -> None:
+    try:
+        check_layer(layer, set(values.below(("layers", layer.name))))
+    except Contradiction as exc:
+        raise contradicts(exc, ("layers", layer.name), values) from None
 
 
 def _warn_of_readers(path: Path, config: Config) -> None:
@@ -274,32 +255,10 @@ def _warn_of_readers(path: Path, config: Config) -> None:
         )
 
 
-def _looked_up(name: str, secret: str, environ: Mapping[str, str]) -> str:
+def _resolve_secret(name: str, secret: str, environ: Mapping[str, str]) -> str:
     variable = secret.removeprefix("env:")
     if variable == secret:
         return secret
     if not environ.get(variable):
         raise ConfigError(f"{variable}: expected the secret of access key {name!r}, got nothing")
     return environ[variable]
-
-
-def describe() -> list[Description]:
-    """Return every setting with its type, default and meaning, in the order of the classes."""
-    owners = {Shape.TABLE: "", Shape.LIST: "[]", Shape.NAMED: ".NAME"}
-    return [
-        Description(
-            f"{name}{owners[part.shape]}.{each.key}{'.NAME' if each.is_mapping else ''}",
-            each.kind.expected,
-            _default_text(each),
-            each.meaning,
-        )
-        for name, part in schema_of(Config).items()
-        for each in part.settings.values()
-    ]
-
-
-def _default_text(each: Setting) -> str:
-    if each.default is MISSING:
-        return "required"
-    absent: tuple[Any, ...] = (None, ())
-    return "none" if each.default in absent else each.kind.write(each.default)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from collections.abc import Set
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from tileserver.config import kinds
-from tileserver.config.fields import Given, KeyPath, Values, setting, unexpected
-from tileserver.errors import ConfigError, InvalidRequest
+from tileserver.contract.grids import Box
+from tileserver.errors import InvalidRequest
 from tileserver.expressions.document import (
     FULL_ZOOM,
     MAX_BYTES,
-    REDUCERS,
-    Bounds,
     Composite,
     Computed,
     cloud_property,
@@ -22,222 +20,143 @@ from tileserver.expressions.document import (
     to_text,
 )
 
-_ZOOM = kinds.whole(0, 24)
-_ASSET = kinds.text("the name of an asset", r"[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?")
-_FILE = replace(kinds.text("a file", r"[^\x00-\x1f]*\S[^\x00-\x1f]*"), is_path=True)
 _IMAGES = {
     "asset": (),
     "expression": ("bounds",),
     "collection": ("start", "end", "bounds", "reduce", "max_cloud"),
 }
-"""What may be drawn, and the keys that go with it."""
-
-
-def _day(value: object) -> str:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value.isoformat()
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
-        raise ValueError("no day")
-    return date.fromisoformat(value).isoformat()
-
-
-def _bounds(value: object) -> Bounds:
-    west, south, east, north = kinds.NUMBERS.parse(value)
-    if not (-180 <= west < 180 and west < east <= west + 360 and -90 <= south < north <= 90):
-        raise ValueError("no rectangle")
-    return west, south, east, north
-
-
-def _reducer(value: object) -> str:
-    if not isinstance(value, str) or value not in REDUCERS:
-        raise ValueError("not known")
-    return value
-
-
-def _side(value: object) -> int:
-    side = kinds.whole(1, 8).parse(value)
-    if side & (side - 1):
-        raise ValueError("no power of two")
-    return int(side)
-
-
-_DAY = kinds.Kind('a day such as "2020-04-01"', _day)
-_BOUNDS = kinds.Kind(
-    "[west, south, east, north] in degrees, west below east, which may lie past 180",
-    _bounds,
-    kinds.NUMBERS.from_text,
-)
-_REDUCER = kinds.Kind(f"one of {', '.join(REDUCERS)}", _reducer)
-
-_SIDE = kinds.Kind("1, 2, 4 or 8", _side, from_text=int)
+"""The kinds of images, and the keys that go with each."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSettings:
-    """One [layers.NAME]: an image and how it is drawn."""
+    """[layers.NAME]: an image and how it is drawn."""
 
     name: str
     """Letters, digits, ".", "_" and "-", at most 64; begins with a letter or a digit."""
-    asset: str | None = field(
-        default=None,
-        metadata=setting(
-            _ASSET, "name of the asset to draw; a layer has this, an expression or a collection"
-        ),
-    )
-    title: str | None = field(
-        default=None, metadata=setting(kinds.TEXT, "what people read; else the name")
-    )
-    description: str | None = field(
-        default=None, metadata=setting(kinds.TEXT, "a sentence or more about the layer")
-    )
-    attribution: str | None = field(
-        default=None, metadata=setting(kinds.TEXT, "credit shown on the map")
-    )
-    bands: tuple[str, ...] = field(
-        default=(), metadata=setting(kinds.TEXTS, "bands to draw: one, or red, green and blue")
-    )
-    min: tuple[float, ...] = field(
-        default=(),
-        metadata=setting(
-            kinds.NUMBERS, "value drawn darkest, one or one per band; else from statistics"
-        ),
-    )
-    max: tuple[float, ...] = field(
-        default=(),
-        metadata=setting(
-            kinds.NUMBERS, "value drawn brightest, one or one per band; else from statistics"
-        ),
-    )
-    palette: tuple[str, ...] = field(
-        default=(), metadata=setting(kinds.PALETTE, "colours from min to max, for one band")
-    )
-    gamma: float | None = field(
-        default=None,
-        metadata=setting(
-            kinds.number("a number above 0", lambda value: value > 0),
-            "exponent is 1/gamma: above 1 brightens",
-        ),
-    )
-    opacity: float | None = field(
-        default=None,
-        metadata=setting(
-            kinds.number("a number from 0 to 1", lambda value: 0 <= value <= 1),
-            "0 is transparent, 1 is opaque",
-        ),
-    )
-    minzoom: int | None = field(
-        default=None, metadata=setting(_ZOOM, "lowest zoom offered; else from the asset")
-    )
-    maxzoom: int | None = field(
-        default=None, metadata=setting(_ZOOM, "highest zoom offered; else from the asset")
-    )
-    visible: bool = field(
-        default=True, metadata=setting(kinds.FLAG, "whether the page shows it from the start")
-    )
-    class_names: tuple[str, ...] = field(
-        default=(),
-        metadata=setting(kinds.TEXTS, "names of the classes in the legend, one per colour"),
-    )
-    tiles_per_side: int | None = field(
-        default=None,
-        metadata=setting(
-            _SIDE, "tiles on one side of the blocks in which Earth Engine is asked; else 4"
-        ),
-    )
-    expression: str | None = field(
-        default=None,
-        metadata=setting(
-            _FILE,
-            "file with what ee.Image.serialize() writes, for Earth Engine to compute; "
-            "in a file, relative to the folder of that file",
-        ),
-    )
-    collection: str | None = field(
-        default=None,
-        metadata=setting(_ASSET, "name of the collection whose images make up the one to draw"),
-    )
-    start: str | None = field(
-        default=None, metadata=setting(_DAY, "first day of a collection's images")
-    )
-    end: str | None = field(
-        default=None, metadata=setting(_DAY, "the day after the last of a collection's images")
-    )
-    bounds: Bounds | None = field(
-        default=None,
-        metadata=setting(
-            _BOUNDS, "the only place drawn of a collection or an expression; else all there is"
-        ),
-    )
-    reduce: str = field(
-        default="mosaic",
-        metadata=setting(_REDUCER, "what makes one image of a collection's, at each pixel"),
-    )
-    max_cloud: float | None = field(
-        default=None,
-        metadata=setting(
-            kinds.number("per cent, above 0 and at most 100", lambda value: 0 < value <= 100),
-            "images of a Sentinel-2 or Landsat collection with fewer clouds only",
-        ),
-    )
+    asset: Annotated[
+        str | None,
+        kinds.ASSET,
+        "name of the asset to draw; a layer has this, an expression or a collection",
+    ] = None
+    title: Annotated[str | None, kinds.TEXT, "what people read; else the name"] = None
+    description: Annotated[str | None, kinds.TEXT, "a sentence or more about the layer"] = None
+    attribution: Annotated[str | None, kinds.TEXT, "credit shown on the map"] = None
+    bands: Annotated[
+        tuple[str, ...], kinds.TEXTS, "bands to draw: one, or red, green and blue"
+    ] = ()
+    min: Annotated[
+        tuple[float, ...],
+        kinds.NUMBERS,
+        "value drawn darkest, one or one per band; else from statistics",
+    ] = ()
+    max: Annotated[
+        tuple[float, ...],
+        kinds.NUMBERS,
+        "value drawn brightest, one or one per band; else from statistics",
+    ] = ()
+    palette: Annotated[tuple[str, ...], kinds.PALETTE, "colours from min to max, for one band"] = ()
+    gamma: Annotated[float | None, kinds.POSITIVE, "exponent is 1/gamma: above 1 brightens"] = None
+    opacity: Annotated[float | None, kinds.OPACITY, "0 is transparent, 1 is opaque"] = None
+    minzoom: Annotated[int | None, kinds.ZOOM, "lowest zoom offered; else from the asset"] = None
+    maxzoom: Annotated[int | None, kinds.ZOOM, "highest zoom offered; else from the asset"] = None
+    visible: Annotated[bool, kinds.FLAG, "whether the page shows it from the start"] = True
+    class_names: Annotated[
+        tuple[str, ...], kinds.TEXTS, "names of the classes in the legend, one per colour"
+    ] = ()
+    tiles_per_side: Annotated[
+        int | None,
+        kinds.SIDE,
+        "tiles on one side of the blocks in which Earth Engine is asked; else 4",
+    ] = None
+    expression: Annotated[
+        str | None,
+        kinds.FILE_PATH,
+        "file with what ee.Image.serialize() writes, for Earth Engine to compute; "
+        "in a file, relative to the folder of that file",
+    ] = None
+    collection: Annotated[
+        str | None, kinds.ASSET, "name of the collection whose images make up the one to draw"
+    ] = None
+    start: Annotated[str | None, kinds.DAY, "first day of a collection's images"] = None
+    end: Annotated[str | None, kinds.DAY, "the day after the last of a collection's images"] = None
+    bounds: Annotated[
+        Box | None,
+        kinds.BOUNDS,
+        "the only place drawn of a collection or an expression; else all there is",
+    ] = None
+    reduce: Annotated[
+        str, kinds.REDUCER, "what makes one image of a collection's, at each pixel"
+    ] = "mosaic"
+    max_cloud: Annotated[
+        float | None,
+        kinds.PERCENT,
+        "images of a Sentinel-2 or Landsat collection with fewer clouds only",
+    ] = None
 
 
-def check_layer(layer: LayerSettings, values: Values) -> None:
-    """Refuse settings of a layer that contradict each other.
+class Contradiction(Exception):
+    """Settings of one layer that do not go together."""
+
+    def __init__(self, message: str, key: str | None = None, *, shows: bool = False) -> None:
+        super().__init__(message)
+        self.key = key
+        """The setting to change; None for the layer as a whole."""
+        self.shows = shows
+        """Whether the message is about the value of that setting."""
+
+
+def check_layer(layer: LayerSettings, given: Set[str]) -> None:
+    """Refuse settings that contradict each other; `given` are the keys that were set.
 
     Raises:
-        ConfigError: as for `load_config`.
+        Contradiction: with the key of the setting to change.
     """
-    at = ("layers", layer.name)
-    _check_image(layer, values, at)
+    _check_image(layer, given)
     for key, found in (("min", layer.min), ("max", layer.max)):
         if layer.bands and len(found) not in {0, 1, len(layer.bands)}:
-            raise unexpected(
-                values[*at, key], f"one number, or one for each of {len(layer.bands)} bands"
-            )
+            expected = f"expected one number, or one for each of {len(layer.bands)} bands"
+            raise Contradiction(expected, key, shows=True)
     if layer.min and layer.max:
-        _check_range(layer, values, at)
+        _check_range(layer.min, layer.max)
     if layer.minzoom is not None and layer.maxzoom is not None and layer.minzoom > layer.maxzoom:
-        raise unexpected(values[*at, "maxzoom"], f"at least minzoom, which is {layer.minzoom}")
+        expected = f"expected at least minzoom, which is {layer.minzoom}"
+        raise Contradiction(expected, "maxzoom", shows=True)
 
 
-def _check_range(layer: LayerSettings, values: Values, at: KeyPath) -> None:
-    given: Given = values[*at, "max"]
-    count = max(len(layer.min), len(layer.max))
-    if not {len(layer.min), len(layer.max)} <= {1, count}:
-        raise unexpected(given, f"one number, or as many as min has, which is {len(layer.min)}")
-    lows, highs = (each * count if len(each) == 1 else each for each in (layer.min, layer.max))
-    for low, high in zip(lows, highs, strict=True):
+def _check_range(lows: tuple[float, ...], highs: tuple[float, ...]) -> None:
+    count = max(len(lows), len(highs))
+    if not {len(lows), len(highs)} <= {1, count}:
+        expected = f"expected one number, or as many as min has, which is {len(lows)}"
+        raise Contradiction(expected, "max", shows=True)
+    pairs = (each * count if len(each) == 1 else each for each in (lows, highs))
+    for low, high in zip(*pairs, strict=True):
         if low >= high:
-            raise unexpected(given, f"more than min, which is {low:g}")
+            raise Contradiction(f"expected more than min, which is {low:g}", "max", shows=True)
 
 
-def _check_image(layer: LayerSettings, values: Values, at: KeyPath) -> None:
+def _check_image(layer: LayerSettings, given: Set[str]) -> None:
     """Refuse a layer of no image or of several, and what does not go with its kind."""
-    given = [key for key in _IMAGES if (*at, key) in values]
-    if len(given) != 1:
-        came = " and ".join(given) or "none"
-        raise ConfigError(
-            f"{values[at].place} needs one of asset, expression and collection, got {came}"
-        )
-    for key in ("start", "end", "bounds", "reduce", "max_cloud"):
-        if (*at, key) in values and key not in _IMAGES[given[0]]:
+    images = [kind for kind in _IMAGES if kind in given]
+    if len(images) != 1:
+        came = " and ".join(images) or "none"
+        raise Contradiction(f"needs one of asset, expression and collection, got {came}")
+    for key in _IMAGES["collection"]:
+        if key in given and key not in _IMAGES[images[0]]:
             fitting = " or ".join(kind for kind, keys in _IMAGES.items() if key in keys)
-            raise ConfigError(f"{values[*at, key].place}: goes with {fitting}, not with {given[0]}")
-    if layer.collection:
-        _check_collection(layer.collection, layer, values, at)
-
-
-def _check_collection(collection: str, layer: LayerSettings, values: Values, at: KeyPath) -> None:
+            raise Contradiction(f"goes with {fitting}, not with {images[0]}", key)
     if (layer.start is None) != (layer.end is None):
         missing = "start" if layer.start is None else "end"
-        raise ConfigError(f'{values[at].place} needs "{missing}": start and end come together')
+        raise Contradiction(f'needs "{missing}": start and end come together')
     if layer.start is not None and layer.end is not None and layer.end <= layer.start:
-        raise unexpected(values[*at, "end"], f"a day after start, which is {layer.start}")
+        raise Contradiction(
+            f"expected a day after start, which is {layer.start}", "end", shows=True
+        )
     if layer.max_cloud is not None:
         try:
-            cloud_property(collection)
+            cloud_property(layer.collection or "")
         except InvalidRequest as exc:
-            raise ConfigError(f"{values[*at, 'max_cloud'].place}: {exc}") from exc
+            raise Contradiction(str(exc), "max_cloud") from exc
 
 
 def computed_image(layer: LayerSettings) -> Computed:

@@ -1,32 +1,53 @@
-"""What is known of an image asset: its grid, bands, masks, pyramid and metadata.
+"""An image asset: its bands, times and properties, all that is known of it but its pixels.
 
-Read once from a GeoTIFF and the sidecar beside it, `scene.json` in the form of an Earth
-Engine asset: https://developers.google.com/earth-engine/reference/rest/v1/projects.assets.
+The names are those of an EarthEngineAsset:
+https://developers.google.com/earth-engine/reference/rest/v1/projects.assets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from tileserver.contract.names import short_name
 from tileserver.contract.pixels import PixelGrid
 from tileserver.contract.wire import grid_to_json
 from tileserver.errors import InvalidRequest
 
-_ACCURACY = {"float32": "FLOAT", "float64": "DOUBLE"}
+_PRECISIONS = {"float32": "FLOAT", "float64": "DOUBLE"}
+MAX_COMPUTED_SAMPLES = 262_144
+"""Pixels a band that statistics read of pixels that cost compute; 512 x 512 are enough."""
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """One level of the pyramid."""
+class Band:
+    """One band of an image, an ImageBand in Earth Engine's words."""
 
-    overview: int | None
-    """GDAL's index of the overview; None is the image itself."""
-    factor: int
-    """Side of a pixel in native pixels, as a whole number."""
+    id: str
+    dtype: np.dtype[Any]
+    grid: PixelGrid
+    """The native grid."""
+    pyramiding_policy: str | None = None
+    """How pixels of overviews were made: MEAN, SAMPLE, MODE …; None when it is not known."""
+    nodata: float | None = None
+    """The value of pixels without data, `missingData` of an ImageBand."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ImageBand."""
+        members: dict[str, Any] = {
+            "id": self.id,
+            "dataType": data_type_json(self.dtype),
+            "grid": grid_to_json(self.grid),
+        }
+        if self.pyramiding_policy:
+            members["pyramidingPolicy"] = self.pyramiding_policy
+        if self.nodata is not None and np.isfinite(self.nodata):
+            members["missingData"] = {"values": [self.nodata]}
+        return members
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,44 +57,59 @@ class ImageAsset:
     name: str
     """Full name, `projects/*/assets/**`."""
     version: str
-    """Changes whenever the file or its sidecar does."""
-    grid: PixelGrid
-    """The native grid."""
-    band_ids: tuple[str, ...]
-    dtype: np.dtype[Any]
-    """One for all bands, as GeoTIFF has it."""
-    nodata: float | None = None
-    levels: tuple[Level, ...] = (Level(None, 1),)
-    """Finest first; the first is the image itself."""
-    pyramiding_policies: tuple[str, ...] = ()
+    """Changes whenever pixels or metadata do."""
+    bands: tuple[Band, ...]
+    """At least one; types and grids may differ."""
     start_time: str | None = None
     end_time: str | None = None
     update_time: str | None = None
     size_bytes: int | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
-    band_dtypes: tuple[np.dtype[Any], ...] = ()
-    """The type of each band, where they are not all `dtype`."""
-    max_samples: int = 4_000_000
-    """Pixels a band that statistics may take."""
+    overview_factors: tuple[int, ...] = ()
+    """Sides of the pixels of the overviews in native pixels, finest first, where they are known."""
+    max_samples: int = MAX_COMPUTED_SAMPLES
+    """Pixels a band that statistics may read."""
     color_table: tuple[str, ...] = ()
     """Hex colours of the values 0, 1, 2 … of a one-band image that carries them."""
 
-    def indexes(self, band_ids: Sequence[str]) -> tuple[int, ...]:
-        """Return the places of bands in `band_ids`; all of them when none is named.
+    @cached_property
+    def band_ids(self) -> tuple[str, ...]:
+        """The ids, in order."""
+        return tuple(band.id for band in self.bands)
+
+    @cached_property
+    def common_grid(self) -> PixelGrid:
+        """The band grid with the most pixels, where one grid must stand for the whole image."""
+        return max((band.grid for band in self.bands), key=lambda grid: grid.width * grid.height)
+
+    def grid_of(self, band_ids: Sequence[str] = ()) -> PixelGrid:
+        """Return the grid of a request that gives none: the native one of its first band.
 
         Raises:
-            InvalidRequest: a band is unknown or named twice; says which there are.
+            InvalidRequest: the band is unknown.
+        """
+        return self.bands[self.indexes(band_ids[:1])[0]].grid
+
+    def select(self, band_ids: Sequence[str] = ()) -> tuple[Band, ...]:
+        """Return bands by id, in that order; all when there are no ids. Raises as `indexes`."""
+        return tuple(self.bands[index] for index in self.indexes(band_ids))
+
+    def indexes(self, band_ids: Sequence[str] = ()) -> tuple[int, ...]:
+        """Return the places of bands in `bands`; all when there are no ids.
+
+        Raises:
+            InvalidRequest: a band is unknown or named twice; the message lists the bands.
         """
         if not band_ids:
-            return tuple(range(len(self.band_ids)))
+            return tuple(range(len(self.bands)))
         for band in band_ids:
             if band not in self.band_ids:
                 raise InvalidRequest(
                     f"Image.select: Pattern {band[:80]!r} did not match any bands. "
-                    f"Bands: {_listed(self.band_ids)}."
+                    f"Bands: {_joined(self.band_ids)}."
                 )
         if len(set(band_ids)) < len(band_ids):
-            raise InvalidRequest(f"Bands must not repeat, got {_listed(band_ids)}.")
+            raise InvalidRequest(f"Bands must not repeat, got {_joined(band_ids)}.")
         return tuple(self.band_ids.index(band) for band in band_ids)
 
     def to_json(self) -> dict[str, Any]:
@@ -81,37 +117,25 @@ class ImageAsset:
         members: dict[str, Any] = {
             "type": "IMAGE",
             "name": self.name,
-            "id": self.name.removeprefix("projects/earthengine-public/assets/"),
+            "id": short_name(self.name),
             "updateTime": self.update_time,
             "startTime": self.start_time,
             "endTime": self.end_time,
             "properties": dict(self.properties) or None,
-            "bands": [self._band_json(i) for i in range(len(self.band_ids))],
+            "bands": [band.to_json() for band in self.bands],
             "sizeBytes": None if self.size_bytes is None else str(self.size_bytes),
         }
         return {name: value for name, value in members.items() if value is not None}
-
-    def _band_json(self, index: int) -> dict[str, Any]:
-        band: dict[str, Any] = {
-            "id": self.band_ids[index],
-            "dataType": data_type_json(self.dtype),
-            "grid": grid_to_json(self.grid),
-        }
-        if self.pyramiding_policies:
-            band["pyramidingPolicy"] = self.pyramiding_policies[index]
-        if self.nodata is not None and np.isfinite(self.nodata):
-            band["missingData"] = {"values": [self.nodata]}
-        return band
 
 
 def data_type_json(dtype: np.dtype[Any]) -> dict[str, Any]:
     """Return Earth Engine's PixelDataType."""
     if dtype.kind == "f":
-        return {"precision": _ACCURACY[dtype.name]}
+        return {"precision": _PRECISIONS[dtype.name]}
     limits = np.iinfo(dtype)
     return {"precision": "INT", "range": {"min": int(limits.min), "max": int(limits.max)}}
 
 
-def _listed(names: Sequence[str], most: int = 20) -> str:
+def _joined(names: Sequence[str], most: int = 20) -> str:
     more = f" … ({len(names)} in all)" if len(names) > most else ""
     return ", ".join(name[:80] for name in names[:most]) + more

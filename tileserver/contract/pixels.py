@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.contract.formats import ImageFileFormat as ImageFileFormat
+from tileserver.contract.grids import AffineTransform as AffineTransform
+from tileserver.contract.grids import PartialGrid as PartialGrid
+from tileserver.contract.grids import PixelGrid as PixelGrid
 from tileserver.errors import RequestTooLarge
 
 MAX_COLORS = 256
@@ -26,123 +29,6 @@ MAX_SIDE = 32768
 """Pixels on one side of a grid."""
 MAX_BANDS = 1024
 """Bands in one request."""
-
-
-class ImageFileFormat(StrEnum):
-    """How pixels are encoded; Earth Engine's names, and WEBP, which is ours."""
-
-    JPEG = "JPEG"
-    PNG = "PNG"
-    AUTO_JPEG_PNG = "AUTO_JPEG_PNG"
-    """PNG when any pixel is transparent, else JPEG; the default when none is given."""
-    NPY = "NPY"
-    GEO_TIFF = "GEO_TIFF"
-    TF_RECORD_IMAGE = "TF_RECORD_IMAGE"
-    ZIPPED_GEO_TIFF = "ZIPPED_GEO_TIFF"
-    ZIPPED_GEO_TIFF_PER_BAND = "ZIPPED_GEO_TIFF_PER_BAND"
-    WEBP = "WEBP"
-    """Lossless WebP, for tiles; Earth Engine does not know it."""
-
-    @property
-    def is_picture(self) -> bool:
-        """True for the formats of 8-bit pictures, which visualization options apply to."""
-        return self in _PICTURES
-
-    @property
-    def media_type(self) -> str:
-        """The Content-Type; AUTO_JPEG_PNG has none of its own, look at the bytes."""
-        return _MEDIA_TYPES[self]
-
-
-_PICTURES = frozenset(
-    {
-        ImageFileFormat.JPEG,
-        ImageFileFormat.PNG,
-        ImageFileFormat.AUTO_JPEG_PNG,
-        ImageFileFormat.WEBP,
-    }
-)
-_MEDIA_TYPES = {
-    ImageFileFormat.JPEG: "image/jpeg",
-    ImageFileFormat.PNG: "image/png",
-    ImageFileFormat.AUTO_JPEG_PNG: "application/octet-stream",
-    ImageFileFormat.NPY: "application/octet-stream",
-    ImageFileFormat.GEO_TIFF: "image/tiff",
-    ImageFileFormat.TF_RECORD_IMAGE: "application/octet-stream",
-    ImageFileFormat.ZIPPED_GEO_TIFF: "application/zip",
-    ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: "application/zip",
-    ImageFileFormat.WEBP: "image/webp",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class AffineTransform:
-    """Pixel corner (column, row) to CRS (x, y), in CRS units; missing members are zero.
-
-    x = scale_x * column + shear_x * row + translate_x
-    y = shear_y * column + scale_y * row + translate_y
-
-    (0, 0) is the outer corner of the first pixel (PixelIsArea); scale_y is usually negative.
-    """
-
-    scale_x: float = 0.0
-    shear_x: float = 0.0
-    translate_x: float = 0.0
-    shear_y: float = 0.0
-    scale_y: float = 0.0
-    translate_y: float = 0.0
-
-    @property
-    def determinant(self) -> float:
-        """Signed area of a pixel in CRS units squared; zero when nothing can be drawn."""
-        return self.scale_x * self.scale_y - self.shear_x * self.shear_y
-
-    def apply(self, columns: Any, rows: Any) -> tuple[Any, Any]:
-        """Return CRS (x, y) of pixel coordinates, scalars or arrays alike."""
-        x = self.scale_x * columns + self.shear_x * rows + self.translate_x
-        y = self.shear_y * columns + self.scale_y * rows + self.translate_y
-        return x, y
-
-    def inverse(self) -> AffineTransform:
-        """Return the transform from CRS (x, y) to pixel (column, row).
-
-        Raises:
-            ZeroDivisionError: the determinant is zero.
-        """
-        det = self.determinant
-        a, b, c = self.scale_x, self.shear_x, self.translate_x
-        d, e, f = self.shear_y, self.scale_y, self.translate_y
-        return AffineTransform(
-            scale_x=e / det,
-            shear_x=-b / det,
-            translate_x=(b * f - c * e) / det,
-            shear_y=-d / det,
-            scale_y=a / det,
-            translate_y=(c * d - a * f) / det,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PixelGrid:
-    """A rectangle of pixels laid on the Earth, with nothing left open."""
-
-    width: int
-    """Columns. The matching NumPy shape is (bands, height, width)."""
-    height: int
-    """Rows; row 0 is the northern edge when transform.scale_y is negative."""
-    transform: AffineTransform
-    crs_code: str
-    """Authority code such as "EPSG:3857", or WKT for a CRS that has no code."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartialGrid:
-    """A grid as a client may send it; `grids.complete` fills in what is None."""
-
-    width: int | None = None
-    height: int | None = None
-    transform: AffineTransform | None = None
-    crs_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 from mercantile import Tile as Tile
-from mercantile import xy_bounds
+from mercantile import children, minmax, parent, xy_bounds
 
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, Box, PixelGrid
 from tileserver.errors import TileOutOfRange
 
 MAX_ZOOM = 24
@@ -18,6 +18,8 @@ MAX_ZOOM = 24
 HALF_WORLD_M = 20037508.342789244
 """Half the width of EPSG:3857 in metres."""
 WEB_MERCATOR = "EPSG:3857"
+MAX_LATITUDE = 85.0511287798066
+"""Degrees; the limit of Web Mercator."""
 
 
 def tile_at(x: int, y: int, z: int) -> Tile:
@@ -31,7 +33,7 @@ def tile_at(x: int, y: int, z: int) -> Tile:
     """
     if not 0 <= z <= MAX_ZOOM:
         raise TileOutOfRange(f"zoom must be 0 to {MAX_ZOOM}, got {z}")
-    last = 2**z - 1
+    _, last = minmax(z)
     if not (0 <= x <= last and 0 <= y <= last):
         raise TileOutOfRange(f"zoom {z} has x and y in 0 to {last}, got x={x} and y={y}")
     return Tile(x, y, z)
@@ -53,10 +55,41 @@ def tile_grid(tile: Tile, size: int = 256) -> PixelGrid:
     0.0
     """
     side, box = pixel_m(tile.z, size), xy_bounds(tile)
-    transform = AffineTransform(
-        scale_x=side, translate_x=box.left, scale_y=-side, translate_y=box.top
-    )
+    transform = AffineTransform.north_up(box.left, box.top, side, side)
     return PixelGrid(size, size, transform, WEB_MERCATOR)
+
+
+def tiles_beside(tile: Tile, side: int) -> list[Tile]:
+    """Return the square of tiles that a tile lies in, aligned to multiples of its side.
+
+    Args:
+        tile: a tile of the square.
+        side: tiles on a side, a power of two; all of a zoom that has fewer.
+
+    >>> tiles_beside(tile_at(5, 2, 3), 2)[0]
+    Tile(x=4, y=2, z=3)
+    """
+    zoom = max(tile.z - side.bit_length() + 1, 0)
+    if zoom == tile.z:
+        return [tile]
+    return sorted(children(parent(tile, zoom=zoom), zoom=tile.z), key=lambda each: each[1::-1])
+
+
+def mercator_box(box: Box) -> Box:
+    """Return a box in degrees as one in EPSG:3857 metres, its latitudes clipped to the map."""
+    west, south, east, north = box.unrolled()
+    west, east = (degrees * HALF_WORLD_M / 180 for degrees in (west, east))
+    return Box(west, mercator_y(south), east, mercator_y(north))
+
+
+def mercator_y(latitude: float) -> float:
+    """Return the EPSG:3857 y of a latitude in degrees, clipped to the map.
+
+    >>> mercator_y(0.0)
+    0.0
+    """
+    clipped = math.radians(min(max(latitude, -MAX_LATITUDE), MAX_LATITUDE))
+    return math.asinh(math.tan(clipped)) * HALF_WORLD_M / math.pi
 
 
 def tile_of(grid: PixelGrid) -> tuple[Tile, int] | None:
@@ -73,7 +106,8 @@ def tile_of(grid: PixelGrid) -> tuple[Tile, int] | None:
         return None
     x = round((grid.transform.translate_x + HALF_WORLD_M) / (size * side))
     y = round((HALF_WORLD_M - grid.transform.translate_y) / (size * side))
-    if not (0 <= x < 2**zoom and 0 <= y < 2**zoom):
+    _, last = minmax(zoom)
+    if not (0 <= x <= last and 0 <= y <= last):
         return None
     tile = Tile(x, y, zoom)
     return (tile, size) if tile_grid(tile, size) == grid else None

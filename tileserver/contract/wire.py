@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from tileserver.contract.formats import CLIENT_ALIASES, EARTH_ENGINE_FORMATS
 from tileserver.contract.geojson import read_geometry, write_geometry
 from tileserver.contract.pixels import (
     MAX_COLORS,
@@ -26,19 +27,6 @@ from tileserver.contract.pixels import (
     VisualizationOptions,
 )
 from tileserver.errors import InvalidRequest, shown
-
-EARTH_ENGINE_FORMATS = tuple(f for f in ImageFileFormat if f is not ImageFileFormat.WEBP)
-"""The formats that Earth Engine's API names."""
-
-CLIENT_ALIASES = {
-    "JPG": ImageFileFormat.JPEG,
-    "AUTO": ImageFileFormat.AUTO_JPEG_PNG,
-    "GEOTIFF": ImageFileFormat.GEO_TIFF,
-    "TFRECORD": ImageFileFormat.TF_RECORD_IMAGE,
-    "NUMPY": ImageFileFormat.NPY,
-    "NUMPY_NDARRAY": ImageFileFormat.NPY,
-}
-"""Spellings that `ee.data` translates before it sends (python/ee/_cloud_api_utils.py)."""
 
 T = TypeVar("T")
 

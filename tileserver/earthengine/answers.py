@@ -1,28 +1,31 @@
-"""Whether Earth Engine's answer is the whole file that was asked for.
+"""Verifies that a response body is the complete file that was requested.
 
-Pure functions over headers and bytes. Nothing that fails here is cached or served.
+Pure functions over headers and bytes. A body that fails is neither cached nor served.
 """
 
 from __future__ import annotations
 
-import ast
 import io
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 from isal import isal_zlib
 
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.errors import UpstreamError
+from tileserver.rendering.damaged import DamagedFile
+from tileserver.rendering.npy import read_npy_header
 from tileserver.rendering.png import SIGNATURE as PNG_SIGNATURE
+from tileserver.rendering.png_reader import png_chunks, png_size
+
+T = TypeVar("T")
 
 MAX_BODY_BYTES = 64_000_000
-"""No answer may be longer, once decompressed: 48 MiB of pixels and what goes around them."""
+"""Most bytes of a decompressed body: 48 MiB of pixels and the overhead of their format."""
 
 _MIN_BODY_BYTES = 65_536
 
@@ -36,17 +39,13 @@ _TIFF_SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 
 
 class CappedBody:
-    """A body put together as it arrives, which stops where it grows too long.
-
-    Decompresses gzip itself, never more than there is room for.
-    """
+    """A body collected chunk by chunk, up to a limit; decompresses gzip within that limit."""
 
     def __init__(self, headers: Mapping[str, str], max_bytes: int) -> None:
-        """Take an answer's headers, looked up by names in lower case.
+        """Begin with the response's headers, looked up by names in lower case.
 
         Raises:
-            UpstreamError: they already say that the body is too long, or how it is
-                compressed is unknown.
+            UpstreamError: Content-Length exceeds the limit, or the encoding is unknown.
         """
         self._room = max_bytes
         self._parts: list[bytes] = []
@@ -60,10 +59,10 @@ class CappedBody:
             raise UpstreamError(f"The answer has {announced} bytes, expected at most {max_bytes}.")
 
     def add(self, chunk: bytes) -> None:
-        """Add what has arrived.
+        """Add a chunk.
 
         Raises:
-            UpstreamError: the body is too long, or is no gzip though it says so.
+            UpstreamError: the body exceeds the limit, or is not the gzip it claims to be.
         """
         if self._gzip is not None:
             chunk = self._inflated(self._gzip, chunk)
@@ -76,7 +75,7 @@ class CappedBody:
         """Return the body.
 
         Raises:
-            UpstreamError: the gzip stream has no end.
+            UpstreamError: the gzip stream is incomplete.
         """
         if self._gzip is not None and not self._gzip.eof:
             raise UpstreamError("The answer is a gzip stream that was cut short.")
@@ -91,7 +90,7 @@ class CappedBody:
 
 
 def max_body_bytes(request: PixelRequest) -> int:
-    """Return how long an answer to a request may be: four times its pixels' raw size."""
+    """Return the most bytes of an answer: four times the raw size of its pixels."""
     size = _expected_size(request)
     if size is None or (not request.file_format.is_picture and not request.band_ids):
         return MAX_BODY_BYTES
@@ -100,9 +99,9 @@ def max_body_bytes(request: PixelRequest) -> int:
 
 
 def verify_body(body: bytes, content_type: str | None, request: PixelRequest) -> bytes:
-    """Return the body, which is a whole file of the format and size that the request asks for.
+    """Return the body if it is a complete file of the requested format and size.
 
-    The size is known only if the request gives it. Pixels are not decoded.
+    The size is checked if the request has one. Pixels are not decoded.
 
     Raises:
         UpstreamError: it is anything else.
@@ -115,20 +114,30 @@ def verify_body(body: bytes, content_type: str | None, request: PixelRequest) ->
         raise UpstreamError(f"{expected}, got nothing.")
     try:
         _CHECKS[request.file_format](body, request)
-    except _NotWhole as exc:
+    except DamagedFile as exc:
         raise UpstreamError(f"{expected}, got {exc}.") from None
     except (struct.error, LookupError, ValueError, SyntaxError, TypeError, RecursionError) as exc:
         raise UpstreamError(f"{expected}, got broken or missing bytes.") from exc
     return body
 
 
-class _NotWhole(Exception):
-    """What is wrong with a body, to be said after "got"."""
+def decoded(read: Callable[[bytes, int, int], T], body: bytes, grid: PixelGrid) -> T:
+    """Return the pixels of a grid as a reader of `rendering` decodes them; blocks.
+
+    Raises:
+        UpstreamError: the body is damaged, or of another size.
+    """
+    try:
+        return read(body, grid.width, grid.height)
+    except DamagedFile as exc:
+        raise UpstreamError(
+            f"expected {grid.width}x{grid.height} pixels from Earth Engine, got {exc}"
+        ) from exc
 
 
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise _NotWhole(otherwise)
+        raise DamagedFile(otherwise)
 
 
 def _expected_size(request: PixelRequest) -> tuple[int, int] | None:
@@ -147,25 +156,19 @@ def _check_size(width: int, height: int, request: PixelRequest) -> None:
 
 
 def _check_png(body: bytes, request: PixelRequest) -> None:
-    """Look at every chunk: https://www.w3.org/TR/png-3/#5DataRep."""
-    _require(body.startswith(PNG_SIGNATURE), "no PNG")
-    view, start, kinds = memoryview(body), len(PNG_SIGNATURE), []
-    while start < len(body):
-        length, kind = struct.unpack_from(">I4s", body, start)
-        end = start + 8 + length
-        (checksum,) = struct.unpack_from(">I", body, end)
-        _require(isal_zlib.crc32(view[start + 4 : end]) == checksum, "a wrong checksum")
-        kinds.append(kind)
+    """Check every chunk: https://www.w3.org/TR/png-3/#5DataRep."""
+    kinds = []
+    for chunk in png_chunks(body):
+        checksum = isal_zlib.crc32(chunk.data, isal_zlib.crc32(chunk.kind))
+        _require(checksum == chunk.checksum, "a wrong checksum")
+        kinds.append(chunk.kind)
         if len(kinds) == 1:
-            _require(kind == b"IHDR" and length == 13, "no IHDR first")
-            width, height = struct.unpack_from(">II", body, start + 8)
-            _check_size(width, height, request)
-        start = end + 4
+            _check_size(*png_size(body), request)
     _require(b"IDAT" in kinds and kinds.index(b"IEND") == len(kinds) - 1, "no end")
 
 
 def _check_jpeg(body: bytes, request: PixelRequest) -> None:
-    """Look at the segments before the scan: ITU-T T.81, annex B."""
+    """Check the segments before the scan: ITU-T T.81, annex B."""
     _require(body.startswith(b"\xff\xd8\xff"), "no JPEG")
     _require(body.endswith(b"\xff\xd9"), "no end")
     start = 2
@@ -184,25 +187,16 @@ def _check_auto(body: bytes, request: PixelRequest) -> None:
 
 
 def _check_npy(body: bytes, request: PixelRequest) -> None:
-    """Look at the header and the length; numpy.lib.format describes the file."""
-    _require(body.startswith(b"\x93NUMPY\x01\x00"), "no NPY of version 1")
-    start = 10 + int.from_bytes(body[8:10], "little")
-    header = ast.literal_eval(body[10:start].decode("latin-1").strip())
-    _require(isinstance(header["descr"], list), "no fields")
-    dtype, shape = np.dtype(header["descr"]), header["shape"]
-    _require(not dtype.hasobject and header["fortran_order"] is False, "another order or type")
-    _require(isinstance(shape, tuple) and len(shape) == 2, "another number of dimensions")
-    height, width = shape
-    _check_size(width, height, request)
+    header = read_npy_header(body)
+    _check_size(header.width, header.height, request)
     # A drawn picture has bands of its own names.
     if request.band_ids and request.visualization_options is None:
-        _require(dtype.names == request.band_ids, f"the bands {_clip(dtype.names)}")
-    missing = start + height * width * dtype.itemsize - len(body)
-    _require(missing == 0, f"{missing} bytes too few")
+        names = header.dtype.names
+        _require(names == request.band_ids, f"the bands {_clip(names)}")
 
 
 def _check_tiff(body: bytes, request: PixelRequest) -> None:
-    """Look at the first directory, and whether all that it points at is there."""
+    """Check the first directory, and that the body holds all strips or tiles."""
     tags = _tiff_tags(body)
     _check_size(tags[_TIFF_WIDTH][0], tags[_TIFF_HEIGHT][0], request)
     if request.band_ids and request.visualization_options is None:
@@ -242,7 +236,7 @@ def _tiff_tags(body: bytes) -> dict[int, tuple[Any, ...]]:
 
 
 def _check_zip(body: bytes, request: PixelRequest) -> None:
-    """Look at each file in the archive, when together they are no bomb."""
+    """Check each file in the archive, unless their total size exceeds the limit."""
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             sizes = [member.file_size for member in archive.infolist()]
@@ -250,7 +244,7 @@ def _check_zip(body: bytes, request: PixelRequest) -> None:
             for member in archive.infolist():
                 _check_member(archive.read(member), request)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as exc:
-        raise _NotWhole("a broken archive") from exc
+        raise DamagedFile("a broken archive") from exc
 
 
 def _check_member(body: bytes, request: PixelRequest) -> None:

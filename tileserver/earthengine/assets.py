@@ -1,9 +1,9 @@
-"""Earth Engine's metadata as image assets, looked at again now and then.
+"""Earth Engine's metadata as image assets, cached and refreshed in the background.
 
 The updateTime of an asset is its version: when it changes, so do the keys of all its tiles.
 https://developers.google.com/earth-engine/reference/rest/v1/projects.assets
-An image that is computed has no metadata: its description is computed once, and its version is
-that of its expression.
+A computed image has no metadata: its description is computed once, and its version is that of its
+expression.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Protocol
+
+from cachetools import LRUCache
 
 from tileserver.concurrency.aside import ShortCalls
 from tileserver.concurrency.single_flight import SingleFlight
-from tileserver.contract.assets import ImageAsset
+from tileserver.contract.assets import Band, ImageAsset
 from tileserver.contract.pixels import PixelGrid
 from tileserver.contract.wire import grid_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UpstreamError
-from tileserver.expressions.description import computed_asset, dtype_from_json, image_without_file
+from tileserver.expressions.description import computed_asset, dtype_from_json
 from tileserver.expressions.document import Computed
 from tileserver.geo.places import Places
 
 POLL_S = 60.0
-"""Age after which an asset's metadata is asked for again; a metadata read costs no compute."""
+"""Age at which an asset's metadata is refreshed; reading it costs no compute."""
 _MISSING_S = 15.0
 _MAX_ASSETS = 10_000
 
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class MetadataSource(Protocol):
-    """What can be asked for an EarthEngineAsset."""
+    """A source of EarthEngineAssets and computed values."""
 
     async def get_asset(self, name: str) -> Mapping[str, Any]:
         """Return the EarthEngineAsset, or raise AssetNotFound."""
@@ -48,7 +49,7 @@ class MetadataSource(Protocol):
 
 
 class EarthAssets:
-    """Assets by name: asked for once, then kept, and refreshed behind the back of requests."""
+    """Assets by name, cached and refreshed in the background."""
 
     def __init__(
         self,
@@ -57,23 +58,23 @@ class EarthAssets:
         clock: Callable[[], float] = time.monotonic,
         computed: Mapping[str, Computed] | None = None,
     ) -> None:
-        """Ask `source`; `computed` are the images that are none of its assets, by name."""
+        """Read from `source`; `computed` are the expressions of computed images, by name."""
         self.source = source
         self.computed = computed or {}
         self.poll_s = poll_s
         self.clock = clock
-        self._held: dict[str, tuple[ImageAsset | AssetNotFound, float]] = {}
+        self._held: LRUCache[str, tuple[ImageAsset | AssetNotFound, float]] = LRUCache(_MAX_ASSETS)
         self._flights: SingleFlight[str, ImageAsset] = SingleFlight()
         self._refreshes: set[asyncio.Task[None]] = set()
         self.geometry = ShortCalls()
         self.places = Places()
 
     async def get_asset(self, name: str) -> ImageAsset:
-        """Return an asset as it was at most a moment ago.
+        """Return an asset, at most about `poll_s` old.
 
         Raises:
-            AssetNotFound: there is none, or none the credentials may read.
-            UpstreamError: what it is cannot be drawn, or Earth Engine failed.
+            AssetNotFound: it does not exist, or the credentials may not read it.
+            UpstreamError: it cannot be drawn, or Earth Engine failed.
         """
         held = self._held.get(name)
         if held is None:
@@ -89,7 +90,7 @@ class EarthAssets:
         return found
 
     def known(self, name: str) -> ImageAsset | None:
-        """Return an asset that was asked for before, or None; asks nothing."""
+        """Return a cached asset, or None; sends no request."""
         found = self._held.get(name, (None,))[0]
         return found if isinstance(found, ImageAsset) else None
 
@@ -102,10 +103,10 @@ class EarthAssets:
         try:
             await self._flights.join(name, lambda: self._ask(name))
         except TileserverError as exc:
-            # What is held goes on being served; tell of it, and do not ask at each tile.
+            # The cached asset stays in use until the next refresh.
             log.warning("%s: its metadata could not be read again: %s", name, exc)
-            found, _ = self._held[name]
-            self._held[name] = (found, self.clock())
+            if held := self._held.get(name):
+                self._hold(name, held[0])
 
     async def _ask(self, name: str) -> ImageAsset:
         try:
@@ -116,7 +117,7 @@ class EarthAssets:
         held = self._held.get(name)
         if held and isinstance(held[0], ImageAsset) and held[0].version == asset.version:
             asset = held[0]
-        # Blocks of tiles end where it does; one that lies nowhere is refused where it is drawn.
+        # Blocks of tiles end at its footprint; an asset without one is refused when it is drawn.
         with suppress(TileserverError):
             await self.places.find(asset)
         self._hold(name, asset)
@@ -130,13 +131,11 @@ class EarthAssets:
             expression = json.loads(computed.expression)
             description = await self.source.compute_value(expression, name)
         except InvalidRequest as exc:
-            # Who asks for a tile has done nothing wrong.
+            # The request for a tile is not at fault.
             raise UpstreamError(f"{name}: Earth Engine cannot compute it: {exc}") from exc
         return await self.geometry.call(computed_asset, name, computed, description)
 
     def _hold(self, name: str, found: ImageAsset | AssetNotFound) -> None:
-        if len(self._held) >= _MAX_ASSETS and name not in self._held:
-            del self._held[next(iter(self._held))]
         self._held[name] = (found, self.clock())
 
 
@@ -150,25 +149,35 @@ def asset_from_json(members: Mapping[str, Any]) -> ImageAsset:
     if members.get("type") != "IMAGE":
         kind = str(members.get("type", "nothing"))[:40]
         raise AssetNotFound(f"{name} ({kind}, expected an IMAGE)")
-    bands = members.get("bands") or []
     try:
-        dtypes = tuple(dtype_from_json(band.get("dataType", {})) for band in bands)
-        grid = grid_from_json(bands[0]["grid"])
-        ids = tuple(str(band["id"]) for band in bands)
-        policies = tuple(str(band.get("pyramidingPolicy", "MEAN")) for band in bands)
+        bands = tuple(map(_band_from_json, members["bands"]))
         size_bytes = int(members["sizeBytes"]) if "sizeBytes" in members else None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
         raise UpstreamError(f"{name}: its metadata is not that of an image: {exc}") from exc
     except TileserverError as exc:
         raise UpstreamError(f"{name}: its metadata has no bands with a grid") from exc
-    if not isinstance(grid, PixelGrid):
-        raise UpstreamError(f"{name}: its first band has no complete grid")
-    return replace(
-        image_without_file(name, str(members.get("updateTime", "")), grid, ids, dtypes),
-        pyramiding_policies=policies,
+    if not bands:
+        raise UpstreamError(f"{name}: its metadata has no bands")
+    return ImageAsset(
+        name,
+        version=str(members.get("updateTime", "")),
+        bands=bands,
         start_time=members.get("startTime"),
         end_time=members.get("endTime"),
         update_time=members.get("updateTime"),
         size_bytes=size_bytes,
         properties=members.get("properties") or {},
+    )
+
+
+def _band_from_json(members: Mapping[str, Any]) -> Band:
+    """Return the band that an ImageBand describes; raises what its members raise."""
+    grid = grid_from_json(members["grid"])
+    if not isinstance(grid, PixelGrid):
+        raise InvalidRequest("the grid is not complete")
+    return Band(
+        id=str(members["id"]),
+        dtype=dtype_from_json(members.get("dataType", {})),
+        grid=grid,
+        pyramiding_policy=str(members.get("pyramidingPolicy", "MEAN")),
     )

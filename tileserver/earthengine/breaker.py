@@ -1,15 +1,15 @@
-"""A dead upstream is left alone for a while, and nobody waits for it.
+"""A circuit breaker: requests fail at once while Earth Engine is down.
 
-Open after failures, for 5 s; then one request may try, and the others follow if it succeeds;
-each time it fails the pause doubles, to 60 s at most. Only failing to answer counts: an answer
-of "no such asset" or "too many requests" shows that Earth Engine is alive.
+It opens after failures, for 5 s; then one request probes, and closes it by success. Each failed
+probe doubles the pause, to 60 s at most. Only missing answers count: "no such asset" or "too many
+requests" shows that Earth Engine is up.
 
-It is for an upstream that is dead, not for one that is ill: an upstream that answers every
-second request is worth asking, and being open costs it all. Five failures in a row, or half of
-twenty, which others use, come every minute or sooner at a coin's toss; the defaults of `Trip`
-all but never do, and a dead upstream meets them after ten or twenty requests. Failing is often
-quicker than answering: what was asked before the last failure and is still under way may yet
-succeed, and counts as if it had.
+It is for an upstream that is down, not for one that fails now and then: an upstream that answers
+every second request is still useful, and an open breaker would lose all of them. At that rate five
+failures in a row, or half of twenty, both common thresholds, come within a minute; those of `Trip`
+practically never do, and an upstream that is down meets them after ten or twenty requests.
+Failures are often quicker than answers: a request that was sent before the last failure and is
+still in flight may succeed, and counts as if it had.
 
 A used-up quota opens it for ten minutes. The daily one is said to return at midnight, but
 administrators raise quotas at any hour, monthly ones come back on another day, and the clock of
@@ -48,18 +48,18 @@ _ANSWERS = (InvalidRequest, NotFound, TooComplex, RateLimited)
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """When failures are too many: so many in a row, or so large a share of the recent ones."""
+    """Thresholds that open the breaker: failures in a row, or a share of recent requests."""
 
     in_a_row: int = 10
     over_s: float = 1.0
-    """From the first to the last of the row; many at once may fail for one short moment."""
+    """Least seconds from the first to the last of the row: one short disturbance may fail many."""
     share: float = 0.9
     of_at_least: int = 20
     window_s: float = 10.0
 
 
 class Breaker:
-    """Ask `source` unless it is down."""
+    """Passes requests to `source` unless it is down."""
 
     def __init__(
         self, source: PixelSource, clock: Clock = time.monotonic, trip: Trip | None = None
@@ -69,12 +69,12 @@ class Breaker:
         self._clock = clock
         self._pause_s = _FIRST_PAUSE_S
         self._until_s: float | None = None
-        """Until when it is open; None is closed."""
+        """End of the pause; None is closed."""
         self._why = ""
         self._probing = False
         self._changes = 0
         self._under_way: set[int] = set()
-        """Which calls have no end yet, by their numbers."""
+        """Numbers of the calls in flight."""
         self._numbers = itertools.count()
         self._row = 0
         self._row_since_s = 0.0
@@ -83,24 +83,24 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """True from the failures until a request has succeeded again."""
+        """True from the failures until the next success."""
         return self._until_s is not None
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels.
 
         Raises:
-            UpstreamDown: `source` is not asked for now; carries `retry_after_s`.
-            TileserverError: what `source` raises.
+            UpstreamDown: the breaker is open; carries `retry_after_s`.
+            TileserverError: the error of `source`.
         """
         with self.asking():
             return await self.source.get_pixels(request)
 
     def check(self) -> None:
-        """Raise if a request would be refused now.
+        """Raise if the breaker is open and no probe is due.
 
         Raises:
-            UpstreamDown: it would.
+            UpstreamDown: it is.
         """
         if self._until_s is None:
             return
@@ -113,10 +113,10 @@ class Breaker:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Learn from what one call to Earth Engine raises, or refuse it.
+        """Record the outcome of one call to Earth Engine.
 
         Raises:
-            UpstreamDown: it is refused.
+            UpstreamDown: the breaker is open.
         """
         self.check()
         changes = self._changes
@@ -132,13 +132,13 @@ class Breaker:
             self._learn(None, changes, number)
         finally:
             self._under_way.discard(number)
-            # Also when the client of the probe has left: the next request tries in its place.
+            # Also after the probe was cancelled: the next request probes in its place.
             if probes:
                 self._probing = False
 
     def _learn(self, failure: TileserverError | None, changes: int, number: int) -> None:
         if changes != self._changes:
-            return  # It was sent before the breaker opened or closed and says nothing new.
+            return  # Sent before the breaker opened or closed.
         if isinstance(failure, QuotaExhausted):
             self._open(_QUOTA_PAUSE_S, str(failure))
         elif isinstance(failure, _FAILURES):
@@ -166,7 +166,7 @@ class Breaker:
             self._open(self._pause_s, f"it failed too often ({failure})")
 
     def _is_too_much(self, older: int) -> bool:
-        """Tell whether to open; `older` are the calls under way that began before this one."""
+        """Return whether to open; `older` calls in flight began before this one."""
         trip = self.trip
         row_s = self._clock() - self._row_since_s
         if self._row >= trip.in_a_row and row_s >= trip.over_s:
@@ -192,13 +192,13 @@ class Breaker:
 
 
 class Guarded:
-    """Refuse at once what the breaker further in would refuse after a wait for a slot."""
+    """Refuses requests while the breaker is open, before they wait for a slot."""
 
     def __init__(self, source: PixelSource, breaker: Breaker) -> None:
         self.source = source
         self.breaker = breaker
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
-        """Return the encoded pixels; raises UpstreamDown, or what `source` raises."""
+        """Return the encoded pixels; raises UpstreamDown, or the error of `source`."""
         self.breaker.check()
         return await self.source.get_pixels(request)

@@ -1,6 +1,6 @@
-"""Google credentials, found where Google's tools leave them.
+"""Google's application default credentials: https://google.aip.dev/auth/4110.
 
-https://google.aip.dev/auth/4110 says where that is. No key, token or path stands in a message.
+No message contains a key, a token or a path.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tileserver.earthengine.tokens import HttpxRequest
 from tileserver.errors import AuthenticationFailed
 
 SCOPES = ("https://www.googleapis.com/auth/earthengine.readonly",)
-"""All that pixels and metadata need."""
+"""The least that pixels and metadata need."""
 
 _MISSING = (
     f"There are no Google credentials. Sign in with `{LOGIN}`, or let "
@@ -30,12 +30,12 @@ _MISSING = (
 def find_credentials(
     scopes: tuple[str, ...] = SCOPES, request: transport.Request | None = None
 ) -> tuple[Credentials, str]:
-    """Return Google's application default credentials, and in words which they are and whose.
+    """Return the application default credentials, and a description of their kind and account.
 
     Blocks: reads files, and asks the metadata server if there are none.
 
     Raises:
-        AuthenticationFailed: there are none, or they are of no use; says what to do.
+        AuthenticationFailed: there are none, or they are unusable; the message has the remedy.
     """
     request = request or HttpxRequest()
     try:
@@ -51,7 +51,7 @@ def find_credentials(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence google-auth's advice on the project: the configuration names it."""
+    """Silence google-auth's advice on the project, which the configuration names."""
     logger = logging.getLogger("google.auth")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -64,7 +64,7 @@ def _quiet() -> Iterator[None]:
 
 
 def describe(credentials: Credentials) -> str:
-    """Return which kind of credentials they are, and whose."""
+    """Return the kind and account of credentials."""
     email = getattr(credentials, "service_account_email", None)
     whose = f"service account {without_secrets(str(email))}" if email else "a service account"
     match _kind(credentials):
@@ -86,7 +86,7 @@ def describe(credentials: Credentials) -> str:
 
 
 def _kind(credentials: Credentials) -> str:
-    """Return google-auth's module of a class; to import them all may need other packages."""
+    """Return google-auth's module of a class: importing them all may need other packages."""
     return type(credentials).__module__.removeprefix("google.")
 
 

@@ -1,4 +1,4 @@
-"""Earth Engine as an engine: pixels through what guards its quota, metadata, values."""
+"""Earth Engine as an engine: pixels within its quota, metadata and values."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _MASK_BYTES = 4
 
 
 class EarthRasters:
-    """A `PixelSource`, and the source of assets and bands that layers and queries need."""
+    """The pixels, assets and bands of Earth Engine; an `Engine`."""
 
     def __init__(self, assets: EarthAssets, tiles: PixelSource, values: PixelSource) -> None:
-        """Put an engine together.
+        """Combine the parts of an engine.
 
         Args:
             assets: the metadata.
-            tiles: what pictures are asked of.
-            values: what numbers are asked of, once each.
+            tiles: source of pictures and map tiles.
+            values: source of the bands of queries.
         """
         self.assets = assets
         self.tiles = tiles
@@ -31,23 +31,25 @@ class EarthRasters:
         self.geometry = ShortCalls()
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
-        """Return the encoded pixels; raises what lies behind."""
+        """Return the encoded pixels; raises the errors of `tiles`."""
         return await self.tiles.get_pixels(self._computed(request))
 
     async def get_asset(self, name: str) -> ImageAsset:
-        """Return an asset; raises AssetNotFound, or what Earth Engine failed with."""
+        """Return an asset; raises AssetNotFound, or Earth Engine's error."""
         return await self.assets.get_asset(name)
 
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid, with a single request."""
         asset = await self.assets.get_asset(request.asset_id)
-        chosen = [asset.band_ids[i] for i in asset.indexes(request.band_ids)]
+        bands = asset.select(request.band_ids)
         grid = await self.geometry.call(complete, request, asset)
-        check_limits(grid.width, grid.height, [asset.dtype.itemsize, _MASK_BYTES] * len(chosen))
+        sample_bytes = [size for band in bands for size in (band.dtype.itemsize, _MASK_BYTES)]
+        check_limits(grid.width, grid.height, sample_bytes)
+        chosen = [band.id for band in bands]
         asked = masked_request(self._computed(request), asset, grid, chosen)
         return masked_bands(await self.values.get_pixels(asked), grid, chosen)
 
     def _computed(self, request: PixelRequest) -> PixelRequest:
-        """Return a request with the expression that its asset's name stands for, if it does."""
+        """Return the request, with the expression if its asset is a computed image."""
         computed = self.assets.computed.get(request.asset_id)
         return request if computed is None else replace(request, expression=computed.expression)

@@ -1,7 +1,7 @@
-"""What tells masked from zero at Earth Engine: a band's mask asked beside it.
+"""Band values with their masks, in one request.
 
-getPixels answers zero for both, and getPixels is all that is needed for tiles. A question about
-values is an expression instead, still one request: the bands, and Image.mask of each.
+getPixels returns zero both for zeros and for masked pixels, which is enough for tiles. Queries of
+values compute an expression instead: the bands, and Image.mask of each.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.names import image_id
 from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
-from tileserver.earthengine.blocks import read_npy
+from tileserver.earthengine.answers import decoded
 from tileserver.expressions.document import (
     Expression,
     call,
@@ -25,6 +26,7 @@ from tileserver.expressions.document import (
     reference,
     to_text,
 )
+from tileserver.rendering.npy import read_npy
 
 _MASK = "__mask"
 
@@ -37,7 +39,7 @@ def masked_request(
     The image is the one a request's expression computes, or else the stored asset.
     """
     given = request.expression
-    image = loaded(_asset_id(asset.name)) if given is None else json.loads(given)
+    image = loaded(image_id(asset.name)) if given is None else json.loads(given)
     return replace(
         request,
         file_format=ImageFileFormat.NPY,
@@ -63,20 +65,13 @@ def _with_masks(image: Expression, bands: Sequence[str]) -> dict[str, Any]:
     return extended(image, nodes, "both")
 
 
-def _asset_id(name: str) -> str:
-    """Return the id that Image.load takes for an asset's name."""
-    for home in ("public", "legacy"):
-        name = name.removeprefix(f"projects/earthengine-{home}/assets/")
-    return name
-
-
 def masked_bands(body: bytes, grid: PixelGrid, bands: Sequence[str]) -> BandArrays:
-    """Return what a masked request was answered; a mask above zero is valid.
+    """Return the bands in the answer to a masked request; a mask above zero is valid.
 
     Raises:
-        UpstreamError: it is something else.
+        UpstreamError: the body is not an NPY of that grid.
     """
-    records = read_npy(body, grid)
+    records = decoded(read_npy, body, grid)
     return BandArrays(
         tuple(bands),
         np.stack([records[band] for band in bands]),

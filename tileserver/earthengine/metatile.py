@@ -1,48 +1,38 @@
-"""One request upstream for a block of tiles, cut and encoded again without loss.
+"""Metatiles: one upstream request for a block of tiles, which are then encoded one by one.
 
-What counts at Earth Engine is the number of requests, 40 at once, so a map view is asked for in
-blocks: tiles side by side, 4x4 of them, aligned to multiples of four at their zoom. A block is
-asked once however many of its tiles are wanted, and all that it holds goes into the cache. It
-ends where the pyramid and the asset's footprint end, and it is halved until it fits the limits
-of getPixels; a block too complex for Earth Engine is asked again in smaller ones.
+Earth Engine limits the number of requests, 40 at once, so a map view is fetched in blocks: 4x4
+tiles side by side, aligned to multiples of four at their zoom. A block is fetched once however
+many of its tiles are requested, and all of them go into the cache. It ends where the pyramid and
+the asset's footprint end, and its side is halved until it fits the limits of getPixels; a block
+that is too complex for Earth Engine is requested again in smaller ones.
 
-A tile asked alone (a link, a preview) brings its block too: against a stand-in of 300 ms and 4 ms
-for each 256x256 it takes 0.39 s so and 0.31 s by itself. To tell it from the first tile of a view,
-that one would have to wait for a second; tried with 10 ms, and on a busy machine the second came
-later, a request too many for the view. So a quota is never spent twice, and a layer whose tiles
-are looked at one by one is given blocks of one tile. What a view gains is measured in
-tests/benchmarks/earth.py.
+A single tile (a link, a preview) brings its block too: against a stand-in that takes 300 ms and
+4 ms for each 256x256 it takes 0.39 s so and 0.31 s by itself. Telling it from the first tile of a
+view means waiting for a second tile; with 10 ms, on a busy machine, that came later and cost the
+view one request more. Therefore no request is spent twice, and a layer whose tiles are viewed one
+by one can set blocks of one tile. tests/benchmarks/earth.py measures what a view gains.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+from cachetools import LRUCache, TTLCache
 
 from tileserver.caching.memory import MemoryCache
 from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
 from tileserver.contract.tiles import Tile, tile_grid, tile_of
-from tileserver.earthengine.block_tiles import Cutting
-from tileserver.earthengine.blocks import Block, block_of, fitting, nothing, smaller
+from tileserver.earthengine.block_tiles import BlockTiles
+from tileserver.earthengine.blocks import Block, block_of, fitting, smaller, transparent_tile
 from tileserver.errors import RequestTooLarge, TooComplex
 
 _TOO_COMPLEX_S = 600.0
-"""How long a view that was too complex is asked in the smaller blocks that were not."""
+"""How long the smaller blocks that succeeded are used for a view that was too complex."""
 _VIEWS = 4096
 _UNKNOWN_SAMPLE_BYTES = 8
-_ASKED_AS = {
-    ImageFileFormat.PNG: ImageFileFormat.PNG,
-    ImageFileFormat.WEBP: ImageFileFormat.PNG,
-    ImageFileFormat.JPEG: ImageFileFormat.PNG,
-    ImageFileFormat.NPY: ImageFileFormat.NPY,
-}
-"""Formats of tiles, and the format their block is asked in: one that loses nothing."""
-
-V = TypeVar("V")
 
 
 def _everywhere(grid: PixelGrid) -> bool:
@@ -51,21 +41,21 @@ def _everywhere(grid: PixelGrid) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is to be known of a request's asset and layer to ask for several tiles at once."""
+    """Facts about an asset and layer that decide how large its blocks are and where they end."""
 
     tiles_per_side: int | None = None
-    """Tiles on one side of a block, a power of two; 1 asks for tiles one by one. None: as set
-    for all."""
+    """Tiles on one side of a block, a power of two; 1 fetches tiles one by one, None is the
+    default of `Metatiled`."""
     pixel_type: np.dtype[Any] | None = None
-    """Structured, one field of the asset's own type for each band asked: what NPY would be.
-    None: not known, three bands of eight bytes are assumed if none are named."""
+    """Structured, as of an NPY body: one field of the asset's own type for each band. None is
+    unknown: three bands of eight bytes are assumed if the request names none."""
     covers: Callable[[PixelGrid], bool] = _everywhere
-    """Tells whether any of the asset may lie on a grid; where none does nothing is asked. What it
-    says may be remembered as long as the request's asset_version stays the same."""
+    """Whether the asset may have pixels on a grid; without any, nothing is requested. Results may
+    be cached for as long as the request's asset_version stays the same."""
 
 
 class Metatiled:
-    """Ask `source` for blocks of tiles; what is no tile of a map passes untouched."""
+    """Requests blocks of tiles from `source`; passes requests for other grids through."""
 
     def __init__(
         self,
@@ -77,41 +67,42 @@ class Metatiled:
         """Wrap a source.
 
         Args:
-            memory: where the tiles of a block are put; its `get` must give fresh ones only.
-            source: what is asked.
-            tiles_per_side: of a block, a power of two, where `terms` does not say.
-            terms: what is known of a request's asset and layer; cheap, as it is asked often.
+            memory: receives the tiles of a block; its `get` must return fresh ones only.
+            source: fetches the pixels.
+            tiles_per_side: of a block, a power of two, where `terms` sets none.
+            terms: returns the facts about a request's asset and layer; called for each tile.
         """
         self.memory = memory
         self.source = source
         self.tiles_per_side = tiles_per_side
         self.terms = terms
-        self._sides: dict[Hashable, tuple[int, float]] = {}
-        self._blocks: dict[Hashable, Block] = {}
-        self._cutting = Cutting(memory, source)
+        self._sides: TTLCache[Hashable, int] = TTLCache(_VIEWS, _TOO_COMPLEX_S)
+        self._blocks: LRUCache[Hashable, Block] = LRUCache(_VIEWS)
+        self._block_tiles = BlockTiles(memory, source)
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels.
 
         Raises:
-            UpstreamError: what came is not the block that was asked for.
-            TileserverError: whatever `source` raises, once for all who wait for a block.
+            UpstreamError: the answer is not the requested block.
+            TileserverError: the error of `source`, raised to each request that waits for a block.
         """
         address = tile_of(request.grid) if isinstance(request.grid, PixelGrid) else None
-        if address is None or request.region or request.file_format not in _ASKED_AS:
+        if address is None or request.region or not _can_be_cut(request.file_format):
             return await self.source.get_pixels(request)
         terms = self.terms(request)
         tile, size = address
         if not terms.covers(tile_grid(tile, size)):
-            empty = nothing(request.file_format, size, terms.pixel_type)
+            empty = transparent_tile(request.file_format, size, terms.pixel_type)
             return await self.source.get_pixels(request) if empty is None else empty
         return await self._tile(request, tile, size, terms)
 
     async def _tile(self, request: PixelRequest, tile: Tile, size: int, terms: Terms) -> bytes:
-        view = (replace(request, grid=None, file_format=_upstream(request)), tile.z, size)
+        file_format = request.file_format.of_parts or request.file_format
+        view = (replace(request, grid=None, file_format=file_format), tile.z, size)
         side = self._side(request, view, size, terms)
         block = self._block(view, tile, size, side, terms)
-        # While this one was on its way here, another may have brought its block.
+        # Another request may have fetched the block in the meantime.
         held = self.memory.get(request)
         if held is not None:
             return held
@@ -126,45 +117,36 @@ class Metatiled:
             else:
                 break
         if block is not first:
-            # Only what helped, or one bad spot would break up the whole view.
-            _remember(self._sides, view, (side, time.monotonic() + _TOO_COMPLEX_S))
+            # Only if it helped, or one bad spot would break up the whole view.
+            self._sides[view] = side
         return body
 
     def _block(self, view: Hashable, tile: Tile, size: int, side: int, terms: Terms) -> Block:
-        # To look at a footprint sixteen times takes a millisecond, and for all tiles sixteen.
+        # Testing a footprint for 16 tiles takes a millisecond; for each tile of a block, 16.
         place = (view, side, tile.x // side, tile.y // side)
-        block = self._blocks.get(place) or block_of(tile, size, side, terms.covers)
-        _remember(self._blocks, place, block)
+        block = self._blocks.get(place)
+        if block is None:
+            block = self._blocks[place] = block_of(tile, size, side, terms.covers)
         return block
 
     def _side(self, request: PixelRequest, view: Hashable, size: int, terms: Terms) -> int:
-        """Return how many tiles the side of a block has that getPixels allows."""
+        """Return the number of tiles on the side of a block, within the limits of getPixels."""
         side = self.tiles_per_side if terms.tiles_per_side is None else terms.tiles_per_side
         if side < 1 or side & (side - 1):
             raise ValueError(f"tiles_per_side must be 1, 2, 4, 8 …, got {side}")
-        known, until_s = self._sides.get(view, (side, 0.0))
-        if time.monotonic() < until_s:
-            side = min(side, known)
+        side = min(side, self._sides.get(view, side))
         return fitting(side, size, _sample_bytes(request, terms.pixel_type))
 
     async def _from_block(self, request: PixelRequest, tile: Tile, block: Block) -> bytes:
-        upstream = _upstream(request)
-        if block.is_one_tile and upstream is request.file_format:
+        file_format = request.file_format.of_parts or request.file_format
+        if block.is_one_tile and file_format is request.file_format:
             return await self.source.get_pixels(request)
-        asked = replace(request, grid=block.grid, file_format=upstream)
-        return await self._cutting.get_tile(asked, request.file_format, block, tile)
+        upstream = replace(request, grid=block.grid, file_format=file_format)
+        return await self._block_tiles.get_tile(upstream, request.file_format, block, tile)
 
 
-def _remember(of_views: dict[Hashable, V], view: Hashable, what: V) -> None:
-    """Put something into a dictionary that forgets the views touched longest ago."""
-    of_views.pop(view, None)
-    of_views[view] = what
-    if len(of_views) > _VIEWS:
-        del of_views[next(iter(of_views))]
-
-
-def _upstream(request: PixelRequest) -> ImageFileFormat:
-    return _ASKED_AS[request.file_format]
+def _can_be_cut(file_format: ImageFileFormat) -> bool:
+    return file_format.row.is_of_tiles and file_format.of_parts is not None
 
 
 def _sample_bytes(request: PixelRequest, pixel_type: np.dtype[Any] | None) -> tuple[int, ...]:

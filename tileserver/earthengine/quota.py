@@ -1,18 +1,18 @@
-"""Earth Engine's quota kept: so many requests at once, so many a second, the newest first.
+"""Limits on concurrent requests and requests per second to Earth Engine, newest first.
 
 A project has 40 requests at once and 100 a second
-(https://developers.google.com/earth-engine/guides/usage). What is decided here:
+(https://developers.google.com/earth-engine/guides/usage). The rules:
 
 - The rate is exact over a sliding window, without a burst on top: no second ever holds more.
   Bursts inside it are as large as the concurrency, so that a whole view leaves at once.
 - A 429 does not say whether the rate or the concurrency was too high: both shrink to 0.7.
-  Of the requests that were in flight together only the first counts, or one bad moment with 40
-  429s would bring down everything. Each full round of successes gives one slot back.
-- Of the waiting, the newest goes first: a map that has moved on no longer wants the old ones.
+  Of the requests that were in flight together only the first 429 counts, or one moment with 40 of
+  them would reduce the limit to 1. Each full round of successes adds one slot.
+- Of the waiting requests the newest goes first: a map that was panned no longer needs the old ones.
   Every fourth slot goes to the oldest, so nothing starves.
-- A full queue sheds its oldest, not the newcomer: who has waited longest is the likeliest to
-  have left, and a flood from one client must not shut the door on all others.
-- Who is cancelled while waiting is never sent and uses neither slot nor rate.
+- A full queue drops its oldest request, not the newest: the client that has waited longest is the
+  likeliest to have left, and a flood from one client must not lock out all others.
+- A request that is cancelled while it waits is never sent and uses neither slot nor rate.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OLDEST_EVERY = 4
 _SLACK = 1.02
 """The window is a little longer than asked for: on the way two requests may draw closer."""
 _FIRST_GUESS_S = 0.5
-"""How long an answer takes, while none has come."""
+"""Seconds an answer takes, until the first is measured."""
 _SMOOTHING = 0.1
 _MIN_RETRY_AFTER_S = 1.0
 _MAX_RETRY_AFTER_S = 60.0
@@ -45,12 +45,12 @@ Clock = Callable[[], float]
 
 
 def worker_share(cap: int, workers: int, index: int) -> int:
-    """Return how many of `cap` requests at once worker `index` of `workers` may have.
+    """Return how many of `cap` concurrent requests worker `index` of `workers` may have.
 
     The shares add up to the cap; each is at least 1.
 
     Raises:
-        ConfigError: there are more workers than requests at once.
+        ConfigError: there are more workers than concurrent requests.
 
     >>> [worker_share(40, 3, index) for index in range(3)]
     [14, 13, 13]
@@ -65,7 +65,7 @@ def worker_share(cap: int, workers: int, index: int) -> int:
 
 
 class Limited:
-    """Ask `source` no oftener and no more at once than the quota allows; the rest wait."""
+    """Sends requests to `source` within the quota; the rest wait."""
 
     def __init__(
         self,
@@ -79,26 +79,26 @@ class Limited:
         self.slots = Slots(concurrency, requests_per_second, queue, clock)
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
-        """Return the encoded pixels, as soon as there is a slot.
+        """Return the encoded pixels, once a slot is free.
 
         Raises:
-            Overloaded: too many wait already; carries `retry_after_s`.
-            TileserverError: what `source` raises.
+            Overloaded: the queue is full; carries `retry_after_s`.
+            TileserverError: the error of `source`.
         """
         async with self.slots.take():
             return await self.source.get_pixels(request)
 
 
 class _Grant(NamedTuple):
-    """Leave to send one request."""
+    """A granted slot."""
 
     at_s: float
     cuts: int
-    """How often the limit had been cut by then."""
+    """Reductions of the limit until then."""
 
 
 class Slots:
-    """Who may ask now; other calls to the same quota, such as for metadata, share it."""
+    """The slots of a quota, shared by requests for pixels, metadata and values."""
 
     def __init__(
         self,
@@ -112,12 +112,12 @@ class Slots:
         Args:
             concurrency: most requests in flight at once, at least 1.
             requests_per_second: most sent in any second; a fraction counts only below 1.
-            queue: how many may wait.
+            queue: most requests that may wait.
             clock: seconds, monotonic.
         """
         self.concurrency = concurrency
         self.limit = concurrency
-        """What `concurrency` has shrunk to after 429s; 1 at least."""
+        """The concurrency allowed now: 429s lower it, to 1 at least."""
         self.in_flight = 0
         self._is_held = False
         self._queue = queue
@@ -132,15 +132,15 @@ class Slots:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a slot."""
+        """Requests that wait for a slot."""
         return len(self._waiting)
 
     def hold(self) -> None:
-        """Give no slot until `resume`; whoever asks for one waits."""
+        """Grant no slot until `resume`; all requests wait."""
         self._is_held = True
 
     def resume(self) -> None:
-        """Give slots again."""
+        """Grant slots again."""
         self._is_held = False
         self._dispatch()
 
@@ -149,7 +149,7 @@ class Slots:
         """Hold a slot for one request; a RateLimited that passes through lowers the limit.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: the queue is full.
         """
         grant = await self._granted()
         try:
@@ -158,7 +158,7 @@ class Slots:
             self._slow_down(grant)
             raise
         except UpstreamDown:
-            self._rate.give_back(grant.at_s)  # The breaker refused it: it was never sent.
+            self._rate.give_back(grant.at_s)  # Refused by the breaker, so never sent.
             raise
         else:
             self._speed_up(grant)
@@ -175,7 +175,7 @@ class Slots:
             return await waiter
         except asyncio.CancelledError:
             self._waiting.pop(waiter, None)
-            # The slot, or the refusal, may have come in the very moment of leaving.
+            # The slot, or the refusal, may have been set just before the cancellation.
             if not waiter.cancelled() and waiter.exception() is None:
                 self._return_unused(waiter.result())
             raise
@@ -186,12 +186,12 @@ class Slots:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        """Give the free slots to the waiting, or come back when the rate allows."""
+        """Grant the free slots, or set a timer for when the rate allows."""
         while self._waiting and not self._is_held and self.in_flight < self.limit:
             now_s = self._clock()
             wait_s = self._rate.wait_s(now_s, self.limit / self.concurrency)
             if wait_s > 0:
-                self._come_back(wait_s)
+                self._dispatch_after(wait_s)
                 return
             waiter = self._next()
             if waiter.done():
@@ -205,7 +205,7 @@ class Slots:
         waiter, _ = self._waiting.popitem(last=self._turn != 0)
         return waiter
 
-    def _come_back(self, wait_s: float) -> None:
+    def _dispatch_after(self, wait_s: float) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._wake)
 
@@ -225,7 +225,7 @@ class Slots:
                 )
 
     def _drained_after_s(self) -> float:
-        """Return about how long the queue takes to empty."""
+        """Return an estimate of the seconds until the queue is empty."""
         per_second = min(
             self._rate.per_second(self.limit / self.concurrency), self.limit / self._answer_s
         )
@@ -250,7 +250,7 @@ class Slots:
 
 
 class _Rate:
-    """So many sends in any window of a second, or one in a longer window."""
+    """A sliding window: so many requests in any second, or one in a longer window."""
 
     def __init__(self, requests_per_second: float) -> None:
         self._count = max(1, int(requests_per_second))
@@ -261,7 +261,7 @@ class _Rate:
         return self._allowed(share) / self._window_s
 
     def wait_s(self, now_s: float, share: float) -> float:
-        """Return how long until one more may be sent at a share of the full rate; 0 is now."""
+        """Return the seconds until the next request, at a share of the full rate; 0 is now."""
         while self._sent_s and self._sent_s[0] <= now_s - self._window_s:
             self._sent_s.popleft()
         allowed = self._allowed(share)
@@ -273,7 +273,7 @@ class _Rate:
         self._sent_s.append(now_s)
 
     def give_back(self, sent_s: float) -> None:
-        """Forget one send that did not happen, unless it is too old to matter."""
+        """Forget a request that was not sent, unless its window has passed."""
         if self._sent_s and sent_s >= self._sent_s[0]:
             self._sent_s.remove(sent_s)
 
@@ -282,27 +282,27 @@ class _Rate:
 
 
 class Recent:
-    """How often something happened in the last `window_s` seconds, to a tenth of them."""
+    """Counts events of the last `window_s` seconds, to a tenth of them."""
 
     def __init__(self, window_s: float, clock: Clock = time.monotonic) -> None:
         self._step_s = window_s / _STEPS
         self._clock = clock
         self._steps: deque[tuple[int, int]] = deque()
-        """Number of the step and how often in it, oldest first."""
+        """(number of the step, events in it), oldest first."""
 
     def add(self) -> None:
-        """Count one."""
+        """Count an event."""
         step = self._forget()
         count = self._steps.pop()[1] if self._steps and self._steps[-1][0] == step else 0
         self._steps.append((step, count + 1))
 
     def count(self) -> int:
-        """Return how many."""
+        """Return the number of events."""
         self._forget()
         return sum(count for _, count in self._steps)
 
     def clear(self) -> None:
-        """Start again from none."""
+        """Reset the count to zero."""
         self._steps.clear()
 
     def _forget(self) -> int:

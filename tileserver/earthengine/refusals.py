@@ -1,7 +1,7 @@
-"""What Earth Engine's refusals mean.
+"""Error responses of Earth Engine, translated into our errors.
 
-Pure functions over statuses, headers and bodies. Earth Engine tells most failures apart by their
-text alone; the texts are those of https://developers.google.com/earth-engine/guides/debugging and
+Pure functions over statuses, headers and bodies. Most failures differ by their text alone; the
+texts are those of https://developers.google.com/earth-engine/guides/debugging and
 of public reports.
 """
 
@@ -28,7 +28,7 @@ from tileserver.errors import (
 )
 
 LOGIN = "gcloud auth application-default login"
-"""What makes or renews a user's credentials."""
+"""The command that creates or renews a user's credentials."""
 
 _MAX_TEXT = 500
 
@@ -59,56 +59,80 @@ _SECRETS = re.compile(
 )
 _OPERATORS_OWN = re.compile(r"project_number:\d+|[\w.+-]+@[\w-]+(\.[\w-]+)+")
 
+_REMEDIES = (
+    (
+        r"SERVICE_DISABLED|has not been used in project|it is disabled",
+        "Enable the Earth Engine API for the project: "
+        "gcloud services enable earthengine.googleapis.com",
+    ),
+    (
+        r"USER_PROJECT_DENIED|permission to use project",
+        "Grant the credentials the role roles/serviceusage.serviceUsageConsumer in the "
+        "project that [earth_engine] project names, or name another project.",
+    ),
+    (r"CONSUMER_INVALID|project .* not found", "Correct [earth_engine] project."),
+    (r"BILLING|billing", "Enable billing for the project."),
+    (
+        r"not registered",
+        "Register the project for Earth Engine: https://code.earthengine.google.com/register",
+    ),
+    (
+        r"SCOPE|scopes",
+        f"Run `{LOGIN} --scopes=https://www.googleapis.com/auth/cloud-platform`.",
+    ),
+)
+"""What to do about a 403, by a pattern of its reasons and message."""
+
 
 class AssetRefused(AssetNotFound):
-    """Earth Engine does not give the asset to these credentials; clients hear "not found"."""
+    """Earth Engine refuses the asset to these credentials; clients get "not found"."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name)
         self.reason = reason
-        """What was said and what to do about it: for the operator, not for clients."""
+        """Message and remedy for the operator, not for clients."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What an error body says."""
+class _ErrorBody:
+    """The message and reasons in an error body."""
 
     text: str
     reasons: frozenset[str]
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes, name: str) -> TileserverError:
-    """Return the error that an answer other than 200 stands for.
+    """Return our error for a response other than 200.
 
     Args:
-        status: of the HTTP answer.
+        status: of the response.
         headers: looked up by names in lower case.
         body: Google's JSON, or anything.
-        name: the asset asked for, to name in messages.
+        name: of the requested asset, for messages.
     """
-    said = _read_error(body)
-    text = said.text if said else f"HTTP status {status}"
+    error = _read_error(body)
+    text = error.text if error else f"HTTP status {status}"
     shown = f"{name}: Earth Engine says: {for_clients(text)}"
     wait_s = retry_after_s(headers)
-    if said and 400 <= status < 500 and _is_used_up(said):
+    if error and 400 <= status < 500 and _is_used_up(error):
         return QuotaExhausted(shown, wait_s)
-    if status == 429 or (said and status == 403 and _is_rate_limit(said)):
+    if status == 429 or (error and status == 403 and _is_rate_limit(error)):
         return RateLimited(shown, wait_s)
     if status >= 500 or status == 408:
         return TransientError(shown, wait_s)
     if status == 401:
         return AuthenticationFailed(f"Earth Engine does not accept the credentials: {shown}")
-    if said and status == 403:
-        return AssetRefused(name, _remedy(said))
-    if said and status == 404:
+    if error and status == 403:
+        return AssetRefused(name, _remedy(error))
+    if error and status == 404:
         return AssetNotFound(name)
-    if said and status in (400, 413):
-        return _refusal(said.text, shown, name, wait_s)
+    if error and status in (400, 413):
+        return _refusal(error.text, shown, name, wait_s)
     return UpstreamError(f"{name}: Earth Engine's endpoint gave an unexpected answer, {status}.")
 
 
 def _refusal(text: str, shown: str, name: str, wait_s: float | None) -> TileserverError:
-    """Return what a 400 means; only its text tells."""
+    """Return our error for a 400, by its text."""
     if _TOO_BUSY.search(text):
         return RateLimited(shown, wait_s)
     if _TOO_COMPLEX.search(text):
@@ -122,8 +146,8 @@ def _refusal(text: str, shown: str, name: str, wait_s: float | None) -> Tileserv
     return InvalidRequest(for_clients(text))
 
 
-def _read_error(body: bytes) -> _Said | None:
-    """Return what Google's JSON says; None if the body is anything else."""
+def _read_error(body: bytes) -> _ErrorBody | None:
+    """Return the message and reasons of Google's JSON; None if the body is anything else."""
     try:
         document = json.loads(body)
         error = (document[0] if isinstance(document, list) else document)["error"]
@@ -131,53 +155,31 @@ def _read_error(body: bytes) -> _Said | None:
         reasons = frozenset(str(each.get("reason", "")) for each in more)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    return _Said(message, reasons) if isinstance(message, str) else None
+    return _ErrorBody(message, reasons) if isinstance(message, str) else None
 
 
-def _is_used_up(said: _Said) -> bool:
-    return "dailyLimitExceeded" in said.reasons or bool(_DAILY.search(said.text))
+def _is_used_up(error: _ErrorBody) -> bool:
+    return "dailyLimitExceeded" in error.reasons or bool(_DAILY.search(error.text))
 
 
-def _is_rate_limit(said: _Said) -> bool:
-    return bool(said.reasons & _RATE_REASONS) or bool(_TOO_BUSY.search(said.text))
+def _is_rate_limit(error: _ErrorBody) -> bool:
+    return bool(error.reasons & _RATE_REASONS) or bool(_TOO_BUSY.search(error.text))
 
 
-def _remedy(said: _Said) -> str:
-    """Return the sentence that fixes a 403, and what was said."""
-    remedies = (
-        (
-            r"SERVICE_DISABLED|has not been used in project|it is disabled",
-            "Enable the Earth Engine API for the project: "
-            "gcloud services enable earthengine.googleapis.com",
-        ),
-        (
-            r"USER_PROJECT_DENIED|permission to use project",
-            "Grant the credentials the role roles/serviceusage.serviceUsageConsumer in the "
-            "project that [earth_engine] project names, or name another project.",
-        ),
-        (r"CONSUMER_INVALID|project .* not found", "Correct [earth_engine] project."),
-        (r"BILLING|billing", "Enable billing for the project."),
-        (
-            r"not registered",
-            "Register the project for Earth Engine: https://code.earthengine.google.com/register",
-        ),
-        (
-            r"SCOPE|scopes",
-            f"Run `{LOGIN} --scopes=https://www.googleapis.com/auth/cloud-platform`.",
-        ),
-    )
-    evidence = " ".join((*sorted(said.reasons), said.text))
+def _remedy(error: _ErrorBody) -> str:
+    """Return the remedy for a 403, followed by its message."""
+    evidence = " ".join((*sorted(error.reasons), error.text))
     remedy = next(
-        (remedy for pattern, remedy in remedies if re.search(pattern, evidence)),
+        (remedy for pattern, remedy in _REMEDIES if re.search(pattern, evidence)),
         "Share the asset with the credentials, or grant them the role roles/earthengine.viewer.",
     )
-    return f"{remedy} Earth Engine says: {without_secrets(said.text)}"
+    return f"{remedy} Earth Engine says: {without_secrets(error.text)}"
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return how long Retry-After asks to wait, in seconds from now; None if it makes no sense.
+    """Return the seconds of Retry-After, from now; None if it is missing or malformed.
 
-    A date is compared with the answer's own Date, so that a wrong clock here does not matter.
+    A date is compared with the response's own Date, so that a wrong local clock does not matter.
     """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", value):
@@ -197,11 +199,11 @@ def _timestamp(http_date: str) -> float | None:
 
 
 def without_secrets(text: str) -> str:
-    """Return a foreign text as one short line, without anything that looks like a secret."""
+    """Return an external text as one short line, without anything that looks like a secret."""
     line = " ".join(_SECRETS.sub("[…]", text[: 4 * _MAX_TEXT]).split())
     return "".join(c for c in line if c.isprintable())[:_MAX_TEXT]
 
 
 def for_clients(text: str) -> str:
-    """Return a foreign text without what concerns the operator alone: accounts and projects."""
+    """Return an external text without secrets, accounts and project numbers."""
     return _OPERATORS_OWN.sub("[…]", without_secrets(text))

@@ -1,11 +1,11 @@
-"""Asked again what may succeed the second time: a few times, in time, and not by everybody.
+"""Retry transient failures, within one deadline and a retry budget.
 
-Retries are what turns a hiccup into an outage, hence the budget: over ten seconds they are at
+Retries can turn a short disturbance into an outage, hence the budget: over ten seconds they are at
 most a tenth of the requests (or three, so that a quiet server may retry at all). The waits
 are Google's "full jitter" (https://cloud.google.com/iam/docs/retry-strategy).
 
-Only TransientError and RateLimited are asked again. A permanent error fails the same way
-again, and what is TooComplex has to be asked in smaller parts, see `splitting`.
+Only TransientError and RateLimited are retried. A permanent error would fail the same way again,
+and TooComplex needs smaller requests, see `splitting`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _BASE_S = 0.25
 _CAP_S = 4.0
 _MAX_RETRY_AFTER_S = 60.0
 _NO_RETRY_AFTER_S = 5.0
-"""What clients are told when Earth Engine refuses but does not say for how long."""
+"""Retry-After for clients when Earth Engine refuses a request without one."""
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class RetryBudget:
-    """How many retries there may be: a share of the requests of the last seconds."""
+    """Allows retries up to a share of the requests of the last seconds."""
 
     def __init__(
         self,
@@ -52,11 +52,11 @@ class RetryBudget:
         self._retries = Recent(window_s, clock)
 
     def note_request(self) -> None:
-        """Count a request; its first try costs nothing."""
+        """Count a request; its first attempt needs no budget."""
         self._requests.add()
 
     def spend(self) -> bool:
-        """Return whether one more retry may be made, and count it if so."""
+        """Return whether one more retry is allowed, and count it if so."""
         if self._retries.count() + 1 > max(self.at_least, self.ratio * self._requests.count()):
             return False
         self._retries.add()
@@ -64,7 +64,7 @@ class RetryBudget:
 
 
 class Retrying:
-    """Ask `source` again when that may help, within one deadline."""
+    """Retries transient failures of `source`, within one deadline."""
 
     def __init__(
         self,
@@ -78,12 +78,12 @@ class Retrying:
         """Wrap a source.
 
         Args:
-            source: whom to ask.
-            tries: how often at most, the first time included.
-            deadline_s: for all tries and the waits between them.
-            budget: shared by all who ask the same upstream; one of its own by default.
-            rng: spreads the waits.
-            sleep: waits so many seconds.
+            source: fetches the pixels.
+            tries: attempts at most, the first included.
+            deadline_s: for all attempts and the waits between them.
+            budget: to be shared by all callers of one upstream; its own by default.
+            rng: randomizes the waits.
+            sleep: waits for a number of seconds.
         """
         self.source = source
         self.tries = tries
@@ -96,45 +96,45 @@ class Retrying:
         """Return the encoded pixels.
 
         Raises:
-            DeadlineExceeded: there is no answer in time.
-            Overloaded: Earth Engine says to ask later than the deadline, or still says 429
-                after the last try; carries `retry_after_s`.
-            TransientError: what the last try failed with.
-            TileserverError: what else `source` raises, at once.
+            DeadlineExceeded: no attempt succeeded within the deadline.
+            Overloaded: Earth Engine's Retry-After lies beyond the deadline, or the last attempt
+                was answered with 429; carries `retry_after_s`.
+            TransientError: the error of the last attempt.
+            TileserverError: any other error of `source`, without a retry.
         """
-        return await self.until_it_helps(request.asset_id, lambda: self.source.get_pixels(request))
+        return await self.call(request.asset_id, lambda: self.source.get_pixels(request))
 
-    async def until_it_helps(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what any call to the same upstream returns; raises as `get_pixels`."""
+    async def call(self, name: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of any call to the same upstream; raises as `get_pixels`."""
         self.budget.note_request()
         async with deadline(self.deadline_s, name) as scope:
             tried = 1
             while True:
                 try:
-                    return await call()
+                    return await attempt()
                 except (TransientError, RateLimited) as exc:
                     wait_s = self._wait_s(exc, tried, left_s(scope))
                 await self._sleep(wait_s)
                 tried += 1
 
     def _wait_s(self, failure: TransientError | RateLimited, tried: int, left_s: float) -> float:
-        """Return how long to wait before the next try; raises when there is none."""
+        """Return the seconds until the next attempt; raises the failure if there is to be none."""
         after_s = failure.retry_after_s
         if after_s is not None and after_s > 0:
             wait_s = after_s + self._rng.uniform(0, _BASE_S)
             if wait_s >= left_s:
-                raise _asked_later(failure) from failure
+                raise _overloaded(failure) from failure
         else:
             wait_s = self._rng.uniform(0, min(_CAP_S, _BASE_S * 2 ** (tried - 1)))
         if tried < self.tries and wait_s < left_s and self.budget.spend():
             metrics.RETRIES.inc()
             return wait_s
         if isinstance(failure, RateLimited):
-            raise _asked_later(failure) from failure
+            raise _overloaded(failure) from failure
         raise failure
 
 
-def _asked_later(failure: TransientError | RateLimited) -> Overloaded:
+def _overloaded(failure: TransientError | RateLimited) -> Overloaded:
     after_s = failure.retry_after_s
     if after_s is None or not after_s > 0:
         after_s = _NO_RETRY_AFTER_S

@@ -1,41 +1,41 @@
-"""What is too much for Earth Engine at once, asked in quarters and put together again.
+"""Requests that are too complex for Earth Engine, split into quarters and stitched.
 
 "User memory limit exceeded" and "Computation timed out" are about the number of pixels, so a
-quarter of them may succeed, or a quarter of that. What is decided here:
+quarter of them may succeed, or a quarter of that. The rules:
 
 - The first quarter goes alone and the other three together once it has succeeded: where no
   size is small enough that costs four requests and not 85.
-- The size that was too much is kept by asset and bands, so the next tile of the layer starts
-  with its four quarters at once. It is kept only when splitting helped, or one bad spot
-  would break up the whole layer.
-- What failed in its smallest parts as well fails at once for a minute.
-- Parts of pictures are asked for as PNG, so that a JPEG is lossy only once. GeoTIFF and TFRecord
+- The size that was too much is remembered by asset and bands, so the next tile of the layer starts
+  with its four quarters at once. It is remembered only when splitting helped, or one bad spot
+  would split the whole layer.
+- A request whose smallest parts failed too fails at once for a minute.
+- Parts of pictures are requested as PNG, so that a JPEG is lossy only once. GeoTIFF and TFRecord
   are not split.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import time
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from fractions import Fraction
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
 import anyio
 import numpy as np
+from cachetools import TTLCache
 from numpy.typing import NDArray
 
 from tileserver.concurrency.deadline import deadline
+from tileserver.contract.grids import Window
 from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
-from tileserver.earthengine.blocks import read_npy, read_png
+from tileserver.earthengine.answers import decoded
 from tileserver.earthengine.quota import Clock
 from tileserver.earthengine.retries import DEADLINE_S
 from tileserver.errors import TooComplex, UpstreamError
-from tileserver.rendering.encoders import write_jpeg, write_webp
-from tileserver.rendering.png import write_png
+from tileserver.rendering.encoders import encode_picture
+from tileserver.rendering.npy import read_npy, write_records
+from tileserver.rendering.png_reader import read_png
 from tileserver.rendering.render import Picture
 
 _MAX_DEPTH = 3
@@ -45,40 +45,12 @@ _REMEMBERED = 1000
 _SIZE_KEPT_S = 600.0
 _FAILURE_KEPT_S = 60.0
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
-
-class Part(NamedTuple):
-    """A rectangle of a grid, in its pixels."""
-
-    column: int
-    row: int
-    width: int
-    height: int
-
-    @property
-    def pixels(self) -> int:
-        """How many pixels it has."""
-        return self.width * self.height
-
-    def quarters(self) -> list[Part]:
-        """Return its four quarters; of an odd side the second half is the longer."""
-        left, top = self.width // 2, self.height // 2
-        right, bottom = self.width - left, self.height - top
-        return [
-            Part(self.column, self.row, left, top),
-            Part(self.column + left, self.row, right, top),
-            Part(self.column, self.row + top, left, bottom),
-            Part(self.column + left, self.row + top, right, bottom),
-        ]
-
-
-Piece = tuple[Part, bytes]
+Piece = tuple[Window, bytes]
 
 
 class Split:
-    """Ask `source` for quarters of what is TooComplex, and for quarters of those."""
+    """Splits a request that is TooComplex for `source` into quarters, recursively."""
 
     def __init__(
         self,
@@ -90,8 +62,8 @@ class Split:
         self.source = source
         self.max_depth = max_depth
         self.deadline_s = deadline_s
-        self._too_much: _Memory[Hashable, int] = _Memory(_SIZE_KEPT_S, clock)
-        self._hopeless: _Memory[PixelRequest, str] = _Memory(_FAILURE_KEPT_S, clock)
+        self._too_much: TTLCache[Hashable, int] = TTLCache(_REMEMBERED, _SIZE_KEPT_S, clock)
+        self._hopeless: TTLCache[PixelRequest, str] = TTLCache(_REMEMBERED, _FAILURE_KEPT_S, clock)
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels.
@@ -99,8 +71,8 @@ class Split:
         Raises:
             TooComplex: the smallest parts are too much as well, or it cannot be split.
             DeadlineExceeded: the parts do not all come in time.
-            UpstreamError: a part is not what was asked for.
-            TileserverError: what else `source` raises.
+            UpstreamError: a part has another size or type than requested.
+            TileserverError: any other error of `source`.
         """
         grid = request.grid
         if not _can_be_split(request) or not isinstance(grid, PixelGrid):
@@ -119,17 +91,17 @@ class Split:
         too_much = self._too_much.get(layer)
         quartering = _Quartering(self.source, request, grid, self.max_depth, too_much)
         try:
-            pieces = await quartering.ask(Part(0, 0, grid.width, grid.height), 0)
+            pieces = await quartering.ask(grid.whole, 0)
         except TooComplex as exc:
-            self._hopeless.put(request, str(exc))
+            self._hopeless[request] = str(exc)
             raise
         if quartering.too_much is not None and quartering.too_much != too_much:
-            self._too_much.put(layer, quartering.too_much)
+            self._too_much[layer] = quartering.too_much
         return pieces
 
 
 class _Quartering:
-    """One request on its way into parts."""
+    """The splitting of one request."""
 
     def __init__(
         self,
@@ -140,13 +112,13 @@ class _Quartering:
         too_much: int | None,
     ) -> None:
         self.too_much = too_much
-        """The least number of pixels known to be too many; None while none is."""
+        """The smallest number of pixels known to be too many, or None."""
         self._source = source
         self._request = request
         self._grid = grid
         self._max_depth = max_depth
 
-    async def ask(self, part: Part, depth: int) -> list[Piece]:
+    async def ask(self, part: Window, depth: int) -> list[Piece]:
         """Return the pieces that make up a part.
 
         Raises:
@@ -165,7 +137,7 @@ class _Quartering:
         pieces = await self.ask(first, depth + 1)
         return pieces + await self._all(others, depth + 1)
 
-    async def _all(self, parts: Sequence[Part], depth: int) -> list[Piece]:
+    async def _all(self, parts: Sequence[Window], depth: int) -> list[Piece]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.ask(part, depth)) for part in parts]
@@ -174,32 +146,15 @@ class _Quartering:
             raise failures.exceptions[0] from None
         return [piece for task in tasks for piece in task.result()]
 
-    def _note_too_much(self, part: Part) -> None:
+    def _note_too_much(self, part: Window) -> None:
         # Beside it a part may have got further down already.
         self.too_much = min(part.pixels, self.too_much or part.pixels)
 
-    def _part_request(self, part: Part) -> PixelRequest:
-        if (part.width, part.height) == (self._grid.width, self._grid.height):
+    def _part_request(self, part: Window) -> PixelRequest:
+        if part == self._grid.whole:
             return self._request
-        is_picture = self._request.file_format.is_picture
-        file_format = ImageFileFormat.PNG if is_picture else self._request.file_format
-        return replace(self._request, grid=part_grid(self._grid, part), file_format=file_format)
-
-
-def part_grid(grid: PixelGrid, part: Part) -> PixelGrid:
-    """Return the grid of a part, its origin rounded once only, so that parts leave no seams."""
-    whole = grid.transform
-    column, row = part.column, part.row
-    transform = replace(
-        whole,
-        translate_x=_origin(whole.scale_x, column, whole.shear_x, row, whole.translate_x),
-        translate_y=_origin(whole.shear_y, column, whole.scale_y, row, whole.translate_y),
-    )
-    return PixelGrid(part.width, part.height, transform, grid.crs_code)
-
-
-def _origin(per_column: float, column: int, per_row: float, row: int, origin: float) -> float:
-    return float(Fraction(per_column) * column + Fraction(per_row) * row + Fraction(origin))
+        file_format = self._request.file_format.of_parts or self._request.file_format
+        return replace(self._request, grid=self._grid.window(part), file_format=file_format)
 
 
 def stitch(file_format: ImageFileFormat, grid: PixelGrid, pieces: Sequence[Piece]) -> bytes:
@@ -208,28 +163,19 @@ def stitch(file_format: ImageFileFormat, grid: PixelGrid, pieces: Sequence[Piece
     Raises:
         UpstreamError: a piece is damaged, or not of the size and type that was asked for.
     """
-    if file_format is ImageFileFormat.NPY:
+    if not file_format.is_picture:
         return _stitched_npy(grid, pieces)
-    picture = _stitched_picture(grid, pieces)
-    match file_format:
-        case ImageFileFormat.WEBP:
-            return write_webp(picture)
-        case ImageFileFormat.AUTO_JPEG_PNG if picture.alpha is None:
-            return write_jpeg(picture)
-        case ImageFileFormat.JPEG:
-            return write_jpeg(picture)
-        case _:
-            return write_png(picture)
+    return encode_picture(file_format, _stitched_picture(grid, pieces))
 
 
 def _stitched_picture(grid: PixelGrid, pieces: Sequence[Piece]) -> Picture:
     rgba = np.empty((grid.height, grid.width, 4), np.uint8)
     for part, body in pieces:
-        _fill(rgba[_place(part)], read_png(body, part_grid(grid, part)))
+        _fill(rgba[part.slices], decoded(read_png, body, grid.window(part)))
     alpha = rgba[..., 3].copy()
     color = rgba[..., :3].copy()
     color[alpha == 0] = 0
-    # Parts may differ: of a grey picture those with nothing in them may come as RGB.
+    # Windows may differ: of a grey picture those with nothing in them may come as RGB.
     grey = color[..., 0]
     if (color == grey[..., np.newaxis]).all():
         color = grey.copy()
@@ -244,46 +190,15 @@ def _fill(rgba: NDArray[np.uint8], samples: NDArray[np.uint8]) -> None:
 
 
 def _stitched_npy(grid: PixelGrid, pieces: Sequence[Piece]) -> bytes:
-    arrays = [read_npy(body, part_grid(grid, part)) for part, body in pieces]
+    arrays = [decoded(read_npy, body, grid.window(part)) for part, body in pieces]
     whole: NDArray[Any] = np.empty((grid.height, grid.width), arrays[0].dtype)
     for (part, _), array in zip(pieces, arrays, strict=True):
         if array.dtype != whole.dtype:
             raise UpstreamError(f"Expected bands {whole.dtype} everywhere, got {array.dtype}.")
-        whole[_place(part)] = array
-    body = io.BytesIO()
-    np.lib.format.write_array(body, whole, version=(1, 0), allow_pickle=False)
-    return body.getvalue()
-
-
-def _place(part: Part) -> tuple[slice, slice]:
-    return (
-        slice(part.row, part.row + part.height),
-        slice(part.column, part.column + part.width),
-    )
+        whole[part.slices] = array
+    return write_records(whole)
 
 
 def _can_be_split(request: PixelRequest) -> bool:
     """Return whether parts can be put together; with a region they are not those of the grid."""
-    is_known = request.file_format.is_picture or request.file_format is ImageFileFormat.NPY
-    return is_known and request.region is None
-
-
-class _Memory(Generic[K, V]):
-    """A few values, each for a while; the oldest go first."""
-
-    def __init__(self, kept_s: float, clock: Clock) -> None:
-        self._kept_s = kept_s
-        self._clock = clock
-        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
-
-    def get(self, key: K) -> V | None:
-        until_s, value = self._entries.get(key, (0.0, None))
-        if value is not None and until_s <= self._clock():
-            del self._entries[key]
-            return None
-        return value
-
-    def put(self, key: K, value: V) -> None:
-        self._entries[key] = self._clock() + self._kept_s, value
-        if len(self._entries) > _REMEMBERED:
-            self._entries.popitem(last=False)
+    return request.file_format.of_parts is not None and request.region is None

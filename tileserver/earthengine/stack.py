@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tileserver.caching.memory import Cached, MemoryCache, Refusals
-from tileserver.caching.shared import Shared, Tolerant
+from tileserver.caching.shared import BestEffortStore, Shared
 from tileserver.config.config import EarthEngineSettings
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import PixelRequest, PixelSource
@@ -36,18 +36,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Tuning:
-    """What nobody need set."""
+    """Defaults that tests and benchmarks override."""
 
     tiles_per_side: int = 4
-    """Of a block asked at once."""
+    """Tiles on the side of a block."""
     try_s: float = 20.0
-    """For one try; shorter than the deadline, so that the breaker hears of it."""
+    """Of one attempt; shorter than the deadline, so that the breaker sees the failure."""
     deadline_s: float = DEADLINE_S
-    """For all tries."""
+    """Of all attempts of a request."""
     poll_s: float = POLL_S
-    """After which an asset's metadata is looked at again."""
+    """Age at which an asset's metadata is refreshed."""
     tls: ssl.SSLContext | None = None
-    """Whom to trust; None is the authorities that browsers trust."""
+    """The trusted authorities; None is those that browsers trust."""
 
 
 _TUNED = Tuning()
@@ -55,13 +55,13 @@ _TUNED = Tuning()
 
 @dataclass(frozen=True)
 class Earth:
-    """The engine, and what is to be told and closed."""
+    """The engine, with the parts that report its state and the call that closes it."""
 
     rasters: EarthRasters
     credentials: str
-    """Which credentials are used and whose, in words."""
+    """Kind and account of the credentials, as text."""
     catalog: Catalog
-    """Its assets as Earth Engine itself tells of them."""
+    """Metadata in Earth Engine's own JSON."""
     auth: GoogleAuth
     breaker: Breaker
     slots: Slots
@@ -74,21 +74,21 @@ def connect(
     workers: int = 1,
     tuning: Tuning = _TUNED,
     computed: Mapping[str, Computed] | None = None,
-    store: Tolerant | None = None,
+    store: BestEffortStore | None = None,
 ) -> Earth:
-    """Return Earth Engine as an engine; finds the credentials, and blocks meanwhile.
+    """Return Earth Engine as an engine; blocks while it searches for credentials.
 
     Args:
         settings: project, endpoint and quota.
-        memory: where the tiles of blocks are put.
-        workers: processes that share the quota; this one takes the smallest share.
-        tuning: for tests and measurements.
-        computed: images that are computed, by the names made up for them.
-        store: what this process shares with others, if anything; closed by who made it.
+        memory: the cache of tiles.
+        workers: processes that share the quota; each takes the smallest share.
+        tuning: defaults to override.
+        computed: expressions of computed images, by their asset names.
+        store: the cache shared with other processes, if any; the caller closes it.
 
     Raises:
-        AuthenticationFailed: there are no credentials; says how to get some.
-        ConfigError: there are more workers than requests at once.
+        AuthenticationFailed: there are no credentials; the message says how to get some.
+        ConfigError: there are more workers than concurrent requests.
     """
     concurrency = worker_share(settings.concurrency, workers, workers - 1)
     credentials, description = find_credentials()
@@ -119,7 +119,7 @@ def connect(
 
 
 class Catalog:
-    """Metadata, asked within the same quota and with the same patience as pixels."""
+    """Metadata and values, within the same quota, retries and deadline as pixels."""
 
     def __init__(
         self, engine: EarthEngine, limited: Limited, breaker: Breaker, retrying: Retrying
@@ -131,11 +131,11 @@ class Catalog:
 
     async def get_asset(self, name: str) -> Mapping[str, Any]:
         """Return the EarthEngineAsset, or raise AssetNotFound."""
-        return await self._ask(name, lambda: self.engine.get_asset(name))
+        return await self._retried(name, lambda: self.engine.get_asset(name))
 
     async def list_assets(self, parent: str, query: Mapping[str, str]) -> Mapping[str, Any]:
-        """Return a page of the assets in what has a name; the query is that of `listAssets`."""
-        return await self._ask(
+        """Return a page of the assets below a parent; `query` as of `listAssets`."""
+        return await self._retried(
             parent,
             lambda: self.engine.list_assets(
                 parent,
@@ -148,10 +148,10 @@ class Catalog:
 
     async def compute_value(self, expression: Mapping[str, Any], name: str) -> Any:
         """Return an expression's value: of an image, its description."""
-        return await self._ask(name, lambda: self.engine.compute_value(expression, name))
+        return await self._retried(name, lambda: self.engine.compute_value(expression, name))
 
-    async def _ask(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
-        return await self.retrying.until_it_helps(name, lambda: self._try(call))
+    async def _retried(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        return await self.retrying.call(name, lambda: self._try(call))
 
     async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
         self.breaker.check()
@@ -161,7 +161,7 @@ class Catalog:
 
 
 def _terms(assets: EarthAssets, request: PixelRequest) -> Terms:
-    """Return what is known of a request's asset and layer, for asking in blocks."""
+    """Return the facts about a request's asset and layer that decide its blocks."""
     asset = assets.known(request.asset_id)
     if asset is None:
         return Terms(request.tiles_per_side)
@@ -177,5 +177,4 @@ def _terms(assets: EarthAssets, request: PixelRequest) -> Terms:
 
 def pixel_type(asset: ImageAsset, request: PixelRequest) -> np.dtype[Any]:
     """Return the structured type of the bands a request asks for."""
-    types = asset.band_dtypes or (asset.dtype,) * len(asset.band_ids)
-    return np.dtype([(asset.band_ids[i], types[i]) for i in asset.indexes(request.band_ids)])
+    return np.dtype([(band.id, band.dtype) for band in asset.select(request.band_ids)])

@@ -1,6 +1,6 @@
-"""Bearer tokens for Earth Engine, asked for by google-auth over httpx.
+"""Bearer tokens for Earth Engine, fetched by google-auth over httpx.
 
-No token or key ever stands in a message, a repr or a log.
+No message, repr or log contains a token or key.
 """
 
 from __future__ import annotations
@@ -30,23 +30,33 @@ _MAX_ANSWER_BYTES = 1_000_000
 _REFRESH_S = 20.0
 """A refresh that takes longer has failed; google-auth tries three times within it."""
 _RENEW_AHEAD_S = 225.0
-"""When to look for the next token; the metadata server has none before four minutes to the end."""
+"""When to fetch the next token; the metadata server has none before four minutes to the end."""
 _SHORTEST_LIFE_S = 10.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 _REFUSED_WAIT_S = 10.0
-"""How long no new token is asked for after a new one was refused too."""
+"""Pause before the next token after a new one was refused too."""
 _REFUSED_TOLD_S = 30.0
-"""How long it counts as a problem; then somebody has to try, or it would never be over."""
+"""How long a refused token counts as a problem; then a request must try, or it never ends."""
 _MAX_REFUSED_BYTES = 65_536
+
+_REMEDIES = (
+    (r"reasonable timeframe|iat and exp|not yet valid", "Set the clock of this machine right."),
+    (r"account not found|Invalid JWT Signature", "Make a new key for the service account."),
+    (
+        r"impersonated",
+        "Grant roles/iam.serviceAccountTokenCreator on the service account to be impersonated.",
+    ),
+)
+"""What to do about a refused token, by a pattern of google-auth's message."""
 
 log = logging.getLogger(__name__)
 
 
 class HttpxRequest(transport.Request):
-    """How google-auth asks for tokens: with httpx, bounded in time and size."""
+    """The transport of google-auth: httpx, bounded in time and size."""
 
     def __init__(self, client: httpx.Client | None = None) -> None:
-        """Without a client of its own, each call makes one: tokens are asked for once an hour."""
+        """Without a client each call makes one: tokens are fetched once an hour."""
         self._client = client
 
     def __call__(
@@ -58,10 +68,10 @@ class HttpxRequest(transport.Request):
         timeout: float | None = None,
         **kwargs: Any,
     ) -> transport.Response:
-        """Ask, and return the answer whatever its status.
+        """Send a request, and return the response whatever its status.
 
         Raises:
-            google.auth.exceptions.TransportError: there is none.
+            google.auth.exceptions.TransportError: there is no response.
         """
         timeout_s = min(timeout or _TIMEOUT_S, _TIMEOUT_S)
         if self._client is not None:
@@ -99,7 +109,7 @@ def _unanswered(why: str) -> exceptions.TransportError:
 
 
 class _Answer(transport.Response):
-    """An answer as google-auth wants to see it."""
+    """A response in google-auth's interface."""
 
     def __init__(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
         self._status, self._headers, self._data = status, headers, data
@@ -141,10 +151,10 @@ def _token_of(credentials: Credentials, now_s: float, least_life_s: float = 0) -
 
 
 class GoogleAuth(httpx.Auth):
-    """Signs requests with a bearer token that one task at a time renews, off the event loop.
+    """Signs requests with a bearer token, renewed by one task in a thread.
 
-    A token that still holds is used while the next is fetched. When fetching fails it is used
-    to its end, and the token endpoint is left alone for longer and longer, up to a minute.
+    A valid token is used while the next is fetched. When fetching fails it is used to its
+    end, and the pauses between attempts grow to a minute.
     """
 
     def __init__(
@@ -158,12 +168,12 @@ class GoogleAuth(httpx.Auth):
         """Sign for `project`, which is billed.
 
         Args:
-            credentials: what tokens are for.
+            credentials: of the account.
             project: a Google Cloud project id.
-            request: how tokens are asked for.
-            find_again: finds the credentials anew when these are refused, as after their file
-                was exchanged; blocks.
-            clock: seconds that never go back; a wall clock may jump.
+            request: the transport for tokens.
+            find_again: returns new credentials when these are refused, as after their file was
+                replaced; blocks.
+            clock: seconds, monotonic.
         """
         self._credentials = credentials
         self._project = project
@@ -179,7 +189,7 @@ class GoogleAuth(httpx.Auth):
 
     @property
     def problem(self) -> str | None:
-        """Why there is no token that holds, or None while there is one or none was needed."""
+        """Why there is no valid token; None while there is one or none was needed."""
         if self._clock() < self._refused_until_s:
             return "Earth Engine refuses even a new token."
         if self._token is not None and self._clock() < self._token.ends_s:
@@ -189,7 +199,7 @@ class GoogleAuth(httpx.Auth):
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Sign; when the token is refused, sign once more with a new one."""
+        """Sign; after a 401 sign once more with a new token."""
         token = await self.token()
         self._sign(request, token)
         response = yield request
@@ -220,11 +230,11 @@ class GoogleAuth(httpx.Auth):
         request.headers["x-goog-user-project"] = self._project
 
     async def token(self) -> str:
-        """Return a token that holds.
+        """Return a valid token.
 
         Raises:
-            AuthenticationFailed: there is none, and asking again will not help.
-            TransientError: there is none, for now.
+            AuthenticationFailed: there is none, and a retry will not help.
+            TransientError: there is none for now.
         """
         held, now_s = self._token, self._clock()
         if held is None or now_s >= held.ends_s:
@@ -234,7 +244,7 @@ class GoogleAuth(httpx.Auth):
         return held.value
 
     async def renewed(self, refused: str) -> str:
-        """Return a token in place of one that was refused, or the same if none is to be had.
+        """Return a token in place of a refused one, or the same if there is no other.
 
         Raises:
             AuthenticationFailed, TransientError: as `token`.
@@ -247,10 +257,10 @@ class GoogleAuth(httpx.Auth):
         return await self._next()
 
     async def _next(self) -> str:
-        """Wait for the one refresh, beginning it unless the last one failed a moment ago."""
+        """Wait for the shared refresh; begin it unless the last one failed a moment ago."""
         if self._refresh is None and self._clock() < self._not_before_s and self._failure:
             raise _copy(self._failure)
-        # A waiter that leaves must not take the refresh away from the others.
+        # A cancelled waiter must not cancel the refresh of the others.
         await asyncio.shield(self._begin())
         if self._failure is not None or self._token is None:
             raise _copy(self._failure or TransientError("There is no token yet."))
@@ -262,10 +272,10 @@ class GoogleAuth(httpx.Auth):
         return self._refresh
 
     async def _renew(self) -> None:
-        """Fetch a token and keep it, or else keep why not; raises nothing."""
+        """Fetch a token, and keep it or the failure; raises nothing."""
         try:
             with anyio.fail_after(_REFRESH_S):
-                # A limiter of its own: pixels being read elsewhere must not hold it up.
+                # A limiter of its own, so that reads of pixels do not delay it.
                 self._token = await anyio.to_thread.run_sync(
                     self._fetch, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
                 )
@@ -302,10 +312,12 @@ def _fetched(credentials: Credentials, request: transport.Request, now_s: float)
     try:
         credentials.refresh(request)  # type: ignore[no-untyped-call]
     except exceptions.TransportError as exc:
-        raise TransientError(f"Google's token endpoint cannot be reached: {_said(exc)}") from None
+        raise TransientError(
+            f"Google's token endpoint cannot be reached: {_error_text(exc)}"
+        ) from None
     except exceptions.GoogleAuthError as exc:
         raise _refusal(exc) from None
-    except Exception as exc:  # An answer that is not as it should be raises nearly anything.
+    except Exception as exc:  # A malformed answer raises nearly anything.
         raise TransientError(
             f"Google's token endpoint gave an answer that is none ({type(exc).__name__})."
         ) from None
@@ -317,25 +329,17 @@ def _fetched(credentials: Credentials, request: transport.Request, now_s: float)
 
 
 def _refusal(exc: exceptions.GoogleAuthError) -> TileserverError:
-    """Return our error for google-auth's, with the sentence that fixes it."""
-    said = _said(exc)
+    """Return our error for google-auth's, with the remedy."""
+    said = _error_text(exc)
     # The metadata server's failures come wrapped.
     if exc.retryable or isinstance(exc.__cause__, exceptions.TransportError):
         return TransientError(f"Google's token endpoint fails: {said}")
-    remedies = (
-        (r"reasonable timeframe|iat and exp|not yet valid", "Set the clock of this machine right."),
-        (r"account not found|Invalid JWT Signature", "Make a new key for the service account."),
-        (
-            r"impersonated",
-            "Grant roles/iam.serviceAccountTokenCreator on the service account to be impersonated.",
-        ),
-    )
-    remedy = next((r for pattern, r in remedies if re.search(pattern, said)), f"Run `{LOGIN}`.")
+    remedy = next((r for pattern, r in _REMEDIES if re.search(pattern, said)), f"Run `{LOGIN}`.")
     return AuthenticationFailed(f"Google gives no token: {said} {remedy}")
 
 
-def _said(exc: Exception) -> str:
-    """Return what an error says, without anything secret that came with it."""
+def _error_text(exc: Exception) -> str:
+    """Return the message of an error, without secrets."""
     text = str(exc.args[0]) if exc.args else type(exc).__name__
     if len(exc.args) > 1 and isinstance(exc.args[1], str):
         text = f"{text} {_message(exc.args[1])}"
@@ -350,12 +354,12 @@ def _message(body: str) -> str:
 
 
 def _copy(failure: TileserverError) -> TileserverError:
-    """Return the same error anew: one raised to many would gather the traces of all."""
+    """Return a copy of an error: one raised to many tasks would gather the traces of all."""
     return type(failure)(*failure.args)
 
 
 def _shorten(response: httpx.Response) -> None:
-    """Cut a body that httpx reads whole only to ask again."""
+    """Limit a body that httpx reads before it sends the request again."""
     response.headers.pop("content-encoding", None)
     stream = response.stream
     if isinstance(stream, httpx.AsyncByteStream):

@@ -5,45 +5,21 @@ A composite has no pixels of its own: the grid of a deep zoom over its bounds st
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import AffineTransform, Geometry, PixelGrid, PixelRequest
-from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR, pixel_m
+from tileserver.contract.assets import Band, ImageAsset
+from tileserver.contract.grids import AffineTransform, Box, PixelGrid, Window
+from tileserver.contract.pixels import Geometry, PixelRequest
+from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR, mercator_box, pixel_m
 from tileserver.contract.wire import grid_from_json
 from tileserver.errors import InvalidRequest, UpstreamError
-from tileserver.expressions.document import Bounds, Computed
+from tileserver.expressions.document import Computed
 from tileserver.geo.completion import complete
-from tileserver.geo.crs import WGS84, transform_points
 
-MAX_SAMPLES = 262_144
-"""Pixels a band that statistics ask for: they cost compute, and 512 x 512 tell enough."""
-_WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
-_MAX_LATITUDE = 85.0511287798066
-
-
-def image_without_file(
-    name: str,
-    version: str,
-    grid: PixelGrid,
-    band_ids: tuple[str, ...],
-    dtypes: tuple[np.dtype[Any], ...],
-) -> ImageAsset:
-    """Return an image whose pixels are to be had by asking only."""
-    return ImageAsset(
-        name=name,
-        version=version,
-        grid=grid,
-        band_ids=band_ids,
-        dtype=np.result_type(*dtypes),
-        band_dtypes=dtypes,
-        max_samples=MAX_SAMPLES,
-    )
+_WORLD = Box(-180.0, -90.0, 180.0, 90.0)
 
 
 def computed_asset(name: str, computed: Computed, description: Any) -> ImageAsset:
@@ -55,21 +31,25 @@ def computed_asset(name: str, computed: Computed, description: Any) -> ImageAsse
         UpstreamError: it is not an image, has no bands, or none within the bounds.
     """
     try:
-        bands = description["bands"] if description["type"] == "Image" else []
-        ids = tuple(str(band["id"]) for band in bands)
-        dtypes = tuple(_described_dtype(band["data_type"]) for band in bands)
-        native = _described_grid(bands[0]) if "dimensions" in bands[0] else None
+        described = description["bands"] if description["type"] == "Image" else []
+        dtypes = {str(band["id"]): _described_dtype(band["data_type"]) for band in described}
+        native = _described_grid(described[0]) if "dimensions" in described[0] else None
     except (KeyError, IndexError, TypeError, ValueError, InvalidRequest) as exc:
         kind = description.get("type") if isinstance(description, Mapping) else None
         came = "one without; does the collection hold any" if kind == "Image" else kind or "nothing"
         raise UpstreamError(f"{name}: expected an image with bands, got {str(came)[:60]}") from exc
-    if native is None:
-        grid = _mercator_grid(computed.bounds or _WORLD, computed.full_zoom)
-        return image_without_file(name, computed.version, grid, ids, dtypes)
-    asset = image_without_file(name, computed.version, native, ids, dtypes)
-    if computed.bounds is None:
+    grid = native or _mercator_grid(computed.bounds or _WORLD, computed.full_zoom)
+    asset = _image(name, computed.version, grid, dtypes)
+    if native is None or computed.bounds is None:
         return asset
-    return replace(asset, grid=_within(computed.bounds, asset))
+    return _image(name, computed.version, _within(computed.bounds, asset), dtypes)
+
+
+def _image(
+    name: str, version: str, grid: PixelGrid, dtypes: Mapping[str, np.dtype[Any]]
+) -> ImageAsset:
+    bands = tuple(Band(band_id, dtype, grid) for band_id, dtype in dtypes.items())
+    return ImageAsset(name, version, bands)
 
 
 def _described_dtype(data_type: Mapping[str, Any]) -> np.dtype[Any]:
@@ -89,51 +69,33 @@ def _described_grid(band: Mapping[str, Any]) -> PixelGrid:
     grid = grid_from_json(members)
     assert isinstance(grid, PixelGrid)
     column, row = band.get("origin", (0, 0))
-    return _moved(grid, column, row, grid.width, grid.height)
+    return grid.window(Window(column, row, grid.width, grid.height))
 
 
-def _moved(grid: PixelGrid, column: int, row: int, width: int, height: int) -> PixelGrid:
-    x, y = grid.transform.apply(column, row)
-    moved = replace(grid.transform, translate_x=x, translate_y=y)
-    return PixelGrid(width, height, moved, grid.crs_code)
-
-
-def _mercator_grid(bounds: Bounds, zoom: int) -> PixelGrid:
-    """Return the whole pixels of a zoom that cover bounds."""
-    west, south, east, north = bounds
-    lats = np.clip([north, south], -_MAX_LATITUDE, _MAX_LATITUDE)
-    _, ys = transform_points(WGS84, WEB_MERCATOR, np.zeros(2), lats)
+def _mercator_grid(bounds: Box, zoom: int) -> PixelGrid:
+    """Return the whole pixels of a zoom that cover bounds in degrees."""
     side = pixel_m(zoom)
-    left = math.floor((west + 180) / 360 * 2**zoom * 256)
-    right = math.ceil((east + 180) / 360 * 2**zoom * 256)
-    top, bottom = (
-        math.floor((HALF_WORLD_M - ys[0]) / side),
-        math.ceil((HALF_WORLD_M - ys[1]) / side),
-    )
-    top, bottom = max(top, 0), min(bottom, 2**zoom * 256)
-    world = PixelGrid(
-        1, 1, AffineTransform(side, 0, -HALF_WORLD_M, 0, -side, HALF_WORLD_M), WEB_MERCATOR
-    )
-    return _moved(world, left, top, right - left, bottom - top)
+    west, south, east, north = mercator_box(bounds)
+    box = Box(west, max(south, -HALF_WORLD_M), east, min(north, HALF_WORLD_M))
+    lattice = AffineTransform.north_up(-HALF_WORLD_M, HALF_WORLD_M, side, side)
+    return lattice.grid(lattice.covering(box), WEB_MERCATOR)
 
 
-def _within(bounds: Bounds, asset: ImageAsset) -> PixelGrid:
-    """Return the part of an image's grid that holds bounds."""
-    west, south, east, north = bounds
-    ring = ((west, south), (east, south), (east, north), (west, north), (west, south))
-    native = asset.grid
+def _within(bounds: Box, asset: ImageAsset) -> PixelGrid:
+    """Return the part of an image's grid that holds bounds in degrees."""
+    region = Geometry("Polygon", (bounds.unrolled().ring,))
+    native = asset.common_grid
     nowhere = UpstreamError(f"{asset.name}: nothing of the image lies within its bounds")
     try:
-        asked = complete(PixelRequest(asset.name, region=Geometry("Polygon", (ring,))), asset)
+        asked = complete(PixelRequest(asset.name, region=region), asset)
     except InvalidRequest as exc:
         raise nowhere from exc
-    t = asked.transform
-    column, row = map(round, native.transform.inverse().apply(t.translate_x, t.translate_y))
-    left, right = max(column, 0), min(column + asked.width, native.width)
-    top, bottom = max(row, 0), min(row + asked.height, native.height)
-    if left >= right or top >= bottom:
+    origin = asked.transform.translate_x, asked.transform.translate_y
+    column, row = map(round, native.transform.inverse().apply(*origin))
+    window = Window(column, row, asked.width, asked.height).intersection(native.whole)
+    if window is None:
         raise nowhere
-    return _moved(native, left, top, right - left, bottom - top)
+    return native.window(window)
 
 
 def dtype_from_json(data_type: Mapping[str, Any]) -> np.dtype[Any]:

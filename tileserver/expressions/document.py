@@ -14,13 +14,13 @@ from graphlib import CycleError, TopologicalSorter
 from threading import Lock
 from typing import Any, TypeAlias
 
+from tileserver.contract.grids import Box
+from tileserver.contract.names import short_name
 from tileserver.errors import InvalidRequest
 
 Node: TypeAlias = dict[str, Any]
 Expression: TypeAlias = Mapping[str, Any]
 """`{"result": name, "values": {name: node}}`."""
-Bounds: TypeAlias = tuple[float, float, float, float]
-"""West, south, east, north in degrees; east may lie past 180."""
 
 _ONE_AT_A_TIME = Lock()
 """Python's JSON lets no other thread run; many long ones in a row would hold up the event loop."""
@@ -48,8 +48,8 @@ class Computed:
 
     expression: str
     """As JSON, always the same for the same image."""
-    bounds: Bounds | None = None
-    """Nothing outside is asked for; None where the image itself says where it ends."""
+    bounds: Box | None = None
+    """In degrees. Nothing outside is asked for; None where the image itself says where it ends."""
     full_zoom: int = FULL_ZOOM
     """The zoom whose pixels stand for its own, if it has none."""
 
@@ -69,7 +69,7 @@ class Composite:
     """First day, "2020-04-01"."""
     end: str | None = None
     """The day after the last."""
-    bounds: Bounds | None = None
+    bounds: Box | None = None
     reducer: str = "mosaic"
     """One of `REDUCERS`."""
     max_cloud: float | None = None
@@ -109,7 +109,7 @@ def cloud_property(collection: str) -> str:
     >>> cloud_property("COPERNICUS/S2_SR_HARMONIZED")
     'CLOUDY_PIXEL_PERCENTAGE'
     """
-    short = collection.removeprefix("projects/earthengine-public/assets/")
+    short = short_name(collection)
     for beginning, name in _CLOUD_PROPERTIES.items():
         if short.startswith(beginning):
             return name
@@ -134,9 +134,9 @@ def reference(name: str) -> Node:
     return {"valueReference": name}
 
 
-def _rectangle(bounds: Bounds) -> Node:
+def _rectangle(bounds: Box) -> Node:
     # The official client writes a rectangle as a polygon, unclosed, in this order.
-    west, south, east, north = bounds
+    west, south, east, north = bounds.unrolled()
     ring = [[west, north], [west, south], [east, south], [east, north]]
     return call(
         "GeometryConstructors.Polygon", coordinates=constant([ring]), evenOdd=constant(True)

@@ -21,24 +21,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import (
-    AffineTransform,
-    Geometry,
-    PartialGrid,
-    PixelGrid,
-    PixelRequest,
-)
+from tileserver.contract.grids import AffineTransform, Box, PartialGrid, PixelGrid
+from tileserver.contract.pixels import Geometry, PixelRequest
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import WGS84, Coordinates, crs_of, period, transform_points
-from tileserver.geo.extents import Box, footprint_extent, within_map
+from tileserver.geo.extents import footprint_extent, within_map
 
-_SNAP = 1e-6
 _STEPS = 21
 """Points on an edge at least, four a degree otherwise."""
 _MAX_POINTS = 1_000_000
@@ -51,22 +44,22 @@ def complete(request: PixelRequest, asset: ImageAsset) -> PixelGrid:
         InvalidRequest: the CRS is unknown, or the region lies outside its domain.
     """
     grid = request.grid or PartialGrid()
-    crs_code = grid.crs_code or asset.grid.crs_code
+    native = asset.grid_of(request.band_ids)
+    crs_code = grid.crs_code or native.crs_code
     crs_of(crs_code)
     if request.region is None and _is_whole(grid):
         return PixelGrid(grid.width or 0, grid.height or 0, _transform(grid), crs_code)
     if request.region is None and grid == PartialGrid():
-        return asset.grid
+        return native
     if request.region is None:
         box = footprint_extent(asset, crs_code)
     else:
         box = _bounding_box(request.region, crs_code)
-    has_area = box.west < box.east and box.south < box.north
-    if grid.width and grid.height and has_area:
-        return _stretched(box, grid.width, grid.height, crs_code)
-    covering = _covering(box, grid.transform or native_lattice(asset, crs_code), crs_code)
+    if grid.width and grid.height and box.has_area:
+        return PixelGrid.filling(box, grid.width, grid.height, crs_code)
+    covering = _covering(box, grid.transform or native_lattice(asset, native, crs_code), crs_code)
     if grid.width and grid.height:
-        return _stretched(_box_of(covering), grid.width, grid.height, crs_code)
+        return PixelGrid.filling(covering.box, grid.width, grid.height, crs_code)
     return covering
 
 
@@ -78,9 +71,8 @@ def _transform(grid: PixelGrid | PartialGrid) -> AffineTransform:
     return grid.transform or AffineTransform()
 
 
-def native_lattice(asset: ImageAsset, crs_code: str) -> AffineTransform:
+def native_lattice(asset: ImageAsset, native: PixelGrid, crs_code: str) -> AffineTransform:
     """Return the native transform, or in another CRS square pixels of about the same area."""
-    native = asset.grid
     if crs_code == native.crs_code:
         return native.transform
     x, y = native.transform.apply(native.width / 2, native.height / 2)
@@ -97,7 +89,7 @@ def native_lattice(asset: ImageAsset, crs_code: str) -> AffineTransform:
         )
     side = math.sqrt(abs(area))
     box = footprint_extent(asset, crs_code)
-    return AffineTransform(side, 0.0, box.west, 0.0, -side, box.north)
+    return AffineTransform.north_up(box.west, box.north, side, side)
 
 
 def _bounding_box(region: Geometry, crs_code: str) -> Box:
@@ -150,40 +142,12 @@ def _along(line: Sequence[Sequence[float]]) -> Coordinates:
     return points
 
 
-def _stretched(box: Box, width: int, height: int, crs_code: str) -> PixelGrid:
-    transform = AffineTransform(
-        scale_x=(box.east - box.west) / width,
-        translate_x=box.west,
-        scale_y=-(box.north - box.south) / height,
-        translate_y=box.north,
-    )
-    return PixelGrid(width, height, transform, crs_code)
-
-
 def _covering(box: Box, lattice: AffineTransform, crs_code: str) -> PixelGrid:
     """Return the whole pixels of a lattice that cover a box; one pixel for a point."""
-    x = np.array([box.west, box.east, box.west, box.east])
-    y = np.array([box.south, box.south, box.north, box.north])
-    columns, rows = lattice.inverse().apply(x, y)
-    if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
+    try:
+        return lattice.grid(lattice.covering(box), crs_code)
+    except OverflowError as exc:
         raise InvalidRequest(
             "grid.affine_transform: its pixels are too small to cover the region, "
             "expected sides that are not nearly zero."
-        )
-    left, right = _whole(float(columns.min()), float(columns.max()))
-    top, bottom = _whole(float(rows.min()), float(rows.max()))
-    x0, y0 = lattice.apply(left, top)
-    moved = replace(lattice, translate_x=x0, translate_y=y0)
-    return PixelGrid(right - left, bottom - top, moved, crs_code)
-
-
-def _whole(low: float, high: float) -> tuple[int, int]:
-    first = math.floor(low + _SNAP)
-    return first, max(first + 1, math.ceil(high - _SNAP))
-
-
-def _box_of(grid: PixelGrid) -> Box:
-    x, y = grid.transform.apply(
-        np.array([0, grid.width, 0, grid.width]), np.array([0, 0, grid.height, grid.height])
-    )
-    return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+        ) from exc

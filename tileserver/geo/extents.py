@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.geo.crs import WGS84, Coordinates, period, transform_point, transform_points
@@ -17,30 +16,12 @@ _STEPS = 21
 _FINE_STEPS = 201
 
 
-class Box(NamedTuple):
-    """A rectangle in the units of some CRS."""
-
-    west: float
-    south: float
-    east: float
-    north: float
-
-    def meets(self, other: Box) -> bool:
-        """Tell whether two boxes have a point in common."""
-        return (
-            self.west <= other.east
-            and other.west <= self.east
-            and self.south <= other.north
-            and other.south <= self.north
-        )
-
-
 def footprint(asset: ImageAsset, crs_code: str) -> tuple[Box, ...]:
     """Return boxes in a CRS that together hold the asset: two if it crosses the antimeridian.
 
     A little too large rather than too small, so that nothing outside need be looked at.
     """
-    return grid_boxes(asset.grid, crs_code)
+    return grid_boxes(asset.common_grid, crs_code)
 
 
 @lru_cache(maxsize=8192)
@@ -58,7 +39,7 @@ def footprint_extent(asset: ImageAsset, crs_code: str) -> Box:
     Raises:
         InvalidRequest: no part of the asset lies in the CRS's domain.
     """
-    box, _, _ = _extent(asset.grid, crs_code)
+    box, _, _ = _extent(asset.common_grid, crs_code)
     if not np.isfinite(box).all():
         raise InvalidRequest(
             f"grid: {asset.name} lies outside the domain of {crs_code[:80]}; "
@@ -82,7 +63,7 @@ def lonlat_bounds(asset: ImageAsset) -> Box:
     Raises:
         UnreadableRaster: no part of it has a longitude and latitude.
     """
-    box, _, _ = _extent(asset.grid, WGS84)
+    box, _, _ = _extent(asset.common_grid, WGS84)
     south, north = max(box.south, -90.0), min(box.north, 90.0)
     if not np.isfinite(box).all() or south >= north:
         raise UnreadableRaster(
@@ -204,9 +185,6 @@ def projected_box(grid: PixelGrid, crs_code: str) -> Box | None:
     Where a CRS is periodic, east may lie past its edge.
     """
     if grid.crs_code == crs_code:
-        x, y = grid.transform.apply(
-            np.array([0, grid.width, 0, grid.width]), np.array([0, 0, grid.height, grid.height])
-        )
-        return _around(x, y)
+        return grid.box
     box, _, _ = _extent(grid, crs_code)
     return box if np.isfinite(box).all() else None

@@ -28,7 +28,7 @@ _STEPS = 8
 @lru_cache(maxsize=16384)
 def footprint(asset: ImageAsset) -> Region:
     """Return the outline of an asset; two parts where it crosses the antimeridian."""
-    ring = _ring(asset.grid)
+    ring = _ring(asset.common_grid)
     if ring is None:
         return _bounds(asset)
     around = shapely.Polygon(ring)
@@ -55,9 +55,7 @@ def _ring(grid: PixelGrid) -> Coordinates | None:
 
 
 def _bounds(asset: ImageAsset) -> Region:
-    box = lonlat_bounds(asset)
-    east = box.east if box.west <= box.east else box.east + 360
-    return wrapped(shapely.box(box.west, box.south, east, box.north))
+    return wrapped(shapely.box(*lonlat_bounds(asset).unrolled()))
 
 
 def wrapped(geometry: Region) -> Region:

@@ -11,10 +11,11 @@ from weakref import WeakKeyDictionary
 
 from tileserver.concurrency.aside import Aside
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Box
 from tileserver.contract.tiles import WEB_MERCATOR, native_zoom
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.geo.completion import native_lattice
-from tileserver.geo.extents import Box, footprint, lonlat_bounds
+from tileserver.geo.extents import footprint, lonlat_bounds
 
 LIMIT_S = 1.0
 """For one asset; it takes 15 ms."""
@@ -74,7 +75,7 @@ def _worked_out(asset: ImageAsset) -> Place | UnreadableRaster:
 
 def _full_zoom(asset: ImageAsset) -> int:
     try:
-        return native_zoom(native_lattice(asset, WEB_MERCATOR).scale_x)
+        return native_zoom(native_lattice(asset, asset.common_grid, WEB_MERCATOR).scale_x)
     except InvalidRequest:
         return 0
 

@@ -9,18 +9,18 @@ depends on x alone and y on y alone, one row and one column of points are enough
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.contract.assets import ImageAsset, Level
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Box, PixelGrid, Window
 from tileserver.geo.crs import Coordinates, are_aligned, period, transform_point, transform_points
-from tileserver.geo.extents import Box, footprint
+from tileserver.geo.extents import footprint
 
 _NODES = 17
 _MAX_ERROR_PX = 1e-6
@@ -47,30 +47,15 @@ class Positions:
     rows: Coordinates
 
 
-@dataclass(frozen=True)
-class Part:
-    """A rectangle of a grid that may show the asset."""
-
-    column: int
-    row: int
-    grid: PixelGrid
-
-    @property
-    def place(self) -> tuple[slice, slice, slice]:
-        """Its place in arrays of shape (bands, height, width) of the whole grid."""
-        rows = slice(self.row, self.row + self.grid.height)
-        return slice(None), rows, slice(self.column, self.column + self.grid.width)
-
-
-def parts(asset: ImageAsset, grid: PixelGrid) -> list[Part]:
-    """Return the rectangles of a grid outside of which there is nothing of the asset."""
+def parts(asset: ImageAsset, grid: PixelGrid) -> list[Window]:
+    """Return the windows of a grid outside of which there is nothing of the asset."""
     return parts_within(footprint(asset, grid.crs_code), grid)
 
 
-def parts_within(boxes: Iterable[Box], grid: PixelGrid) -> list[Part]:
-    """Return the rectangles of a grid outside of which there is nothing of boxes in its CRS."""
+def parts_within(boxes: Iterable[Box], grid: PixelGrid) -> list[Window]:
+    """Return the windows of a grid outside of which there is nothing of boxes in its CRS."""
     if _leaves_the_map(grid):
-        return [Part(0, 0, grid)]
+        return [grid.whole]
     found = (_part(box, grid) for box in boxes)
     return [part for part in found if part is not None]
 
@@ -80,31 +65,16 @@ def _leaves_the_map(grid: PixelGrid) -> bool:
     turn = period(grid.crs_code)
     if turn is None:
         return False
-    corners = (grid.transform.apply(column, row)[0] for column, row in _corners(grid))
-    return not all(abs(x) <= turn / 2 * (1 + _ON_MAP) for x in corners)
+    return not all(abs(x) <= turn / 2 * (1 + _ON_MAP) for x, _ in grid.corners)
 
 
-def _corners(grid: PixelGrid) -> Iterator[tuple[int, int]]:
-    """Yield (column, row) of each corner; arrays of four are slower than four numbers."""
-    return product((0, grid.width), (0, grid.height))
-
-
-def _part(box: Box, grid: PixelGrid) -> Part | None:
+def _part(box: Box, grid: PixelGrid) -> Window | None:
     inverse = grid.transform.inverse()
-    corners = product((box.west, box.east), (box.south, box.north))
-    # 0 * inf, of a footprint without bounds, is not a number.
-    columns, rows = zip(*(inverse.apply(float(x), float(y)) for x, y in corners), strict=True)
+    # Four numbers are faster than an array of four. 0 * inf, of a box without end, is no number.
+    columns, rows = zip(*(inverse.apply(float(x), float(y)) for x, y in box.corners), strict=True)
     left, right = _clipped(columns, grid.width)
     top, bottom = _clipped(rows, grid.height)
-    if left >= right or top >= bottom:
-        return None
-    return _cut(grid, left, top, right, bottom)
-
-
-def _cut(grid: PixelGrid, left: int, top: int, right: int, bottom: int) -> Part:
-    x0, y0 = grid.transform.apply(left, top)
-    moved = replace(grid.transform, translate_x=x0, translate_y=y0)
-    return Part(left, top, PixelGrid(right - left, bottom - top, moved, grid.crs_code))
+    return Window.between(left, top, right, bottom)
 
 
 def _clipped(values: Sequence[float], size: int) -> tuple[int, int]:
@@ -114,27 +84,42 @@ def _clipped(values: Sequence[float], size: int) -> tuple[int, int]:
     return min(max(low, 0), size), min(max(high, 0), size)
 
 
-def choose_level(asset: ImageAsset, grid: PixelGrid) -> Level:
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of a raster's pyramid."""
+
+    overview: int | None
+    """GDAL's index of the overview; None is the image itself."""
+    factor: int
+    """Side of a pixel in native pixels, as a whole number."""
+
+
+def choose_level(levels: tuple[Level, ...], native: PixelGrid, grid: PixelGrid) -> Level:
     """Return the level whose pixels are closest to a grid's in size, and not coarser.
 
-    The sizes are compared at the middle of the asset, not of the grid: so all tiles of a zoom
-    read the same level and meet without a seam, and a large request equals the small ones that
-    it covers.
+    The sizes are compared at the middle of the native grid, not of the other: so all tiles of a
+    zoom read the same level and meet without a seam, and a large request equals the small ones
+    that it covers.
+
+    Args:
+        levels: finest first; the first is the image itself.
+        native: the grid of the image.
+        grid: the grid whose pixels are wanted.
     """
-    if len(asset.levels) == 1:
-        return asset.levels[0]
+    if len(levels) == 1:
+        return levels[0]
     t = grid.transform
-    return _level(asset, grid.crs_code, t.scale_x, t.shear_x, t.shear_y, t.scale_y)
+    return _level(levels, native, grid.crs_code, t.scale_x, t.shear_x, t.shear_y, t.scale_y)
 
 
 @lru_cache(maxsize=4096)
-def _level(asset: ImageAsset, crs_code: str, *linear: float) -> Level:
-    asked = _asked_factor(asset.grid, crs_code, *linear)
-    fitting = [level for level in asset.levels if level.factor <= asked * (1 + _ON_EDGE)]
-    return fitting[-1] if fitting else asset.levels[0]
+def _level(levels: tuple[Level, ...], native: PixelGrid, crs_code: str, *linear: float) -> Level:
+    factor = _wanted_factor(native, crs_code, *linear)
+    fitting = [level for level in levels if level.factor <= factor * (1 + _ON_EDGE)]
+    return fitting[-1] if fitting else levels[0]
 
 
-def _asked_factor(
+def _wanted_factor(
     native: PixelGrid,
     crs_code: str,
     scale_x: float,
@@ -191,12 +176,11 @@ def _surveyed(grid: PixelGrid, source: PixelGrid) -> Positions:
 
 def _in_quarters(grid: PixelGrid, source: PixelGrid) -> Positions:
     found = Positions(*np.empty((2, grid.height, grid.width)))
-    for top, bottom in pairwise(sorted({0, grid.height // 2, grid.height})):
-        for left, right in pairwise(sorted({0, grid.width // 2, grid.width})):
-            part = _cut(grid, left, top, right, bottom)
-            at = _surveyed(part.grid, source)
-            _, rows, columns = part.place
-            found.columns[rows, columns], found.rows[rows, columns] = at.columns, at.rows
+    for part in grid.whole.quarters():
+        # Of one column or row, two quarters have none.
+        if part.pixels:
+            at = _surveyed(grid.window(part), source)
+            found.columns[part.slices], found.rows[part.slices] = at.columns, at.rows
     return found
 
 
@@ -225,12 +209,9 @@ def _exact(
 
 def _turned(x: Coordinates, source: PixelGrid, turn: float) -> Coordinates:
     """Shift x by whole turns of the Earth to where the source has it."""
-    t = source.transform
-    corners = (0.0, t.scale_x * source.width)
-    shears = (0.0, t.shear_x * source.height)
-    west = t.translate_x + min(corners) + min(shears)
     # A hair of tolerance, or a point on the western edge could land past the eastern one.
-    slack = abs(t.scale_x) * _ON_EDGE
+    slack = abs(source.transform.scale_x) * _ON_EDGE
+    west = source.box.west
     with np.errstate(invalid="ignore"):
         return np.asarray(x - turn * np.floor((x - west + slack) / turn))
 

@@ -1,6 +1,6 @@
-"""Clients that leave: a map that has moved on hangs up, and nothing more is done for it.
+"""Cancel a request when its client disconnects, or at the deadline.
 
-Nobody waits longer than the deadline either, whatever it takes to answer.
+A map that is panned disconnects from the tiles that it no longer shows.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ _MAX_SHOWN = 80
 
 
 class ClientGone(Exception):
-    """The client has hung up; nobody will read the answer."""
+    """The client disconnected before the response."""
 
 
 def timely(handler: Handler, deadline_s: float) -> Handler:
-    """Return a handler that gives up after so many seconds, metadata and all tries included."""
+    """Return a handler with a deadline for metadata, pixels and all retries together.
+
+    It raises DeadlineExceeded after `deadline_s` seconds.
+    """
 
     async def within_deadline(request: Request) -> Response:
         async with deadline(deadline_s, request.scope["path"][:_MAX_SHOWN]):
@@ -35,10 +38,10 @@ def timely(handler: Handler, deadline_s: float) -> Handler:
 
 
 async def while_connected(receive: Receive, call: Coroutine[Any, Any, T]) -> T:
-    """Return what a call returns; cancel it when the client hangs up meanwhile.
+    """Return the result of a call; cancel it if the client disconnects meanwhile.
 
     Raises:
-        ClientGone: it did.
+        ClientGone: the client disconnected.
     """
     asking = asyncio.current_task()
     assert asking is not None
@@ -46,7 +49,7 @@ async def while_connected(receive: Receive, call: Coroutine[Any, Any, T]) -> T:
     try:
         return await call
     except asyncio.CancelledError:
-        # As `asyncio.timeout` tells its own cancelling from that of others.
+        # As `asyncio.timeout` tells its own cancellation from another one.
         if watch.done() and asking.uncancel() == 0:
             raise ClientGone from None
         raise
@@ -57,5 +60,5 @@ async def while_connected(receive: Receive, call: Coroutine[Any, Any, T]) -> T:
 async def _cancel_when_gone(receive: Receive, asking: asyncio.Task[Any]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    # Here and not in a callback, which would run even when it has been too late for long.
+    # Not in a done callback: it would also run after `call` has returned.
     asking.cancel()

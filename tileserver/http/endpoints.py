@@ -1,4 +1,4 @@
-"""One short function a route: parse, find, ask, answer."""
+"""Request handlers, one for each route: parse, find the layer, get pixels, respond."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from tileserver.http.responses import IMMUTABLE, QUERY_KEY, bytes_response, json
 from tileserver.layers import documents, queries
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.statistics import summarize
-from tileserver.layers.styles import STYLE_PARAMETERS, parse_bands, parse_style
+from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style
 from tileserver.rendering.encoders import empty, media_type
 from tileserver.rendering.legend import legend_svg
 from tileserver.rendering.render import check_options
 
 _SUMMARIES = 2
-"""At once; each takes up to 200 MB."""
+"""Concurrent requests for statistics; each takes up to 200 MB."""
 _MAX_SUMMARIES = 32
-"""Waiting."""
+"""Requests for statistics in the queue."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What handlers work with."""
+    """The dependencies of the handlers."""
 
     layers: Layers
     pixels: Cached
@@ -57,11 +57,11 @@ class Services:
     tile_max_age_s: int
     readiness: Readiness = field(default_factory=Readiness)
     geometry: ShortCalls = field(default_factory=ShortCalls)
-    """Where requests ask PROJ, which must not hold up the event loop."""
+    """Threads for calls of PROJ, which must not block the event loop."""
     summaries: Slots = field(
         default_factory=lambda: Slots(_SUMMARIES, "requests for statistics", _MAX_SUMMARIES)
     )
-    """Of those who hold the values of millions of pixels."""
+    """Limits requests that hold millions of values."""
 
 
 class State(TypedDict):
@@ -76,10 +76,9 @@ async def tile(request: Request) -> Response:
     services, path = _services(request), request.path_params
     address, size, file_format = parse_tile(path["z"], path["x"], path["name"])
     grid = tile_grid(address, size)
-    layer, parameters = await _styled_layer(request)
-    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
-    pixels = layer.request(grid, file_format, bands)
-    # Raw pixels of nothing differ from layer to layer, and count against the limits like others.
+    layer, style, parameters = await _styled_layer(request)
+    pixels = layer.request(grid, file_format, style.bands)
+    # Raw formats depend on the bands of the layer, and on the limits of getPixels.
     if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
         return await _pixels(request, services, layer, pixels, parameters)
     body = empty(file_format, size, size, ("empty",), "uint8")
@@ -92,22 +91,21 @@ async def preview(request: Request) -> Response:
     services = _services(request)
     name, _, suffix = request.path_params["name"].rpartition(".")
     file_format = parse_format(suffix if name else None)
-    layer, parameters = await _styled_layer(request, name, ("bbox", "width", "height"))
+    layer, style, parameters = await _styled_layer(request, name, ("bbox", "width", "height"))
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     sides = (parse_side(side, parameters, queries.MAX_PREVIEW_PX) for side in ("width", "height"))
     grid = queries.preview_grid(layer, bbox, *sides)
-    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
-    pixels = layer.request(grid, file_format, bands)
+    pixels = layer.request(grid, file_format, style.bands)
     return await _pixels(request, services, layer, pixels, parameters)
 
 
 async def layer_list(request: Request) -> Response:
-    """Answer GET /layers?after=&limit=: the layers, and in `errors` those that cannot be shown."""
+    """Answer GET /layers?after=&limit=: the layers, and in `errors` those that cannot be drawn."""
     services = _services(request)
     parameters = parse_query(request.scope["query_string"], ("after", "limit"))
     limit = parse_side("limit", parameters, 1000) or 100
     page = await services.layers.page(parameters.get("after"), limit)
-    url, more = base_url(request), _handed_on(request)
+    url, more = base_url(request), _key_parameter(request)
 
     def answer() -> Response:
         return json_response(request, documents.layer_page(url, page, limit, more))
@@ -117,17 +115,17 @@ async def layer_list(request: Request) -> Response:
 
 async def tilejson(request: Request) -> Response:
     """Answer GET /tilejson/{layer}.json: TileJSON 3.0.0."""
-    layer, parameters = await _styled_layer(request)
-    # The tiles of the document are PNG: what cannot be drawn is refused here, not tile by tile.
+    layer, _, parameters = await _styled_layer(request)
+    # The tiles are PNG: refuse a style that cannot be drawn here, not in every tile.
     check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
-    style |= _handed_on(request)
+    style |= _key_parameter(request)
     return json_response(request, documents.tilejson(base_url(request), layer, style))
 
 
 async def info(request: Request) -> Response:
     """Answer GET /info/{layer}: bands, types, CRS, scale, bounds, zooms, dates, properties."""
-    layer, _ = await _styled_layer(request)
+    layer, _, _ = await _styled_layer(request)
     services = _services(request)
     return await services.geometry.call(lambda: json_response(request, queries.info(layer)))
 
@@ -140,9 +138,9 @@ async def point(request: Request) -> Response:
     lon, lat = parse_place(parameters)
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
-    asked = queries.point_request(layer, lon, lat, bands)
-    read = await while_connected(request.receive, services.bands.read_bands(asked))
-    return json_response(request, queries.point(lon, lat, read))
+    pixel = queries.point_request(layer, lon, lat, bands)
+    values = await while_connected(request.receive, services.bands.read_bands(pixel))
+    return json_response(request, queries.point(lon, lat, values))
 
 
 @asked_again
@@ -153,19 +151,19 @@ async def statistics(request: Request) -> Response:
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
-    asked = await services.geometry.call(queries.statistics_request, layer, bbox, bands)
+    pixels = await services.geometry.call(queries.statistics_request, layer, bbox, bands)
 
     async def summary() -> Response:
         async with services.summaries.held():
-            read = await services.bands.read_bands(asked)
-            return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(read)))
+            values = await services.bands.read_bands(pixels)
+            return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(values)))
 
     return await while_connected(request.receive, summary())
 
 
 async def legend(request: Request) -> Response:
     """Answer GET /legend/{layer}.svg: a colour bar, swatches of classes, or channels."""
-    layer, parameters = await _styled_layer(request)
+    layer, _, parameters = await _styled_layer(request)
     style = layer.style
     svg = legend_svg(layer.title, style.bands, style.options(), layer.definition.class_names)
     cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
@@ -173,17 +171,17 @@ async def legend(request: Request) -> Response:
 
 
 async def healthz(request: Request) -> Response:
-    """Answer GET /healthz: the event loop turns; nothing else is asked."""
+    """Answer GET /healthz: 200 while the event loop runs."""
     return json_response(request, {"status": "ok"}, "no-store")
 
 
 async def readyz(request: Request) -> Response:
-    """Answer GET /readyz: 200 if requests may be sent here, else 503 and why not."""
+    """Answer GET /readyz: 200 if this worker can take requests, else 503 and the reason."""
     verdict = await _services(request).readiness.state()
-    said = {"status": verdict.status}
+    document = {"status": verdict.status}
     if verdict.reason:
-        said["reason"] = verdict.reason
-    response = json_response(request, said, "no-store")
+        document["reason"] = verdict.reason
+    response = json_response(request, document, "no-store")
     if not verdict.is_ready:
         response.status_code = 503
         response.headers["retry-after"] = "5"
@@ -191,7 +189,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def figures(request: Request) -> Response:
-    """Answer GET /metrics: what is counted, over all workers, as Prometheus text."""
+    """Answer GET /metrics: the metrics of all workers, as Prometheus text."""
     body = await anyio.to_thread.run_sync(metrics.exposition)
     return bytes_response(request, body, metrics.MEDIA_TYPE, "no-store")
 
@@ -202,32 +200,35 @@ def _services(request: Request) -> Services:
 
 
 def base_url(request: Request) -> str:
-    """Return where the server is reached, as it was told or as the client says."""
+    """Return the server's URL without a final slash: `public_url`, or else from the Host header."""
     public_url = _services(request).public_url
     if public_url is not None:
         return public_url
-    # A second Host is refused with the first: a proxy before us may believe the other one.
+    # Two Host headers are refused: a proxy may have used the other one.
     host = check_host(", ".join(request.headers.getlist("host")))
     root_path: str = request.scope.get("root_path", "")
-    # A proxy may speak of wss, which no tile is fetched by.
+    # A proxy may set the scheme to wss.
     scheme = request.scope["scheme"].replace("ws", "http")
     return f"{scheme}://{host}{root_path.rstrip('/')}"
 
 
-def _handed_on(request: Request) -> dict[str, str]:
-    """Return the parameter that lets the URLs of a document be used: the key, if it came so."""
+def _key_parameter(request: Request) -> dict[str, str]:
+    """Return the `key` parameter for the URLs in a document, if the request had one."""
     key = request.scope["state"].get(QUERY_KEY)
     return {} if key is None else {KEY_PARAMETER: key}
 
 
 async def _styled_layer(
     request: Request, name: str | None = None, more: Sequence[str] = ()
-) -> tuple[Layer, dict[str, str]]:
-    """Return the layer of the path in the style of the query, and the query's parameters."""
+) -> tuple[Layer, Style, dict[str, str]]:
+    """Return the layer of the path, the style in the query, and the query's parameters.
+
+    The layer's own style is that of the query over the configured one.
+    """
     parameters = parse_query(request.scope["query_string"], (*STYLE_PARAMETERS, *more))
     style = parse_style(parameters)
     name = name or request.path_params["layer"]
-    return await _services(request).layers.find(name, style), parameters
+    return await _services(request).layers.find(name, style), style, parameters
 
 
 async def _pixels(

@@ -1,8 +1,8 @@
-"""By which names the server is reached, and whether a page of another origin asks.
+"""Host names of the server, and requests from pages of other origins.
 
-A browser sends to a server on loopback whatever any page wants of it, with the name that the page
-used as Host. A name that is none of loopback's was pointed there by somebody else's DNS, so that
-the browser takes the answers for the page's own ("DNS rebinding").
+Any page in a browser can send requests to a server on loopback, with the host name of its URL as
+Host. A name other than loopback's was resolved to loopback by foreign DNS ("DNS rebinding"): the
+browser would take the response for one of the page's own origin.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tileserver.http.parameters import check_host
 
 _PORTS = {"http": 80, "https": 443}
 _ELSEWHERE = frozenset({b"cross-site", b"same-site"})
-"""Values of Sec-Fetch-Site for what another origin asks; another port is a "same-site" one."""
+"""Values of Sec-Fetch-Site for requests of other origins; another port is "same-site"."""
 _FORWARDED = frozenset(
     b"""
     forwarded forwarded-for via x-via cdn-loop x-original-host x-original-forwarded-for
@@ -25,13 +25,14 @@ _FORWARDED = frozenset(
     x-appengine-user-ip x-azure-clientip tailscale-user-login
     """.split()
 )
-"""Headers of proxies, beside all `X-Forwarded-*`; no client on this machine sends them."""
-_TELLING = _FORWARDED | {b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode"}
+"""Headers that proxies add, beside all `X-Forwarded-*`."""
+_FIELDS = {b"origin": "origin", b"sec-fetch-site": "site", b"sec-fetch-mode": "mode"}
+"""The fields of `Sender` that are one header each."""
 
 
 @lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
-    """Tell whether a host name or address can only mean this machine.
+    """Return whether a host name or address is a loopback one.
 
     >>> [is_loopback(each) for each in ("localhost", "127.9.9.9", "::1", "0.0.0.0", "localhost.a")]
     [True, True, True, False, False]
@@ -47,13 +48,13 @@ def is_loopback(name: str) -> bool:
 
 
 def name_in(host: str) -> str:
-    """Return the name in a Host header, in lower case, without port, brackets or final dot.
+    """Return the host name in a Host header, in lower case, without port, brackets or final dot.
 
     >>> name_in("[::1]:8080"), name_in("Maps.Example.ORG.:443")
     ('::1', 'maps.example.org')
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is not a host name.
     """
     host = check_host(host).lower()
     if host.startswith("["):
@@ -62,19 +63,19 @@ def name_in(host: str) -> str:
 
 
 class HostNames:
-    """The names that a server on loopback answers to."""
+    """The host names that a server on loopback accepts."""
 
     def __init__(self, public_url: str | None) -> None:
-        """`public_url` is how a proxy is reached that passes its name on; None is no proxy."""
+        """`public_url` is the URL of a proxy that forwards its Host header; None is no proxy."""
         self.public_url = public_url
         self.public_name = (urlsplit(public_url or "").hostname or "").removesuffix(".")
         self.allows = lru_cache(maxsize=256)(self._allows)
 
     def _allows(self, host: str) -> bool:
-        """Tell whether a Host header names this server.
+        """Return whether a Host header names this server.
 
         Raises:
-            InvalidRequest: it is no host name.
+            InvalidRequest: it is not a host name.
         """
         name = name_in(host)
         return is_loopback(name) or (bool(name) and name == self.public_name)
@@ -82,22 +83,22 @@ class HostNames:
 
 @dataclass(slots=True)
 class Sender:
-    """What the headers of a request tell of where it comes from."""
+    """The headers of a request that show its origin."""
 
     hosts: list[bytes]
     origin: bytes | None = None
     site: bytes = b""
     mode: bytes = b""
     is_forwarded: bool = False
-    """A proxy passed it on, so the peer is not who asks."""
+    """It came through a proxy, so the peer is not the client."""
 
     @property
     def host(self) -> str:
-        """The Host header; two are shown as one that is no name."""
+        """The Host header; two are joined by a comma, which no host name has."""
         return b", ".join(self.hosts).decode("latin-1")
 
     def is_foreign(self, public_url: str | None) -> bool:
-        """Tell whether a page of another origin asks; programs and typed addresses do not."""
+        """Return whether a page of another origin sent it; programs and typed URLs do not count."""
         if self.origin is not None:
             return not self._is_own(self.origin.decode("latin-1"), public_url)
         return self.site in _ELSEWHERE
@@ -109,7 +110,7 @@ class Sender:
 
 
 def _authority(url: str) -> tuple[str, int | None] | None:
-    """Return host and port of a URL, or None if it has none; "null" is one such origin."""
+    """Return host and port of a URL, or None if it has none, as the origin "null"."""
     try:
         parts = urlsplit(url)
         return (parts.hostname, parts.port or _PORTS.get(parts.scheme)) if parts.hostname else None
@@ -118,20 +119,13 @@ def _authority(url: str) -> tuple[str, int | None] | None:
 
 
 def sender_of(headers: list[tuple[bytes, bytes]]) -> Sender:
-    """Return what the headers tell."""
+    """Return the origin of a request from its headers."""
     sender = Sender([])
     for name, value in headers:
-        if name in _TELLING:
-            if name == b"host":
-                sender.hosts.append(value)
-            elif name == b"origin":
-                sender.origin = value
-            elif name == b"sec-fetch-site":
-                sender.site = value
-            elif name == b"sec-fetch-mode":
-                sender.mode = value
-            else:
-                sender.is_forwarded = True
-        elif name.startswith(b"x-forwarded-"):
+        if name == b"host":
+            sender.hosts.append(value)
+        elif field := _FIELDS.get(name):
+            setattr(sender, field, value)
+        elif name in _FORWARDED or name.startswith(b"x-forwarded-"):
             sender.is_forwarded = True
     return sender

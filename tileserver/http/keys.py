@@ -1,8 +1,8 @@
-"""API keys: how clients give them, and whose they are.
+"""API keys: where requests carry them, and the names of their holders.
 
-Only digests are kept, and a key is compared with all of them in the same time, whether it is
-right, nearly right or wrong. A key may come as `Authorization: Bearer KEY`, as `X-API-Key: KEY`,
-as the password or the user of `Authorization: Basic`, or as `?key=KEY`.
+Only digests are kept, and a key is compared with all of them in constant time. A key may come as
+`Authorization: Bearer KEY`, as `X-API-Key: KEY`, as the password or the user of `Authorization:
+Basic`, or as `?key=KEY`.
 """
 
 from __future__ import annotations
@@ -19,55 +19,56 @@ from urllib.parse import unquote_to_bytes
 from tileserver.errors import ConfigError
 
 PARAMETER = "key"
-"""Of the query."""
+"""The query parameter of a key."""
 SHORT = 16
-"""Characters below which a key can be guessed."""
+"""Keys with fewer characters can be guessed."""
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
-"""What a header can carry; the rest arrives in as many encodings as there are clients."""
+"""Clients encode other characters in headers in different ways."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Holder(NamedTuple):
-    """Whose key came with a request."""
+    """The holder of the key of a request."""
 
     name: str
     is_ambient: bool
-    """A browser sends it by itself with all that any page asks of the server: Basic."""
+    """Browsers add it to the requests of all pages by themselves: Basic authentication."""
     in_query: str | None = None
-    """The key, if it came in the query: then the URLs in the answer need it too."""
+    """The key, if it came in the query: then the URLs in the response need it too."""
 
 
 class Keys:
     """The keys of `[access] keys`, as digests by name."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        """`secrets` are the keys by the name of who holds them.
+        """`secrets` are the keys by the names of their holders.
 
         Raises:
-            ConfigError: a key cannot be sent, or two have the same.
+            ConfigError: a key has characters that headers cannot carry, or is given twice.
         """
         self._names: dict[bytes, str] = {}
         for name, secret in secrets.items():
-            if not _VISIBLE.fullmatch(secret):
-                raise ConfigError(
-                    f"[access] keys.{name}: expected ASCII letters, digits and signs without "
-                    "spaces, got a value that is not shown"
-                )
-            digest = _digest(secret.encode())
-            if digest in self._names:
-                raise ConfigError(
-                    f"[access] keys.{name}: expected a key of its own, got that of "
-                    f"{self._names[digest]!r}"
-                )
-            self._names[digest] = name
+            self._add(name, secret)
+
+    def _add(self, name: str, secret: str) -> None:
+        place = f"[access] keys.{name}"
+        if not _VISIBLE.fullmatch(secret):
+            raise ConfigError(
+                f"{place}: expected ASCII letters, digits and signs without spaces, got a value "
+                "that is not shown"
+            )
+        digest = _digest(secret.encode())
+        if holder := self._names.get(digest):
+            raise ConfigError(f"{place}: expected a key of its own, got that of {holder!r}")
+        self._names[digest] = name
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Return whether there are keys."""
         return bool(self._names)
 
     def name_of(self, key: bytes) -> str | None:
-        """Return who holds a key, or None; takes the same time for every key."""
+        """Return the holder of a key, or None; in constant time."""
         given, found = _digest(key), None
         for digest, name in self._names.items():
             if hmac.compare_digest(digest, given):
@@ -75,7 +76,7 @@ class Keys:
         return found
 
     def holder(self, headers: Headers, query_keys: Iterable[bytes]) -> Holder | None:
-        """Return whose key a request carries; of several the first that is right counts."""
+        """Return the holder of the first valid key of a request, those of the query first."""
         found = None
         for key in query_keys:
             if name := self.name_of(key):
@@ -87,7 +88,7 @@ class Keys:
 
 
 def header_keys(headers: Headers) -> Iterator[tuple[bytes, bool]]:
-    """Yield what may be keys in the headers, and whether a browser sends each by itself.
+    """Yield possible keys in the headers, and whether browsers send each by themselves.
 
     >>> list(header_keys([(b"authorization", b"Basic Om9wZW4="), (b"x-api-key", b"sesame")]))
     [(b'', True), (b'open', True), (b'sesame', False)]
@@ -119,13 +120,12 @@ def take_query_keys(query: bytes) -> tuple[bytes, list[bytes]]:
     """
     if b"key" not in query and b"%" not in query:
         return query, []
-    kept, keys = [], []
+    kept: list[bytes] = []
+    keys: list[bytes] = []
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
-        if _decoded(name) == PARAMETER.encode():
-            keys.append(_decoded(value))
-        else:
-            kept.append(part)
+        is_key = _decoded(name) == PARAMETER.encode()
+        (keys if is_key else kept).append(_decoded(value) if is_key else part)
     return b"&".join(kept), keys
 
 

@@ -1,6 +1,6 @@
-"""Whether the event loop comes around in time: looked at four times a second.
+"""The lag of the event loop, measured four times a second.
 
-A loop that is held up answers nobody, and no timeout within it tells of that.
+A blocked loop answers no request, and no timeout within it fires.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from tileserver import metrics
 
 _EVERY_S = 0.25
-_WORTH_A_WORD_S = 1.0
+_LOGGED_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ async def watched(sample: Callable[[], None], every_s: float = _EVERY_S) -> Asyn
     """Measure the loop's lag while inside.
 
     Args:
-        sample: called each time; for figures that are read off rather than counted.
-        every_s: how often.
+        sample: called each time, to update gauges.
+        every_s: the interval.
     """
     task = asyncio.create_task(_watch(sample, every_s))
     try:
@@ -43,6 +43,6 @@ async def _watch(sample: Callable[[], None], every_s: float) -> None:
         lag_s = max(0.0, time.monotonic() - began_s - every_s)
         metrics.LOOP_LAG.observe(lag_s)
         metrics.LOOP_LAG_LAST.set(lag_s)
-        if lag_s > _WORTH_A_WORD_S:
+        if lag_s > _LOGGED_S:
             log.warning("The event loop was held up for %.1f s.", lag_s)
         sample()

@@ -24,18 +24,18 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors *",
     )
 )
-"""Nothing from elsewhere, nothing inline; any dashboard may frame the page."""
+"""No other origins, nothing inline; any page may frame it."""
 
 
-_NOT_SHOWN = (".", "package", "node_modules")
-"""Beginnings of what only builds the page."""
+_BUILD_ONLY = (".", "package", "node_modules")
+"""Prefixes of files that only the build uses."""
 
 
 def page_folder() -> Path:
     """Return the folder of the page: in the wheel, or beside the package in a checkout.
 
     Raises:
-        ConfigError: Leaflet is missing, as the package was not built.
+        ConfigError: Leaflet is missing: the package was not built.
     """
     for folder in (_PACKAGE / "web", _PACKAGE.parent / "web"):
         if (folder / "vendor" / "leaflet" / "leaflet.js").is_file():
@@ -46,30 +46,30 @@ def page_folder() -> Path:
 
 
 def page_files() -> frozenset[str]:
-    """Return the paths of the page's own files, the same on every server; not of the page."""
+    """Return the URL paths of the page's files, without index.html; the same on every server."""
     folder = page_folder()
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    shown = (name for name in names if name != "index.html" and not name.startswith(_NOT_SHOWN))
+    shown = (name for name in names if name != "index.html" and not name.startswith(_BUILD_ONLY))
     return frozenset(f"/{name}" for name in shown)
 
 
 class Page(StaticFiles):
-    """The files of the page, under a strict content security policy."""
+    """The files of the page, with a strict content security policy."""
 
     def __init__(self, directory: Path, html: bool) -> None:
-        """Serve a folder; its index.html for the folder itself, if `html`."""
+        """Serve a folder; with `html`, its index.html for the folder itself."""
         super().__init__(directory=directory, html=html)
-        # Python reads the system's tables when it is first asked for a type: not in a request.
+        # The first call reads the system's tables: not during a request.
         mimetypes.init()
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Return a file; what only builds the page is none of it."""
-        # Starlette calls the folder itself ".".
-        if path != "." and path.startswith(_NOT_SHOWN):
+        """Return a file, or 404 for one that only the build uses."""
+        # "." is the folder itself.
+        if path != "." and path.startswith(_BUILD_ONLY):
             path = "none"
         response = await super().get_response(path, scope)
         response.headers["content-security-policy"] = CONTENT_SECURITY_POLICY
-        # OpenStreetMap and others want to be told who shows their maps.
+        # OpenStreetMap requires a Referer.
         response.headers["referrer-policy"] = "strict-origin-when-cross-origin"
         response.headers["cache-control"] = "no-cache"
         return response

@@ -1,4 +1,4 @@
-"""Paths and query strings read strictly: the unknown, double or malformed is refused by name."""
+"""Strict parsers of paths and query strings; errors name the parameter."""
 
 from __future__ import annotations
 
@@ -7,26 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
-from tileserver.contract.pixels import ImageFileFormat
+from tileserver.contract.formats import TILE_FORMATS, TILE_SUFFIXES, ImageFileFormat
+from tileserver.contract.grids import Box
 from tileserver.contract.tiles import Tile, tile_at
 from tileserver.errors import InvalidRequest
-from tileserver.geo.extents import Box
 from tileserver.layers.styles import parse_number
 
-TILE_FORMATS = {
-    "png": ImageFileFormat.PNG,
-    "jpg": ImageFileFormat.JPEG,
-    "jpeg": ImageFileFormat.JPEG,
-    "webp": ImageFileFormat.WEBP,
-    "npy": ImageFileFormat.NPY,
-}
-"""Suffixes of tiles and previews."""
 VERSION_PARAMETER = "v"
-"""The version token in the URLs we hand out; any value is accepted."""
+"""The version token in the URLs of documents; any value is accepted."""
 _MAX_QUERY = 8192
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
 _MIN_BOX_DEGREES = 1e-9
-"""A tenth of a millimetre; below it, ratios of sides overflow."""
+"""0.1 mm; the ratio of smaller sides overflows."""
 _TILE_NAME = re.compile(r"(?P<y>[^.@]*)(?P<scale>@[^.]*)?(?:\.(?P<suffix>.*))?", re.DOTALL)
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?", re.ASCII)
 
@@ -37,16 +29,9 @@ def parse_query(query: bytes, known: Sequence[str]) -> dict[str, str]:
     Raises:
         InvalidRequest: one is unknown, given twice, empty or not UTF-8.
     """
-    if len(query) > _MAX_QUERY:
-        raise InvalidRequest(f"the query has {len(query)} bytes, at most {_MAX_QUERY} may be")
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
-    except ValueError as exc:
-        raise InvalidRequest("the query is not percent-encoded UTF-8") from exc
     parameters: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in known and name != VERSION_PARAMETER:
-            raise InvalidRequest(_unknown(name, known))
+    for name, value in _pairs(query):
+        _check_known(name, known)
         if name in parameters:
             raise InvalidRequest(f"{name}: given twice, expected once")
         if not value or not value.isprintable():
@@ -55,10 +40,23 @@ def parse_query(query: bytes, known: Sequence[str]) -> dict[str, str]:
     return parameters
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    if len(query) > _MAX_QUERY:
+        raise InvalidRequest(f"the query has {len(query)} bytes, at most {_MAX_QUERY} may be")
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError as exc:
+        raise InvalidRequest("the query is not percent-encoded UTF-8") from exc
+
+
+def _check_known(name: str, known: Sequence[str]) -> None:
+    if name in (*known, VERSION_PARAMETER):
+        return
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f", did you mean {close[0]}?" if close else ""
-    return f"unknown parameter {name[:80]!r}{hint or '.'} Known here: {', '.join(known) or 'none'}"
+    hint = f", did you mean {close[0]}?" if close else "."
+    raise InvalidRequest(
+        f"unknown parameter {name[:80]!r}{hint} Known here: {', '.join(known) or 'none'}"
+    )
 
 
 def parse_tile(z: str, x: str, name: str) -> tuple[Tile, int, ImageFileFormat]:
@@ -74,23 +72,28 @@ def parse_tile(z: str, x: str, name: str) -> tuple[Tile, int, ImageFileFormat]:
     parts = _TILE_NAME.fullmatch(name)
     assert parts is not None, "every text matches"
     address = _integer("x", x), _integer("y", parts["y"]), _integer("z", z)
-    if parts["scale"] not in (None, "@2x"):
+    size, file_format = _size_px(parts["scale"]), parse_format(parts["suffix"])
+    return tile_at(*address), size, file_format
+
+
+def _size_px(scale: str | None) -> int:
+    if scale not in (None, "@2x"):
         raise InvalidRequest(
-            f"tile size {parts['scale'][:20]!r}: expected @2x for 512 pixels, or nothing for 256"
+            f"tile size {scale[:20]!r}: expected @2x for 512 pixels, or nothing for 256"
         )
-    file_format = parse_format(parts["suffix"])
-    return tile_at(*address), 512 if parts["scale"] else 256, file_format
+    return 512 if scale else 256
 
 
 def parse_format(suffix: str | None) -> ImageFileFormat:
     """Return the format of a suffix without its dot.
 
     Raises:
-        InvalidRequest: there is none of that suffix.
+        InvalidRequest: no format has that suffix.
     """
     if suffix not in TILE_FORMATS:
         got = "none" if suffix is None else f".{suffix[:20]}"
-        raise InvalidRequest(f"suffix: expected one of .png, .jpg, .webp, .npy, got {got!r}")
+        expected = ", ".join(TILE_SUFFIXES)
+        raise InvalidRequest(f"suffix: expected one of {expected}, got {got!r}")
     return TILE_FORMATS[suffix]
 
 
@@ -104,13 +107,11 @@ def parse_bbox(text: str) -> Box:
     """Return a box in degrees; west > east crosses the antimeridian.
 
     Raises:
-        InvalidRequest: it is not four numbers, or they make no box on the Earth.
+        InvalidRequest: it is not four numbers, or they are not a box on Earth.
     """
     parts = text.split(",")
-    if len(parts) != 4:
-        raise InvalidRequest(
-            f"bbox: expected west,south,east,north in degrees, got {len(parts)} values"
-        )
+    if (count := len(parts)) != 4:
+        raise InvalidRequest(f"bbox: expected west,south,east,north in degrees, got {count} values")
     west, east = (parse_number("bbox", parts[i], -180, 180) for i in (0, 2))
     south, north = (parse_number("bbox", parts[i], -90, 90) for i in (1, 3))
     if abs(east - west) < _MIN_BOX_DEGREES or north - south < _MIN_BOX_DEGREES:
@@ -122,10 +123,10 @@ def parse_bbox(text: str) -> Box:
 
 
 def parse_place(parameters: Mapping[str, str]) -> tuple[float, float]:
-    """Return the (longitude, latitude) in degrees that lon and lat give.
+    """Return (longitude, latitude) in degrees from the parameters lon and lat.
 
     Raises:
-        InvalidRequest: one is missing, malformed or off the Earth.
+        InvalidRequest: one is missing, malformed or out of range.
     """
     for name in ("lon", "lat"):
         if name not in parameters:
@@ -137,7 +138,7 @@ def parse_place(parameters: Mapping[str, str]) -> tuple[float, float]:
 
 
 def parse_side(name: str, parameters: Mapping[str, str], most: int) -> int | None:
-    """Return a number of pixels or of layers, or None if the parameter is not given.
+    """Return a number of pixels or of layers, or None without the parameter.
 
     Raises:
         InvalidRequest: it is not a whole number from 1 to `most`.
@@ -151,7 +152,7 @@ def parse_side(name: str, parameters: Mapping[str, str], most: int) -> int | Non
 
 
 def check_host(host: str) -> str:
-    """Return a Host header that may be repeated in a document.
+    """Return a Host header that is safe to repeat in a document.
 
     Raises:
         InvalidRequest: it is not a host name or address, with or without a port.

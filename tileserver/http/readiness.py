@@ -1,8 +1,8 @@
-"""Whether this worker should be sent requests, and whether something is amiss all the same.
+"""Readiness of this worker, for load balancers.
 
-Not ready: it is ending, or it cannot sign what it asks of Earth Engine. Degraded, and ready: Earth
-Engine is down, or the shared cache; the memory can still answer, and to take all servers away
-would help nobody.
+unready: it is shutting down, or has no valid access token for Earth Engine. degraded: Earth
+Engine or the shared cache fails. A degraded worker still takes requests, as it can answer from
+memory, and all workers are degraded at once.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tileserver.errors import TileserverError
 
 _KEPT_S = 5.0
 _PATIENCE_S = 1.0
-"""Probes give up after a second or two."""
+"""Probes time out after one or two seconds."""
 
 
 class Verdict(NamedTuple):
-    """What a probe is told."""
+    """The answer to a probe."""
 
     is_ready: bool
     status: str
@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
 
 class Readiness:
-    """Knows the state; asks for a token once in five seconds at most, and for nothing else."""
+    """Checks the access token at most once in five seconds."""
 
     def __init__(
         self,
@@ -43,13 +43,14 @@ class Readiness:
         troubles: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch over what a server needs.
+        """Check what a server needs.
 
         Args:
-            token: gets an access token, or raises; at once while there is one. None needs none.
-            refusal: why the token that there is does not help, if so.
-            troubles: what is amiss without being the end.
-            clock: seconds that never go back.
+            token: returns an access token, at once while one is valid, or raises; None if the
+                server needs none.
+            refusal: returns why Earth Engine refuses the token, or None.
+            troubles: returns the reasons for being degraded.
+            clock: monotonic seconds.
         """
         self.token = token
         self.refusal = refusal
@@ -57,10 +58,10 @@ class Readiness:
         self.is_draining = False
         self._clock = clock
         self._found: tuple[str | None, float] | None = None
-        self._looks: SingleFlight[str, str | None] = SingleFlight()
+        self._checks: SingleFlight[str, str | None] = SingleFlight()
 
     async def state(self) -> Verdict:
-        """Return the state as it was at most five seconds ago."""
+        """Return the state, at most five seconds old."""
         if self.is_draining:
             return Verdict(False, "unready", "The server is ending.")
         problem = await self._problem()
@@ -71,11 +72,11 @@ class Readiness:
 
     async def _problem(self) -> str | None:
         if self._found is None or self._clock() - self._found[1] >= _KEPT_S:
-            problem = await self._looks.join("token", self._look)
+            problem = await self._checks.join("token", self._check_token)
             self._found = problem, self._clock()
         return self._found[0]
 
-    async def _look(self) -> str | None:
+    async def _check_token(self) -> str | None:
         if self.token is None:
             return None
         try:
@@ -88,9 +89,9 @@ class Readiness:
         return self.refusal()
 
     @contextmanager
-    def until_the_end(self) -> Iterator[None]:
-        """Learn from SIGTERM and SIGINT that the server is ending, and pass them on."""
-        # Elsewhere signals cannot be had, nor are they sent there.
+    def draining_on_signals(self) -> Iterator[None]:
+        """Set `is_draining` on SIGTERM and SIGINT, and pass the signals on."""
+        # Python handles signals in the main thread only.
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,4 +1,4 @@
-"""Answers over HTTP: what they carry for caches, browsers and QGIS, and what errors look like."""
+"""HTTP responses: headers for caches, browsers and QGIS, and the form of errors."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ STATUS: Mapping[type[TileserverError], int] = {
 """HTTP status of an error, looked up along its class's MRO."""
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-"""For a URL whose version token is the current one."""
+"""Cache-Control of a URL with the current version token."""
 DOCUMENT = "private, max-age=60"
-"""For what repeats the Host header, so that no shared cache keeps it."""
+"""Cache-Control of a document that repeats the Host header: no shared cache may keep it."""
 COMMON_HEADERS = "common_headers"
-"""Where the gate leaves in `scope["state"]` what every answer to a request carries."""
+"""Key of `scope["state"]` for the headers of every response to the request."""
 QUERY_KEY = "query_key"
-"""Where the gate leaves in `scope["state"]` a key that came in the query."""
+"""Key of `scope["state"]` for an API key that came in the query."""
 _IMAGE_ROUTES = ("/tiles/", "/preview/", "/legend/")
 _FORMS = {
     "/tiles/": "/tiles/{layer}/{z}/{x}/{y}.png",
     "/tilejson/": "/tilejson/{layer}.json",
     "/legend/": "/legend/{layer}.svg",
 }
-"""What an address should have been, by its beginning."""
+"""The form of a path, by its prefix, for error messages."""
 _REST_PATH = re.compile(r"/+((?:\$discovery|v1(?:alpha|beta)?)(?:/.*)?)", re.DOTALL)
 
 
 def rest_path(scope: Scope) -> str | None:
-    """Return what a path is within the Earth Engine-compatible API; None if it is not of it.
+    """Return the path within the Earth Engine-compatible API, or None outside it.
 
     >>> rest_path({"path": "//v1/projects/p/algorithms"})
     'v1/projects/p/algorithms'
@@ -81,18 +81,18 @@ def bytes_response(
     cache_control: str,
     extra: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return a body with a strong ETag, or 304 if the client holds it already."""
-    # Processors have instructions for SHA-256: three times as fast as BLAKE2 here.
+    """Return a body with a strong ETag, or 304 if If-None-Match has it."""
+    # SHA-256 has processor instructions: three times as fast as BLAKE2 here.
     etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
     headers = {"etag": etag, "cache-control": cache_control, **(extra or {})}
-    if _holds(request.headers.get("if-none-match", ""), etag):
+    if _matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)
 
 
-def _holds(if_none_match: str, etag: str) -> bool:
-    held = (each.strip().removeprefix("W/") for each in if_none_match.split(","))
-    return any(each in (etag, "*") for each in held)
+def _matches(if_none_match: str, etag: str) -> bool:
+    etags = (each.strip().removeprefix("W/") for each in if_none_match.split(","))
+    return any(each in (etag, "*") for each in etags)
 
 
 def json_response(request: Request, document: Any, cache_control: str = DOCUMENT) -> Response:
@@ -104,7 +104,7 @@ def json_response(request: Request, document: Any, cache_control: str = DOCUMENT
 def error_response(
     request: Request, status: int, message: str, retry_after_s: float | None = None
 ) -> Response:
-    """Return an error: a line of text on image routes, as QGIS shows it, else JSON."""
+    """Return an error: a line of text for image routes, which QGIS displays, else JSON."""
     message = " ".join(message.split())
     headers = {"cache-control": "no-store"}
     if status in (429, 503):
@@ -116,10 +116,10 @@ def error_response(
 
 
 async def on_error(request: Request, exc: Exception) -> Response:
-    """Answer an error of ours with its status."""
+    """Return the response to an error of ours."""
     assert isinstance(exc, TileserverError)
     status = next(STATUS[each] for each in type(exc).__mro__ if each in STATUS)
-    # What is refused in a flood is counted, see `metrics`, and would flood the log.
+    # Refusals under overload are counted in `metrics`; they would flood the log.
     if status >= 500 and type(exc) is not Overloaded:
         log.warning("%s: %s", request.scope["path"][:200], exc)
     hint = " /layers lists the layers." if isinstance(exc, AssetNotFound) else ""
@@ -128,12 +128,12 @@ async def on_error(request: Request, exc: Exception) -> Response:
 
 
 async def on_client_gone(request: Request, exc: Exception) -> Response:
-    """Answer nobody; nginx counts these as 499."""
+    """Return status 499, as nginx does, for a client that disconnected."""
     return Response(status_code=499)
 
 
 async def on_http_error(request: Request, exc: Exception) -> Response:
-    """Answer what the router refuses."""
+    """Return the response to an error of the router: 404 or 405."""
     status = getattr(exc, "status_code", 500)
     if status == 405:
         response = error_response(request, 405, "method not allowed; expected GET or HEAD")
@@ -146,17 +146,17 @@ async def on_http_error(request: Request, exc: Exception) -> Response:
 
 
 async def on_crash(request: Request, exc: Exception) -> Response:
-    """Answer a mistake of ours, telling nothing of the inside."""
+    """Return the response to an unexpected exception, without its details."""
     request_id = request.scope.get("state", {}).get("request_id", "")
     message = f"internal error, reported under request id {request_id}"
     response = error_response(request, 500, message)
-    # A crash is answered outside of `gate`.
+    # Starlette responds to a crash outside of the gate.
     response.raw_headers.extend(request.scope.get("state", {}).get(COMMON_HEADERS, ()))
     return response
 
 
 class ByClient:
-    """Let what a request starts wait in the queue of its client."""
+    """Put the work that a request starts into the queue of its client."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -171,13 +171,13 @@ class ByClient:
 
 
 class Counted:
-    """Count every answer by its route and status."""
+    """Count every response by its route and status."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; one that comes to nothing is a crash."""
+        """Pass a request on; one without a response is a crash."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -192,6 +192,6 @@ class Counted:
         try:
             await self.app(scope, receive, noting)
         finally:
-            # The route as it is written, not as it was asked: of those there are only so many.
+            # The pattern of the route, not the path: labels must be few.
             route = getattr(scope.get("route"), "path", None)
             metrics.REQUESTS.labels(route or "other", status).inc()

@@ -1,9 +1,9 @@
-"""Who may ask for what, before any route sees the request.
+"""Access rules, checked before a request is routed.
 
-A server that only this machine reaches, and that has no keys, trusts every program on it; its
-browser, though, asks what any page wants. So it answers to its own names alone, and no page of
-another origin may read or start anything but the layers that were configured. From beyond the
-machine, or through a proxy, `/v1` and `/metrics` need a key or `[access] open`.
+A server on loopback without keys trusts all programs of the machine. Browsers on it, however, send
+requests for any page. So the server accepts only its own host names, and pages of other origins
+get the configured layers only. From other machines, or through a proxy, `/v1` and `/metrics` need
+a key or `[access] open`.
 """
 
 from __future__ import annotations
@@ -27,27 +27,35 @@ _CUTS: Mapping[str, Callable[[str], str]] = {
     "point": str,
     "statistics": str,
 }
-"""What names the layer in the rest of a path, by the path's first part."""
+"""How to take the layer's name from the rest of a path, by the path's first part."""
 _SHOWN_BY_URL = re.compile(
     r"v1(?:alpha|beta)?/projects/[^/]+/(?:maps/[^/]+/tiles/.*|thumbnails/[^/]+:getPixels)",
     re.DOTALL,
+)
+_HOST_NAMES = (
+    "is none of this server's names: it answers to localhost and 127.0.0.1, and to the host of "
+    "[server] public_url, if that is set"
+)
+_KEY_NEEDED = (
+    "an API key is needed, and none that is known came: send it as 'Authorization: Bearer KEY', "
+    "'X-API-Key: KEY', the password of Basic authentication, or ?key=KEY"
 )
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Part(Enum):
-    """What a path leads to, as far as it matters who asks."""
+    """The kind of resource at a path, as the rules distinguish them."""
 
     LAYER = auto()
-    """A layer that was configured, or the list of them."""
+    """A configured layer, or the list of them."""
     ASSET = auto()
-    """Something by the name of an asset."""
+    """An asset by its name."""
     PICTURE = auto()
-    """A tile of a map, or a thumbnail, of the API: notebooks show it by its URL."""
+    """A map tile or thumbnail of the API, which notebooks embed by its URL."""
     API = auto()
     FIGURES = auto()
     PROBE = auto()
-    """Health, and the files of the page, which are the same on every server."""
+    """Health checks, and the page's files, which are the same on every server."""
     PAGE = auto()
 
 
@@ -67,35 +75,35 @@ class Rules:
     """The rules of one server."""
 
     layer_names: Container[str] = ()
-    """Those configured, or made of rasters."""
+    """The configured layers, or those made of rasters."""
     keys: Keys = Keys({})  # noqa: RUF009 - without keys there is nothing to change.
     is_loopback: bool = True
-    """It listens on this machine only."""
+    """It listens on loopback only."""
     is_open: bool = False
-    """`[access] open`: strangers are meant to have all of it."""
+    """`[access] open`: everything is public."""
     hosts: HostNames = HostNames(None)  # noqa: RUF009 - nor of these.
     beyond: Access | None = None
-    """What may be read by name through a proxy, where it is less than on this machine."""
+    """The assets readable by name through a proxy, if fewer than on this machine."""
     files: frozenset[str] = frozenset()
-    """Paths of the page's own files."""
+    """URL paths of the page's files."""
 
     @property
     def trusts_this_machine(self) -> bool:
-        """Whether being on this machine is all that it takes."""
+        """Whether every local program has access without a key."""
         return self.is_loopback and not self.keys and not self.is_open
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody but the users of this machine is meant to reach it."""
+        """Whether it serves the users of this machine only."""
         return self.trusts_this_machine and self.hosts.public_url is None
 
     def part(self, path: str, rest_path: str | None) -> Part:
-        """Return what a path leads to; `rest_path` is it within the API, or None."""
+        """Return the kind of a path; `rest_path` is the path within the API, or None."""
         if rest_path is not None:
             return Part.PICTURE if _SHOWN_BY_URL.fullmatch(rest_path) else Part.API
         name = named_layer(path)
         if name is not None:
-            # Whoever has no key learns nothing of which names there are.
+            # Without a key, the response must not depend on which names exist.
             is_layer = "/" not in name if self.keys else name in self.layer_names
             return Part.LAYER if is_layer else Part.ASSET
         if path == "/layers":
@@ -106,36 +114,29 @@ class Rules:
         return Part.PROBE if is_probe else Part.PAGE
 
     def check_host(self, part: Part, sender: Sender) -> None:
-        """Refuse names that are none of this server's.
+        """Refuse a Host header that does not name this server.
 
-        A probe may come without any, as load balancers send it and no browser does.
+        Probes of load balancers may have none; browsers always send one.
 
         Raises:
-            InvalidRequest: the Host header is missing, double or no host name.
-            AccessDenied: it names something else.
+            InvalidRequest: the Host header is missing, given twice or not a host name.
+            AccessDenied: it names another host.
         """
         if not self.is_loopback or self.keys or (part is Part.PROBE and not sender.hosts):
             return
         if not self.hosts.allows(sender.host):
-            raise AccessDenied(
-                f"Host {sender.host[:80]!r} is none of this server's names: it answers to "
-                "localhost and 127.0.0.1, and to the host of [server] public_url, if that is set"
-            )
+            raise AccessDenied(f"Host {sender.host[:80]!r} {_HOST_NAMES}")
 
     def check_sender(self, part: Part, method: str, sender: Sender, holder: Holder | None) -> None:
-        """Refuse who may not ask for this.
+        """Refuse a request by its key, its origin and its network.
 
         Raises:
-            KeyRequired: there are keys, and the request carries none of them.
-            AccessDenied: a page of another origin asks, or somebody beyond this machine, for what
-                is not for them.
+            KeyRequired: there are keys, and the request has none of them.
+            AccessDenied: it comes from a page of another origin, or from another machine, without
+                access to this kind of resource.
         """
         if self.keys and holder is None and part is not Part.PROBE:
-            raise KeyRequired(
-                "an API key is needed, and none that is known came: send it as "
-                "'Authorization: Bearer KEY', 'X-API-Key: KEY', the password of Basic "
-                "authentication, or ?key=KEY"
-            )
+            raise KeyRequired(_KEY_NEEDED)
         self._check_origin(part, method, sender, holder)
         if part in (Part.API, Part.PICTURE, Part.FIGURES):
             self._check_reach(part, sender)
@@ -168,10 +169,10 @@ class Rules:
             )
 
     def check_asset(self, path: str, sender: Sender) -> None:
-        """Refuse an asset by its name that is for this machine alone.
+        """Refuse, through a proxy, an asset that is readable on this machine only.
 
         Raises:
-            AssetNotFound: as for one that there is not.
+            AssetNotFound: as for an asset that does not exist.
         """
         name = named_layer(path)
         if self.beyond is None or not sender.is_forwarded or not name or name in self.layer_names:

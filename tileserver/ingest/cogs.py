@@ -1,4 +1,4 @@
-"""One image made into a Cloud-Optimized GeoTIFF with the pyramid Earth Engine would make.
+"""Writes a Cloud-Optimized GeoTIFF with the pyramid that Earth Engine would make.
 
 mosaic ─► level 0 ─► level 1 ─► … ─► level n     temporary GeoTIFFs, a window at a time
              └──────────┴─── VRT ──────┘  ─► COG
@@ -132,7 +132,7 @@ def _reduce(mosaic: Mosaic, values: Values, valid: Bools) -> tuple[Values, Bools
     halves = [reduce_2x2(*band) for band in bands]
     values, valid = np.stack([half for half, _ in halves]), np.stack([kept for _, kept in halves])
     if mosaic.has_mask:
-        # SAMPLE may mask what MEAN does not; the one mask keeps what is valid in every band.
+        # SAMPLE may mask a pixel that MEAN does not; the one mask keeps pixels valid in all bands.
         valid &= valid.all(axis=0)
     if mosaic.nodata is not None:
         values = off_nodata(values, mosaic.fill)
@@ -164,7 +164,7 @@ def _lay_out(mosaic: Mosaic, folder: Path, levels: int) -> Path:
 
 
 def _check_end(raster: Path) -> None:
-    """Read the last block, for GDAL does not tell of a disk that is full when it closes a file."""
+    """Read the last block, as GDAL does not report a full disk when it closes a file."""
     with rasterio.open(raster, driver="GTiff") as dataset:
         corner = Window(dataset.width - 1, dataset.height - 1, 1, 1)
         dataset.read(window=corner)
@@ -181,19 +181,23 @@ def _vrt(mosaic: Mosaic, levels: int) -> ElementTree.Element:
     x, y = grid.apply(-first.column, -first.row)
     numbers = (x, grid.scale_x, grid.shear_x, y, grid.shear_y, grid.scale_y)
     _text(root, "GeoTransform", ",".join(repr(float(number)) for number in numbers))
-    for place, band_id in enumerate(mosaic.band_ids):
-        band = _vrt_band(root, typename_fwd[dtype_rev[mosaic.dtype.name]], str(place + 1))
-        _text(band, "Description", band_id)
-        if mosaic.nodata is not None:
-            is_float = mosaic.dtype.kind == "f"
-            _text(band, "NoDataValue", repr(mosaic.nodata) if is_float else str(int(mosaic.nodata)))
-        _color(mosaic, place, band)
-        for level in range(1, levels):
-            overview = ElementTree.SubElement(band, "Overview")
-            _file(overview, f"level-{level}", str(place + 1))
+    for place in range(len(mosaic.band_ids)):
+        _described_band(mosaic, levels, place, root)
     if mosaic.has_mask:
         _vrt_band(ElementTree.SubElement(root, "MaskBand"), "Byte", "mask,1")
     return root
+
+
+def _described_band(mosaic: Mosaic, levels: int, place: int, root: ElementTree.Element) -> None:
+    band = _vrt_band(root, typename_fwd[dtype_rev[mosaic.dtype.name]], str(place + 1))
+    _text(band, "Description", mosaic.band_ids[place])
+    if mosaic.nodata is not None:
+        is_float = mosaic.dtype.kind == "f"
+        _text(band, "NoDataValue", repr(mosaic.nodata) if is_float else str(int(mosaic.nodata)))
+    _color(mosaic, place, band)
+    for level in range(1, levels):
+        overview = ElementTree.SubElement(band, "Overview")
+        _file(overview, f"level-{level}", str(place + 1))
 
 
 def _vrt_band(parent: ElementTree.Element, type_name: str, source: str) -> ElementTree.Element:
@@ -208,7 +212,7 @@ def _file(parent: ElementTree.Element, name: str, band: str) -> None:
 
 
 def _color(mosaic: Mosaic, place: int, band: ElementTree.Element) -> None:
-    """Keep what a band is drawn as: red, green, blue, or by a table of colours."""
+    """Write a band's colour interpretation and colour table."""
     piece = next(piece for piece in mosaic.pieces if piece.first_band <= place < piece.bands.stop)
     index = piece.indexes[place - piece.first_band]
     color = piece.dataset.colorinterp[index - 1]

@@ -1,4 +1,4 @@
-"""Sources opened, aligned and read as one image, a window at a time.
+"""Opens sources, aligns them and reads them as one image, a window at a time.
 
 Sources on one and the same grid are stacked, their bands following one another; others become a
 mosaic, in which a valid pixel of a later source hides an earlier one's.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Mosaic:
-    """All that is decided before the first pixel is read."""
+    """The plan of a mosaic, made before the first pixel is read."""
 
     pieces: tuple[Piece, ...]
     width: int
@@ -79,7 +79,7 @@ class Mosaic:
 
     @property
     def fill(self) -> Any:
-        """What is stored where nothing is valid."""
+        """The value of masked pixels."""
         return self.dtype.type(0 if self.nodata is None else self.nodata)
 
 
@@ -138,7 +138,7 @@ def plan(
         band_policies: exceptions, by band id.
 
     Raises:
-        InvalidRequest: a source is no image on the Earth, or they do not fit together.
+        InvalidRequest: a source is not georeferenced, or they do not fit together.
     """
     for dataset in datasets:
         _check_source(dataset)
@@ -165,7 +165,7 @@ def plan(
 
 
 def _arrange(datasets: Sequence[DatasetReader]) -> tuple[Piece, ...]:
-    """Stack what lies on one grid, make a mosaic of the rest.
+    """Stack sources that share one grid; place others as a mosaic.
 
     Raises:
         InvalidRequest: another CRS, pixels that are not aligned, or another number of bands.
@@ -180,16 +180,11 @@ def _arrange(datasets: Sequence[DatasetReader]) -> tuple[Piece, ...]:
             f" different grids need as many bands each to become a mosaic; got {counts} bands"
         )
     left, top = min(column for column, _ in corners), min(row for _, row in corners)
-    return tuple(
-        Piece(
-            dataset=dataset,
-            indexes=_indexes(dataset),
-            first_band=sum(counts[:place]) if stacked else 0,
-            column=corner[0] - left,
-            row=corner[1] - top,
-        )
-        for place, (dataset, corner) in enumerate(zip(datasets, corners, strict=True))
-    )
+    pieces = []
+    for place, (dataset, (column, row)) in enumerate(zip(datasets, corners, strict=True)):
+        first = sum(counts[:place]) if stacked else 0
+        pieces.append(Piece(dataset, _indexes(dataset), first, column - left, row - top))
+    return tuple(pieces)
 
 
 def _offset(first: DatasetReader, other: DatasetReader) -> tuple[int, int]:
@@ -254,7 +249,7 @@ def _masking(
 
 
 def _nodata(piece: Piece) -> float | None:
-    """Return the value that masks every band of the piece, if that is what masks them."""
+    """Return the nodata value of a piece, if it alone masks every band; else None."""
     flags = [piece.dataset.mask_flag_enums[index - 1] for index in piece.indexes]
     number: float | None = piece.dataset.nodata
     return number if all(each == [MaskFlags.nodata] for each in flags) else None
@@ -263,7 +258,7 @@ def _nodata(piece: Piece) -> float | None:
 def _holds(dtype: np.dtype[Any], number: float) -> bool:
     if dtype.kind == "f":
         return not math.isfinite(number) or abs(number) <= np.finfo(dtype).max
-    # Beyond 2**53 the float that rasterio tells may not be the integer that the file says.
+    # Beyond 2**53 rasterio's float may differ from the integer in the file.
     limits = np.iinfo(dtype)
     small = math.isfinite(number) and abs(number) <= 2**53 and number == int(number)
     return small and limits.min <= number <= limits.max
@@ -279,24 +274,28 @@ def read_window(mosaic: Mosaic, window: Window) -> tuple[Values, Bools]:
     shape = (len(mosaic.band_ids), window.height, window.width)
     values, valid = np.full(shape, mosaic.fill, mosaic.dtype), np.zeros(shape, np.bool_)
     for piece in mosaic.pieces:
-        # Where the piece and the window overlap, counted in the mosaic.
-        left, top = max(window.col_off, piece.column), max(window.row_off, piece.row)
-        right = min(window.col_off + window.width, piece.column + piece.dataset.width)
-        bottom = min(window.row_off + window.height, piece.row + piece.dataset.height)
-        if left >= right or top >= bottom:
-            continue
-        part = Window(left - piece.column, top - piece.row, right - left, bottom - top)
-        rows = slice(top - window.row_off, bottom - window.row_off)
-        place = piece.bands, rows, slice(left - window.col_off, right - window.col_off)
-        found, there = _piece_pixels(piece, part, mosaic.missing)
-        np.copyto(values[place], found, where=there)
-        valid[place] |= there
+        for part, rows, columns in _overlap(piece, window):
+            place = piece.bands, rows, columns
+            found, there = _piece_pixels(piece, part, mosaic.missing)
+            np.copyto(values[place], found, where=there)
+            valid[place] |= there
     if mosaic.has_mask and (valid != valid[0]).any():
         raise InvalidRequest(
             "the bands are masked in different places, and a GeoTIFF of integers has one mask for"
             " all of them: give a nodata value that is no pixel's"
         )
     return values, valid
+
+
+def _overlap(piece: Piece, window: Window) -> Iterator[tuple[Window, slice, slice]]:
+    """Yield the part of a piece in a window, if any, and its rows and columns in the window."""
+    left, top = max(window.col_off, piece.column), max(window.row_off, piece.row)
+    right = min(window.col_off + window.width, piece.column + piece.dataset.width)
+    bottom = min(window.row_off + window.height, piece.row + piece.dataset.height)
+    if left < right and top < bottom:
+        part = Window(left - piece.column, top - piece.row, right - left, bottom - top)
+        rows = slice(top - window.row_off, bottom - window.row_off)
+        yield part, rows, slice(left - window.col_off, right - window.col_off)
 
 
 def _piece_pixels(piece: Piece, window: Window, missing: float | None) -> tuple[Values, Bools]:

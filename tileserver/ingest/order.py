@@ -2,8 +2,8 @@
 
     sources ─► mosaic ─► pyramid ─► COG  ─► moved into place, after its sidecar
 
-Interruption. Everything is made in `.NAME.ingest.tmp/` beside the destination, whose files bear
-no `.tif`. A failure or Ctrl-C removes the folder; after a kill the next ingest of that name does.
+Interruption. Work files lie in `.NAME.ingest.tmp/` beside the destination, without `.tif` in their
+names. A failure or Ctrl-C removes the folder; after a kill the next ingest of that name does.
 The two results are moved, never copied: first the sidecar, which is nothing without its raster,
 then the raster, so that a new asset appears in one step and complete. When an asset is
 overwritten, a kill between the two moves leaves the new sidecar beside the old raster.
@@ -46,7 +46,7 @@ _TIME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What `ingest` has made."""
+    """The files that `ingest` has written."""
 
     path: Path
     """The Cloud-Optimized GeoTIFF."""
@@ -102,30 +102,29 @@ def ingest(
         ConfigError: the destination cannot be written.
     """
     _check_destination(sources, destination, overwrite)
-    sidecar = destination.with_suffix(".json")
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(**_GDAL))
         datasets = [stack.enter_context(open_source(source)) for source in sources]
         mosaic = plan(datasets, band_ids, nodata, policy, band_policies)
         document = _document(mosaic, start_time, end_time, properties)
-        folder = stack.enter_context(_workshop(destination))
+        folder = stack.enter_context(_work_folder(destination))
         with _write_errors(destination):
-            raster = make_cog(mosaic, folder, progress or _silent, chunk_bytes)
+            raster = make_cog(mosaic, folder, progress or (lambda done, total: None), chunk_bytes)
         metadata = folder / "metadata"
         metadata.write_text(document, encoding="utf-8")
-        _publish(raster, metadata, destination, sidecar)
+        _publish(raster, metadata, destination, destination.with_suffix(".json"))
+    return _result(mosaic, destination)
+
+
+def _result(mosaic: Mosaic, destination: Path) -> IngestResult:
     return IngestResult(
         path=destination,
-        sidecar=sidecar,
+        sidecar=destination.with_suffix(".json"),
         width=mosaic.width,
         height=mosaic.height,
         band_ids=mosaic.band_ids,
         levels=len(level_sizes(mosaic.width, mosaic.height)) - 1,
     )
-
-
-def _silent(done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 def _check_destination(sources: Sequence[Path], destination: Path, overwrite: bool) -> None:
@@ -150,10 +149,8 @@ def _check_destination(sources: Sequence[Path], destination: Path, overwrite: bo
 def _document(
     mosaic: Mosaic, start_time: str | None, end_time: str | None, properties: Mapping[str, object]
 ) -> str:
-    """Return the sidecar: what is known of the asset, as an EarthEngineAsset."""
-    start, end = _moment("start_time", start_time), _moment("end_time", end_time)
-    if start and end and start > end:
-        raise InvalidRequest(f"start_time {start_time} is after end_time {end_time}")
+    """Return the text of the sidecar: the asset's metadata as an EarthEngineAsset."""
+    times = _times(start_time, end_time)
     bands = zip(mosaic.band_ids, mosaic.policies, strict=True)
     asset: dict[str, Any] = {
         "type": "IMAGE",
@@ -161,15 +158,22 @@ def _document(
     }
     if len(set(mosaic.policies)) == 1:
         asset["pyramidingPolicy"] = mosaic.policies[0]
-    for name, moment in (("startTime", start), ("endTime", end)):
-        if moment:
-            asset[name] = moment.isoformat().replace("+00:00", "Z")
+    asset |= times
     if properties:
         asset["properties"] = dict(properties)
     try:
         return json.dumps(asset, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as exc:
         raise InvalidRequest(f"properties: not what JSON can hold, {exc}") from exc
+
+
+def _times(start_time: str | None, end_time: str | None) -> dict[str, str]:
+    """Return the members startTime and endTime, each if it is given."""
+    start, end = _moment("start_time", start_time), _moment("end_time", end_time)
+    if start and end and start > end:
+        raise InvalidRequest(f"start_time {start_time} is after end_time {end_time}")
+    moments = {"startTime": start, "endTime": end}
+    return {name: m.isoformat().replace("+00:00", "Z") for name, m in moments.items() if m}
 
 
 def _moment(name: str, text: str | None) -> datetime | None:
@@ -190,12 +194,12 @@ def _moment(name: str, text: str | None) -> datetime | None:
 
 
 @contextmanager
-def _workshop(destination: Path) -> Iterator[Path]:
-    """Yield an empty folder beside the destination, which goes when we leave.
+def _work_folder(destination: Path) -> Iterator[Path]:
+    """Yield an empty folder beside the destination, and remove it afterwards.
 
     Raises:
         InvalidRequest: another process is at work for the same destination.
-        ConfigError: the disk refuses something, in here or in the body.
+        ConfigError: a file operation fails, here or in the body.
     """
     folder = destination.with_name(f".{destination.name}.ingest.tmp")
     try:
@@ -217,7 +221,7 @@ def _lock(descriptor: int, destination: Path) -> None:
     """Lock a folder; the system takes the lock back when the process dies, however it dies."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Who held the lock before may have removed the folder before letting go.
+        # The last holder may have removed the folder before it released the lock.
         if os.fstat(descriptor).st_nlink:
             return
     except BlockingIOError:
@@ -227,7 +231,7 @@ def _lock(descriptor: int, destination: Path) -> None:
 
 @contextmanager
 def _write_errors(destination: Path) -> Iterator[None]:
-    """Raise ConfigError for what goes wrong on the way to the disk, a full one first of all."""
+    """Raise ConfigError in place of write errors, such as a full disk."""
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError) as exc:
@@ -236,9 +240,7 @@ def _write_errors(destination: Path) -> Iterator[None]:
 
 def _publish(raster: Path, metadata: Path, destination: Path, sidecar: Path) -> None:
     """Move both into place, the sidecar first; put the old one back when the raster fails."""
-    for made in (raster, metadata):
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
+    _sync(raster, metadata)
     # They belong to the raster that is replaced, and GDAL would apply them to the new one.
     for companion in (".aux.xml", ".msk", ".ovr"):
         destination.with_name(destination.name + companion).unlink(missing_ok=True)
@@ -251,6 +253,12 @@ def _publish(raster: Path, metadata: Path, destination: Path, sidecar: Path) -> 
         if raster.exists():
             _put_back(sidecar, before)
         raise
+
+
+def _sync(*paths: Path) -> None:
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _put_back(path: Path, content: bytes | None) -> None:

@@ -1,6 +1,6 @@
 """Image pyramids as Earth Engine makes them: halve, by a policy, until it fits 256 x 256.
 
-Pure NumPy; who reads and writes the levels is `ingest`. The policies and their names are those of
+Pure NumPy; `cogs` reads and writes the levels. The policies and their names are those of
 https://developers.google.com/earth-engine/reference/rest/v1/PyramidingPolicy.
 """
 
@@ -78,7 +78,7 @@ def reduce_2x2(values: Values, valid: Bools, policy: PyramidingPolicy) -> tuple[
 
 
 def off_nodata(values: Values, nodata: Any) -> Values:
-    """Move what equals `nodata` off it, by the least step that readers tell apart.
+    """Move values that equal `nodata` off it, by the least step that readers distinguish.
 
     The mean of valid pixels may happen to be the very value that says "masked". The step goes
     towards zero, or up from zero. GDAL compares floats with a tolerance of a few units in the last
@@ -102,7 +102,7 @@ def off_nodata(values: Values, nodata: Any) -> Values:
 def _quads(array: NDArray[Any]) -> NDArray[Any]:
     """Return shape (4, rows, columns): upper left, upper right, lower left, lower right."""
     height, width = array.shape
-    # Zero is False: what is added at an odd edge is masked.
+    # Zero is False: pixels added at an odd edge are masked.
     even = np.pad(array, ((0, height % 2), (0, width % 2)))
     return np.stack([even[row::2, column::2] for row in (0, 1) for column in (0, 1)])
 

@@ -1,1 +1,1 @@
-"""What is drawn, and how."""
+"""Layers, their styles, and the documents that describe them."""

@@ -1,25 +1,27 @@
-"""What the server says of its layers: the list, TileJSON."""
+"""The JSON documents of layers: the list and TileJSON."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from tileserver.contract.grids import Box
+from tileserver.contract.tiles import MAX_LATITUDE
 from tileserver.layers.layers import Layer, LayerPage
-from tileserver.layers.queries import MAX_LATITUDE
 
 TILEJSON_VERSION = "3.0.0"
 
 
 def tile_url(base_url: str, layer: Layer, style: Mapping[str, str], suffix: str = ".png") -> str:
-    """Return the address of a layer's tiles, with {z}, {x} and {y} to be filled in.
+    """Return the URL template of a layer's tiles, with {z}, {x} and {y}.
 
     Args:
-        base_url: where the server is reached, without a final slash.
-        layer: whose tiles.
-        style: parameters of the URL that differ from the layer's own style.
+        base_url: the URL of the server, without a final slash.
+        layer: the layer.
+        style: parameters of the URL, where they differ from the layer's own style.
         suffix: .png, @2x.png, .webp and so on.
     """
     query = urlencode({**style, "v": layer.version}, safe=",")
@@ -29,7 +31,7 @@ def tile_url(base_url: str, layer: Layer, style: Mapping[str, str], suffix: str 
 def layer_json(
     base_url: str, layer: Layer, more: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """Return a layer as `/layers` lists it; `more` parameters go into the URL of its tiles."""
+    """Return a layer's entry in `/layers`; `more` parameters go into the URL of its tiles."""
     return {
         "name": layer.name,
         "title": layer.title,
@@ -48,32 +50,32 @@ def layer_json(
 def layer_page(
     base_url: str, page: LayerPage, limit: int, more: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """Return what `/layers` answers.
+    """Return the JSON of `/layers`.
 
-    `next` is the address of the next page, or None; `errors` names the layers that cannot be
-    shown, if there are any. `more` parameters go into all URLs.
+    `next` is the URL of the next page, or None; `errors` lists the layers that cannot be drawn,
+    if there are any. `more` parameters go into all URLs.
     """
     query = urlencode({"after": page.after, "limit": limit, **more})
-    document: dict[str, Any] = {
+    errors = [dataclasses.asdict(each) for each in page.failures]
+    return {
         "layers": [layer_json(base_url, layer, more) for layer in page.layers],
         "next": None if page.after is None else f"{base_url}/layers?{query}",
+        **({"errors": errors} if errors else {}),
     }
-    errors = [
-        {"name": each.name, "title": each.title, "reason": each.reason} for each in page.failures
-    ]
-    return document | {"errors": errors} if errors else document
+
+
+def _bounds_without_antimeridian(bounds: Box) -> Box:
+    west, east = (bounds.west, bounds.east) if bounds.west <= bounds.east else (-180.0, 180.0)
+    return Box(west, max(bounds.south, -MAX_LATITUDE), east, min(bounds.north, MAX_LATITUDE))
 
 
 def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str, Any]:
     """Return the TileJSON 3.0.0 of a layer.
 
     https://github.com/mapbox/tilejson-spec/tree/master/3.0.0. Its bounds must not cross the
-    antimeridian, so those of a layer that does go all the way around.
+    antimeridian, so a layer that crosses it gets all longitudes.
     """
-    west, south, east, north = layer.bounds
-    if west > east:
-        west, east = -180.0, 180.0
-    south, north = max(south, -MAX_LATITUDE), min(north, MAX_LATITUDE)
+    west, south, east, north = _bounds_without_antimeridian(layer.bounds)
     members = {
         "tilejson": TILEJSON_VERSION,
         "name": layer.title,

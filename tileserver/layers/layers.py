@@ -1,6 +1,6 @@
-"""Layers: an asset and how it is drawn, under a name of their own.
+"""Layers: an asset and its style, under a name.
 
-A name in a URL is a layer of the configuration, or any asset the server may read.
+A name in a URL is a configured layer, or an asset that the access rules allow.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import anyio
 from tileserver.concurrency.changes import ask_again
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Box
 from tileserver.contract.names import Access, check_asset_name
 from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
 from tileserver.expressions.document import Computed
-from tileserver.geo.extents import Box
-from tileserver.geo.places import Places, place_of
+from tileserver.geo.places import Places, known_place, place_of
 from tileserver.geo.positions import parts_within
 from tileserver.layers.statistics import overview_request, percentiles
 from tileserver.layers.styles import Style
@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 _NOT_IN_TAGS = re.compile(r"[^a-z0-9_-]+")
 _PATIENCE_S = 10.0
 MIN_TAIL, MAX_TAIL = 2.0, 98.0
-"""Percentiles that an automatic stretch maps to black and white."""
+"""Percentiles of the values that an automatic stretch maps to black and white."""
 
 
 class AssetSource(Protocol):
-    """What layers need of an engine."""
+    """The part of an engine that layers use."""
 
     async def get_asset(self, name: str) -> ImageAsset:
         """Return an asset, or raise AssetNotFound."""
@@ -52,7 +52,7 @@ class AssetSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LayerDefinition:
-    """A layer as it is configured."""
+    """A configured layer."""
 
     name: str
     asset_name: str
@@ -65,24 +65,24 @@ class LayerDefinition:
     is_visible: bool = True
     class_names: tuple[str, ...] = ()
     tiles_per_side: int | None = None
-    """Of the blocks in which Earth Engine is asked; None is the server's own."""
+    """Tiles on a side of the blocks requested from Earth Engine; None is the server's default."""
     computed: Computed | None = None
-    """What to compute, if it is no stored image; asset_name is then one made up for it."""
+    """The expression, if the image is computed; asset_name is then a virtual asset."""
 
     @property
-    def shown_title(self) -> str:
-        """What a person reads."""
+    def display_title(self) -> str:
+        """The title, or the last part of the name without one."""
         return self.title or self.name.rsplit("/", 1)[-1]
 
     @property
     def expression(self) -> str | None:
-        """What to compute, as JSON."""
+        """The expression of a computed image, as JSON."""
         return self.computed.expression if self.computed else None
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer whose asset was found and placed, and whose style leaves nothing open."""
+    """A layer with its asset, whose place on Earth is known, and a complete style."""
 
     definition: LayerDefinition
     asset: ImageAsset
@@ -90,44 +90,44 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """The name in URLs; it may hold slashes."""
+        """The name in URLs; may contain slashes."""
         return self.definition.name
 
     @property
     def title(self) -> str:
-        """What a person reads."""
-        return self.definition.shown_title
+        """The title for people."""
+        return self.definition.display_title
 
     @property
     def bounds(self) -> Box:
-        """Degrees; west > east when the antimeridian is crossed."""
+        """Degrees; west > east across the antimeridian."""
         return place_of(self.asset).bounds
 
     @property
     def minzoom(self) -> int:
-        """The first zoom worth asking for."""
+        """The lowest zoom with tiles."""
         return self.definition.minzoom or 0
 
     @property
     def maxzoom(self) -> int:
-        """The zoom at which every pixel of the asset shows; deeper ones only enlarge it."""
+        """The zoom of the asset's full resolution; higher ones only enlarge its pixels."""
         if self.definition.maxzoom is not None:
             return self.definition.maxzoom
         return max(place_of(self.asset).full_zoom, self.minzoom)
 
     @property
     def version(self) -> str:
-        """A token that changes whenever the pixels or the style do."""
+        """A token that changes with the pixels and with the style."""
         return _version(self.asset.name, self.asset.version, self.style)
 
     def shows(self, grid: PixelGrid) -> bool:
-        """Tell whether any of the asset may lie on a grid in Web Mercator."""
+        """Return whether a grid in EPSG:3857 may intersect the asset."""
         return bool(parts_within(place_of(self.asset).boxes, grid))
 
     def request(
         self, grid: PixelGrid, file_format: ImageFileFormat, bands: Sequence[str] = ()
     ) -> PixelRequest:
-        """Return the request for a grid: a picture in the layer's style, or raw bands.
+        """Return the request for a grid: a picture in the layer's style, or raw values of `bands`.
 
         Raises:
             InvalidRequest: the style does not fit the bands.
@@ -146,7 +146,7 @@ class Layer:
         )
 
 
-# Strangers choose the style, up to a URL long.
+# Bounded: clients choose the style.
 @lru_cache(maxsize=512)
 def _version(asset_name: str, asset_version: str, style: Style) -> str:
     text = f"{asset_name} {asset_version} {style}"
@@ -155,7 +155,7 @@ def _version(asset_name: str, asset_version: str, style: Style) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A layer that cannot be shown."""
+    """A layer that cannot be drawn, and why."""
 
     name: str
     title: str
@@ -164,17 +164,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class LayerPage:
-    """Some of the configured layers, in their order."""
+    """A page of the configured layers, in their order."""
 
     layers: list[Layer]
     failures: list[Failure]
-    """Those that cannot be shown."""
+    """The layers of the page that cannot be drawn."""
     after: str | None
-    """The name to go on after, if there are more."""
+    """The last name of the page, if more follow."""
 
 
 class Layers:
-    """All layers: those configured, and any asset that may be read, by its name."""
+    """The configured layers, and all readable assets by their names."""
 
     def __init__(
         self,
@@ -186,10 +186,10 @@ class Layers:
         """Find layers.
 
         Args:
-            definitions: those configured.
-            source: has their assets.
-            access: which assets may be read by name; without it all may.
-            patience_s: how long a list waits for a layer.
+            definitions: the configured layers.
+            source: the engine of their assets.
+            access: the assets that may be read by name; None is all.
+            patience_s: how long a list waits for one layer.
         """
         self.definitions = {definition.name: definition for definition in definitions}
         self.source = source
@@ -199,82 +199,90 @@ class Layers:
         self._stretches: WeakKeyDictionary[ImageAsset, dict[tuple[str, ...], Style]] = (
             WeakKeyDictionary()
         )
-        self._flights: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Style] = SingleFlight()
-        self._finding: SingleFlight[str, Layer] = SingleFlight()
-        self._told: dict[str, str] = {}
+        self._measuring: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Style] = SingleFlight()
+        self._lookups: SingleFlight[str, Layer] = SingleFlight()
+        self._logged: dict[str, str] = {}
 
     async def find(self, name: str, style: Style | None = None) -> Layer:
-        """Return a layer by its name or its asset's, drawn in its own style or in `style`.
+        """Return a layer by its name or its asset's, in `style` over its own style.
 
         Raises:
-            AssetNotFound: there is no such layer or asset, or it may not be read.
+            AssetNotFound: there is no such layer or asset, or access to it is denied.
             InvalidRequest: the style does not fit the asset's bands.
-            UnreadableRaster: the file behind it is damaged, or lies nowhere on Earth.
-            AssetChanged: its file changes all the time.
+            UnreadableRaster: its file is damaged, or its grid is not on Earth.
+            AssetChanged: its file changed during each of several attempts.
         """
         definition = self.definitions.get(name) or self._ad_hoc(name)
-        return await ask_again(lambda: self._found(name, definition, style))
+        return await ask_again(lambda: self._with_asset(name, definition, style))
 
-    async def _found(self, name: str, definition: LayerDefinition, style: Style | None) -> Layer:
+    async def _with_asset(
+        self, name: str, definition: LayerDefinition, style: Style | None
+    ) -> Layer:
         try:
             asset = await self.source.get_asset(definition.asset_name)
         except AssetNotFound as exc:
             raise AssetNotFound(name) from exc
-        # From here on where it lies is known: asking a layer for it never asks PROJ.
-        await self.places.find(asset)
+        # The properties of a layer need its place; only the first request waits for PROJ.
+        if known_place(asset) is None:
+            await self.places.find(asset)
         wanted = definition.style if style is None else style.over(definition.style)
         return Layer(definition, asset, await self._completed(asset, wanted))
 
     async def page(self, after: str | None, limit: int) -> LayerPage:
-        """Return the configured layers that follow one.
+        """Return at most `limit` configured layers, those after the one named `after`.
 
-        Each fails alone, with its reason. Those that are not ready in time are told as such, and
-        are made ready all the same for whoever asks next.
+        A layer that fails does not fail the page. A layer that is not ready in time is listed as
+        a failure, and its preparation goes on for later requests.
 
         Raises:
             InvalidRequest: there is no layer named `after`.
         """
-        names = list(self.definitions)
-        if after is not None and after not in self.definitions:
-            raise InvalidRequest(f"after: there is no layer named {after[:80]!r}")
-        first = 0 if after is None else names.index(after) + 1
-        chosen = names[first : first + limit]
+        following = self._names_after(after)
+        chosen = following[:limit]
         found = await asyncio.gather(*map(self._layer_or_failure, chosen))
         return LayerPage(
             [each for each in found if isinstance(each, Layer)],
             [each for each in found if isinstance(each, Failure)],
-            chosen[-1] if first + limit < len(names) else None,
+            chosen[-1] if limit < len(following) else None,
         )
 
+    def _names_after(self, after: str | None) -> list[str]:
+        names = list(self.definitions)
+        if after is None:
+            return names
+        if after not in self.definitions:
+            raise InvalidRequest(f"after: there is no layer named {after[:80]!r}")
+        return names[names.index(after) + 1 :]
+
     async def _layer_or_failure(self, name: str) -> Layer | Failure:
-        """Return a layer, or why it cannot be shown; the log tells, too."""
-        self._finding.keep(name, lambda: self.find(name))
+        """Return a layer, or why it cannot be drawn, which is logged too."""
+        self._lookups.keep(name, lambda: self.find(name))
         try:
             async with asyncio.timeout(self.patience_s):
-                layer = await self._finding.join(name, lambda: self.find(name))
+                layer = await self._lookups.join(name, lambda: self.find(name))
         except TileserverError as exc:
             reason = " ".join(str(exc).split())
         except TimeoutError:
             reason = f"It was not ready after {self.patience_s:g} s; it may be when asked again."
         except Exception:
-            # A mistake of ours, and no reason to withhold the others.
+            # A bug, which must not hide the other layers.
             reason = "An internal error has occurred; the log of the server tells more."
             log.exception("layer %s failed", name)
         else:
-            self._told.pop(name, None)
+            self._logged.pop(name, None)
             return layer
-        self._tell(name, reason)
+        self._log_failure(name, reason)
         definition = self.definitions[name]
-        return Failure(name, definition.shown_title, reason)
+        return Failure(name, definition.display_title, reason)
 
-    def _tell(self, name: str, reason: str) -> None:
-        """Log why a layer is left out: once, until the reason is another or it was shown."""
-        if self._told.get(name) != reason:
-            self._told[name] = reason
+    def _log_failure(self, name: str, reason: str) -> None:
+        """Log why a layer fails: once, until the reason changes or the layer works again."""
+        if self._logged.get(name) != reason:
+            self._logged[name] = reason
             log.warning("layer %s is left out: %s", name, reason)
 
     def may_read(self, asset_name: str) -> bool:
-        """Tell whether an asset may be read by its own name."""
+        """Return whether an asset may be read by its own name."""
         return self.access.may_read(asset_name)
 
     def _ad_hoc(self, name: str) -> LayerDefinition:
@@ -287,7 +295,7 @@ class Layers:
         return LayerDefinition(name, asset_name)
 
     async def _completed(self, asset: ImageAsset, style: Style) -> Style:
-        """Return a style with bands and a range, from the asset where none are given."""
+        """Return a style with bands and a range, taken from the asset where it has none."""
         asset.indexes(style.bands)
         if style.has_range and style.bands:
             return style
@@ -301,10 +309,10 @@ class Layers:
         return style.over(await self._stretch(asset, bands))
 
     async def _stretch(self, asset: ImageAsset, bands: tuple[str, ...]) -> Style:
-        """Return the range of bands between two percentiles, measured once an asset."""
+        """Return the range of bands between two percentiles, measured once for each asset."""
         held = self._stretches.setdefault(asset, {})
         if bands not in held:
-            held[bands] = await self._flights.join(
+            held[bands] = await self._measuring.join(
                 (asset, bands), lambda: self._measure(asset, bands)
             )
         return held[bands]
@@ -318,7 +326,7 @@ class Layers:
 
 @lru_cache(maxsize=4096)
 def workload_tag(layer_name: str) -> str | None:
-    """Return a layer's name as Earth Engine's accounting takes it, or None if nothing is left.
+    """Return a layer's name as a workload tag of Earth Engine, or None if no character is valid.
 
     >>> workload_tag("Sacramento Delta/2020")
     'sacramento-delta-2020'
@@ -327,7 +335,7 @@ def workload_tag(layer_name: str) -> str | None:
 
 
 def automatic_layers(asset_names: Iterable[str], taken: Iterable[str]) -> list[LayerDefinition]:
-    """Return a layer for each asset, named after its file; of two, the second by its path."""
+    """Return a layer for each asset, named after its file, or its path if that name is taken."""
     used = set(taken)
     definitions = []
     for asset_name in asset_names:

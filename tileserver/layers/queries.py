@@ -1,4 +1,4 @@
-"""Questions about a layer that are not tiles: info, one point, statistics, one picture."""
+"""Requests and answers of a layer beside tiles: info, point, statistics, preview."""
 
 from __future__ import annotations
 
@@ -7,30 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tileserver.contract.pixels import (
-    AffineTransform,
-    BandArrays,
-    Geometry,
-    ImageFileFormat,
-    PixelGrid,
-    PixelRequest,
-)
-from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
+from tileserver.contract.grids import Box, PixelGrid, Window
+from tileserver.contract.pixels import BandArrays, Geometry, ImageFileFormat, PixelRequest
+from tileserver.contract.tiles import MAX_LATITUDE, WEB_MERCATOR, mercator_box
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.geo.completion import complete
 from tileserver.geo.crs import nominal_scale_m, period
-from tileserver.geo.extents import Box
 from tileserver.layers.layers import Layer
 from tileserver.layers.statistics import MAX_SAMPLES, overview_request, thinned
 
-MAX_LATITUDE = 85.0511287798066
-"""Degrees; where Web Mercator ends."""
 MAX_PREVIEW_PX = 4096
 _DEFAULT_PREVIEW_PX = 512
 
 
 def info(layer: Layer) -> dict[str, Any]:
-    """Return what `/info` answers."""
+    """Return the JSON of `/info`."""
     asset = layer.asset
     return {
         "name": layer.name,
@@ -38,20 +29,20 @@ def info(layer: Layer) -> dict[str, Any]:
         "asset": asset.name,
         "bands": [
             {
-                "id": band,
-                "data_type": asset.dtype.name,
-                "crs": asset.grid.crs_code,
-                "scale_m": _scale_m(asset.grid),
-                "nodata": _number(asset.nodata),
+                "id": band.id,
+                "data_type": band.dtype.name,
+                "crs": band.grid.crs_code,
+                "scale_m": _scale_m(band.grid),
+                "nodata": _number(band.nodata),
             }
-            for band in asset.band_ids
+            for band in asset.bands
         ],
         "bounds": list(layer.bounds),
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,
-        "width": asset.grid.width,
-        "height": asset.grid.height,
-        "overviews": [level.factor for level in asset.levels[1:]],
+        "width": asset.common_grid.width,
+        "height": asset.common_grid.height,
+        "overviews": list(asset.overview_factors),
         "start_time": asset.start_time,
         "end_time": asset.end_time,
         "update_time": asset.update_time,
@@ -67,7 +58,7 @@ def _scale_m(grid: PixelGrid) -> float:
 
 
 def point_request(layer: Layer, lon: float, lat: float, bands: Sequence[str]) -> PixelRequest:
-    """Return the request for the one native pixel at a place, in degrees."""
+    """Return the request for the native pixel at a longitude and latitude in degrees."""
     return PixelRequest(
         asset_id=layer.asset.name,
         file_format=ImageFileFormat.NPY,
@@ -78,7 +69,7 @@ def point_request(layer: Layer, lon: float, lat: float, bands: Sequence[str]) ->
 
 
 def point(lon: float, lat: float, bands: BandArrays) -> dict[str, Any]:
-    """Return what `/point` answers; null where a band is masked or not a number."""
+    """Return the JSON of `/point`; null where a band is masked or not finite."""
     values = {
         band: _number(bands.values[i, 0, 0].item()) if bands.valid[i, 0, 0] else None
         for i, band in enumerate(bands.ids)
@@ -91,36 +82,34 @@ def _number(value: float | None) -> float | None:
 
 
 def statistics_request(layer: Layer, bbox: Box | None, bands: Sequence[str]) -> PixelRequest:
-    """Return the request whose pixels `/statistics` is computed from.
+    """Return the request for the pixels of `/statistics`.
 
-    Without a bbox all pixels of the asset, with one those of its bounding box in the native
-    CRS; from the level of the pyramid that is small enough.
+    All pixels of the asset, or those within the bounding box of `bbox` in the native CRS, from
+    the first pyramid level that is small enough.
     """
     asset = layer.asset
     whole = overview_request(asset, bands, MAX_SAMPLES)
     if bbox is None:
         return whole
     asked = complete(replace(whole, grid=None, region=_polygon(bbox)), asset)
-    return replace(whole, grid=thinned(_within(asked, asset.grid), asset, bands))
+    return replace(whole, grid=thinned(_within(asked, asset.grid_of(bands)), asset, bands))
 
 
 def _within(asked: PixelGrid, native: PixelGrid) -> PixelGrid:
-    """Return the native pixels of a grid on the native lattice; one that shows none, if none."""
+    """Return the part of a grid within the native one, or one pixel outside if there is none."""
     inverse = native.transform.inverse()
     column, row = inverse.apply(asked.transform.translate_x, asked.transform.translate_y)
     top, bottom = max(round(row), 0), min(round(row) + asked.height, native.height)
     spans = _spans(round(column), asked.width, native)
     if not spans or top >= bottom:
         return replace(asked, width=1, height=1)
-    # In two places, as of a map of the world that is asked across its edge: all of what was asked.
+    # Two spans: a box across the edge of a world map. Take all requested columns.
     left, right = spans[0] if len(spans) == 1 else (round(column), round(column) + asked.width)
-    x, y = native.transform.apply(left, top)
-    moved = replace(native.transform, translate_x=x, translate_y=y)
-    return PixelGrid(right - left, bottom - top, moved, native.crs_code)
+    return native.window(Window(left, top, right - left, bottom - top))
 
 
 def _spans(left: int, width: int, native: PixelGrid) -> list[tuple[int, int]]:
-    """Return the native columns that columns stand for, also one turn of the Earth away."""
+    """Return spans of native columns for `width` columns from `left`, also 360 degrees away."""
     turn = period(native.crs_code) or 0.0
     turn_px = round(turn / native.transform.scale_x) if native.transform.scale_x else 0
     moved = sorted({left - turn_px, left, left + turn_px})
@@ -129,41 +118,30 @@ def _spans(left: int, width: int, native: PixelGrid) -> list[tuple[int, int]]:
 
 
 def _polygon(bbox: Box) -> Geometry:
-    west, south, east, north = bbox
-    if west > east:
-        east += 360
-    ring = ((west, south), (east, south), (east, north), (west, north), (west, south))
+    ring = bbox.unrolled().ring
     return Geometry("Polygon", (tuple((float(x), float(y)) for x, y in ring),))
 
 
 def preview_grid(
     layer: Layer, bbox: Box | None, width: int | None, height: int | None
 ) -> PixelGrid:
-    """Return the EPSG:3857 grid of one picture of a layer, or of a part of it.
+    """Return the EPSG:3857 grid of a picture of a layer, or of a box in it.
 
-    Without a size the longer side has 512 pixels; of one side given, the other follows.
+    The longer side has 512 pixels by default; a missing side follows from the other.
 
     Raises:
         InvalidRequest: the box has no area within Web Mercator.
         RequestTooLarge: a side would have more than 4096 pixels.
     """
-    box = bbox or layer.bounds
-    west, east = box.west, box.east + (360 if box.west > box.east else 0)
-    left, right = (degrees * HALF_WORLD_M / 180 for degrees in (west, east))
-    bottom, top = mercator_y(box.south), mercator_y(box.north)
-    if left >= right or bottom >= top:
+    box = mercator_box(bbox or layer.bounds)
+    if not box.has_area:
         raise InvalidRequest(
             "bbox: expected west,south,east,north in degrees with south below north, within "
             f"{MAX_LATITUDE:.2f} degrees of the equator"
         )
-    width, height = _sides((right - left) / (top - bottom), width, height)
-    transform = AffineTransform(
-        scale_x=(right - left) / width,
-        translate_x=left,
-        scale_y=-(top - bottom) / height,
-        translate_y=top,
-    )
-    return PixelGrid(width, height, transform, WEB_MERCATOR)
+    aspect = (box.east - box.west) / (box.north - box.south)
+    width, height = _sides(aspect, width, height)
+    return PixelGrid.filling(box, width, height, WEB_MERCATOR)
 
 
 def _sides(aspect: float, width: int | None, height: int | None) -> tuple[int, int]:
@@ -180,13 +158,3 @@ def _sides(aspect: float, width: int | None, height: int | None) -> tuple[int, i
                 f"{MAX_PREVIEW_PX} pixels"
             )
     return width, height
-
-
-def mercator_y(latitude: float) -> float:
-    """Return the EPSG:3857 y of a latitude in degrees, kept within the map.
-
-    >>> mercator_y(0.0)
-    0.0
-    """
-    clipped = math.radians(min(max(latitude, -MAX_LATITUDE), MAX_LATITUDE))
-    return math.asinh(math.tan(clipped)) * HALF_WORLD_M / math.pi

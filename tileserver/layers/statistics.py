@@ -1,7 +1,7 @@
-"""Figures of an asset's bands: extremes, moments, percentiles, histogram.
+"""Statistics of an asset's bands: extremes, moments, percentiles, histogram.
 
-Computed from all pixels where they are few, else from the first level of the pyramid that is
-small enough; never from more than `MAX_SAMPLES` values a band, nor more than getPixels allows.
+Computed from all pixels if they are few, else from the first pyramid level that is small enough:
+at most `MAX_SAMPLES` values for each band, and at most the bytes that getPixels allows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import (
     MAX_BYTES,
-    AffineTransform,
     BandArrays,
     ImageFileFormat,
     PixelGrid,
@@ -26,16 +25,22 @@ from tileserver.contract.pixels import (
 MAX_SAMPLES = 4_000_000
 _MAX_STRETCH_SAMPLES = 300_000
 _HISTOGRAM_BINS = 64
+_NO_VALUES: dict[str, Any] = {
+    **dict.fromkeys(
+        ("min", "max", "mean", "std", "count", "valid_percent", "percentile_2", "percentile_98")
+    ),
+    "histogram": [[], []],
+}
 
 
 def overview_request(
     asset: ImageAsset, bands: Sequence[str], max_samples: int = _MAX_STRETCH_SAMPLES
 ) -> PixelRequest:
-    """Return a request for all of an asset, in as many pixels as a level has, or fewer."""
+    """Return a request for the extent of an asset, with at most `max_samples` pixels."""
     return PixelRequest(
         asset_id=asset.name,
         file_format=ImageFileFormat.NPY,
-        grid=thinned(asset.grid, asset, bands, max_samples),
+        grid=thinned(asset.grid_of(bands), asset, bands, max_samples),
         band_ids=tuple(bands),
         asset_version=asset.version,
     )
@@ -45,31 +50,20 @@ def thinned(
     grid: PixelGrid, asset: ImageAsset, bands: Sequence[str], max_samples: int = MAX_SAMPLES
 ) -> PixelGrid:
     """Return a grid over the same place, its pixels enlarged until they are few enough."""
-    band_count = len(asset.indexes(bands))
-    fitting = MAX_BYTES // (band_count * (asset.dtype.itemsize + 1))
+    fitting = MAX_BYTES // sum(band.dtype.itemsize + 1 for band in asset.select(bands))
     most = min(max_samples, asset.max_samples, fitting)
     factor = 1
     while (grid.width // factor) * (grid.height // factor) > most:
         factor *= 2
     if factor == 1:
         return grid
-    # Rounded down, the pixels are never smaller than those of the level of that factor.
+    # Rounded down: the pixels are not smaller than those of the level of that factor.
     width, height = max(grid.width // factor, 1), max(grid.height // factor, 1)
-    across, down = grid.width / width, grid.height / height
-    t = grid.transform
-    transform = AffineTransform(
-        scale_x=t.scale_x * across,
-        shear_x=t.shear_x * down,
-        translate_x=t.translate_x,
-        shear_y=t.shear_y * across,
-        scale_y=t.scale_y * down,
-        translate_y=t.translate_y,
-    )
-    return PixelGrid(width, height, transform, grid.crs_code)
+    return grid.coarsened(width, height)
 
 
 def finite_values(bands: BandArrays, index: int) -> NDArray[Any]:
-    """Return the values of one band that are valid and finite, flat."""
+    """Return the valid and finite values of one band, shape (values,)."""
     values: NDArray[Any] = bands.values[index][bands.valid[index]]
     return values[np.isfinite(values)] if values.dtype.kind == "f" else values
 
@@ -83,43 +77,37 @@ def _between(values: NDArray[Any], low: float, high: float) -> tuple[float, floa
     if not values.size:
         return 0.0, 1.0
     with np.errstate(over="ignore", invalid="ignore"):
-        # Between two values of opposite ends there may be more than a float can hold.
+        # The difference of two extreme values may overflow.
         found = np.nan_to_num(np.percentile(values, (low, high)))
     first, last = (_rounded(float(v)) for v in found)
     return (first, last) if first < last else (first, first + max(1.0, abs(first) * 1e-6))
 
 
 def _rounded(value: float) -> float:
-    """Return a value short enough to be read in a URL."""
+    """Return a value rounded to six digits, short in a URL."""
     return float(f"{value:.6g}")
 
 
 def summarize(bands: BandArrays) -> dict[str, Any]:
-    """Return each band's figures, as `/statistics` answers them."""
+    """Return the JSON of `/statistics`: the statistics of each band."""
     return {band: _summary(finite_values(bands, i), bands) for i, band in enumerate(bands.ids)}
 
 
 def _summary(values: NDArray[Any], bands: BandArrays) -> dict[str, Any]:
     total = bands.values.shape[1] * bands.values.shape[2]
-    facts: dict[str, Any] = {
-        "min": None,
-        "max": None,
-        "mean": None,
-        "std": None,
-        "count": int(values.size),
-        "valid_percent": round(100 * values.size / total, 4),
-        "percentile_2": None,
-        "percentile_98": None,
-        "histogram": [[], []],
-    }
-    if not values.size:
-        return facts
+    counted = {"count": values.size, "valid_percent": round(100 * values.size / total, 4)}
+    return _NO_VALUES | counted | (_figures(values) if values.size else {})
+
+
+def _figures(values: NDArray[Any]) -> dict[str, Any]:
     samples = values.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         low, high = np.percentile(samples, (2, 98))
         counts, edges = _histogram(samples)
-        facts |= {"mean": _finite(samples.mean()), "std": _finite(samples.std())}
-    return facts | {
+        mean, deviation = samples.mean(), samples.std()
+    return {
+        "mean": _finite(mean),
+        "std": _finite(deviation),
         "min": values.min().item(),
         "max": values.max().item(),
         "percentile_2": _finite(low),
@@ -130,7 +118,7 @@ def _summary(values: NDArray[Any], bands: BandArrays) -> dict[str, Any]:
 
 def _histogram(samples: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
     low, high = samples.min(), samples.max()
-    # NumPy refuses a span it cannot divide: of one value, or beyond what a float can hold.
+    # NumPy rejects an empty range, and one that overflows.
     if low == high or not math.isfinite(high - low):
         return np.array([samples.size]), np.array([low, high])
     try:

@@ -1,4 +1,4 @@
-"""How a layer is drawn: Earth Engine's visualization parameters, from TOML and from a URL.
+"""Styles: Earth Engine's visualization parameters, from TOML and from a URL.
 
 bands=B4,B3,B2  min=0  max=3000  palette=000000,00ff00,fff  gamma=1.2  opacity=0.8
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from tileserver.contract.pixels import Range, VisualizationOptions
 from tileserver.errors import InvalidRequest
 from tileserver.rendering.colormaps import named_palette
-from tileserver.rendering.colors import parse_palette
+from tileserver.rendering.colors import check_palette_length, hex_color
 from tileserver.rendering.render import check_options
 
 STYLE_PARAMETERS = ("bands", "min", "max", "palette", "gamma", "opacity")
@@ -24,20 +25,20 @@ _MAX_BANDS_IN_URL = 1024
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What to draw of an asset, and how; what is empty or None is left open."""
+    """Bands and how to draw them; an empty or None field is not set."""
 
     bands: tuple[str, ...] = ()
     min: tuple[float, ...] = ()
-    """One for all bands, or one each."""
+    """One value for all bands, or one for each."""
     max: tuple[float, ...] = ()
     palette: tuple[str, ...] = ()
     gamma: float | None = None
     opacity: float | None = None
 
     def options(self) -> VisualizationOptions | None:
-        """Return the visualization, or None if nothing is asked.
+        """Return the visualization options, or None if all are unset.
 
-        As Earth Engine's client has it, a lone max counts from 0 and a lone min up to 1.
+        As in Earth Engine's client, max without min counts from 0, and min without max to 1.
 
         Raises:
             InvalidRequest: min and max do not fit each other or the bands.
@@ -63,10 +64,10 @@ class Style:
         return tuple(Range(low, high) for low, high in zip(lows, highs, strict=True))
 
     def over(self, base: Style) -> Style:
-        """Return this style with what it leaves open taken from another.
+        """Return this style, its unset fields taken from `base`.
 
-        Ranges of single bands and a palette say nothing of other bands, so they are not taken
-        when this style names bands of its own.
+        Ranges of single bands and a palette do not apply to other bands, so they are not taken
+        when this style has bands of its own.
         """
         if self.bands and self.bands != base.bands:
             base = replace(
@@ -86,11 +87,11 @@ class Style:
 
     @property
     def has_range(self) -> bool:
-        """True when it says what is black and what is white."""
+        """Whether min or max is set."""
         return bool(self.min or self.max)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the style as `/layers` shows it."""
+        """Return the style as JSON, for `/layers`."""
         return {
             "bands": list(self.bands),
             "min": _one_or_list(self.min),
@@ -108,40 +109,29 @@ def _one_or_list(values: Sequence[float]) -> float | list[float] | None:
 
 
 def parse_style(parameters: Mapping[str, str]) -> Style:
-    """Return the style in a URL's parameters; others are read past.
+    """Return the style in the parameters of a URL; other parameters are ignored.
 
     Raises:
         InvalidRequest: a value is malformed or out of range; names the parameter.
     """
-    return Style(
-        bands=parse_bands(parameters["bands"]) if "bands" in parameters else (),
-        min=_numbers("min", parameters["min"]) if "min" in parameters else (),
-        max=_numbers("max", parameters["max"]) if "max" in parameters else (),
-        palette=parse_colors(parameters["palette"]) if "palette" in parameters else (),
-        gamma=parse_number("gamma", parameters["gamma"], 0.01, 100.0)
-        if "gamma" in parameters
-        else None,
-        opacity=parse_number("opacity", parameters["opacity"], 0.0, 1.0)
-        if "opacity" in parameters
-        else None,
-    )
+    given = [name for name in STYLE_PARAMETERS if name in parameters]
+    return Style(**{name: _PARSERS[name](parameters[name]) for name in given})
 
 
 def parse_colors(text: str | Sequence[str]) -> tuple[str, ...]:
-    """Return a palette as hex colours, from a colour map's name or from colours.
+    """Return a palette as six hex digits a colour, from a colour map's name or from colours.
 
     Raises:
-        InvalidRequest: it is neither.
+        InvalidRequest: a colour is unknown, or there are too many.
     """
-    named = named_palette(text) if isinstance(text, str) else None
-    if named is None and not isinstance(text, str) and len(text) == 1:
-        named = named_palette(text[0])
-    colors = named or (text.split(",") if isinstance(text, str) else tuple(text))
+    colors = text.split(",") if isinstance(text, str) else text
+    if len(colors) == 1 and (stops := named_palette(colors[0])):
+        return stops
     try:
-        rgb = parse_palette(colors)
+        check_palette_length(len(colors))
+        return tuple(map(hex_color, colors))
     except InvalidRequest as exc:
         raise InvalidRequest(f"palette: {exc}") from exc
-    return tuple("{:02x}{:02x}{:02x}".format(*color) for color in rgb.tolist())
 
 
 def parse_bands(text: str) -> tuple[str, ...]:
@@ -161,10 +151,10 @@ def parse_bands(text: str) -> tuple[str, ...]:
 
 
 def parse_number(name: str, text: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return the finite number a parameter gives, between low and high.
+    """Return the value of a numeric parameter.
 
     Raises:
-        InvalidRequest: it is not one; names the parameter and what it may be.
+        InvalidRequest: it is no finite number from low to high; names the parameter.
     """
     value = float(text) if len(text) <= 40 and _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value) or not low <= value <= high:
@@ -179,3 +169,13 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
     if len(parts) > 3:
         raise InvalidRequest(f"{name}: expected one number, or one a band, got {len(parts)}")
     return tuple(parse_number(name, part) for part in parts)
+
+
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "bands": parse_bands,
+    "min": partial(_numbers, "min"),
+    "max": partial(_numbers, "max"),
+    "palette": parse_colors,
+    "gamma": partial(parse_number, "gamma", low=0.01, high=100.0),
+    "opacity": partial(parse_number, "opacity", low=0.0, high=1.0),
+}

@@ -1,7 +1,7 @@
-"""The assets there are: names on one side, GeoTIFFs in folders and in object storage on the other.
+"""The catalogue: finds the GeoTIFF on disk or in object storage for the name of an asset.
 
 A client gives names only. A file is served if it lies below a configured root once links are
-resolved, so no name leads outside; `files` tells how it is opened.
+resolved, so no name leads outside; `files` opens it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.errors import AssetNotFound, ConfigError, DeadlineExceeded, TileserverError
-from tileserver.rasters.files import Place, file_errors, find_file, look, walk
+from tileserver.rasters.files import Place, file_errors, file_state, find_file, walk
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.places import file_name, find_place, is_remote
 from tileserver.rasters.scenes import describe_remote, read_scene, version_of
 
-LOCAL_PREFIX = "projects/localhost/assets"
-"""Where assets go that have no prefix of their own; the ee client wants 6 characters or more."""
 SUFFIXES = (".tif", ".tiff")
 COLLECTION_FILE = "collection.json"
 """Makes a folder an image collection, and describes it."""
@@ -56,7 +55,7 @@ class _Top:
 
 @dataclass(frozen=True)
 class Scan:
-    """What lay below the roots at one moment."""
+    """The files and folders below the roots at one moment."""
 
     images: Mapping[str, Place | str]
     """Places or URLs of GeoTIFFs, by the names of their assets."""
@@ -68,7 +67,7 @@ class Scan:
 class _Entry:
     source: Place | str
     """Where it lies, or its URL."""
-    asset: GeoTiff | None = None
+    raster: GeoTiff | None = None
     checked_s: float = field(default=-_RECHECK_S)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -80,8 +79,8 @@ class Catalogue:
         """Find assets below the roots.
 
         Args:
-            roots: what is served.
-            remote: has the files behind URLs.
+            roots: files, folders and URLs to serve.
+            remote: opens the files behind URLs.
         """
         self.roots = tuple(roots)
         self.remote = remote or RemoteFiles()
@@ -94,20 +93,20 @@ class Catalogue:
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """What the names of all assets begin with, one or the other; each ends in a slash."""
+        """The prefixes of all asset names; each ends in a slash."""
         return tuple({f"{root.prefix.rstrip('/')}/" for root in self.roots})
 
     def known(self, name: str, max_age_s: float | None = None) -> GeoTiff | None:
-        """Return an asset that was looked at a moment ago, or None; never touches the disk."""
+        """Return a raster whose file was checked recently, or None; never touches the disk."""
         entry = self._entries.get(name)
         if max_age_s is None:
             max_age_s = _RECHECK_S
-        if entry and entry.asset and time.monotonic() - entry.checked_s < max_age_s:
-            return entry.asset
+        if entry and entry.raster and time.monotonic() - entry.checked_s < max_age_s:
+            return entry.raster
         return None
 
     def find(self, name: str, max_age_s: float | None = None) -> GeoTiff:
-        """Return an asset as its file is now, or was less than `max_age_s` ago.
+        """Return a raster as its file is now, or was less than `max_age_s` ago.
 
         Raises:
             AssetNotFound: there is none of that name.
@@ -116,20 +115,20 @@ class Catalogue:
         entry = self._entries.get(name) or self._rescan().get(name)
         if entry is None:
             raise AssetNotFound(name)
-        # Of many who ask at once one reads the file, and all get the same asset.
-        with _held(entry.lock, name):
+        # Of several concurrent callers one reads the file, and all get the same object.
+        with _locked(entry.lock, name):
             if known := self.known(name, max_age_s):
                 return known
-            looked_s = time.monotonic()
-            asset = self._asset_now(name, entry)
-            if asset is None:
+            checked_s = time.monotonic()
+            raster = self._raster_now(name, entry)
+            if raster is None:
                 self._entries.pop(name, None)
                 raise AssetNotFound(name)
-            entry.asset, entry.checked_s = asset, looked_s
-            return asset
+            entry.raster, entry.checked_s = raster, checked_s
+            return raster
 
-    def look_again(self, name: str) -> None:
-        """Forget that an asset's file was looked at a moment ago: it has changed since."""
+    def expire(self, name: str) -> None:
+        """Have an asset's file checked at its next use: it has changed."""
         entry = self._entries.get(name)
         if entry is not None:
             entry.checked_s = -_RECHECK_S
@@ -138,18 +137,16 @@ class Catalogue:
     def state(self, name: str, max_age_s: float | None = None) -> str:
         """Return a token that changes when an image does, or anything below a folder.
 
-        It tells of the same versions as `find`; whatever it says of others than those that
-        were found a moment ago is not older than `max_age_s`.
+        It has the same versions as `find`; those of assets that were not found recently are not
+        older than `max_age_s`.
         """
-        held = self._states.get(name)
-        age_s = time.monotonic() - held[0] if held else 0.0
-        if held is not None and age_s < (_RECHECK_S if max_age_s is None else max_age_s):
+        held, checked_s = self._states.get(name), time.monotonic()
+        if held and checked_s - held[0] < (_RECHECK_S if max_age_s is None else max_age_s):
             return held[1]
-        looked_s = time.monotonic()
         token = hashlib.blake2b(" ".join(self._versions(name)).encode(), digest_size=8).hexdigest()
         if len(self._states) >= _MAX_STATES:
             self._states.clear()
-        self._states[name] = (looked_s, token)
+        self._states[name] = (checked_s, token)
         return token
 
     def _versions(self, name: str) -> Iterator[str]:
@@ -158,11 +155,12 @@ class Catalogue:
         found = [name] if name in entries else [n for n in entries if n.startswith(below)]
         for each in sorted(found):
             known = self.known(each)
-            yield f"{each} {known.version if known else self._version_now(each, entries[each])}"
+            version = known.asset.version if known else self._version_now(each, entries[each])
+            yield f"{each} {version}"
         for folder, file in self._scan.folders:
             if file is not None and f"{folder}/".startswith(below):
                 with file_errors(folder):
-                    yield f"{folder} {look(file)}"
+                    yield f"{folder} {file_state(file)}"
 
     def _version_now(self, name: str, entry: _Entry) -> str | None:
         """Return a token of the files' state, or None if they are gone or cannot be reached."""
@@ -173,25 +171,25 @@ class Catalogue:
         except TileserverError:
             return None
 
-    def _asset_now(self, name: str, entry: _Entry) -> GeoTiff | None:
-        """Return the asset as its files are now, or None if there are none any more."""
+    def _raster_now(self, name: str, entry: _Entry) -> GeoTiff | None:
+        """Return the raster as its files are now, or None if there are none any more."""
         if isinstance(entry.source, str):
             return self._remote_now(name, entry, entry.source)
         version = version_of(entry.source, name)
-        if version is None or (entry.asset is not None and entry.asset.version == version):
-            return entry.asset if version else None
-        asset = read_scene(entry.source, name)
-        if asset is not None:
-            _warn_without_overviews(asset, entry.source.below.rpartition("/")[2])
-        return asset
+        if version is None or (entry.raster and entry.raster.asset.version == version):
+            return entry.raster if version else None
+        raster = read_scene(entry.source, name)
+        if raster is not None:
+            _warn_without_overviews(raster, entry.source.below.rpartition("/")[2])
+        return raster
 
     def _remote_now(self, name: str, entry: _Entry, url: str) -> GeoTiff:
         file = self.remote.current(url, name)
-        if entry.asset is not None and entry.asset.location is file:
-            return entry.asset
-        asset = describe_remote(file, name)
-        _warn_without_overviews(asset, file_name(url))
-        return asset
+        if entry.raster is not None and entry.raster.location is file:
+            return entry.raster
+        raster = describe_remote(file, name)
+        _warn_without_overviews(raster, file_name(url))
+        return raster
 
     def names(self, parent: str = "") -> list[str]:
         """Return the names of all assets, or of those below a parent, in order."""
@@ -199,7 +197,7 @@ class Catalogue:
         return sorted(name for name in self._rescan() if name.startswith(below))
 
     def scanned(self) -> Scan:
-        """Return what lay below the roots a moment ago; the same object until the next look."""
+        """Return the files and folders of the last scan; the same object until the next scan."""
         self._rescan()
         return self._scan
 
@@ -210,7 +208,7 @@ class Catalogue:
                     self._scan = scan(self._tops)
                     self._entries = self._merged(self._scan.images)
                 except OSError as exc:
-                    # What is known is better than nothing; each file is opened on its own anyway.
+                    # The last scan stays in use; each file is opened on its own anyway.
                     log.warning("the folders of rasters cannot be scanned: %s", exc.strerror)
                 self._scanned_s = time.monotonic()
             return self._entries
@@ -235,8 +233,7 @@ def _top(root: Root) -> _Top:
 def scan(tops: Iterable[_Top]) -> Scan:
     """Return the GeoTIFFs and folders below roots; of two of a name the first is kept.
 
-    Raises:
-        OSError: something other than one file or folder is amiss, such as too many open files.
+    Raises OSError for failures that are not of one file or folder, such as too many open files.
     """
     images: dict[str, Place | str] = {}
     folders: list[tuple[str, Place | None]] = []
@@ -267,7 +264,7 @@ def _sources(
             folders.append((name, file if has_collection else None))
         for path in map(listing.path, sorted(filter(_is_geotiff, listing.files + listing.links))):
             place = Place(top.path, path, top.is_link)
-            # A link may point anywhere; what it points to must lie below the root.
+            # A link may point anywhere; its target must lie below the root.
             if path.rpartition("/")[2] in listing.links and find_file(place) is None:
                 continue
             yield path, place
@@ -320,11 +317,11 @@ def _is_geotiff(name: str) -> bool:
 
 
 @contextmanager
-def _held(lock: threading.Lock, name: str) -> Iterator[None]:
-    """Hold a lock while inside; give up after a while, as PROJ or a disk may delay its holder.
+def _locked(lock: threading.Lock, name: str) -> Iterator[None]:
+    """Hold a lock; give up after `_LOCK_S`, as PROJ or a disk may delay its holder.
 
     Raises:
-        DeadlineExceeded: another thread has held it all the time.
+        DeadlineExceeded: another thread holds it.
     """
     if not lock.acquire(timeout=_LOCK_S):
         raise DeadlineExceeded(f"{name}: its header or its CRS takes too long to read.")
@@ -334,15 +331,15 @@ def _held(lock: threading.Lock, name: str) -> Iterator[None]:
         lock.release()
 
 
-def _warn_without_overviews(asset: GeoTiff, file: str) -> None:
-    size_px = asset.grid.width * asset.grid.height
-    if len(asset.levels) > 1 or size_px < _LARGE_PX:
+def _warn_without_overviews(raster: GeoTiff, file: str) -> None:
+    size_px = raster.grid.width * raster.grid.height
+    if len(raster.levels) > 1 or size_px < _LARGE_PX:
         return
-    size_mb = size_px * len(asset.band_ids) * asset.dtype.itemsize / 1e6
+    size_mb = size_px * sum(band.dtype.itemsize for band in raster.asset.bands) / 1e6
     log.warning(
         "%s has no overviews: a map tile of all of it decodes %.0f MB. "
         "`tileserver ingest %s OUT.tif` makes a copy with the pyramid it needs.",
-        asset.name,
+        raster.asset.name,
         size_mb,
         file,
     )

@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 from tileserver.errors import AssetChanged, UnreadableRaster
 from tileserver.rasters.datasets import Location, content_errors, directories_of, open_raster
 from tileserver.rasters.decode_budget import kept_bytes
-from tileserver.rasters.files import OpenFile, SeenFile, file_errors, look, open_beneath
+from tileserver.rasters.files import OpenFile, SeenFile, file_errors, file_state, open_beneath
 
 _SWEEP_S = 2.0
 _BAND_BYTES = 700
@@ -40,7 +40,7 @@ class _Held:
     def is_current(self) -> bool:
         """Tell whether its name still leads to the file, unchanged; looks at the disk."""
         try:
-            return self.seen is None or look(self.seen.place) == self.seen.state
+            return self.seen is None or file_state(self.seen.place) == self.seen.state
         except OSError:
             return False
 
@@ -55,10 +55,10 @@ _Key = tuple[Location, str, int | None]
 
 
 class DatasetPool:
-    """Datasets kept open between requests, so many and holding so much memory at most.
+    """Datasets kept open between requests, limited in number and memory.
 
-    Those of files that were replaced, changed or removed are closed soon, so that the disk is
-    given back the room of a file that is gone.
+    Those of files that were replaced, changed or removed are closed soon, which frees the disk
+    space of a removed file.
     """
 
     def __init__(
@@ -83,15 +83,15 @@ class DatasetPool:
         level: int | None,
         seen: SeenFile | None = None,
     ) -> Iterator[DatasetReader]:
-        """Lend a dataset to this thread; it comes back unless an error shows it is broken.
+        """Lend a dataset to this thread; after an error it is closed instead of kept.
 
         Args:
             location: an absolute path or a remote file.
-            version: what tells it from others that were at the location.
-            name: what to call it in an error.
+            version: of the file at the location.
+            name: of the asset, for errors.
             level: index of an overview, None for the image itself.
-            seen: the file that is to be read, and its state; all that is read while the dataset
-                is lent belongs to that state. Without it the location is opened as it is.
+            seen: the file to read, and its state; all pixels read while the dataset is lent belong
+                to that state. Without it the location is opened as it is.
 
         Raises:
             UnreadableRaster: it cannot be opened, or GDAL fails while it is lent.
@@ -118,7 +118,7 @@ class DatasetPool:
         return sum(held.size_bytes for held in list(self._idle.values()))
 
     def close(self) -> None:
-        """Close all that is idle."""
+        """Close the idle datasets."""
         with self._lock:
             idle, self._idle = self._idle, OrderedDict()
             if self._sweeper is not None:
@@ -128,7 +128,7 @@ class DatasetPool:
             held.close()
 
     def sweep(self) -> None:
-        """Close what is idle of files that are not there any more as they were."""
+        """Close idle datasets whose files have been changed or removed."""
         with self._lock:
             idle = list(self._idle.items())
         gone = [key for key, held in idle if not held.is_current()]
@@ -164,12 +164,12 @@ class DatasetPool:
             yield self._idle.pop(largest)
 
     def _sweep_later(self) -> None:
-        # A pool that nobody has any more is not kept by its timer.
+        # The timer must not keep an unused pool alive.
         self._sweeper = threading.Timer(self.sweep_s, _sweep_now, (weakref.ref(self),))
         self._sweeper.daemon = True
         self._sweeper.start()
 
-    def _swept(self) -> None:
+    def _sweep_and_repeat(self) -> None:
         self.sweep()
         with self._lock:
             if self._sweeper is not None:
@@ -181,7 +181,7 @@ class DatasetPool:
 def _sweep_now(reference: weakref.ref[DatasetPool]) -> None:
     pool = reference()
     if pool is not None:
-        pool._swept()
+        pool._sweep_and_repeat()
 
 
 def _open(location: Location, name: str, level: int | None, seen: SeenFile | None) -> _Held:
@@ -199,7 +199,7 @@ def _open(location: Location, name: str, level: int | None, seen: SeenFile | Non
 
 
 def _open_seen(file: OpenFile, name: str, level: int | None, seen: SeenFile) -> _Held:
-    # A descriptor's path is opened, so GDAL reads this very file, whatever its name leads to.
+    # GDAL opens the descriptor's path, so it reads this very file even if its name was reused.
     if not file.is_still(seen.state):
         raise AssetChanged(name)
     try:

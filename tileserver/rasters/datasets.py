@@ -1,4 +1,4 @@
-"""GeoTIFFs opened, with GDAL locked down.
+"""Opens GeoTIFFs, with GDAL locked down.
 
 The only opener of datasets. GDAL may use its GeoTIFF driver and nothing else: VRT and its
 like can name any file or host (reference of the attack: developmentseed/titiler#1180). The
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 import rasterio
 from rasterio._env import set_gdal_config
-from rasterio._err import CPLE_BaseError  # what rasterio's properties let through
+from rasterio._err import CPLE_BaseError  # raised by rasterio's properties
 from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
@@ -40,7 +40,7 @@ GDAL_OPTIONS = {
     "GDAL_PAM_ENABLED": "NO",
     # No world file, .tab or .xml beside it either.
     "GDAL_GEOREF_SOURCES": "INTERNAL",
-    # The one file that GDAL's own HTTP clients may ask for: what a file names is never fetched.
+    # The only name that GDAL's HTTP clients may request: URLs within a file are never fetched.
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/none",
     "GDAL_NUM_THREADS": "1",
 }
@@ -50,11 +50,11 @@ Location = str | RemoteFile
 """Where a GeoTIFF is: an absolute path, or a remote file of one version."""
 
 _BLOCK_CACHE_BYTES = 100_000_000
-"""A block as large as may be fits, and the windows of a screen of tiles."""
+"""Holds a block of the largest allowed size, and the windows of a screen of tiles."""
 _MASK_SIDE = 512
-"""Pixels on a side of a mask that are looked at."""
+"""Side of the sample of a mask, in pixels."""
 _ITEM_BYTES = {"complex_int16": 8}
-_OF_CONTENTS = (
+_CONTENT_ERRORS = (
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -63,8 +63,8 @@ _OF_CONTENTS = (
     TypeError,
     ValueError,
 )
-"""What odd contents make rasterio, NumPy and what is made of their answers raise."""
-_MAX_SAID = 200
+"""Errors of rasterio, NumPy and our own code on malformed contents."""
+_MAX_MESSAGE = 200
 
 
 def gdal_environment() -> rasterio.Env:
@@ -91,9 +91,9 @@ def open_raster(
 
     Args:
         location: an absolute path or a remote file.
-        name: what to call it in an error.
+        name: of the asset, for errors.
         level: index of the overview to open as if it were the image; None is full size.
-        directories: those of the file, if they were read a moment ago.
+        directories: those of the file, if they were read before.
         max_block_bytes: the largest block, once decoded.
 
     Raises:
@@ -107,11 +107,10 @@ def open_raster(
             dataset = _open(location, level, directories)
     except (RasterioError, OSError, UnicodeDecodeError) as exc:
         raise UnreadableRaster(f"{name}: not a readable GeoTIFF.") from exc
-    try:
+    with ExitStack() as stack:
+        stack.callback(dataset.close)
         check_block(block_bytes(dataset), name, max_block_bytes)
-    except BaseException:
-        dataset.close()
-        raise
+        stack.pop_all()
     return dataset
 
 
@@ -135,14 +134,17 @@ def directories_of(
         UnreadableRaster: it is not a GeoTIFF, is damaged, cannot be reached, its blocks are too
             large, or other files define its CRS.
     """
-    if isinstance(location, RemoteFile):
-        directories = _remote_directories(location)
-    else:
-        directories = _local_directories(location, name)
+    directories = _declared_directories(location, name)
     check_sizes(directories, name, max_block_bytes)
     for directory in directories:
         check_citation(directory, name)
     return directories
+
+
+def _declared_directories(location: Location, name: str) -> tuple[Directory, ...]:
+    if isinstance(location, RemoteFile):
+        return _remote_directories(location)
+    return _local_directories(location, name)
 
 
 @lru_cache(maxsize=64)
@@ -169,7 +171,7 @@ class _LocalFile:
     name: str = field(compare=False)
 
     def read_at(self, offset: int, size: int) -> bytes:
-        # Past what the system counts as an offset there is nothing.
+        # The system's offsets end at 2**63; no file has bytes beyond.
         return os.pread(self.descriptor, size, offset) if offset < 2**63 - size else b""
 
 
@@ -194,14 +196,14 @@ def block_bytes(dataset: DatasetReader) -> int:
 
 
 def shows_mask(dataset: DatasetReader, location: Location, name: str, level: int) -> bool:
-    """Tell whether an overview hides what the mask of the image hides.
+    """Tell whether an overview has the mask of the image.
 
     GDAL takes every pixel of an overview for valid when only the image itself has a mask.
 
     Args:
         dataset: the image; all its bands have one mask.
         location: where it was opened from.
-        name: what to call it in an error.
+        name: of the asset, for errors.
         level: index of the overview.
 
     Raises:
@@ -217,7 +219,7 @@ def shows_mask(dataset: DatasetReader, location: Location, name: str, level: int
 
 @contextmanager
 def gdal_errors(name: str) -> Iterator[None]:
-    """Raise UnreadableRaster in place of what GDAL and rasterio raise, naming the asset."""
+    """Raise UnreadableRaster in place of errors of GDAL and rasterio, naming the asset."""
     try:
         with remote_errors():
             yield
@@ -231,23 +233,21 @@ def gdal_errors(name: str) -> Iterator[None]:
 
 @contextmanager
 def content_errors(name: str, location: str) -> Iterator[None]:
-    """Raise UnreadableRaster in place of what a file's contents make any library raise.
+    """Raise UnreadableRaster in place of any library's error on a file's contents.
 
-    Goes around what describes a file or reads its pixels, and around nothing else: elsewhere such
-    an exception is a mistake of ours, and must be seen as one.
+    Use it around code that describes a file or reads its pixels only: elsewhere such an exception
+    is a bug, and must not be hidden.
 
-    Args:
-        name: what to call the file in an error.
-        location: where it lies, which an error does not tell.
+    Errors have the `name` of the asset in place of its `location`.
     """
     try:
         with gdal_errors(name):
             yield
-    except _OF_CONTENTS as exc:
-        said = " ".join(str(exc).replace(location, name).split())[:_MAX_SAID]
+    except _CONTENT_ERRORS as exc:
+        message = " ".join(str(exc).replace(location, name).split())[:_MAX_MESSAGE]
         raise UnreadableRaster(
             f"{name}: the GeoTIFF holds what cannot be read: {type(exc).__name__}"
-            f"{f', {said}' if said.isprintable() and said else ''}."
+            f"{f', {message}' if message.isprintable() and message else ''}."
         ) from exc
 
 

@@ -1,6 +1,6 @@
-"""How many bytes GeoTIFFs may decode to: a block, a whole file's directories, all that is read.
+"""Limits on decoded bytes of GeoTIFFs: of a block, of a file, and of all reads at once.
 
-A block is decoded whole, for one pixel too, and a few bytes may declare one beyond all memory.
+A block is decoded whole even for one pixel, and a few bytes may declare one larger than memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_BANDS = 20_000
 """Bands of all levels and masks of a file: GDAL keeps facts about each while it is open."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MALLOC_BYTES = 1_000_000
-"""Above what a tile takes, so that its arrays are not mapped anew each time."""
+"""More than a tile's arrays, so that these are not mapped anew each time."""
 MAX_DECODING_BYTES = 160_000_000
 """Bytes of blocks and windows that all threads hold at once.
 
@@ -35,11 +35,7 @@ tiles' usual ones.
 def check_sizes(
     directories: Sequence[Directory], name: str, max_block_bytes: int = MAX_BLOCK_BYTES
 ) -> None:
-    """Raise if an image, level, mask or page of a GeoTIFF is too large to be read by blocks.
-
-    Raises:
-        UnreadableRaster: says what is too large, and what makes it smaller.
-    """
+    """Raise UnreadableRaster if blocks of a GeoTIFF are too large, or its bands too many."""
     for directory in directories:
         check_block(directory.block_bytes, name, max_block_bytes)
     bands = sum(directory.samples for directory in directories)
@@ -69,11 +65,7 @@ def kept_bytes(directories: Sequence[Directory]) -> int:
 
 
 def check_block(block_bytes: int, name: str, max_block_bytes: int = MAX_BLOCK_BYTES) -> None:
-    """Raise if a block is too large.
-
-    Raises:
-        UnreadableRaster: it is.
-    """
+    """Raise UnreadableRaster if a block is too large."""
     if block_bytes > max_block_bytes:
         raise UnreadableRaster(
             f"{name}: the GeoTIFF's blocks hold {block_bytes / 1e6:.0f} MB each, at most "
@@ -111,13 +103,13 @@ class DecodeBudget:
         """Hold bytes while the body runs, once as many are free.
 
         Args:
-            size_bytes: an estimate of what is decoded.
+            size_bytes: estimated size of the decoded blocks.
             deadline: on time.monotonic().
-            name: what to call the raster in an error.
+            name: of the raster, for errors.
 
         Raises:
-            UnreadableRaster: it is more than there ever is.
-            DeadlineExceeded: others held too much for too long.
+            UnreadableRaster: it is more than the whole budget.
+            DeadlineExceeded: not enough was free by the deadline.
         """
         if size_bytes > self.max_bytes:
             raise UnreadableRaster(
@@ -125,14 +117,7 @@ class DecodeBudget:
                 f"{self.max_bytes / 1e6:.0f} MB may be; "
                 "gdal_translate -co TILED=YES makes smaller blocks."
             )
-        with self._freed:
-            left_s = deadline - time.monotonic()
-            if not self._freed.wait_for(lambda: self._fits(size_bytes), max(left_s, 0)):
-                raise DeadlineExceeded(
-                    f"{name}: reading did not begin in time, others read large blocks; "
-                    "gdal_translate -co TILED=YES makes smaller ones."
-                )
-            self.held_bytes += size_bytes
+        self._take(size_bytes, deadline, name)
         try:
             yield
         finally:
@@ -140,5 +125,14 @@ class DecodeBudget:
                 self.held_bytes -= size_bytes
                 self._freed.notify_all()
 
-    def _fits(self, size_bytes: int) -> bool:
-        return self.held_bytes + size_bytes <= self.max_bytes
+    def _take(self, size_bytes: int, deadline: float, name: str) -> None:
+        def fits() -> bool:
+            return self.held_bytes + size_bytes <= self.max_bytes
+
+        with self._freed:
+            if not self._freed.wait_for(fits, max(deadline - time.monotonic(), 0)):
+                raise DeadlineExceeded(
+                    f"{name}: reading did not begin in time, others read large blocks; "
+                    "gdal_translate -co TILED=YES makes smaller ones."
+                )
+            self.held_bytes += size_bytes

@@ -20,11 +20,11 @@ from tileserver.concurrency.aside import Aside
 from tileserver.concurrency.changes import read_again
 from tileserver.concurrency.threads import Threads
 from tileserver.concurrency.time_limit import time_limit
-from tileserver.contract.assets import Level
+from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, DeadlineExceeded
 from tileserver.geo.completion import complete
-from tileserver.geo.positions import Positions, choose_level, parts, positions
+from tileserver.geo.positions import Level, Positions, choose_level, parts, positions
 from tileserver.rasters.blocks.cache import BlockCache
 from tileserver.rasters.blocks.codecs import DamagedBlock
 from tileserver.rasters.blocks.levels import BlockKey, BlockLevel, FileBlocks
@@ -34,13 +34,19 @@ from tileserver.rasters.datasets import gdal_environment
 from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
 from tileserver.rasters.gdal_levels import GdalLevel
 from tileserver.rasters.geotiffs import GeoTiff
-from tileserver.rasters.windows import MAX_WINDOW_BYTES, LevelReader, picks, read_picks, too_late
+from tileserver.rasters.windows import (
+    MAX_WINDOW_BYTES,
+    LevelReader,
+    picks,
+    read_picks,
+    read_timed_out,
+)
 from tileserver.rendering.encoders import encode
 from tileserver.rendering.render import check_options
 
 _DEADLINE_S = 30.0
 _DESCRIBING_S = 5.0
-"""For what is known of an asset but its pixels; a local file takes a few milliseconds."""
+"""Seconds to read the metadata of an asset; a local file takes a few milliseconds."""
 _THREADS = 8
 MAX_BLOCKS_BYTES = 1_000_000_000
 
@@ -85,28 +91,29 @@ class LocalRasters:
         return await self._in_thread(self.pixels, request, request.asset_id)
 
     async def read_bands(self, request: PixelRequest) -> BandArrays:
-        """Return values and validity on the request's grid; raises as `get_pixels`."""
+        """Return values and validity, shape (bands, height, width); raises as `get_pixels`."""
         return await self._in_thread(self.bands, request, request.asset_id)
 
-    async def get_asset(self, name: str) -> GeoTiff:
+    async def get_asset(self, name: str) -> ImageAsset:
         """Return an asset as its file is now.
 
         Raises:
             AssetNotFound: there is no such asset.
             UnreadableRaster: the file is damaged.
         """
-        return self.catalogue.known(name) or await self._describing.call(name)
+        raster = self.catalogue.known(name) or await self._describing.call(name)
+        return raster.asset
 
     def pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; blocks, and raises as `get_pixels`."""
         with time_limit(self.deadline_s):
-            return self._of_one_version(request, lambda asset: self._encoded(asset, request))
+            return self._of_one_version(request, lambda raster: self._encoded(raster, request))
 
     def bands(self, request: PixelRequest) -> BandArrays:
-        """Return values and validity on the request's grid; blocks."""
+        """Return values and validity, shape (bands, height, width); blocks."""
         with time_limit(self.deadline_s):
             return self._of_one_version(
-                request, lambda asset: self._read(asset, request, complete(request, asset))
+                request, lambda raster: self._read(raster, request, complete(request, raster.asset))
             )
 
     def close(self) -> None:
@@ -116,51 +123,53 @@ class LocalRasters:
         self.catalogue.remote.close()
 
     def _of_one_version(self, request: PixelRequest, read: Callable[[GeoTiff], T]) -> T:
-        """Return what is read of the asset in the version of the request, or else in any one."""
+        """Return the result of `read` for the raster, of the version of a request that has one."""
 
         def found_and_read() -> T:
-            asset = self.catalogue.find(request.asset_id)
+            raster = self.catalogue.find(request.asset_id)
             try:
-                if request.asset_version not in ("", asset.version):
-                    raise AssetChanged(asset.name)
-                return read(asset)
+                if request.asset_version not in ("", raster.asset.version):
+                    raise AssetChanged(request.asset_id)
+                return read(raster)
             except AssetChanged:
-                self.catalogue.look_again(asset.name)
+                self.catalogue.expire(request.asset_id)
                 raise
 
-        # A request with a version came from a caller who must look the asset up again.
+        # The caller of a request with a version must look the asset up again.
         return found_and_read() if request.asset_version else read_again(found_and_read)
 
-    def _encoded(self, asset: GeoTiff, request: PixelRequest) -> bytes:
+    def _encoded(self, raster: GeoTiff, request: PixelRequest) -> bytes:
         if request.file_format.is_picture or request.visualization_options is not None:
-            band_count = len(asset.indexes(request.band_ids))
+            band_count = len(raster.asset.indexes(request.band_ids))
             check_options(request.visualization_options, band_count)
-        grid = complete(request, asset)
-        bands = self._read(asset, request, grid)
+        grid = complete(request, raster.asset)
+        bands = self._read(raster, request, grid)
         return encode(request.file_format, bands, grid, request.visualization_options)
 
-    def _read(self, asset: GeoTiff, request: PixelRequest, grid: PixelGrid) -> BandArrays:
-        chosen = asset.indexes(request.band_ids)
-        check_limits(grid.width, grid.height, [asset.dtype.itemsize] * len(chosen))
-        ids = tuple(asset.band_ids[i] for i in chosen)
-        indexes = [asset.band_indexes[i] for i in chosen]
-        shape = (len(ids), grid.height, grid.width)
-        bands = BandArrays(ids, np.zeros(shape, asset.dtype), np.zeros(shape, np.bool_))
-        level = choose_level(asset, grid)
+    def _read(self, raster: GeoTiff, request: PixelRequest, grid: PixelGrid) -> BandArrays:
+        asset = raster.asset
+        chosen = asset.select(request.band_ids)
+        check_limits(grid.width, grid.height, [band.dtype.itemsize for band in chosen])
+        indexes = [raster.band_indexes[i] for i in asset.indexes(request.band_ids)]
+        shape = (len(chosen), grid.height, grid.width)
+        values = np.zeros(shape, raster.dtype)
+        bands = BandArrays(tuple(b.id for b in chosen), values, np.zeros(shape, np.bool_))
+        level = choose_level(raster.levels, raster.grid, grid)
         deadline = time.monotonic() + self.deadline_s
         # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
-        window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * bands.values.nbytes)
+        window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * values.nbytes)
         for part in parts(asset, grid):
-            at = positions(part.grid, asset.grid)
-            values, valid = bands.values[part.place], bands.valid[part.place]
+            at = positions(grid.window(part), raster.grid)
+            place = slice(None), *part.slices
+            here = values[place], bands.valid[place]
             # Until a dataset of large blocks is closed again, too.
-            with self.budget.hold(asset.decode_bytes + window_bytes, deadline, asset.name):
-                self._read_part(asset, level, at, indexes, values, valid, deadline)
+            with self.budget.hold(raster.decode_bytes + window_bytes, deadline, asset.name):
+                self._read_part(raster, level, at, indexes, *here, deadline)
         return bands
 
     def _read_part(
         self,
-        asset: GeoTiff,
+        raster: GeoTiff,
         level: Level,
         at: Positions,
         indexes: Sequence[int],
@@ -169,31 +178,32 @@ class LocalRasters:
         deadline: float,
     ) -> None:
         """Read a level at positions: by blocks, or by GDAL if they are not as they should be."""
+        name = raster.asset.name
 
         def read(reader: LevelReader) -> None:
-            wanted = picks(at, asset.grid, reader)
-            read_picks(reader, asset.name, indexes, wanted, values, valid, deadline)
+            wanted = picks(at, raster.grid, reader)
+            read_picks(reader, name, indexes, wanted, values, valid, deadline)
 
-        if asset.layouts and (source := asset.source):
+        if raster.layouts and (source := raster.source):
             try:
-                file = FileBlocks(self.blocks, source, asset.name, deadline)
-                return read(BlockLevel(file, asset.layouts[asset.levels.index(level)], asset))
+                file = FileBlocks(self.blocks, source, name, deadline)
+                return read(BlockLevel(file, raster.layouts[raster.levels.index(level)], raster))
             except DamagedBlock as exc:
-                log.debug("%s: GDAL reads it, since %s", asset.name, exc)
+                log.debug("%s: GDAL reads it, since %s", name, exc)
         with (
             gdal_environment(),
             self.datasets.borrow(
-                asset.location, asset.version, asset.name, level.overview, asset.file
+                raster.location, raster.asset.version, name, level.overview, raster.file
             ) as dataset,
         ):
-            read(GdalLevel(dataset, asset))
+            read(GdalLevel(dataset, raster))
 
     async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
         try:
             async with asyncio.timeout(self.deadline_s):
                 return await self._threads.run(function, argument)
         except TimeoutError as exc:
-            raise too_late(name) from exc
+            raise read_timed_out(name) from exc
 
 
 def _slow_to_describe(name: str) -> DeadlineExceeded:

@@ -1,10 +1,9 @@
-"""Files beneath a root: opened one folder after the other, so that no link leads out of it.
+"""Opens files beneath a root, one folder after the other, so that no link leads out of it.
 
-Whoever may write below a root can swap a folder or a file for a link at any moment. So a path is
-never checked first and opened later: each folder is opened within the one before it, links are
-not followed, and what is told of a file (its kind, size and state) is told of the descriptor that
-is read. A link that leads to a place below the same root is resolved first, and that place is
-opened in the same way.
+A user with write access below a root can replace a folder or a file by a link at any moment. So a
+path is never checked first and opened later: each folder is opened within the one before it,
+links are not followed, and a file's kind, size and state are those of the descriptor that is read.
+A link to a place below the same root is resolved first, and that place is opened in the same way.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from tileserver.errors import UnreadableRaster
 
 # A folder on the way need not be readable, where the system can open it for no more than that.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-# Without waiting: what opens a FIFO would wait for a writer.
+# Non-blocking: opening a FIFO would wait for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM})
@@ -31,16 +30,16 @@ _DESCRIPTORS = "/proc/self/fd"
 """Where the system lets a file be opened again by a descriptor of it."""
 _CHUNK_BYTES = 1 << 20
 _MAX_BELOW = 1000
-"""Characters of the path of a folder that is looked into; no asset has a longer name."""
+"""Characters of the path of a scanned folder; no asset has a longer name."""
 
 log = logging.getLogger(__name__)
 
 
 class FileState(NamedTuple):
-    """What the system tells of a file; one of them differs as soon as the content does.
+    """Identity and times of a file; at least one of them differs once the content does.
 
-    The size and the time of the last change can be set back by who writes. The time of the last
-    change of the inode (ctime) cannot.
+    A writer can restore the size and the modification time, but not the time of the last change
+    of the inode (ctime).
     """
 
     device: int
@@ -61,12 +60,11 @@ class Place:
     is_root_link: bool = True
     """Whether the root itself may be a link."""
     links: Literal["below", "nowhere", "anywhere"] = "below"
-    """Where a link in place of the file may lead: below the root, or anywhere if it is the user
-    who gave the link."""
+    """Where a link in place of the file may lead: "anywhere" is for links in the configuration."""
 
     @property
     def path(self) -> str:
-        """The path by which others would open it."""
+        """The path by which other programs would open it."""
         return os.path.join(self.root, self.below)
 
     def beside(self, name: str) -> Place:
@@ -98,17 +96,17 @@ class OpenFile:
         return self.place.path
 
     def state(self) -> FileState:
-        """Return the state of the open file, whatever its name leads to by now."""
+        """Return the state of the open file, even if its name leads elsewhere by now."""
         return _state_of(os.fstat(self.descriptor))
 
     def is_still(self, state: FileState) -> bool:
         """Tell whether the file that `location` opens is in a state."""
         if self.state() != state:
             return False
-        return has_descriptor_paths() or look(self.place) == state
+        return has_descriptor_paths() or file_state(self.place) == state
 
     def read(self, max_bytes: int) -> bytes:
-        """Return the content, or as much of it as is needed to see that it is longer."""
+        """Return the content, of a longer file its first `max_bytes` + 1 bytes."""
         chunks, size = [], 0
         while size <= max_bytes:
             wanted = min(max_bytes + 1 - size, _CHUNK_BYTES)
@@ -134,13 +132,13 @@ class OpenFile:
         self.close()
 
     def __del__(self) -> None:
-        """Close it when nobody has a reference any more."""
+        """Close it with the last reference."""
         self.close()
 
 
 @contextmanager
 def file_errors(name: str) -> Iterator[None]:
-    """Raise UnreadableRaster in place of what the system raises, naming the asset."""
+    """Raise UnreadableRaster in place of OSError, naming the asset."""
     try:
         yield
     except PermissionError as exc:
@@ -164,11 +162,11 @@ def _state_of(found: os.stat_result) -> FileState:
     )
 
 
-def look(place: Place) -> FileState | None:
+def file_state(place: Place) -> FileState | None:
     """Return the state of a regular file; None if there is none, or a link in its path.
 
     Raises:
-        OSError: the system refuses to tell.
+        OSError: the system refuses access.
     """
     try:
         with _folder_of(place) as (folder, name):
@@ -188,7 +186,7 @@ def open_beneath(place: Place) -> OpenFile | None:
     """
     try:
         with _folder_of(place) as (folder, name):
-            # To open a device may do something to it already.
+            # Opening a device may already have an effect on it.
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode):
                 return None
@@ -219,21 +217,21 @@ def find_file(place: Place) -> SeenFile | None:
     """Return a regular file as it is now, links to places below the root resolved.
 
     Raises:
-        OSError: the system refuses to tell.
+        OSError: the system refuses access.
     """
-    state = None if place.links == "anywhere" else look(place)
+    state = None if place.links == "anywhere" else file_state(place)
     if state is not None:
         return SeenFile(place, state)
     target = None if place.links == "nowhere" else resolved(place)
     if target is None or target == place:
         return None
-    state = look(target)
+    state = file_state(target)
     return None if state is None else SeenFile(target, state)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What lies in a folder; hidden files and folders are left out."""
+    """The files and links in a folder, without hidden ones."""
 
     below: str
     """The folder's path below the root; "" is the root."""
@@ -243,7 +241,7 @@ class Listing:
     """Names of links, wherever they lead."""
 
     def path(self, name: str) -> str:
-        """Return the path below the root of what has a name in the folder."""
+        """Return the path below the root of a name in the folder."""
         return f"{self.below}/{name}" if self.below else name
 
 
@@ -253,7 +251,7 @@ def walk(root: str, is_root_link: bool) -> Iterator[Listing]:
     Folders that cannot be read are left out.
 
     Raises:
-        OSError: something other than one folder is amiss, such as too many open files.
+        OSError: a failure that is not of one folder, such as too many open files.
     """
     pending = [""]
     while pending:

@@ -1,4 +1,4 @@
-"""Folders and collections: what lies between a project and its images.
+"""Folders and collections: the tree of names between a project and its images.
 
 A folder on disk with a `collection.json` is an IMAGE_COLLECTION, any other a FOLDER; so is each
 part of a root's prefix. The JSON has the form of an Earth Engine asset:
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import starmap
 from typing import Any
 
+from tileserver.contract.names import short_name
 from tileserver.errors import AssetNotFound
 from tileserver.rasters.catalogue import COLLECTION_FILE, Catalogue, Scan
 from tileserver.rasters.files import Place
@@ -33,7 +34,7 @@ class Folder:
 
     @property
     def is_collection(self) -> bool:
-        """Whether it was an IMAGE_COLLECTION when the folders were looked through."""
+        """Whether it was an IMAGE_COLLECTION at the last scan."""
         return self.file is not None
 
     def to_json(self) -> dict[str, Any]:
@@ -46,13 +47,13 @@ class Folder:
         members = {
             "type": "FOLDER" if described is None else "IMAGE_COLLECTION",
             "name": self.name,
-            "id": self.name.removeprefix("projects/earthengine-public/assets/"),
+            "id": short_name(self.name),
         }
         return members | (described or {})
 
 
 def _described(file: Place, name: str) -> dict[str, Any] | None:
-    """Return what a collection.json tells, or None if it is there no more."""
+    """Return the members of a collection.json, or None if it has been removed."""
     found = read_json(file, name, f"its {COLLECTION_FILE}")
     if found is None:
         return None
@@ -90,7 +91,7 @@ class Tree:
         return found
 
     def children(self, name: str) -> list[str | Folder]:
-        """Return what lies right in a folder, in order of names: names of images, and folders."""
+        """Return the direct children of a folder, by name: names of images, and folders."""
         index = self._scanned()
         names = index.children.get(name, ())
         return [each if each in index.images else index.folders[each] for each in names]
@@ -108,7 +109,7 @@ class Tree:
                 yield from self.images_below(child.name)
 
     def _scanned(self) -> _Index:
-        # Of the same moment as the catalogue's own: a list never has an image that it has not.
+        # The catalogue's own scan, so that a list never has an image that the catalogue lacks.
         scan = self.catalogue.scanned()
         with self._lock:
             if scan is not self._indexed:

@@ -17,14 +17,14 @@ from tileserver.rasters.windows import Picks, Span
 class GdalLevel:
     """A `LevelReader` over a dataset that is open."""
 
-    def __init__(self, dataset: DatasetReader, asset: GeoTiff) -> None:
+    def __init__(self, dataset: DatasetReader, raster: GeoTiff) -> None:
         """Read a dataset, one level of an asset."""
         self.width: int = dataset.width
         self.height: int = dataset.height
         self.block_shape: tuple[int, int] = dataset.block_shapes[0]
         self.itemsize = np.dtype(dataset.dtypes[0]).itemsize
         self._dataset = dataset
-        self._asset = asset
+        self._raster = raster
 
     def read(
         self,
@@ -41,7 +41,7 @@ class GdalLevel:
         block = self._dataset.read(indexes, window=window)
         np.copyto(values, _pick(block, index), where=wanted.inside)
         del block
-        if not self._asset.has_mask:
+        if not self._raster.has_mask:
             np.logical_or(valid, wanted.inside, out=valid)
             return
         masks = self._masks(indexes, window)
@@ -49,10 +49,10 @@ class GdalLevel:
 
     def _masks(self, indexes: Sequence[int], window: Window) -> NDArray[Any]:
         """Return zero where pixels are masked; one mask for all bands where they share it."""
-        if self._asset.alpha_index is not None:
-            masks: NDArray[Any] = self._dataset.read([self._asset.alpha_index], window=window)
+        if self._raster.alpha_index is not None:
+            masks: NDArray[Any] = self._dataset.read([self._raster.alpha_index], window=window)
         else:
-            which = indexes[:1] if self._asset.shares_mask else indexes
+            which = indexes[:1] if self._raster.shares_mask else indexes
             masks = self._dataset.read_masks(which, window=window)
         return masks
 

@@ -1,7 +1,7 @@
-"""The citation of a GeoTIFF, checked before GDAL reads a CRS out of it.
+"""Checks the citation of a GeoTIFF before GDAL reads a CRS from it.
 
-Where the GeoKeys name no model of a CRS, GDAL takes what follows "ESRI PE String = " in the
-citation for WKT, while it opens the file; WKT may name files for PROJ to open.
+If the GeoKeys name no model of a CRS, GDAL reads the text after "ESRI PE String = " in the
+citation as WKT, while it opens the file; WKT may name files for PROJ to open.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def check_citation(directory: Directory, name: str) -> None:
 
     Args:
         directory: of the image.
-        name: what to call the file in an error.
+        name: of the asset, for errors.
 
     Raises:
-        UnreadableRaster: as said.
+        UnreadableRaster: it has.
     """
     for citation in _citations(directory):
         if _MARKER in citation:

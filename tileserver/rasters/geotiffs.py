@@ -13,10 +13,11 @@ import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
-from tileserver.contract.assets import ImageAsset, Level
+from tileserver.contract.assets import Band, ImageAsset
 from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.errors import UnreadableRaster
 from tileserver.geo.crs import code_of_file
+from tileserver.geo.positions import Level
 from tileserver.rasters.blocks.layouts import LevelLayout, layouts_of
 from tileserver.rasters.datasets import Location, block_bytes, shows_mask
 from tileserver.rasters.decode_budget import decode_bytes
@@ -25,29 +26,32 @@ from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.tiff_directories import Directory
 
 _NOT_IN_BAND_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
-
-
 _ALL_VALID = {MaskFlags.all_valid}
+MAX_SAMPLES = 4_000_000
+"""Pixels a band that statistics read of a file."""
 _MAX_DEPTH = 20
-
-
 _MAX_MASK_BYTES = 400_000_000
-
-
 _MAX_MASK_BLOCK_BYTES = 8_000_000
 """Of masks that are looked at to describe an asset, not to draw it."""
 
 
 @dataclass(frozen=True, eq=False)
-class GeoTiff(ImageAsset):
-    """An image asset in a GeoTIFF, and how GDAL reads it."""
+class GeoTiff:
+    """An image asset in one GeoTIFF, and how GDAL reads it. Equal only to itself."""
 
-    location: Location = field(default="", repr=False)
+    asset: ImageAsset
+    grid: PixelGrid
+    """The native grid, of all bands."""
+    dtype: np.dtype[Any]
+    """Of all bands, as GeoTIFF has it."""
+    levels: tuple[Level, ...]
+    """Finest first; the first is the image itself."""
+    band_indexes: tuple[int, ...]
+    """GDAL's index of each band, from 1; an alpha band is none of them."""
+    location: Location = field(repr=False)
     """Absolute path or remote file; for `datasets` only, never shown to a client."""
     file: SeenFile | None = field(default=None, repr=False)
-    """The local file that `version` is of."""
-    band_indexes: tuple[int, ...] = ()
-    """GDAL's index of each band, from 1; an alpha band is none of them."""
+    """The local file that the asset's version is of."""
     has_mask: bool = True
     """False when every pixel is valid, so that no mask need be read."""
     shares_mask: bool = False
@@ -65,17 +69,15 @@ class GeoTiff(ImageAsset):
         return self.file if isinstance(self.location, str) else self.location
 
 
-def describe_asset(
+def describe_raster(
     dataset: DatasetReader,
     name: str,
     location: Location,
     version: str,
     sidecar: Mapping[str, Any],
     directories: Sequence[Directory] = (),
-    update_time: str | None = None,
-    size_bytes: int | None = None,
 ) -> GeoTiff:
-    """Return the asset that a GeoTIFF, its directories and its sidecar describe.
+    """Return what a GeoTIFF, its directories and its sidecar describe.
 
     Without directories GDAL is asked instead, which takes longer.
 
@@ -86,43 +88,50 @@ def describe_asset(
     _check_georeference(dataset, name)
     # rasterio asks all bands whenever one is looked up, so each list is fetched once.
     interpretations, all_flags = dataset.colorinterp, dataset.mask_flag_enums
-    bands = [i for i in dataset.indexes if interpretations[i - 1] != ColorInterp.alpha]
-    if not bands:
+    indexes = tuple(i for i in dataset.indexes if interpretations[i - 1] != ColorInterp.alpha)
+    if not indexes:
         raise UnreadableRaster(f"{name}: the GeoTIFF has no band beside its alpha band.")
-    flags = [set(all_flags[i - 1]) for i in bands]
-    descriptions = dataset.descriptions
-    listed = _sidecar_bands(sidecar, len(bands), name)
-    levels = _levels(dataset, directories)
-    if {MaskFlags.per_dataset} in flags and len(levels) > 1:
-        last = levels[-1].overview or 0
-        is_shown = _has_masks(directories)
-        if is_shown is None:
-            is_shown = shows_mask(dataset, location, name, last)
-        levels = levels if is_shown else levels[:1]
+    flags = [set(all_flags[i - 1]) for i in indexes]
+    bands = _bands(dataset, indexes, sidecar, name)
+    levels = _levels_with_masks(dataset, flags, directories, location, name)
     alpha = _alpha_index(dataset, flags)
-    dtype = _dtype(dataset, name)
-    return GeoTiff(
+    asset = ImageAsset(
         name=name,
-        location=location,
         version=version,
-        grid=_native_grid(dataset, name),
-        band_ids=_band_ids([descriptions[i - 1] for i in bands], listed),
-        band_indexes=tuple(bands),
-        dtype=dtype,
-        nodata=dataset.nodata,
+        bands=bands,
+        start_time=sidecar.get("startTime"),
+        end_time=sidecar.get("endTime"),
+        properties=sidecar.get("properties") or {},
+        overview_factors=tuple(level.factor for level in levels[1:]),
+        max_samples=MAX_SAMPLES,
+        color_table=_color_table(dataset, indexes),
+    )
+    return GeoTiff(
+        asset=asset,
+        grid=bands[0].grid,
+        dtype=bands[0].dtype,
+        levels=levels,
+        band_indexes=indexes,
+        location=location,
         has_mask=alpha is not None or any(MaskFlags.all_valid not in flag for flag in flags),
         shares_mask=alpha is not None or all(MaskFlags.per_dataset in flag for flag in flags),
         alpha_index=alpha,
-        levels=levels,
-        pyramiding_policies=_policies(sidecar, listed),
-        start_time=sidecar.get("startTime"),
-        end_time=sidecar.get("endTime"),
-        update_time=update_time,
-        size_bytes=size_bytes,
-        properties=sidecar.get("properties") or {},
         decode_bytes=decode_bytes(directories) or 2 * block_bytes(dataset),
-        color_table=_color_table(dataset, bands),
-        layouts=_layouts(dataset, directories, levels, dtype, () if alpha else flags),
+        layouts=_layouts(dataset, directories, levels, bands[0], () if alpha else flags),
+    )
+
+
+def _bands(
+    dataset: DatasetReader, indexes: Sequence[int], sidecar: Mapping[str, Any], name: str
+) -> tuple[Band, ...]:
+    listed = _sidecar_bands(sidecar, len(indexes), name)
+    descriptions = dataset.descriptions
+    ids = _band_ids([descriptions[i - 1] for i in indexes], listed)
+    policies = _policies(sidecar, listed) or (None,) * len(indexes)
+    grid, dtype, nodata = _native_grid(dataset, name), _dtype(dataset, name), dataset.nodata
+    return tuple(
+        Band(band_id, dtype, grid, policy, nodata)
+        for band_id, policy in zip(ids, policies, strict=True)
     )
 
 
@@ -215,7 +224,7 @@ def _layouts(
     dataset: DatasetReader,
     directories: Sequence[Directory],
     levels: Sequence[Level],
-    dtype: np.dtype[Any],
+    band: Band,
     flags: Sequence[set[MaskFlags]],
 ) -> tuple[LevelLayout, ...]:
     """Return how levels are read without GDAL; nothing if masks are of kinds that it mixes."""
@@ -223,7 +232,24 @@ def _layouts(
     if flags and not any(all(flag == kind for flag in flags) for kind in [*kinds, _ALL_VALID]):
         return ()
     has_mask_directory = bool(flags) and flags[0] == {MaskFlags.per_dataset}
-    return layouts_of(directories, levels, dtype, dataset.nodata, has_mask_directory)
+    return layouts_of(directories, levels, band.dtype, dataset.nodata, has_mask_directory)
+
+
+def _levels_with_masks(
+    dataset: DatasetReader,
+    flags: Sequence[set[MaskFlags]],
+    directories: Sequence[Directory],
+    location: Location,
+    name: str,
+) -> tuple[Level, ...]:
+    """Return the levels; the image alone where overviews lack the mask that the image has."""
+    levels = _levels(dataset, directories)
+    if {MaskFlags.per_dataset} not in flags or len(levels) == 1:
+        return levels
+    has_masks = _has_masks(directories)
+    if has_masks is None:
+        has_masks = shows_mask(dataset, location, name, levels[-1].overview or 0)
+    return levels if has_masks else levels[:1]
 
 
 def _has_masks(directories: Sequence[Directory]) -> bool | None:

@@ -28,11 +28,11 @@ from tileserver.rasters.files import (
     Place,
     SeenFile,
     file_errors,
+    file_state,
     find_file,
-    look,
     open_beneath,
 )
-from tileserver.rasters.geotiffs import GeoTiff, describe_asset, read_sidecar
+from tileserver.rasters.geotiffs import GeoTiff, describe_raster, read_sidecar
 from tileserver.rasters.remote.files import RemoteFile
 
 MAX_JSON_BYTES = 4_000_000
@@ -46,15 +46,17 @@ def version_of(place: Place, name: str) -> str | None:
     """Return a token of the state of a scene's files, or None if there is none.
 
     Raises:
-        UnreadableRaster: the system refuses to tell.
+        UnreadableRaster: the system refuses access.
     """
     with file_errors(name):
         raster = find_file(place)
-        return None if raster is None else _version(raster.state, look(_sidecar(raster.place)))
+        return (
+            None if raster is None else _version(raster.state, file_state(_sidecar(raster.place)))
+        )
 
 
 def read_scene(place: Place, name: str) -> GeoTiff | None:
-    """Return the asset that a scene's files describe, or None if there is none.
+    """Return the raster that a scene's files describe, or None if there is none.
 
     Raises:
         AssetChanged: a file changed each time that it was read.
@@ -64,7 +66,7 @@ def read_scene(place: Place, name: str) -> GeoTiff | None:
 
 
 def describe_remote(file: RemoteFile, name: str) -> GeoTiff:
-    """Return the asset that a remote GeoTIFF describes.
+    """Return the raster that a remote GeoTIFF describes.
 
     Raises:
         AssetChanged: the server has another version by now.
@@ -79,7 +81,7 @@ def read_json(place: Place, name: str, kind: str) -> tuple[str, FileState] | Non
     Args:
         place: where it is; a link in its path is not followed.
         name: of the asset that it describes.
-        kind: what to call the file in an error.
+        kind: of the file, for errors, such as "its .json sidecar".
 
     Raises:
         AssetChanged: it changed each time that it was read.
@@ -121,13 +123,13 @@ def _read_once(place: Place, name: str) -> GeoTiff | None:
         sidecar = read_json(_sidecar(found.place), name, "its .json sidecar")
         members = read_sidecar(sidecar[0], name) if sidecar else {}
         sidecar_state = sidecar[1] if sidecar else None
-        asset = _described(file, state, name, _version(state, sidecar_state), members)
+        raster = _described(file, state, name, _version(state, sidecar_state), members)
+    updated = update_time(state, sidecar_state)
     return replace(
-        asset,
+        raster,
+        asset=replace(raster.asset, size_bytes=state.size_bytes, update_time=updated),
         location=found.place.path,
         file=SeenFile(found.place, state),
-        size_bytes=state.size_bytes,
-        update_time=update_time(state, sidecar_state),
     )
 
 
@@ -135,20 +137,20 @@ def _described(
     file: OpenFile, state: FileState, name: str, version: str, members: dict[str, Any]
 ) -> GeoTiff:
     try:
-        asset = _describe(file.location, name, version, members)
+        raster = _describe(file.location, name, version, members)
     except UnreadableRaster:
         # A file that is written just now is broken for a moment.
         _check_still(file, state, name)
         raise
     _check_still(file, state, name)
-    return asset
+    return raster
 
 
 def _describe(location: Location, name: str, version: str, members: dict[str, Any]) -> GeoTiff:
     with content_errors(name, str(location)), gdal_environment():
         directories = directories_of(location, name)
         with open_raster(location, name, directories=directories) as dataset:
-            return describe_asset(dataset, name, location, version, members, directories)
+            return describe_raster(dataset, name, location, version, members, directories)
 
 
 def _check_still(file: OpenFile, state: FileState, name: str) -> None:

@@ -1,10 +1,10 @@
-"""The directories (IFDs) of a TIFF, read without GDAL: what it declares, before it is decoded.
+"""Reads the directories (IFDs) of a TIFF without GDAL, before any pixel is decoded.
 
 Classic TIFF and BigTIFF, in both byte orders, as of TIFF 6.0 and
 https://www.awaresystems.be/imaging/tiff/bigtiff.html. The file is not trusted: offsets may lie
-outside, directories may follow one another in a circle, counts may be enormous. Nothing is read but
-the directories and the few values named below, and what cannot be understood is an error, so that
-no later reader sees more in a file than was checked here.
+outside, directories may form a cycle, counts may be enormous. Only the directories and the few
+values named below are read, and an unknown structure is an error, so that no later reader finds
+more in a file than was checked here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _READ_BYTES = 4096
 _MAX_TEXT_BYTES = 1_000_000
 """Bytes of all texts of a file: metadata of 1,000 bands, with a name and statistics each, fit."""
 _MAX_VALUES = 65_535
-"""Values of a tag that are looked at: one a sample."""
+"""Values of a tag: one a sample."""
 
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _TYPE_SIZES |= {16: 8, 17: 8, 18: 8}
@@ -55,7 +55,7 @@ _GDAL_SCANLINES_FROM = 2000
 
 
 class ReadAt(Protocol):
-    """Whatever a file's bytes can be read from."""
+    """Reads bytes of a file at an offset."""
 
     def __call__(self, offset: int, size: int, /) -> bytes:
         """Return `size` bytes at an offset; fewer, or none, where the file ends.
@@ -173,10 +173,6 @@ class Directory:
 def read_directories(read_at: ReadAt, name: str) -> tuple[Directory, ...]:
     """Return the directories of a TIFF: the chain, the image first, then those below the image.
 
-    Args:
-        read_at: the file.
-        name: what to call it in an error.
-
     Raises:
         UnreadableRaster: it is not a TIFF, is damaged, or has more directories or longer
             texts than may be.
@@ -232,7 +228,7 @@ class _File:
             entries, following = self._entries(offset)
             found.append(self._directory(entries))
             if len(found) == 1 and _SUB_IFDS in entries:
-                # GDAL looks at those of the image only.
+                # GDAL reads those of the image only.
                 below = self._numbers(entries[_SUB_IFDS])
             offset = following
         self._check_number(len(found) + len(below))

@@ -1,4 +1,4 @@
-"""What GDAL gets to see of a GeoTIFF: the file, without the texts that name other files.
+"""Views of a GeoTIFF for GDAL: the file without metadata that names other files.
 
 GDAL opens a file, or an address, with any of its drivers, when the metadata of a GeoTIFF has an
 item OVERVIEW_FILE in the domain OVERVIEWS. An asset is one file: nothing else is ever opened on
@@ -52,16 +52,15 @@ def with_texts(body: bytes, at: int, texts: Iterable[Text]) -> bytes:
 def check_view(read_at: ReadAt, directories: Sequence[Directory], name: str) -> None:
     """Raise unless GDAL will see these directories, with other texts and nothing else changed.
 
-    A text may be laid over a directory or over another text, so that to change the one makes
-    something new of the other.
+    A text may overlap a directory or another text, so that a change of the one changes the other.
 
     Args:
         read_at: the file.
         directories: as they are in the file.
-        name: what to call the file in an error.
+        name: of the asset, for errors.
 
     Raises:
-        UnreadableRaster: as said.
+        UnreadableRaster: the other texts change more than themselves.
     """
     texts = replacements(directories)
     if not texts:

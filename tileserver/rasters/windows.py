@@ -93,11 +93,11 @@ def read_picks(
         level: what to read.
         name: what to call the asset in an error.
         indexes: GDAL's index of each band, from 1.
-        wanted: what to read; elsewhere the arrays are left as they are.
-        values: filled with what is stored.
-        valid: set where that is not masked.
-        deadline: on time.monotonic(); looked at between windows.
-        max_window_bytes: read at once, and decoded at once unless a single block is larger.
+        wanted: the pixels to read; elsewhere the arrays are left as they are.
+        values: gets the stored values.
+        valid: set to True where they are not masked.
+        deadline: on time.monotonic(); checked between spans.
+        max_window_bytes: most bytes read at once, unless a single block is larger.
 
     Raises:
         DeadlineExceeded: not all could be read in time.
@@ -105,13 +105,13 @@ def read_picks(
     spans = list(_spans(level, wanted, len(indexes), max_window_bytes))
     for span in spans:
         if time.monotonic() > deadline:
-            raise too_late(name)
+            raise read_timed_out(name)
         held = [(wanted, _WHOLE)] if len(spans) == 1 else _held_by(span, wanted)
         for part, place in held:
             level.read(indexes, span_of(part), part, values[place], valid[place])
 
 
-def too_late(name: str) -> DeadlineExceeded:
+def read_timed_out(name: str) -> DeadlineExceeded:
     """Return the error for pixels that took too long."""
     return DeadlineExceeded(
         f"{name}: reading took too long. Without overviews a GeoTIFF is slow to show from afar; "

@@ -17,29 +17,46 @@ _HEX = re.compile(r"#?([0-9a-f]{3}|[0-9a-f]{6})", re.ASCII)
 _MAX_CHARACTERS = 40
 
 
-def parse_color(text: str) -> tuple[int, int, int]:
-    """Return the red, green and blue, each 0..255, that a text names.
+def hex_color(text: str) -> str:
+    """Return the six lower-case hex digits of a colour.
 
     Raises:
         InvalidRequest: it is neither three or six hex digits (a leading # may be there) nor a
             CSS colour name. Alpha belongs to `opacity`, so four and eight digits are refused.
 
-    >>> parse_color("#f80"), parse_color("teal")
-    ((255, 136, 0), (0, 128, 128))
+    >>> hex_color("#F80"), hex_color("teal")
+    ('ff8800', '008080')
     """
-    # More than that is blanks, which caches would keep with the palette.
+    # Longer texts are mostly blanks, which caches would keep with the palette.
     lower = text.strip().lower() if len(text) <= _MAX_CHARACTERS else ""
-    if match := _HEX.fullmatch(lower):
-        digits = match[1] if len(match[1]) == 6 else "".join(digit * 2 for digit in match[1])
-        return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)
-    # getrgb alone would also take rgb(), hsl() and alpha, which Earth Engine does not know.
-    if lower in ImageColor.colormap:
-        red, green, blue = ImageColor.getrgb(lower)[:3]
-        return red, green, blue
+    # Pillow maps names to "#rrggbb"; its getrgb would also take rgb(), hsl() and alpha.
+    match = _HEX.fullmatch(str(ImageColor.colormap.get(lower, lower)))
+    if match:
+        return match[1] if len(match[1]) == 6 else "".join(digit * 2 for digit in match[1])
     raise InvalidRequest(
         f"Palette color {text[:_MAX_CHARACTERS]!r} is neither 3 or 6 hex digits, "
         "such as ff8800, nor a CSS color name, such as teal."
     )
+
+
+def parse_color(text: str) -> tuple[int, int, int]:
+    """Return the red, green and blue of a colour, each 0..255; raises as `hex_color`.
+
+    >>> parse_color("#f80")
+    (255, 136, 0)
+    """
+    red, green, blue = bytes.fromhex(hex_color(text))
+    return red, green, blue
+
+
+def check_palette_length(count: int) -> None:
+    """Check the number of colours of a palette.
+
+    Raises:
+        InvalidRequest: there is none, or there are more than `MAX_COLORS`.
+    """
+    if not 1 <= count <= MAX_COLORS:
+        raise InvalidRequest(f"A palette has 1 to {MAX_COLORS} colors, got {count}.")
 
 
 def parse_palette(names: Sequence[str]) -> NDArray[np.uint8]:
@@ -48,8 +65,7 @@ def parse_palette(names: Sequence[str]) -> NDArray[np.uint8]:
     Raises:
         InvalidRequest: there is no colour, there are more than `MAX_COLORS`, or one is unknown.
     """
-    if not 1 <= len(names) <= MAX_COLORS:
-        raise InvalidRequest(f"A palette has 1 to {MAX_COLORS} colors, got {len(names)}.")
+    check_palette_length(len(names))
     return _palette(tuple(names))
 
 

@@ -1,11 +1,11 @@
-"""Pixels to bytes, in every form getPixels knows, and WebP."""
+"""Pixels to bytes: the writer of every file format, looked up in one table."""
 
 from __future__ import annotations
 
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tileserver.contract.formats import check_side
 from tileserver.contract.pixels import (
     AffineTransform,
     BandArrays,
@@ -22,19 +23,14 @@ from tileserver.contract.pixels import (
 )
 from tileserver.errors import InvalidRequest
 from tileserver.rendering.geotiff import write_geotiff
+from tileserver.rendering.npy import write_npy
 from tileserver.rendering.png import SIGNATURE as PNG_SIGNATURE
 from tileserver.rendering.png import write_png
 from tileserver.rendering.render import Picture, draw, draws, visualized
 from tileserver.rendering.tfrecord import write_tfrecord
 
-MAX_WEBP_SIDE = 16383
-"""Pixels; https://developers.google.com/speed/webp/faq."""
-
 _JPEG_QUALITY = 85
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
-_NPY_MAGIC = b"\x93NUMPY\x01\x00"
-_NPY_ALIGNMENT = 64
-_NPY_MAX_HEADER = 65535
 _BY_NAME = frozenset(
     {
         ImageFileFormat.NPY,
@@ -66,8 +62,11 @@ def encode(
         InvalidRequest: the bands cannot be drawn or do not fit the format.
     """
     if file_format.is_picture:
-        return _encode_picture(file_format, draw(bands, options))
-    return _encode_raw(file_format, visualized(bands, options) if draws(options) else bands, grid)
+        return encode_picture(file_format, draw(bands, options))
+    shown = visualized(bands, options) if draws(options) else bands
+    if file_format in _BY_NAME and len(set(shown.ids)) != len(shown.ids):
+        raise InvalidRequest(f"{file_format} tells bands by their ids, and two are the same.")
+    return RAW_WRITERS[file_format](shown, grid)
 
 
 @lru_cache(maxsize=256)
@@ -93,35 +92,23 @@ def media_type(file_format: ImageFileFormat, body: bytes) -> str:
     return file_format.media_type
 
 
-def _encode_picture(file_format: ImageFileFormat, picture: Picture) -> bytes:
-    match file_format:
-        case ImageFileFormat.PNG:
-            return write_png(picture)
-        case ImageFileFormat.WEBP:
-            return write_webp(picture)
-        case ImageFileFormat.AUTO_JPEG_PNG if picture.alpha is not None:
-            return write_png(picture)
-        case _:
-            return write_jpeg(picture)
+def encode_picture(file_format: ImageFileFormat, picture: Picture) -> bytes:
+    """Return a picture in a file format.
+
+    Raises:
+        InvalidRequest: a side is longer than the format can have.
+    """
+    height, width = picture.color.shape[:2]
+    check_side(file_format, width, height)
+    return PICTURE_WRITERS[file_format](picture)
 
 
-def _encode_raw(file_format: ImageFileFormat, bands: BandArrays, grid: PixelGrid) -> bytes:
-    if file_format in _BY_NAME and len(set(bands.ids)) != len(bands.ids):
-        raise InvalidRequest(f"{file_format} tells bands by their ids, and two are the same.")
-    match file_format:
-        case ImageFileFormat.NPY:
-            return write_npy(bands)
-        case ImageFileFormat.GEO_TIFF:
-            return write_geotiff(bands, grid)
-        case ImageFileFormat.ZIPPED_GEO_TIFF:
-            return _zipped([("image", write_geotiff(bands, grid))])
-        case ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND:
-            each = _split(bands)
-            return _zipped((band.ids[0], write_geotiff(band, grid)) for band in each)
-        case ImageFileFormat.TF_RECORD_IMAGE:
-            return write_tfrecord(bands)
-        case _:
-            raise InvalidRequest(f"{file_format} is a format of pictures, not of raw values.")
+def pillow_image(picture: Picture) -> Image.Image:
+    """Return a picture as Pillow has it: RGB, with alpha only where something shows through."""
+    image = Image.fromarray(picture.color).convert("RGB")
+    if picture.alpha is not None and picture.alpha.min(initial=255) < 255:
+        image.putalpha(Image.fromarray(picture.alpha))
+    return image
 
 
 def write_jpeg(picture: Picture) -> bytes:
@@ -132,70 +119,40 @@ def write_jpeg(picture: Picture) -> bytes:
 
 
 def write_webp(picture: Picture) -> bytes:
-    """Return a lossless WebP, with alpha where there is any.
-
-    Raises:
-        InvalidRequest: a side is longer than `MAX_WEBP_SIDE`.
-    """
-    height, width = picture.color.shape[:2]
-    if max(height, width) > MAX_WEBP_SIDE:
-        raise InvalidRequest(
-            f"WebP has at most {MAX_WEBP_SIDE} pixels a side, got {width}x{height}."
-        )
-    image = Image.fromarray(picture.color).convert("RGB")
-    if picture.alpha is not None:
-        image.putalpha(Image.fromarray(picture.alpha))
+    """Return a lossless WebP."""
     body = io.BytesIO()
-    image.save(body, "WEBP", lossless=True, quality=0, method=0)
+    pillow_image(picture).save(body, "WEBP", lossless=True, quality=0, method=0)
     return body.getvalue()
 
 
-def write_npy(bands: BandArrays) -> bytes:
-    """Return a structured array of shape (height, width), one field a band; masked is 0.
-
-    The header is always version 1.0, little endian and C order: GDAL reads no other. NumPy
-    itself asks for `max_header_size` when there are more than some 400 bands.
-
-    Raises:
-        InvalidRequest: the band ids do not fit such a header.
-    """
-    values = bands.masked_to_zero()
-    if len(set(bands.dtypes)) > 1:
-        return _mixed_npy(bands, values)
-    interleaved = np.moveaxis(values, 0, -1)
-    little = (bands.dtypes[0] if bands.dtypes else values.dtype).newbyteorder("<")
-    header = _npy_header(bands.ids, [little] * len(bands.ids), interleaved.shape[:2])
-    # A record of equal fields lies in memory like the last axis of a plain array.
-    return header + np.ascontiguousarray(interleaved, dtype=little).tobytes()
+def _write_auto(picture: Picture) -> bytes:
+    """Return a PNG where the picture has alpha, else a JPEG."""
+    return write_jpeg(picture) if picture.alpha is None else write_png(picture)
 
 
-def _mixed_npy(bands: BandArrays, values: NDArray[Any]) -> bytes:
-    """Return records whose fields have a type each."""
-    dtypes = [dtype.newbyteorder("<") for dtype in bands.dtypes]
-    records = np.empty(values.shape[1:], list(zip(bands.ids, dtypes, strict=True)))
-    for band_id, each in zip(bands.ids, values, strict=True):
-        records[band_id] = each
-    return _npy_header(bands.ids, dtypes, values.shape[1:]) + records.tobytes()
+def _write_zip(bands: BandArrays, grid: PixelGrid) -> bytes:
+    return _zipped([("image", write_geotiff(bands, grid))])
 
 
-def _npy_header(
-    ids: tuple[str, ...], dtypes: Sequence[np.dtype[Any]], shape: tuple[int, ...]
-) -> bytes:
-    fields = [(band_id, dtype.str) for band_id, dtype in zip(ids, dtypes, strict=True)]
-    text = repr({"descr": fields, "fortran_order": False, "shape": shape})
-    try:
-        content = text.encode("latin-1")
-    except UnicodeEncodeError as exc:
-        raise InvalidRequest("NPY has only Latin-1 characters in band ids.") from exc
-    preamble = len(_NPY_MAGIC) + 2
-    padded = -(-(preamble + len(content) + 1) // _NPY_ALIGNMENT) * _NPY_ALIGNMENT - preamble
-    if padded > _NPY_MAX_HEADER:
-        raise InvalidRequest(
-            f"The ids of {len(ids)} bands do not fit an NPY header of {_NPY_MAX_HEADER} bytes, "
-            "ask for fewer bands."
-        )
-    content = content.ljust(padded - 1) + b"\n"
-    return _NPY_MAGIC + padded.to_bytes(2, "little") + content
+def _write_zip_per_band(bands: BandArrays, grid: PixelGrid) -> bytes:
+    return _zipped((each.ids[0], write_geotiff(each, grid)) for each in _split(bands))
+
+
+PICTURE_WRITERS: dict[ImageFileFormat, Callable[[Picture], bytes]] = {
+    ImageFileFormat.PNG: write_png,
+    ImageFileFormat.JPEG: write_jpeg,
+    ImageFileFormat.AUTO_JPEG_PNG: _write_auto,
+    ImageFileFormat.WEBP: write_webp,
+}
+"""The writer of each format of pictures."""
+RAW_WRITERS: dict[ImageFileFormat, Callable[[BandArrays, PixelGrid], bytes]] = {
+    ImageFileFormat.NPY: lambda bands, grid: write_npy(bands),
+    ImageFileFormat.GEO_TIFF: write_geotiff,
+    ImageFileFormat.TF_RECORD_IMAGE: lambda bands, grid: write_tfrecord(bands),
+    ImageFileFormat.ZIPPED_GEO_TIFF: _write_zip,
+    ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: _write_zip_per_band,
+}
+"""The writer of each format of raw values; masked is 0."""
 
 
 def _split(bands: BandArrays) -> Iterable[BandArrays]:

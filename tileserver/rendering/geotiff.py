@@ -69,8 +69,7 @@ def _profile(values: np.ndarray[Any, Any], grid: PixelGrid) -> dict[str, Any]:
 
 
 def _affine(grid: PixelGrid) -> Affine:
-    at = grid.transform
-    members = [at.scale_x, at.shear_x, at.translate_x, at.shear_y, at.scale_y, at.translate_y]
+    members = list(grid.transform.members)
     if [abs(member) for member in members] == [1, 0, 0, 0, 1, 0]:
         # GDAL takes this for no georeferencing at all and leaves it out; one denormal off is not.
         members[2] = math.ulp(0.0)

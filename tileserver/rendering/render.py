@@ -66,7 +66,6 @@ def draw(bands: BandArrays, options: VisualizationOptions | None) -> Picture:
         InvalidRequest: see `check_options`.
     """
     options = options or _PLAIN
-    check_options(options, len(bands.values))
     color = _color(bands.values, _shades(options, len(bands.values)))
     opaque = _drawable(bands)
     opacity = 1.0 if options.opacity is None else options.opacity
@@ -92,9 +91,8 @@ def visualized(bands: BandArrays, options: VisualizationOptions | None) -> BandA
     Raises:
         InvalidRequest: see `check_options`.
     """
-    options = options or _PLAIN
     check_options(options, len(bands.values))
-    picture = draw(bands, replace(options, opacity=None))
+    picture = draw(bands, replace(options or _PLAIN, opacity=None))
     color = picture.color
     height, width = color.shape[:2]
     values = (
@@ -119,17 +117,32 @@ def ramp(options: VisualizationOptions, positions: ArrayLike) -> NDArray[np.uint
 
 
 def check_options(options: VisualizationOptions | None, band_count: int) -> None:
-    """Raise unless this many bands can be drawn so; no pixel is needed to tell.
+    """Check that options can draw a number of bands, before a pixel is read.
+
+    What passes is kept: `draw` does not check the same options again.
 
     Raises:
         InvalidRequest: the bands are neither one nor three, or an option is out of range.
     """
-    if options is not None and options.palette_colors:
+    _shades(options or _PLAIN, band_count)
+
+
+@lru_cache(maxsize=256)
+def _shades(options: VisualizationOptions, band_count: int) -> tuple[_Shade, ...]:
+    """Return how each band is drawn; raises as `check_options`."""
+    _check(options, band_count)
+    ranges: Sequence[Range] = options.ranges or (_CLIP,)
+    if len(ranges) == 1:
+        ranges = [ranges[0]] * band_count
+    gamma = 1.0 if options.gamma is None else options.gamma
+    return tuple(_Shade(each, gamma, options.palette_colors) for each in ranges)
+
+
+def _check(options: VisualizationOptions, band_count: int) -> None:
+    if options.palette_colors:
         _check_palette(options.palette_colors, band_count)
     if band_count not in (1, 3):
         raise InvalidRequest(f"A picture is made of one or three bands, got {band_count}.")
-    if options is None:
-        return
     _check_ranges(options.ranges, band_count)
     gamma, opacity = options.gamma, options.opacity
     if gamma is not None and not 0 < gamma < math.inf:
@@ -157,14 +170,6 @@ def _check_ranges(ranges: tuple[Range, ...], band_count: int) -> None:
             raise InvalidRequest(
                 f"A range's min must be less than its max, got min {each.min} and max {each.max}."
             )
-
-
-def _shades(options: VisualizationOptions, band_count: int) -> list[_Shade]:
-    ranges: Sequence[Range] = options.ranges or (_CLIP,)
-    if len(ranges) == 1:
-        ranges = [ranges[0]] * band_count
-    gamma = 1.0 if options.gamma is None else options.gamma
-    return [_Shade(each, gamma, options.palette_colors) for each in ranges]
 
 
 def _color(values: NDArray[Any], shades: Sequence[_Shade]) -> NDArray[np.uint8]:

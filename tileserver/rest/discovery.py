@@ -1,7 +1,7 @@
-"""The discovery document, from which Google's clients make their methods.
+"""The discovery document, from which Google's clients build their methods.
 
-The official client wants of it what https://developers.google.com/discovery/v1/reference/apis
-says and more: `prettyPrint` among the parameters, `response` with each JSON method, `request`
+The official client needs the members of https://developers.google.com/discovery/v1/reference/apis
+and more: `prettyPrint` among the parameters, `response` with each JSON method, `request`
 with each POST, and `nextPageToken` in the schema of what comes in pages.
 """
 

@@ -1,13 +1,13 @@
-"""Errors in Earth Engine's shape: `{"error": {"code", "message", "status"}}`.
+"""Errors as Google API errors: `{"error": {"code", "message", "status"}}`.
 
-The official client raises the message of such a body, and "Ok" for any other. It asks 429 and
-every 5xx five times again, over a minute, and 401 makes it look for another token. So what
-fails the same way each time is a 4xx here, and 401 only where the client's own key is amiss:
+The official client raises the message of such a body, and "Ok" for any other. It retries 429 and
+every 5xx five times, over a minute, and looks for another token after 401. So a request that
+would fail again gets a 4xx, and 401 only if the client's own key is wrong:
 
 - a file that cannot be read is a failed precondition, 400;
-- what takes too long is "Computation timed out.", 400, as Earth Engine itself has it;
-- credentials of ours that are not accepted are ours to mend, 403;
-- a quota that is used up until tomorrow, or an engine that is down, says so with Retry-After.
+- a computation that takes too long is "Computation timed out.", 400, as in Earth Engine;
+- server credentials that Google refuses are 403;
+- a daily quota that is used up, and an engine that is down, come with Retry-After.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _UNKNOWN_NAME = re.compile(
 
 
 def error_body(code: int, status: str, message: str) -> dict[str, Any]:
-    """Return an error as JSON; an unknown member is told twice, as Earth Engine does."""
+    """Return an error as JSON; an unknown member is in `details` too, as in Earth Engine."""
     error: dict[str, Any] = {"code": code, "message": message, "status": status}
     unknown = _UNKNOWN_NAME.match(message)
     if unknown:
@@ -76,7 +76,7 @@ def error_body(code: int, status: str, message: str) -> dict[str, Any]:
 
 
 def refuse(code: int, status: str, message: str, **headers: str) -> Response:
-    """Return an error as an answer."""
+    """Return an error response."""
     body = json.dumps(error_body(code, status, " ".join(message.split())))
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(
@@ -85,7 +85,7 @@ def refuse(code: int, status: str, message: str, **headers: str) -> Response:
 
 
 def answer_error(exc: TileserverError) -> Response:
-    """Return what a client is told of an error."""
+    """Return the response for an exception."""
     code, status = next(_CODES[each] for each in type(exc).__mro__ if each in _CODES)
     message = str(exc)
     if isinstance(exc, DeadlineExceeded):

@@ -1,9 +1,9 @@
 """Texts that URLs stand for, in one SQLite file that all workers share.
 
-To make room, what is in use is never deleted: what was found within the last 30 days, or put within
-the last hour. Of the rest, what was never found goes first, then what was found longest ago. When
-everything is in use, what is new is refused. So that no client alone can bring that about, each has
-a part of the room, and a smaller one for each day.
+A text is in use if it was found within the last 30 days or put within the last hour, and is then
+never deleted. Of the others, those never found are deleted first, then the least recently found.
+When all are in use, new ones are refused. No client can fill the file alone: each may take a part
+of it, and a smaller part each day.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ _HELP = "Expressions that load assets instead of spelling out their geometries a
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """How much there may be."""
+class Capacity:
+    """Limits of a store."""
 
     graphs: int
     size_bytes: int
 
-    def part(self, share: float) -> Room:
-        """Return a part of it, of one graph at least."""
-        return Room(max(1, int(self.graphs * share)), int(self.size_bytes * share))
+    def part(self, share: float) -> Capacity:
+        """Return a share of it, with one text at least."""
+        return Capacity(max(1, int(self.graphs * share)), int(self.size_bytes * share))
 
 
-class GraphStore:
+class ExpressionDatabase:
     """Texts under their ids, in a file, or in memory without one. Its methods block.
 
     They raise OSError or `sqlite3.Error` when the file cannot be used.
     """
 
     def __init__(
-        self, path: Path | None, room: Room, clock: Callable[[], float] = time.time
+        self, path: Path | None, room: Capacity, clock: Callable[[], float] = time.time
     ) -> None:
         self.path = path
         self.room = room
@@ -76,7 +76,7 @@ class GraphStore:
             weakref.finalize(self, self._memory.close)
 
     def put(self, graph_id: str, text: str, client: str) -> None:
-        """Keep a text; one that is there already costs nothing.
+        """Store a text; one that is stored already takes no capacity.
 
         Args:
             graph_id: that no other text has.
@@ -109,7 +109,7 @@ class GraphStore:
         if found is None:
             return None
         if found[1] < now_s + KEPT_S - _DAY_S:
-            # What cannot be noted, on a disk that is full, is answered all the same.
+            # On a full disk the use cannot be noted, but the text is returned.
             with suppress(OSError, sqlite3.Error), self._transaction() as db:
                 mark = "UPDATE graphs SET is_used = 1, kept_until_s = ? WHERE id = ?"
                 db.execute(mark, (now_s + KEPT_S, graph_id))
@@ -133,7 +133,7 @@ class GraphStore:
     def _make_room(
         self, db: sqlite3.Connection, client: str | None, size: int, now_s: float
     ) -> None:
-        """Delete what is not in use as far as one more text needs its room.
+        """Delete unused texts until there is room for one more.
 
         Args:
             db: within a transaction.
@@ -187,7 +187,7 @@ class GraphStore:
             yield db
 
 
-def _full(room: Room, client: str | None) -> StoreFull:
+def _full(room: Capacity, client: str | None) -> StoreFull:
     whose = "all clients" if client is None else "one client"
     return StoreFull(
         f"Quota exceeded: the {room.graphs} maps, thumbnails and tables, or {_mb(room.size_bytes)} "

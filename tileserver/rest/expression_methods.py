@@ -1,7 +1,7 @@
-"""The methods that compute: values, pixels, maps and thumbnails of expressions.
+"""The methods that compute values, pixels, maps and thumbnails of expressions.
 
-A map or thumbnail is checked when it is made, as some clients ask again and again for what its URL
-refuses: of a map one pixel is drawn, of a thumbnail all of them.
+A map or thumbnail is checked when it is created, as some clients retry a URL that fails for ever:
+one pixel of a map is drawn, all pixels of a thumbnail.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
+from tileserver.contract.names import EXPRESSIONS
 from tileserver.contract.pixels import ImageFileFormat, PixelRequest
 from tileserver.contract.tiles import Tile, tile_at, tile_grid
 from tileserver.contract.wire import check_members, request_from_json
@@ -27,48 +28,40 @@ from tileserver.http.clients import client_of
 from tileserver.http.disconnects import while_connected
 from tileserver.http.responses import bytes_response
 from tileserver.rendering.encoders import media_type, named_zip
-from tileserver.rest.calls import SHORT_BYTES, Call, json_answer, pixels_answer
+from tileserver.rest.call import SHORT_BYTES, Call, json_answer, pixels_answer
 
 T = TypeVar("T")
 
 _OWN_MEMBERS = ("expression", "filenamePrefix", "name")
 _FILE_NAME = re.compile(r"[^\w.-]+", re.ASCII)
-_SUFFIXES = {
-    ImageFileFormat.GEO_TIFF: "tif",
-    ImageFileFormat.NPY: "npy",
-    ImageFileFormat.TF_RECORD_IMAGE: "tfrecord",
-    ImageFileFormat.ZIPPED_GEO_TIFF: "zip",
-    ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: "zip",
-}
-"""Of what a browser saves instead of showing."""
 _ZIPPED = {
     ImageFileFormat.ZIPPED_GEO_TIFF: False,
     ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: True,
 }
-"""Whether there is a file a band."""
+"""Whether the archive has one file for each band."""
 _VISUALIZE = "Image.visualize"
 _COORDINATE = re.compile(r"-?[0-9]{1,12}", re.ASCII)
 
 
 async def compute_value(call: Call) -> Response:
     """Answer POST {project}/value:compute."""
-    expression = await call.json(_value_asked)
+    expression = await call.json(_value_expression)
     with loading():
         value = await while_connected(call.request.receive, call.api.computer.value(expression))
     return await call.api.in_thread(lambda: json_answer({"result": finite(value)}))
 
 
-def _value_asked(body: Any) -> str:
+def _value_expression(body: Any) -> str:
     check_members(body, "", ("expression", "workloadTag"))
     return read_expression(body)
 
 
 async def compute_pixels(call: Call) -> Response:
     """Answer POST {project}/image:computePixels."""
-    asked = await call.json(lambda body: _request(call.path["project"], body))
-    asked = await _versioned(call, asked)
+    request = await call.json(_request)
+    request = await _versioned(call, request)
     with loading():
-        return pixels_answer(asked, await call.pixels(asked))
+        return pixels_answer(request, await call.pixels(request))
 
 
 async def list_algorithms(call: Call) -> Response:
@@ -84,34 +77,27 @@ async def get_config(call: Call) -> Response:
 
 async def create_map(call: Call) -> Response:
     """Answer POST {parent}/maps."""
-    asked, body = await call.json(lambda body: (_shown(call.path["parent"], body), body))
-    if not asked.file_format.is_picture:
-        raise InvalidRequest(f"A map is of PNG, JPEG or AUTO_JPEG_PNG, got {asked.file_format}.")
-    if asked.grid is not None or asked.region is not None:
+    request, body = await call.json(lambda body: (_picture_request(body), body))
+    if not request.file_format.is_picture:
+        raise InvalidRequest(f"A map is of PNG, JPEG or AUTO_JPEG_PNG, got {request.file_format}.")
+    if request.grid is not None or request.region is not None:
         raise InvalidRequest("A map has tiles: it takes neither grid nor region.")
-    middle = tile_grid(Tile(0, 0, 0))
-    scale = middle.transform.scale_x * middle.width
-    one = replace(
-        middle,
-        width=1,
-        height=1,
-        transform=replace(middle.transform, scale_x=scale, scale_y=-scale),
-    )
+    one = tile_grid(Tile(0, 0, 0), size=1)
     with loading():
-        await call.pixels(await _versioned(call, replace(asked, grid=one)))
+        await call.pixels(await _versioned(call, replace(request, grid=one)))
     return await stored(call, "maps", body)
 
 
 async def get_tile(call: Call) -> Response:
-    """Answer GET {parent}/tiles/{zoom}/{x}/{y}; nobody need sign it."""
-    project, _, map_id = call.path["parent"].partition("/maps/")
+    """Answer GET {parent}/tiles/{zoom}/{x}/{y}; it needs no credentials."""
+    _, _, map_id = call.path["parent"].partition("/maps/")
     grid = tile_grid(_tile(call.path))
-    asked = await found(call, "maps", map_id, lambda body: _shown(project, body))
-    asked = await _versioned(call, replace(asked, grid=grid))
+    request = await found(call, "maps", map_id, _picture_request)
+    request = await _versioned(call, replace(request, grid=grid))
     with loading():
-        pixels = await call.pixels(asked)
+        pixels = await call.pixels(request)
     cache_control = f"public, max-age={call.api.services.tile_max_age_s}"
-    kind = media_type(asked.file_format, pixels)
+    kind = media_type(request.file_format, pixels)
     return bytes_response(call.request, pixels, kind, cache_control)
 
 
@@ -132,28 +118,28 @@ def _tile(path: Mapping[str, str]) -> Tile:
 
 async def create_thumbnail(call: Call) -> Response:
     """Answer POST {parent}/thumbnails."""
-    asked, body = await call.json(lambda body: (_shown(call.path["parent"], body), body))
+    request, body = await call.json(lambda body: (_picture_request(body), body))
     with loading():
-        await call.pixels(await _versioned(call, asked))
+        await call.pixels(await _versioned(call, request))
     return await stored(call, "thumbnails", body)
 
 
 async def get_thumbnail(call: Call) -> Response:
-    """Answer GET {name}:getPixels; nobody need sign it."""
-    project, _, thumbnail_id = call.path["name"].partition("/thumbnails/")
-    asked, named = await found(
+    """Answer GET {name}:getPixels; it needs no credentials."""
+    _, _, thumbnail_id = call.path["name"].partition("/thumbnails/")
+    request, named = await found(
         call,
         "thumbnails",
         thumbnail_id,
-        lambda body: (_shown(project, body), body.get("filenamePrefix")),
+        lambda body: (_picture_request(body), body.get("filenamePrefix")),
     )
-    asked = await _versioned(call, asked)
+    request = await _versioned(call, request)
     with loading():
-        pixels = await call.pixels(asked)
+        pixels = await call.pixels(request)
     prefix = file_stem(named)
-    if asked.file_format in _ZIPPED:
-        pixels = await call.api.in_thread(named_zip, pixels, prefix, _ZIPPED[asked.file_format])
-    return pixels_answer(asked, pixels, _file_name(asked, prefix))
+    if request.file_format in _ZIPPED:
+        pixels = await call.api.in_thread(named_zip, pixels, prefix, _ZIPPED[request.file_format])
+    return pixels_answer(request, pixels, _file_name(request, prefix))
 
 
 def file_stem(named: str | None) -> str:
@@ -161,29 +147,31 @@ def file_stem(named: str | None) -> str:
     return _FILE_NAME.sub("_", named or "download")[:80]
 
 
-def _file_name(asked: PixelRequest, prefix: str) -> str | None:
-    suffix = _SUFFIXES.get(asked.file_format)
-    return None if suffix is None else f"{prefix}.{suffix}"
+def _file_name(request: PixelRequest, prefix: str) -> str | None:
+    """Return the name of the file that a browser saves; None for pictures, which it shows."""
+    if request.file_format.is_picture:
+        return None
+    return f"{prefix}.{request.file_format.row.suffixes[0]}"
 
 
-def _shown(project: str, body: Any) -> PixelRequest:
+def _picture_request(body: Any) -> PixelRequest:
     """Return the request in the body of a map or a thumbnail; raises as `_request`.
 
-    A picture that says nothing of its looks is visualized as Earth Engine does by itself: the
-    first three bands, or the first, over all that their types hold.
+    A picture without visualization options is visualized with Earth Engine's defaults: the
+    first three bands, or the first one, over the range of their types.
     """
-    asked = _request(project, body)
-    if not asked.file_format.is_picture or asked.visualization_options is not None:
-        return asked
-    assert asked.expression is not None
-    expression = json.loads(asked.expression)
-    if _is_visualized(expression) and not asked.band_ids:
-        return asked
-    bands = {"bands": constant(list(asked.band_ids))} if asked.band_ids else {}
+    request = _request(body)
+    if not request.file_format.is_picture or request.visualization_options is not None:
+        return request
+    assert request.expression is not None
+    expression = json.loads(request.expression)
+    if _is_visualized(expression) and not request.band_ids:
+        return request
+    bands = {"bands": constant(list(request.band_ids))} if request.band_ids else {}
     node = invocation(_VISUALIZE, image=reference("image"), **bands)
     picture = to_text(extended(expression, {"picture": node}, "picture"))
-    asset_id = _asset_id(project, picture)
-    return replace(asked, asset_id=asset_id, expression=picture, band_ids=())
+    asset_id = _name_of(picture)
+    return replace(request, asset_id=asset_id, expression=picture, band_ids=())
 
 
 def _is_visualized(expression: Mapping[str, Any]) -> bool:
@@ -191,7 +179,7 @@ def _is_visualized(expression: Mapping[str, Any]) -> bool:
     return bool(node.get("functionName") == _VISUALIZE)
 
 
-def _request(project: str, body: Any) -> PixelRequest:
+def _request(body: Any) -> PixelRequest:
     """Return the request in the body of computePixels.
 
     Raises:
@@ -200,19 +188,19 @@ def _request(project: str, body: Any) -> PixelRequest:
     rest = body
     if isinstance(body, dict):
         rest = {name: value for name, value in body.items() if name not in _OWN_MEMBERS}
-    asked = request_from_json("", rest)
+    request = request_from_json("", rest)
     expression = read_expression(body)
     prefix = body.get("filenamePrefix")
     if prefix is not None and not isinstance(prefix, str):
         raise InvalidRequest(
             f"Invalid value at 'filename_prefix': expected a string, got {shown(prefix)}."
         )
-    return replace(asked, asset_id=_asset_id(project, expression), expression=expression)
+    return replace(request, asset_id=_name_of(expression), expression=expression)
 
 
-def _asset_id(project: str, expression: str) -> str:
+def _name_of(expression: str) -> str:
     name = hashlib.sha256(expression.encode()).hexdigest()[:32]
-    return f"{project}/expressions/{name}"
+    return EXPRESSIONS + name
 
 
 def read_expression(body: Mapping[str, Any]) -> str:
@@ -227,15 +215,15 @@ def read_expression(body: Mapping[str, Any]) -> str:
         raise InvalidRequest(f"Invalid value at 'expression': {exc}.") from exc
 
 
-async def _versioned(call: Call, asked: PixelRequest) -> PixelRequest:
-    assert asked.expression is not None
+async def _versioned(call: Call, request: PixelRequest) -> PixelRequest:
+    assert request.expression is not None
     with loading():
-        version = await call.api.computer.version(asked.expression)
-    return replace(asked, asset_version=version)
+        version = await call.api.computer.version(request.expression)
+    return replace(request, asset_version=version)
 
 
 async def stored(call: Call, kind: str, body: Mapping[str, Any]) -> Response:
-    """Keep the body of a request that a URL is to stand for, and answer with the URL's name.
+    """Store the body of a request, and answer with the name of its URL.
 
     Raises:
         StoreFull: there is no room for it.
@@ -243,12 +231,12 @@ async def stored(call: Call, kind: str, body: Mapping[str, Any]) -> Response:
     kept = {name: value for name, value in body.items() if name not in ("name", "workloadTag")}
     client = client_of(call.request.scope)
     graph = {"kind": kind, "body": kept}
-    graph_id = await call.api.in_thread(call.api.graphs.put, graph, client)
+    graph_id = await call.api.in_thread(call.api.stored.put, graph, client)
     return json_answer({"name": f"{call.path['parent']}/{kind}/{graph_id}"})
 
 
 async def found(call: Call, kind: str, graph_id: str, read: Callable[[Mapping[str, Any]], T]) -> T:
-    """Return what `read` makes of the body that `stored` has kept.
+    """Return the result of `read` on the body that `stored` has kept.
 
     Raises:
         NotFound: there is none of that id.
@@ -261,7 +249,7 @@ async def found(call: Call, kind: str, graph_id: str, read: Callable[[Mapping[st
             )
         return read(graph["body"])
 
-    graphs = call.api.graphs
+    graphs = call.api.stored
     known = graphs.known(graph_id, SHORT_BYTES)
     if known is not None:
         return read_graph(known)
@@ -270,7 +258,7 @@ async def found(call: Call, kind: str, graph_id: str, read: Callable[[Mapping[st
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Say as Earth Engine does that an asset in an expression is missing: 400, not 404."""
+    """Raise Earth Engine's error for a missing asset in an expression: 400, not 404."""
     try:
         yield
     except AssetNotFound as exc:
@@ -282,7 +270,7 @@ def loading() -> Iterator[None]:
 
 
 def finite(value: Any) -> Any:
-    """Return a value that JSON can hold: what is no number is null."""
+    """Return a value that JSON can hold, with null in place of NaN and infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

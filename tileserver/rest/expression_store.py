@@ -1,8 +1,8 @@
-"""Expressions that a URL stands for: kept under the hash of what they are.
+"""Requests that URLs of maps, thumbnails and tables stand for, under the hash of their text.
 
-The URL of a map or a thumbnail is handed on and asked for by browsers, from any worker, after any
-restart; `graphstore` tells what is deleted when there are too many. A disk that cannot be written
-only means that URLs last as long as the process.
+Such a URL works in any browser, from any worker, after any restart; `expression_database` says
+which are deleted when there are too many. If the disk cannot be written, URLs last as long as the
+process.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ import re
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tileserver.errors import RequestTooLarge
-from tileserver.rest.expression_database import GraphStore, Room
+from cachetools import LRUCache
 
-MAX_GRAPHS = 10_000
+from tileserver.errors import RequestTooLarge
+from tileserver.rest.expression_database import Capacity, ExpressionDatabase
+
+MAX_EXPRESSIONS = 10_000
 MAX_BYTES = 256_000_000
 """On disk."""
-MAX_GRAPH_BYTES = 10_485_760
-"""Of one, as of a request."""
+MAX_EXPRESSION_BYTES = 10_485_760
+"""For one request."""
 _MEMORY_BYTES = 64_000_000
-"""Of those that could not be written."""
+"""For requests that could not be written."""
 _HELD_BYTES = 32_000_000
 _TOUCH_S = 600.0
-"""Age after which what is in memory is looked up again, so that the disk knows of its use."""
+"""Age after which a request in memory is read again, so that its use is noted on disk."""
 _FILE = "graphs.sqlite3"
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -51,55 +52,55 @@ def default_folder(environ: Mapping[str, str]) -> Path:
     return home / "tileserver" / "graphs"
 
 
-class Graphs:
+class ExpressionStore:
     """Stored requests. `put` and `find` use the disk: call them from a thread."""
 
     def __init__(
         self,
         folder: Path,
-        max_graphs: int = MAX_GRAPHS,
+        max_count: int = MAX_EXPRESSIONS,
         max_bytes: int = MAX_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.folder = folder
-        self._disk = GraphStore(folder / _FILE, Room(max_graphs, max_bytes), clock)
-        in_memory = Room(max_graphs, min(max_bytes, _MEMORY_BYTES))
-        self._memory = GraphStore(None, in_memory, clock)
-        self._held: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        self._held_bytes = 0
-        self._is_told = False
+        self._disk = ExpressionDatabase(folder / _FILE, Capacity(max_count, max_bytes), clock)
+        in_memory = Capacity(max_count, min(max_bytes, _MEMORY_BYTES))
+        self._memory = ExpressionDatabase(None, in_memory, clock)
+        self._held: LRUCache[str, tuple[str, float]] = LRUCache(
+            _HELD_BYTES, getsizeof=lambda entry: len(entry[0])
+        )
+        self._has_warned = False
         self._lock = threading.Lock()
 
     def put(self, graph: Mapping[str, Any], client: str = "") -> str:
         """Keep a request of a client, and return its id: always the same for the same one.
 
         Raises:
-            RequestTooLarge: it has more than `MAX_GRAPH_BYTES`.
+            RequestTooLarge: it has more than `MAX_EXPRESSION_BYTES`.
             StoreFull: there is no room, of this client's or at all; nothing in use was deleted.
         """
         text = json.dumps(graph, separators=(",", ":"), sort_keys=True)
-        if len(text) > MAX_GRAPH_BYTES:
+        if len(text) > MAX_EXPRESSION_BYTES:
             raise RequestTooLarge(
-                f"Request payload size exceeds the limit: {MAX_GRAPH_BYTES} bytes of ASCII, "
+                f"Request payload size exceeds the limit: {MAX_EXPRESSION_BYTES} bytes of ASCII, "
                 f"got {len(text)}."
             )
         graph_id = _id(text)
         try:
             self._disk.put(graph_id, text, _account(client))
         except (OSError, sqlite3.Error) as exc:
-            self._tell(exc)
+            self._warn(exc)
             self._memory.put(graph_id, text, _account(client))
         return graph_id
 
     def known(self, graph_id: str, max_characters: int) -> dict[str, Any] | None:
-        """Return a short request that was used a moment ago, or None; never touches the disk."""
+        """Return a short request that was used a moment ago, or None; never reads the disk."""
         with self._lock:
             held = self._held.get(graph_id)
             if held is None or time.monotonic() - held[1] >= _TOUCH_S:
                 return None
             if len(held[0]) > max_characters:
                 return None
-            self._held.move_to_end(graph_id)
         graph: dict[str, Any] = json.loads(held[0])
         return graph
 
@@ -108,39 +109,31 @@ class Graphs:
         if not _ID.fullmatch(graph_id):
             return None
         text = self._on_disk(graph_id) or self._memory.find(graph_id) or self._in_file(graph_id)
-        # Half a text, or another's, is none.
+        # A text that is cut short or of another id is not returned.
         if text is None or _id(text) != graph_id:
             return None
-        self._hold(graph_id, text)
+        with self._lock:
+            self._held[graph_id] = text, time.monotonic()
         graph: dict[str, Any] = json.loads(text)
         return graph
-
-    def _hold(self, graph_id: str, text: str) -> None:
-        with self._lock:
-            before = self._held.pop(graph_id, ("", 0.0))[0]
-            self._held[graph_id] = text, time.monotonic()
-            self._held_bytes += len(text) - len(before)
-            while self._held_bytes > _HELD_BYTES:
-                _, (oldest, _) = self._held.popitem(last=False)
-                self._held_bytes -= len(oldest)
 
     def _on_disk(self, graph_id: str) -> str | None:
         try:
             return self._disk.find(graph_id)
         except (OSError, sqlite3.Error) as exc:
-            self._tell(exc)
+            self._warn(exc)
             return None
 
     def _in_file(self, graph_id: str) -> str | None:
-        """Return what an earlier version has written, a file for each; nothing deletes them."""
+        """Return a request from the files of earlier versions, which are never deleted."""
         try:
             return (self.folder / f"{graph_id}.json").read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             return None
 
-    def _tell(self, exc: Exception) -> None:
-        if not self._is_told:
-            self._is_told = True
+    def _warn(self, exc: Exception) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             log.warning(
                 "[api] graphs: cannot be used (%s); URLs of maps and thumbnails made now last "
                 "until the server ends",
@@ -153,7 +146,7 @@ def _id(text: str) -> str:
 
 
 def _account(client: str) -> str:
-    """Return what stands for a client on disk; of IPv6, a whole /64, which is one client's."""
+    """Return the hash of a client's address; of IPv6, that of its /64 network."""
     try:
         address = ipaddress.ip_address(client.partition("%")[0])
     except ValueError:

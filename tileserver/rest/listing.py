@@ -1,8 +1,8 @@
 """Pages of assets in a folder, a collection or a project.
 
-A page goes on after the last name of the one before, so what comes and goes between two pages
-neither repeats nor hides anything else. An image that cannot be read is left out where more than
-its name is to be told.
+A page starts after the last name of the one before, so that assets added or removed between two
+pages neither repeat nor hide others. An image that cannot be read is left out of pages that
+describe images.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from tileserver.concurrency.time_limit import time_limit
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.names import is_root, short_name
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, shown
+from tileserver.geo.outlines import geometry_json
 from tileserver.rasters.folders import Folder, Tree
-from tileserver.rest.assets import basic, image_json
 from tileserver.rest.filters import Test, parse_filter, region_filter, time_filter
-from tileserver.rest.names import is_root
 
 MAX_PAGE = 1000
 MAX_BASIC_PAGE = 10_000
 """https://developers.google.com/earth-engine/reference/rest/v1/projects.assets/listAssets."""
+DEFAULT_POLICY = "MEAN"
+"""Earth Engine's own, of bands without a pyramiding policy."""
 _IMAGE_S = 1.5
 _VIEWS = ("", "EARTH_ENGINE_ASSET_VIEW_UNSPECIFIED", "FULL", "BASIC")
 
@@ -35,19 +38,19 @@ MayRead = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class Page:
-    """Which page is wanted."""
+    """The page that a query asks for."""
 
     size: int
     token: str
     """`nextPageToken` of the page before; empty for the first page."""
     is_basic: bool
     tests: tuple[Test, ...] = ()
-    """What images must pass; with any, folders are left out."""
+    """Tests that images must pass; with any, folders are left out."""
     only_images: bool = False
 
 
 def read_page(query: Mapping[str, str], only_images: bool = False) -> Page:
-    """Return the page that a query asks for, with listImages' own parameters if those are meant.
+    """Return the page that a query asks for; `only_images` reads the parameters of listImages.
 
     Raises:
         InvalidRequest: a parameter is malformed; says which.
@@ -76,7 +79,21 @@ def _page_size(text: str, most: int) -> int:
     return min(int(text) or most, most)
 
 
-def _after(token: str) -> str:
+def image_json(asset: ImageAsset) -> dict[str, Any]:
+    """Return the EarthEngineAsset of an image, complete enough for GDAL and the `ee` client."""
+    members = asset.to_json()
+    for band in members["bands"]:
+        band.setdefault("pyramidingPolicy", DEFAULT_POLICY)
+    geometry = geometry_json(asset)
+    return members if geometry is None else members | {"geometry": geometry}
+
+
+def basic_view(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the BASIC view of an EarthEngineAsset."""
+    return {name: members[name] for name in ("type", "name", "id")}
+
+
+def _last_name(token: str) -> str:
     """Return the last name of the page before."""
     try:
         return base64.b64decode(token.encode("ascii"), b"-_", validate=True).decode()
@@ -93,17 +110,17 @@ def _token(name: str) -> str:
 def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[str, Any]:
     """Return `assets` (or `images`) and, if there are more, `nextPageToken`; reads the disk.
 
-    A project that nobody configured has no assets; that is no error.
+    A project that is not configured has no assets; that is not an error.
 
     Raises:
         AssetNotFound: there is no such folder or collection.
-        InvalidRequest: it is an image, or the page's token is none of ours.
+        InvalidRequest: it is an image, or the page token is malformed.
     """
     if tree.is_image(parent) and may_read(parent) and not tree.children(parent):
         raise InvalidRequest(f"Asset {parent!r} is an IMAGE, expected a folder or a collection.")
-    if not is_root(parent) and not is_seen(tree, tree.folder(parent), may_read):
+    if not is_root(parent) and not is_visible(tree, tree.folder(parent), may_read):
         raise AssetNotFound(parent)
-    wanted = _wanted(tree, parent, page, may_read, _after(page.token))
+    wanted = _wanted(tree, parent, page, may_read, _last_name(page.token))
     found: list[dict[str, Any]] = []
     last = ""
     answer: dict[str, Any] = {}
@@ -113,13 +130,13 @@ def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[st
             break
         found.append(members)
         last = name
-    # proto3 leaves out what is empty.
+    # proto3 omits empty members.
     kind = "images" if page.only_images else "assets"
     return {kind: found, **answer} if found else answer
 
 
-def is_seen(tree: Tree, folder: Folder, may_read: MayRead) -> bool:
-    """Tell whether a folder may be read, or any image below it."""
+def is_visible(tree: Tree, folder: Folder, may_read: MayRead) -> bool:
+    """Return whether a folder may be read, or any image below it."""
     return may_read(folder.name) or any(map(may_read, tree.images_below(folder.name)))
 
 
@@ -143,28 +160,27 @@ def _image(tree: Tree, name: str, page: Page, may_read: MayRead) -> dict[str, An
     if not may_read(name):
         return None
     if page.is_basic and not page.tests:
-        short = name.removeprefix("projects/earthengine-public/assets/")
-        return {"type": "IMAGE", "name": name, "id": short}
+        return {"type": "IMAGE", "name": name, "id": short_name(name)}
     try:
-        # One whose outline takes long must not keep the others from being listed.
+        # An image whose outline takes long must not delay the others.
         with time_limit(_IMAGE_S):
-            asset = tree.catalogue.find(name)
+            asset = tree.catalogue.find(name).asset
             if not all(test(asset) for test in page.tests):
                 return None
             members = image_json(asset)
     except TileserverError as exc:
         log.warning("left out of a listing: %s", exc)
         return None
-    return basic(members) if page.is_basic else members
+    return basic_view(members) if page.is_basic else members
 
 
 def _folder(tree: Tree, folder: Folder, page: Page, may_read: MayRead) -> dict[str, Any] | None:
-    if page.only_images or page.tests or not is_seen(tree, folder, may_read):
+    if page.only_images or page.tests or not is_visible(tree, folder, may_read):
         return None
     try:
         members = folder.to_json()
     except TileserverError as exc:
         log.warning("left out of a listing: %s", exc)
         return None
-    # Folders are always told as BASIC.
-    return members if folder.is_collection and not page.is_basic else basic(members)
+    # Folders always have the BASIC view.
+    return members if folder.is_collection and not page.is_basic else basic_view(members)

@@ -1,4 +1,4 @@
-"""The methods of the API: one table that both routes requests and fills the discovery document.
+"""The table of methods, which routes requests and fills the discovery document.
 
 Paths are those of https://developers.google.com/earth-engine/reference/rest, below a version.
 """
@@ -33,7 +33,7 @@ class Method:
     handler: str
     """Name of the function in `handlers`."""
     patterns: Mapping[str, str]
-    """What each parameter of the path may be, in their order."""
+    """Pattern of each parameter of the path, in order."""
     query: tuple[str, ...] = ()
     response: str = "Any"
     """Name of a schema in `discovery`; a page has a token for the next one."""
@@ -183,9 +183,9 @@ class Found(NamedTuple):
 
 
 def find_method(http_method: str, path: str) -> Found | tuple[str, ...]:
-    """Return the method that a path below the version means.
+    """Return the method of a path below the version.
 
-    Without one, return the HTTP methods that the path would take; none, if there is no such path.
+    If there is none, return the HTTP methods that the path allows, none for an unknown path.
     """
     verb = "GET" if http_method == "HEAD" else http_method
     others = []
@@ -196,6 +196,6 @@ def find_method(http_method: str, path: str) -> Found | tuple[str, ...]:
         if method.http_method == verb:
             return Found(method, match.groupdict())
         others.append(method.http_method)
-        # What a POST is for is no asset to GET, though its name would do as one.
+        # The path of a POST is not an asset to GET, although it matches as a name.
         break
     return tuple(others)

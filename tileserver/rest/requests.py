@@ -1,4 +1,4 @@
-"""What a request carries: its body, read as far as it may be long, as JSON; and its query.
+"""Bodies and queries of requests, read within limits of size, time and memory.
 
 Clients send JSON without a Content-Type, or a long query as the body of a POST that stands for a
 GET, so the headers decide little.
@@ -25,20 +25,20 @@ MAX_BYTES = 10_485_760
 """https://developers.google.com/earth-engine/guides/usage."""
 _MAX_DRAINED = 10 * MAX_BYTES
 _MAX_TOTAL_BYTES = 64_000_000
-"""Of all bodies that a worker holds."""
+"""Memory for all bodies of a worker."""
 _SHORT_BYTES = 16_384
 _STALLED_S = 5.0
 _LEAST_BYTES_PER_S = 16_000
 """After `_STALLED_S`; a stalled body holds memory that others could use."""
 _MAX_DEPTH = 400
-"""Of arrays and objects in each other; the official client names what is nested 50 calls deep."""
+"""Of nested arrays and objects; the official client starts a named node after 50 levels."""
 _MAX_CONTAINERS = 600_000
 _MAX_PARAMETERS = 1000
 _NOT_JSON = "Invalid JSON payload received."
 
 
 class Bodies:
-    """The bodies of all requests under way, which take a bounded memory together."""
+    """Bounds the memory of the bodies of all requests in progress."""
 
     def __init__(self, max_bytes: int = _MAX_TOTAL_BYTES) -> None:
         self.max_bytes = max_bytes
@@ -47,7 +47,7 @@ class Bodies:
 
     @contextmanager
     def room(self, client: str) -> Iterator[Room]:
-        """Make room for the body of a client's request, and free it at the end of the request."""
+        """Yield the memory account of one request, and free its memory at the end."""
         room = Room(self, client)
         try:
             yield room
@@ -59,7 +59,7 @@ class Bodies:
 
 
 class Room:
-    """The memory that the body of one request takes."""
+    """The memory account of one request's body."""
 
     def __init__(self, bodies: Bodies, client: str) -> None:
         self.bodies = bodies
@@ -67,9 +67,9 @@ class Room:
         self.held_bytes = 0
 
     def take(self, size: int) -> None:
-        """Take memory for a part of a body.
+        """Account for a part of a body.
 
-        A client may hold as much as is free: see `concurrency`.
+        One client may take as much as is free: see `concurrency`.
 
         Raises:
             Overloaded: there is no more.
@@ -111,13 +111,13 @@ async def read_body(request: Request, room: Room) -> bytes:
         if size < _LEAST_BYTES_PER_S * (time.monotonic() - began_s - _STALLED_S):
             raise _too_slow()
         if size <= MAX_BYTES:
-            # A short one is let in whatever the others hold.
+            # A short body is read even when the memory for bodies is used up.
             if size > _SHORT_BYTES:
                 room.take(size - room.held_bytes)
             chunks.append(chunk)
         elif chunks:
             chunks = []
-        # To hang up on who is still sending would lose the answer on the way.
+        # Closing the connection while the client sends would lose the response.
         if size > _MAX_DRAINED:
             break
     if size > MAX_BYTES:
@@ -135,10 +135,10 @@ def read_json(body: bytes) -> Any:
     """Return parsed JSON.
 
     Raises:
-        InvalidRequest: it is none, has a member twice, a number that is none, or is nested deeper
-            than anything a client would send.
+        InvalidRequest: it is not JSON, repeats a member, holds NaN or an infinity, or is nested
+            deeper than any client's request.
     """
-    # What is but brackets takes thirty times its length once it is parsed.
+    # Parsed, nested brackets need thirty times their length.
     if body.count(b"[") + body.count(b"{") > _MAX_CONTAINERS:
         raise InvalidRequest(f"{_NOT_JSON} It has more than {_MAX_CONTAINERS} arrays and objects.")
     try:
@@ -154,12 +154,12 @@ def read_json(body: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     except ValueError as exc:
-        raise InvalidRequest(f"{_NOT_JSON} {_told(exc)}") from None
+        raise InvalidRequest(f"{_NOT_JSON} {_error_text(exc)}") from None
     _check_depth(document)
     return document
 
 
-def _told(exc: ValueError) -> str:
+def _error_text(exc: ValueError) -> str:
     if isinstance(exc, json.JSONDecodeError):
         return f"{exc.msg} at character {exc.pos}."
     return "It is not UTF-8." if isinstance(exc, UnicodeError) else str(exc)[:200]
@@ -202,7 +202,7 @@ def _too_deep() -> InvalidRequest:
 
 
 def read_query(text: bytes) -> dict[str, str]:
-    """Return the parameters of a query string; of two of a name the last one counts.
+    """Return the parameters of a query string; the last one of a name counts.
 
     Raises:
         InvalidRequest: it cannot be read.

@@ -1,4 +1,4 @@
-"""The way in: which method a request is for, and errors in Earth Engine's shape around it."""
+"""Routes a request to its method, and renders errors as Google API errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tileserver.http.disconnects import ClientGone
 from tileserver.http.endpoints import base_url
 from tileserver.http.responses import rest_path
 from tileserver.rest import asset_methods, expression_methods, table_methods
-from tileserver.rest.calls import Api, Call, json_answer
+from tileserver.rest.call import Api, Call, json_answer
 from tileserver.rest.discovery import discovery_document
 from tileserver.rest.errors import answer_error, refuse
 from tileserver.rest.methods import METHODS, VERSIONS, Found, find_method
@@ -38,11 +38,11 @@ def _handlers() -> Mapping[str, Handler]:
     return {name: next(place[name] for place in places if name in place) for name in names}
 
 
-class Door(BaseRoute):
+class RestRouter(BaseRoute):
     """The route of everything below `/v1`, `/v1beta`, `/v1alpha` and `/$discovery`."""
 
     path = "/v1/{method}"
-    """What the figures call it."""
+    """Its label in the metrics."""
 
     def __init__(self, api: Api, deadline_s: float) -> None:
         self.api = api
@@ -50,12 +50,12 @@ class Door(BaseRoute):
         self.handlers = _handlers()
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Take what is below our paths, however many slashes come first."""
+        """Match paths below the API's own, after any number of leading slashes."""
         is_ours = scope["type"] == "http" and rest_path(scope) is not None
         return (Match.FULL if is_ours else Match.NONE), {"route": self}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, whatever becomes of it."""
+        """Answer a request, with an error response if its method raises."""
         request = Request(scope, receive)
         try:
             with self.api.bodies.room(client_of(scope)) as room:
@@ -79,10 +79,10 @@ class Door(BaseRoute):
         path = rest_path(request.scope) or ""
         http_method = request.method
         query = read_query(request.scope["query_string"])
-        stands_for = request.headers.get("x-http-method-override", "").upper()
-        if http_method == "POST" and stands_for == "GET":
-            # What would have made too long a URL.
-            http_method = stands_for
+        override = request.headers.get("x-http-method-override", "").upper()
+        if http_method == "POST" and override == "GET":
+            # Google's clients send a query that is too long for a URL as a body.
+            http_method = override
             query |= read_query(await read_body(request, room))
         if path.startswith("$discovery"):
             return self._discovery(request, http_method, path, query)

@@ -1,7 +1,7 @@
-"""The methods that compute tables: the features of collections, page by page or as a file.
+"""The methods that compute tables: the features of collections, in pages or as a file.
 
-Each page computes the collection anew; a page's token is the place of its first feature. A file
-is computed when its URL is made, too, so that what cannot be is refused then.
+Each page computes the collection anew; a page token is the index of its first feature. A file
+is also computed when its URL is created, so that a faulty expression is refused then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from tileserver.contract.wire import check_members
 from tileserver.errors import InvalidRequest, shown
 from tileserver.http.disconnects import while_connected
-from tileserver.rest.calls import Call, json_answer
+from tileserver.rest.call import Call, json_answer
 from tileserver.rest.expression_methods import (
     file_stem,
     finite,
@@ -24,7 +24,7 @@ from tileserver.rest.expression_methods import (
     read_expression,
     stored,
 )
-from tileserver.rest.tables import FORMATS
+from tileserver.rest.table_files import FORMATS
 
 MAX_PAGE = 1000
 """https://developers.google.com/earth-engine/reference/rest/v1/projects.table/computeFeatures."""
@@ -32,7 +32,7 @@ MAX_PAGE = 1000
 
 async def compute_features(call: Call) -> Response:
     """Answer POST {project}/table:computeFeatures."""
-    expression, first, size = await call.json(_asked)
+    expression, first, size = await call.json(_page_request)
     with loading():
         features = await while_connected(
             call.request.receive, call.api.computer.features(expression)
@@ -45,16 +45,16 @@ def _answer(features: list[Any], first: int, end: int) -> Response:
     return json_answer(page | {"nextPageToken": str(end)} if end < len(features) else page)
 
 
-def _asked(body: Any) -> tuple[str, int, int]:
+def _page_request(body: Any) -> tuple[str, int, int]:
     check_members(body, "", ("expression", "pageSize", "pageToken", "workloadTag"))
     return read_expression(body), *_page(body)
 
 
 def _page(body: Mapping[str, Any]) -> tuple[int, int]:
-    """Return which feature comes first, and how many come at most.
+    """Return the index of the first feature and the largest number of features.
 
     Raises:
-        InvalidRequest: the token or the size is none.
+        InvalidRequest: the token or the size is malformed.
     """
     token, size = body.get("pageToken") or "0", body.get("pageSize") or MAX_PAGE
     if not (isinstance(token, str) and token.isascii() and token.isdigit() and len(token) < 9):
@@ -66,7 +66,7 @@ def _page(body: Mapping[str, Any]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Table:
-    """What a file is made of."""
+    """The contents of a file."""
 
     expression: str
     file_format: str
@@ -82,7 +82,7 @@ async def create_table(call: Call) -> Response:
 
 
 async def get_table(call: Call) -> Response:
-    """Answer GET {name}:getFeatures; nobody need sign it."""
+    """Answer GET {name}:getFeatures; it needs no credentials."""
     _, _, table_id = call.path["name"].partition("/tables/")
     table = await found(call, "tables", table_id, _table)
     features = await _features(call, table)
@@ -96,9 +96,9 @@ async def get_table(call: Call) -> Response:
 
 
 async def _features(call: Call, table: _Table) -> list[dict[str, Any]]:
-    asking = call.api.computer.features(table.expression)
+    features = call.api.computer.features(table.expression)
     with loading():
-        return await while_connected(call.request.receive, asking)
+        return await while_connected(call.request.receive, features)
 
 
 def _table(body: Any) -> _Table:

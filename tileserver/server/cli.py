@@ -1,4 +1,4 @@
-"""The commands: serve, pixels, assets, ingest, check."""
+"""The commands: serve, pixels, assets, ingest, check, config."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import anyio
 import click
 
 from tileserver.config.config import Config, load_config
+from tileserver.config.schema import json_schema
 from tileserver.earthengine.refusals import AssetRefused
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
 from tileserver.http.endpoints import Services
@@ -27,16 +28,10 @@ from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.queries import point_request
 from tileserver.logs import LineFormatter, one_line
 from tileserver.rasters.catalogue import Catalogue, Root, check_root
+from tileserver.server.access import exposure, weak_keys
 from tileserver.server.app import create_app
-from tileserver.server.assembly import (
-    Stack,
-    assemble,
-    catalogue_of,
-    definitions_of,
-    exposure,
-    remote_files,
-    weak_keys,
-)
+from tileserver.server.assembly import Stack, assemble
+from tileserver.server.definitions import catalogue_of, definitions_of, remote_files
 from tileserver.server.serving import listen, page_url, serve_app
 from tileserver.server.session import find_config, get_pixels
 
@@ -90,7 +85,7 @@ def main(context: click.Context) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@main.command()
+@main.command(epilog="Example: tileserver serve scenes/ --port 8000")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @config_option
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
@@ -167,7 +162,7 @@ def _say_what_is_served(definitions: Sequence[LayerDefinition], url: str) -> Non
     click.echo("Ctrl-C stops it.")
 
 
-@main.command()
+@main.command(epilog="Example: tileserver pixels request.json -o scene.tif")
 @click.argument("request_file", metavar="REQUEST.json", type=click.File("rb"))
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @config_option
@@ -207,7 +202,7 @@ def _write(output: Path | None, body: bytes) -> None:
         raise ConfigError(f"{output}: cannot be written: {exc.strerror}") from exc
 
 
-@main.command()
+@main.command(epilog="Example: tileserver assets projects/localhost/assets")
 @click.argument("parent", default="")
 @config_option
 def assets(parent: str, config_path: Path | None) -> None:
@@ -220,7 +215,7 @@ def assets(parent: str, config_path: Path | None) -> None:
         click.echo(name)
 
 
-@main.command()
+@main.command(epilog="Example: tileserver check --config tileserver.toml")
 @config_option
 def check(config_path: Path | None) -> None:
     """Read the configuration and ask one pixel of each layer; say what is wrong and where."""
@@ -238,11 +233,17 @@ def check(config_path: Path | None) -> None:
         sys.exit(1)
 
 
+@main.command(epilog="Example: tileserver config --schema > tileserver.schema.json")
+@click.option("--schema", is_flag=True, required=True, help="Print the JSON Schema of the file.")
+def config(schema: bool) -> None:
+    """Describe the configuration file to editors and other programs."""
+    assert schema, "click requires it"
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
 async def _check_layers(stack: Stack, names: Sequence[str]) -> Mapping[str, str | None]:
-    try:
+    async with stack.resources:
         return {name: await _fault(stack.services, name) for name in names}
-    finally:
-        await stack.close()
 
 
 async def _fault(services: Services, name: str) -> str | None:
@@ -283,7 +284,7 @@ def _property(text: str) -> tuple[str, object]:
         return name, value
 
 
-@main.command()
+@main.command(epilog="Example: tileserver ingest b4.tif b3.tif rgb --bands red,green")
 @click.argument(
     "sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SRC..."
 )

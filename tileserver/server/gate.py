@@ -1,4 +1,4 @@
-"""The gate in front of all routes: who may come in, and what every answer carries."""
+"""The middleware that admits requests and adds headers to every response."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _SANDBOX = (
     b"content-security-policy",
     b"default-src 'none'; style-src 'unsafe-inline'; sandbox",
 )
-"""For what is opened as a page of its own and is none; the map page has a policy of its own."""
+"""For responses that a browser opens by their URL; the map page has a policy of its own."""
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, HEAD, OPTIONS",
     "access-control-allow-headers": "Authorization, X-API-Key, If-None-Match",
@@ -56,12 +56,12 @@ _PREFLIGHT = {
 _METHODS = {"allow": "GET, HEAD, OPTIONS"}
 _API_METHODS = {"allow": "GET, HEAD, POST, OPTIONS"}
 _BODY_S = 10.0
-"""For a body that may hold the key: nobody without one keeps memory for longer."""
+"""Limit for a body that may hold the key, so that clients without one free memory soon."""
 _CHALLENGES = ('Basic realm="tileserver", charset="UTF-8"', 'Bearer realm="tileserver"')
 
 
 class Gate:
-    """Let in who may ask; put the headers on every answer; answer OPTIONS, refuse sockets."""
+    """Admit requests by rules, add headers to responses, answer OPTIONS, refuse websockets."""
 
     def __init__(self, app: ASGIApp, rules: Rules, bodies: Bodies) -> None:
         self.app = app
@@ -69,7 +69,7 @@ class Gate:
         self.bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it before anything is done for it."""
+        """Pass a request on, or refuse it before any work is done for it."""
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
             return
@@ -81,11 +81,41 @@ class Gate:
         common = [*self._sharing(part), (b"x-request-id", request_id.encode())]
         state = scope.setdefault("state", {})
         state["request_id"], state[COMMON_HEADERS] = request_id, [*common, _SANDBOX]
+        answer: ASGIApp
+        try:
+            answer, receive = await self._admitted(part, scope, receive)
+        except TileserverError as exc:
+            answer = await _refusal(scope, exc)
+        except ClientGone:
+            answer = Response(status_code=499)
+        await answer(scope, receive, self._with_headers(common, send))
+
+    async def _admitted(
+        self, part: Part, scope: Scope, receive: Receive
+    ) -> tuple[ASGIApp, Receive]:
+        """Return the application that answers a request, and the request's body.
+
+        Raises:
+            TileserverError: the request is not admitted.
+        """
+        sender = sender_of(scope["headers"])
+        self.rules.check_host(part, sender)
+        if scope["method"] == "OPTIONS":
+            return _preflight(part), receive
+        holder = None
+        if self.rules.keys:
+            receive, holder = await self._holder(part, scope, receive)
+        self.rules.check_sender(part, scope["method"], sender, holder)
+        self.rules.check_asset(scope["path"], sender)
+        return self.app, receive
+
+    def _with_headers(self, common: RawHeaders, send: Send) -> Send:
+        """Return `send` with headers added to the response."""
         is_keyed = bool(self.rules.keys)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # None of them is there already: to look for each would take longer than all else.
+                # No response has any of these yet; checking for each would cost more than the rest.
                 has_policy = any(name == _SANDBOX[0] for name, _ in message["headers"])
                 own = () if has_policy else (_SANDBOX,)
                 message["headers"] = [*message["headers"], *common, *own]
@@ -93,28 +123,12 @@ class Gate:
                     _keep_to_one_holder(MutableHeaders(scope=message))
             await send(message)
 
-        answer: ASGIApp = self.app
-        try:
-            sender = sender_of(scope["headers"])
-            self.rules.check_host(part, sender)
-            if scope["method"] == "OPTIONS":
-                answer = _preflight(part)
-            else:
-                holder = None
-                if is_keyed:
-                    receive, holder = await self._holder(part, scope, receive)
-                self.rules.check_sender(part, scope["method"], sender, holder)
-                self.rules.check_asset(scope["path"], sender)
-        except TileserverError as exc:
-            answer = await _refusal(scope, exc)
-        except ClientGone:
-            answer = Response(status_code=499)
-        await answer(scope, receive, send_with_headers)
+        return send_with_headers
 
     async def _holder(
         self, part: Part, scope: Scope, receive: Receive
     ) -> tuple[Receive, Holder | None]:
-        """Return whose key came; the key leaves the query, where nothing else is to see it."""
+        """Return the holder of the request's key, and take the key out of the query string."""
         keys = self.rules.keys
         scope["query_string"], in_query = take_query_keys(scope["query_string"])
         holder = keys.holder(scope["headers"], in_query)
@@ -129,7 +143,7 @@ class Gate:
         return receive, holder
 
     def _sharing(self, part: Part) -> RawHeaders:
-        """Return which pages may have the answer."""
+        """Return the headers that say which web pages may read the response."""
         if part in (Part.ASSET, Part.API, Part.FIGURES):
             is_hidden = part is not Part.ASSET or self.rules.is_private
             return _ONE_ORIGIN if is_hidden else _SHOWN_ANYWHERE
@@ -137,7 +151,7 @@ class Gate:
 
 
 def _keep_to_one_holder(headers: MutableHeaders) -> None:
-    """Let no shared cache keep what only holders of keys may have."""
+    """Forbid shared caches to store a response that needs a key."""
     kept = headers.get("cache-control", "").replace("public", "private")
     if "private" not in kept and "no-store" not in kept:
         kept = f"private, {kept}" if kept else "private"
@@ -171,7 +185,7 @@ def _has_query_as_body(scope: Scope) -> bool:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Return what gives a body that was read once more, and then what comes."""
+    """Return a `receive` that repeats a body already read, then goes on with the original."""
     left = [body]
 
     async def receive_again() -> Message:
@@ -186,5 +200,5 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
             return str(value.decode("latin-1"))
-    # The system's random numbers would let threads that compute go first.
+    # os.urandom releases the global lock, so that computing threads would run first.
     return f"{random.getrandbits(64):016x}"

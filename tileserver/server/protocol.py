@@ -38,34 +38,34 @@ MAX_HEADER_BYTES = 8192
 MAX_HEADERS = 128
 MAX_HEAD_BYTES = 65_536
 _PIECE_BYTES = 16_384
-"""The parser gets no more at once while a head is read."""
+"""Bytes given to the parser at once while it reads a head."""
 _MAX_FRAMING_BYTES = 65_536
-"""Read without a part of a body, such as extensions of its chunks."""
+"""Bytes without any part of a body, such as chunk extensions."""
 _MAX_PIPELINED = 16
 _HEAD_S = 10.0
 _STALLED_S = 10.0
 _LINGER_S = 1.0
-"""A client that is still sending gets so long to read why it was refused."""
+"""Seconds for a client that is still sending to read the error."""
 _MAX_LINGER_BYTES = 10_000_000
 MAX_CONNECTIONS = 4096
-"""Of a worker; beyond it a connection gets one answer, a refusal."""
+"""Open connections of a worker; further ones get one response, 503."""
 _MAX_REFUSED_CONNECTIONS = 8192
 """Beyond `MAX_CONNECTIONS`; others are closed at once."""
 MAX_REQUESTS = 2000
-"""Under way at once in a worker."""
+"""Requests in progress at once in a worker."""
 _MAX_KEPT_CONNECTIONS = 1024
 """Beyond it a connection is closed after an answer."""
 _STARTS = 16
-"""Requests begun each time the event loop comes around."""
+"""Requests started in one iteration of the event loop."""
 _STARTS_REFUSED = 2
-"""The same for a client of whom a request was refused within the last second."""
+"""The same for a client that was refused a request within the last second."""
 _HEALTH = re.compile(rb"/healthz(?:[?#]|\Z)")
-"""The one address that is answered however much there is to do."""
+"""The one path that is answered under any load."""
 _WORDS = {400: "INVALID_ARGUMENT", 408: "DEADLINE_EXCEEDED", 503: "UNAVAILABLE"}
 
 
 class _Reading(Enum):
-    """What of a request has come last."""
+    """The part of a request that is being read."""
 
     NOTHING = 0
     HEAD = 1
@@ -77,34 +77,34 @@ class _Refused(Exception):
 
 
 class Starts:
-    """Requests that are begun, a few each time the event loop comes around.
+    """Starts a few requests in each iteration of the event loop.
 
-    So it comes around soon, to accept connections and to answer for its health.
+    So iterations stay short, and connections and health checks are served in time.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
         self.begun = 0
-        """Since the loop came around last."""
+        """Requests started in this iteration."""
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return the number of requests that wait."""
         return len(self._waiting)
 
     def begin(self, start: Callable[[], None]) -> None:
-        """Begin a request now or soon."""
+        """Start a request in this iteration or a later one."""
         if self.begun == 0:
-            asyncio.get_running_loop().call_soon(self._come_around)
+            asyncio.get_running_loop().call_soon(self._next_iteration)
         if self.begun < _STARTS:
             self.begun += 1
             start()
         else:
             self._waiting.append(start)
 
-    def _come_around(self) -> None:
+    def _next_iteration(self) -> None:
         self.begun = min(_STARTS, len(self._waiting))
         if self.begun:
-            asyncio.get_running_loop().call_soon(self._come_around)
+            asyncio.get_running_loop().call_soon(self._next_iteration)
         for _ in range(self.begun):
             self._waiting.popleft()()
 
@@ -133,13 +133,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._open = shared.connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, or close it if there are far too many."""
+        """Accept a connection, or abort it beyond the limit of refused ones."""
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
         self._silent_bytes = 0
         self._head_bytes = 0
         self._reading = _Reading.NOTHING
-        self._was_heard = False
+        self._made_progress = False
         self._is_refused = False
         self._lingered_bytes = 0
         self._unsent_bytes = 0
@@ -159,7 +159,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand a connection over."""
+        """Hand the connection to the websocket protocol."""
         self._forget()
         super().handle_websocket_upgrade()
 
@@ -172,7 +172,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Give the parser what came, piece by piece unless it is of a body."""
+        """Feed received bytes to the parser, in small pieces outside bodies."""
         if self._is_refused:
             self._linger(len(data))
             return
@@ -188,11 +188,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     @property
     def _is_draining(self) -> bool:
-        """Tell whether a body is still coming that has been answered already."""
+        """Whether a body is still arriving after its request was answered."""
         return self._reading is _Reading.BODY and self.cycle.response_complete
 
     def _feed(self, data: bytes) -> None:
-        self._was_heard = False
+        self._made_progress = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -203,7 +203,7 @@ class LimitedProtocol(HttpToolsProtocol):
             status, message = self._refusal
             self.refuse(status, message or "Invalid HTTP request received.")
             return
-        self._silent_bytes = 0 if self._was_heard else self._silent_bytes + len(data)
+        self._silent_bytes = 0 if self._made_progress else self._silent_bytes + len(data)
         is_body = self._reading is _Reading.BODY
         if self._silent_bytes > (_MAX_FRAMING_BYTES if is_body else MAX_HEADER_BYTES):
             self.refuse(431, f"A line is longer than {MAX_HEADER_BYTES} bytes.")
@@ -213,15 +213,15 @@ class LimitedProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(_HEAD_S, self._late)
 
     def on_message_begin(self) -> None:
-        """Begin with a request."""
+        """Reset the counters of a request."""
         super().on_message_begin()
-        self._reading, self._was_heard = _Reading.HEAD, True
+        self._reading, self._made_progress = _Reading.HEAD, True
         self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request line."""
         super().on_url(url)
-        self._was_heard = True
+        self._made_progress = True
         if len(self.url) > MAX_LINE_BYTES:
             self._stop(414, f"The address is longer than {MAX_LINE_BYTES} bytes.")
 
@@ -229,7 +229,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Take a header, or a trailer."""
         size = len(name) + len(value)
         self._head_bytes += size
-        self._was_heard = True
+        self._made_progress = True
         if size > MAX_HEADER_BYTES:
             self._stop(431, f"A header is longer than {MAX_HEADER_BYTES} bytes.")
         if len(self.headers) >= MAX_HEADERS:
@@ -239,20 +239,20 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin to answer, unless there is too much to do."""
-        self._reading, self._was_heard = _Reading.BODY, True
+        """Start the request, unless the server is overloaded."""
+        self._reading, self._made_progress = _Reading.BODY, True
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._stop(400, f"More than {_MAX_PIPELINED} requests wait on one connection.")
-        if self._is_too_much() and not _HEALTH.match(self.url):
+        if self._is_overloaded() and not _HEALTH.match(self.url):
             self._stop(503, "The server is busy; expected fewer requests at once.")
         super().on_headers_complete()
         if len(self.connections) > _MAX_KEPT_CONNECTIONS:
             self.cycle.keep_alive = False
 
-    def _is_too_much(self) -> bool:
+    def _is_overloaded(self) -> bool:
         waiting = len(self._starts)
         return (
             self._is_one_too_many
@@ -269,24 +269,24 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
-        self._was_heard = True
+        self._made_progress = True
         super().on_body(body)
         if self.cycle.response_complete:
             self._linger(len(body))
 
     def on_message_complete(self) -> None:
-        """End a request."""
-        self._reading, self._was_heard = _Reading.NOTHING, True
+        """Note the end of a request."""
+        self._reading, self._made_progress = _Reading.NOTHING, True
         super().on_message_complete()
 
     def pause_writing(self) -> None:
-        """Watch a client that does not take its answer."""
+        """Abort the connection later if the client does not read its response."""
         super().pause_writing()
         self._unsent_bytes = self.transport.get_write_buffer_size()
         self._watch_writing()
 
     def resume_writing(self) -> None:
-        """Stop watching a client that has taken its answer."""
+        """Cancel that timer: the client has read enough."""
         super().resume_writing()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
@@ -304,12 +304,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._watch_writing()
 
     def _stop(self, status: int, message: str) -> None:
-        """Stop the parser, and refuse what it reads."""
+        """Stop the parser and refuse the request."""
         self._refusal = status, message
         raise _Refused
 
     def _late(self) -> None:
-        """End a connection whose head has not come."""
+        """Close a connection whose request head did not arrive in time."""
         self._head_timer = None
         if self._reading is _Reading.HEAD or self._silent_bytes:
             self.refuse(408, f"The headers have not come within {_HEAD_S:.0f} s.")
@@ -317,9 +317,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def refuse(self, status: int, message: str) -> None:
-        """Answer with an error, and close the connection once the client can have read it.
+        """Send an error, and close the connection after the client had time to read it.
 
-        An answer that has begun, or requests before this one, are cut off.
+        A response in progress and pipelined requests are dropped.
         """
         if self._is_refused or self.transport.is_closing():
             return
@@ -330,7 +330,7 @@ class LimitedProtocol(HttpToolsProtocol):
             if self.cycle.response_started:
                 self.transport.close()
                 return
-            # What is answered here, nobody else may answer.
+            # The application must not send a second response.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.write(_answer(status, message, url))
@@ -347,14 +347,14 @@ class LimitedProtocol(HttpToolsProtocol):
         return not names.isdisjoint((b"content-length", b"transfer-encoding"))
 
     def _linger(self, size: int) -> None:
-        """Count what comes of no use; too much of it ends the connection."""
+        """Count bytes received after the response; abort beyond `_MAX_LINGER_BYTES`."""
         self._lingered_bytes += size
         if self._lingered_bytes > _MAX_LINGER_BYTES:
             self.transport.abort()
 
 
 def _answer(status: int, message: str, url: bytes) -> bytes:
-    """Return an error over HTTP: in Earth Engine's shape below /v1, else as our other errors."""
+    """Return an error response, as a Google API error below /v1 and as our own JSON elsewhere."""
     phrase = HTTPStatus(status).phrase
     error: dict[str, Any] = {"status": status, "message": message}
     if url.lstrip(b"/").startswith((b"v1", b"$discovery")):

@@ -1,4 +1,4 @@
-"""A listening socket, and uvicorn on it; the only user of uvicorn."""
+"""Runs the application by uvicorn on a listening socket, in worker processes or in a thread."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tileserver.logs import log_config
 from tileserver.server.protocol import LimitedProtocol
 
 _GRACE_S = 8
-"""Seconds that requests under way get to end; Cloud Run kills after ten."""
+"""Seconds for requests in progress to finish; Cloud Run kills after ten."""
 _CLOSING_S = 1.0
-"""Seconds after that for closing; then the process ends whatever its threads do."""
+"""Further seconds for closing; then the process exits, even with threads that compute."""
 _ACCEPTED_AT_ONCE = 32
 _BACKLOG = 65_535
 """Connections that wait to be accepted. Linux takes as many as `net.core.somaxconn`, and lets
@@ -37,6 +37,9 @@ clients try again after 1, 3 and 7 s beyond it."""
 _COLLECT_EVERY = 10_000
 """Objects made between collections of garbage; Python's own is 700."""
 _PATIENCE_S = 20
+_WORKER_PATIENCE_S = 30
+"""Time for a worker to start, or to answer. Uvicorn's default of five seconds kills workers that
+are still importing on a machine whose cores are busy, again and again."""
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def page_url(listening: socket.socket) -> str:
 
 @contextmanager
 def shared_folder() -> Iterator[Path | None]:
-    """Make a folder for what workers share, and take it away at the end.
+    """Create the folder that workers share, and delete it at the end.
 
     Yields:
         The folder, which nobody else may look into; None where there is no room for one, and
@@ -88,7 +91,7 @@ def shared_folder() -> Iterator[Path | None]:
 
 
 def serve_app(app: Callable[..., object], listening: socket.socket, workers: int) -> None:
-    """Serve until SIGINT or SIGTERM; then end the process, within its grace time.
+    """Serve until SIGINT or SIGTERM; then exit the process, within its grace time.
 
     Args:
         app: makes the application; called once in each worker, so it must pickle. With several,
@@ -116,7 +119,7 @@ def _several(listening: socket.socket) -> list[socket.socket]:
 
 
 class _Signalled(BaseException):
-    """A signal came while the workers were looked at."""
+    """A signal arrived while the workers were being checked."""
 
 
 class _Workers(Multiprocess):
@@ -165,7 +168,7 @@ class _Workers(Multiprocess):
 
 
 def _end_if_threads_remain() -> None:
-    """End the process without waiting for threads that compute for nobody."""
+    """Exit the process without waiting long for threads whose results are not needed."""
     patience_ends_s = time.monotonic() + _CLOSING_S
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
@@ -175,19 +178,19 @@ def _end_if_threads_remain() -> None:
 
 
 class _Config(uvicorn.Config):
-    """The configuration of a worker that ends in time, whatever its threads do."""
+    """The configuration of a worker that exits in time, even with threads that compute."""
 
     def load(self) -> None:
-        """Make the application, in the worker and after uvicorn has taken the signals."""
+        """Create the application, in the worker, after uvicorn has set its signal handlers."""
         _end_in_time()
         super().load()
         _keep_from_collection()
 
 
 def _keep_from_collection() -> None:
-    """Let collections of garbage pass by all that was made until now, which stays.
+    """Exclude all present objects from garbage collection.
 
-    There are a million objects of modules; to look at them all holds up the event loop.
+    Modules have a million objects, which stay; traversing them blocks the event loop.
     """
     gc.collect()
     gc.freeze()
@@ -195,9 +198,9 @@ def _keep_from_collection() -> None:
 
 
 def _end_in_time() -> None:
-    """End the process some time after the first signal: a thread may be computing for ever.
+    """Exit the process some time after the first signal, as a thread may compute for ever.
 
-    Python waits for threads at its end, and has no way to stop one.
+    Python waits for threads at exit, and cannot stop one.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         handle = signal.getsignal(number)
@@ -205,7 +208,7 @@ def _end_in_time() -> None:
         def handle_and_count_down(
             number: int, frame: FrameType | None, handle: Any = handle
         ) -> None:
-            # After a signal uvicorn cancels what is under way, and the application is closed.
+            # After a signal uvicorn cancels requests in progress and closes the application.
             timer = threading.Timer(_GRACE_S + _CLOSING_S, _end)
             timer.daemon = True
             timer.start()
@@ -215,7 +218,7 @@ def _end_in_time() -> None:
 
 
 def _end() -> None:
-    """End the process at once; the temporary folder is its parent's."""
+    """Exit the process at once; its parent deletes the temporary folder."""
     log.warning("A thread did not end in time.")
     with suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -234,6 +237,7 @@ def _config(app: Callable[..., object], workers: int) -> uvicorn.Config:
         log_level=logging.WARNING,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
+        timeout_worker_healthcheck=_WORKER_PATIENCE_S,
         backlog=_BACKLOG,
         http=LimitedProtocol,
     )
@@ -241,7 +245,7 @@ def _config(app: Callable[..., object], workers: int) -> uvicorn.Config:
 
 @contextmanager
 def served(app: Any, grace_s: int = 1) -> Iterator[str]:
-    """Serve an application from a thread, on a free port of this machine, while inside.
+    """Serve an application from a thread, on a free port of the loopback interface.
 
     Yields:
         Its address, without a final slash.
@@ -258,7 +262,7 @@ def served(app: Any, grace_s: int = 1) -> Iterator[str]:
             log_config=log_config("uvicorn"),
             log_level=logging.WARNING,
             server_header=False,
-            # Else a client that holds its connection open holds up the end.
+            # Without a limit, a client that keeps its connection open would delay the shutdown.
             timeout_graceful_shutdown=grace_s,
             http=LimitedProtocol,
         )

@@ -25,7 +25,7 @@ from tileserver.contract.wire import request_from_params
 from tileserver.errors import AssetNotFound
 from tileserver.rasters.catalogue import SUFFIXES, Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
-from tileserver.server.assembly import catalogue_of
+from tileserver.server.definitions import catalogue_of
 
 DEMO = Path(__file__).parents[1] / "demo" / "tileserver.toml"
 DEFAULT_CONFIG = Path("tileserver.toml")

@@ -1,8 +1,8 @@
-"""As many seats as workers, so that never more of them ask Earth Engine than its quota is cut for.
+"""Seats of workers, one for each share of Earth Engine's quota.
 
-While workers are replaced the new one is there before the old one has gone: it answers from what
-is held, and what it has to ask for waits for the seat. A seat is a lock on one byte of a file,
-which the kernel gives back when its worker ends, however it does.
+When a worker is replaced, the new one starts before the old one has ended: it answers from the
+caches, and its requests to Earth Engine wait for a seat. A seat is a lock on one byte of a file,
+which the kernel releases when its worker ends, even by a crash.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ except ImportError:  # Windows, whose workers are never replaced by a signal.
 
 _POLL_S = 0.05
 _PATIENCE_S = 12.0
-"""More than a worker that is ending takes; after that it is no replacement but one too many."""
+"""Longer than a worker takes to end; after that there are more workers than seats."""
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 async def seated(
     folder: Path, seats: int, on_seat: Callable[[], None], patience_s: float = _PATIENCE_S
 ) -> AsyncIterator[None]:
-    """Look for a seat while inside; call `on_seat` once there is one, or none is to be had."""
+    """Wait for a seat in the background; call `on_seat` once it is taken, or after `patience_s`."""
     try:
         file = os.open(folder / "seats", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as exc:
@@ -60,7 +60,7 @@ async def _seat(file: int, seats: int, on_seat: Callable[[], None], patience_s: 
 
 
 def _take(file: int, seat: int) -> bool:
-    """Return whether a seat is ours now; where there are no locks it is."""
+    """Return whether this process has taken a seat; always true on a system without locks."""
     if fcntl is None:
         return True
     try:

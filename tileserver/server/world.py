@@ -1,126 +1,148 @@
-"""The assets an expression may read: those of an engine that a name may be asked of."""
+"""The assets that expressions may read, from the sources that have them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import anyio
 
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.engine import Engine
-from tileserver.contract.names import check_asset_name
+from tileserver.contract.mounts import Mounts
+from tileserver.contract.names import full_name
 from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
-from tileserver.errors import AssetNotFound, InvalidRequest
-from tileserver.rasters.catalogue import Catalogue
+from tileserver.errors import AssetNotFound
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
 
-
-def _request(asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> PixelRequest:
-    return PixelRequest(
-        asset.name, ImageFileFormat.NPY, grid, band_ids=band_ids, asset_version=asset.version
-    )
+Collection = tuple[str, Sequence[str], dict[str, object]]
+"""An id, the names of the images in it, and its properties."""
 
 
-def everything(name: str) -> bool:
-    """Tell that an asset may be read."""
-    return True
+class ImageSource(Protocol):
+    """Images by their full names; the methods block, and raise AssetNotFound."""
+
+    def find_image(self, name: str) -> ImageAsset:
+        """Return an image."""
+        ...
+
+    def find_collection(self, name: str) -> Collection:
+        """Return a collection."""
+        ...
+
+    def state(self, name: str, max_age_s: float | None) -> str:
+        """Return a token that changes when an image or one of a collection does."""
+        ...
+
+    def read(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid."""
+        ...
 
 
-class LocalWorld:
-    """Local rasters, as far as they may be read."""
+class LocalImages:
+    """Local rasters as an `ImageSource`."""
 
-    def __init__(
-        self, rasters: LocalRasters, tree: Tree, may_read: Callable[[str], bool] = everything
-    ) -> None:
-        """Offer the assets of `rasters`, of which `tree` has the folders."""
+    def __init__(self, rasters: LocalRasters, tree: Tree) -> None:
+        """Offer the assets of `rasters`; `tree` has the folders they are in."""
         self.rasters = rasters
         self.tree = tree
-        self.may_read = may_read
 
-    @property
-    def catalogue(self) -> Catalogue:
-        """The assets there are."""
-        return self.rasters.catalogue
+    def find_image(self, name: str) -> ImageAsset:
+        """Return an image."""
+        return self.rasters.catalogue.find(name).asset
+
+    def find_collection(self, name: str) -> Collection:
+        """Return a collection, or as one a folder of images, which has no collection.json.
+
+        Raises:
+            AssetNotFound: there is no such folder.
+            UnreadableRaster: its collection.json is broken.
+        """
+        folder = self.tree.folder(name).to_json()
+        names = [child for child in self.tree.children(name) if isinstance(child, str)]
+        return folder["id"], names, folder.get("properties") or {}
+
+    def state(self, name: str, max_age_s: float | None) -> str:
+        """Return a token that changes when an image does, or anything below a folder."""
+        return self.rasters.catalogue.state(name, max_age_s)
+
+    def read(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid."""
+        return self.rasters.bands(request)
+
+
+class EngineImages:
+    """The images of an engine, called on the event loop that this thread was started from."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def find_image(self, name: str) -> ImageAsset:
+        """Return an image."""
+        return anyio.from_thread.run(self.engine.get_asset, name)
+
+    def find_collection(self, name: str) -> Collection:
+        """Raise AssetNotFound: an engine has images only."""
+        raise AssetNotFound(name)
+
+    def state(self, name: str, max_age_s: float | None) -> str:
+        """Return the version of an image."""
+        return self.find_image(name).version
+
+    def read(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid."""
+        return anyio.from_thread.run(self.engine.read_bands, request)
+
+
+class World:
+    """The images and collections of several sources that may be read; methods block."""
+
+    def __init__(
+        self, sources: Mounts[ImageSource], may_read: Callable[[str], bool] = lambda name: True
+    ) -> None:
+        """Offer assets to expressions.
+
+        Args:
+            sources: by the prefixes of the names of their assets.
+            may_read: whether the asset of a full name may be read.
+        """
+        self.sources = sources
+        self.may_read = may_read
 
     def find_image(self, asset_id: str) -> ImageAsset:
         """Return an image by any spelling of its name, or raise AssetNotFound."""
-        return self.catalogue.find(self._checked(asset_id))
+        name = self._readable(asset_id)
+        return self.sources.find(name).find_image(name)
 
-    def find_collection(self, asset_id: str) -> tuple[str, Sequence[str], dict[str, object]]:
-        """Return a collection's id, the names of the images in it, and its properties.
-
-        A folder of images will do too, though it is told as a FOLDER where it has no
-        collection.json.
+    def find_collection(self, asset_id: str) -> Collection:
+        """Return a collection by any spelling of its name, with the images that may be read.
 
         Raises:
-            AssetNotFound: there is no such folder, or none that may be read.
+            AssetNotFound: there is none, or it may not be read.
             UnreadableRaster: its collection.json is broken.
         """
-        name = self._checked(asset_id).rstrip("/")
-        folder = self.tree.folder(name).to_json()
-        names = [each for each in self.tree.children(name) if isinstance(each, str)]
-        return folder["id"], [n for n in names if self.may_read(n)], folder.get("properties") or {}
+        name = self._readable(asset_id)
+        found_id, names, properties = self.sources.find(f"{name}/").find_collection(name)
+        return found_id, [each for each in names if self.may_read(each)], properties
 
     def state(self, asset_id: str, max_age_s: float | None = None) -> str:
         """Return a token that changes when an image or one of a collection does; "" for none."""
         try:
-            return self.catalogue.state(self._checked(asset_id), max_age_s)
+            name = self._readable(asset_id)
+            return self.sources.find(f"{name}/").state(name, max_age_s)
         except AssetNotFound:
             return ""
 
     def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:
         """Return bands of an image on a grid."""
-        return self.rasters.bands(_request(asset, band_ids, grid))
+        request = PixelRequest(
+            asset.name, ImageFileFormat.NPY, grid, band_ids=band_ids, asset_version=asset.version
+        )
+        return self.sources.find(asset.name).read(request)
 
-    def _checked(self, asset_id: str) -> str:
-        try:
-            name = check_asset_name(asset_id)
-        except InvalidRequest as exc:
-            raise AssetNotFound(asset_id) from exc
+    def _readable(self, asset_id: str) -> str:
+        name = full_name(asset_id)
         if not self.may_read(name):
             raise AssetNotFound(asset_id)
         return name
-
-
-class WiderWorld(LocalWorld):
-    """Local rasters and, beyond their prefixes, the images of another engine.
-
-    That engine is asked on the event loop that the thread here was started from.
-    """
-
-    def __init__(
-        self,
-        rasters: LocalRasters,
-        tree: Tree,
-        remote: Engine,
-        may_read: Callable[[str], bool] = everything,
-    ) -> None:
-        super().__init__(rasters, tree, may_read)
-        self.remote = remote
-
-    def find_image(self, asset_id: str) -> ImageAsset:
-        """Return an image by any spelling of its name, or raise AssetNotFound."""
-        name = self._checked(asset_id)
-        if self._is_local(name):
-            return self.catalogue.find(name)
-        return anyio.from_thread.run(self.remote.get_asset, name)
-
-    def state(self, asset_id: str, max_age_s: float | None = None) -> str:
-        """Return a token that changes when an image or one of a collection does; "" for none."""
-        try:
-            name = self._checked(asset_id)
-            if self._is_local(name):
-                return super().state(name, max_age_s)
-            return self.find_image(name).version
-        except AssetNotFound:
-            return ""
-
-    def read(self, asset: ImageAsset, band_ids: tuple[str, ...], grid: PixelGrid) -> BandArrays:
-        """Return bands of an image on a grid."""
-        if self._is_local(asset.name):
-            return super().read(asset, band_ids, grid)
-        return anyio.from_thread.run(self.remote.read_bands, _request(asset, band_ids, grid))
-
-    def _is_local(self, name: str) -> bool:
-        return name.startswith(self.catalogue.prefixes)

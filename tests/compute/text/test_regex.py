@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import repeat
 from types import ModuleType
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.compute.conftest import Evaluator
 from tests.rest import memory
+from tests.support.limits import cpu_limit
 from tileserver.compute.text.regex import Patience, Pattern
 from tileserver.errors import InvalidRequest
 
@@ -55,14 +57,14 @@ status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 room = int(status["VmSize"].split()[0]) * 1024 + {MEMORY_MB} * 1_000_000
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
 for text in json.load(sys.stdin):
-    began = time.monotonic()
+    began = time.process_time()
     try:
         pattern = Pattern(text)
         for subject in ("a" * 50, "ab" * 20_000, "x" * 100_000):
             pattern.fullmatch(subject), pattern.search(subject)
     except InvalidRequest as exc:
         pass
-    assert time.monotonic() - began < 20, text
+    assert time.process_time() - began < 20, text
 assert Pattern("(a)b").search("ab") == ["ab", "a"]
 print("alive")
 """
@@ -77,13 +79,14 @@ def test_a_process_outlives_patterns_made_to_kill_it_within_little_memory() -> N
         input=json.dumps(KILLERS),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "alive"), done.stderr[-2000:]
     # Nothing of a pattern is written where logs are.
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not memory.is_told(), reason="needs Linux to tell memory")
 @pytest.mark.parametrize("text", KILLERS)
 def test_a_pattern_takes_little_memory(text: str) -> None:
@@ -127,7 +130,8 @@ def test_a_match_that_could_not_be_interrupted_for_long_is_refused() -> None:
 
 def test_matches_that_find_nothing_take_time_too() -> None:
     pattern = Pattern("(x|y)*z", patience=Patience(0.05))
-    subjects = ["xy" * 5000] * 1000
+    # Without end, as no machine is so fast that it does not come to an end of its time.
+    subjects = repeat("xy" * 5000)
     with pytest.raises(InvalidRequest, match="takes too long"):
         assert not any(map(pattern.fullmatch, subjects))
 
@@ -137,13 +141,12 @@ def test_many_matches_end_in_time_and_are_not_gathered_without_end(text: str) ->
     subject = "a" * 1_000_000
     pattern = Pattern(text)
     for find in (pattern.find_all, pattern.split, lambda s: pattern.replaced(s, str, True)):
-        began = time.monotonic()
-        try:
-            assert len(find(subject)) <= 10_000_000
-        except InvalidRequest as exc:
-            said = str(exc)
-            assert "takes too long" in said or "at most 100000 are allowed" in said
-        assert time.monotonic() - began < 10
+        with cpu_limit(10):
+            try:
+                assert len(find(subject)) <= 10_000_000
+            except InvalidRequest as exc:
+                said = str(exc)
+                assert "takes too long" in said or "at most 100000 are allowed" in said
 
 
 ORDINARY = [
@@ -270,14 +273,13 @@ PIECES = [
     subject=st.text(max_size=200).filter(lambda s: s.isascii() or "\ud800" not in s),
 )
 def test_whatever_is_given_as_a_pattern_is_matched_or_refused(text: str, subject: str) -> None:
-    began = time.monotonic()
-    try:
-        pattern = Pattern(text)
-        pattern.fullmatch(subject)
-        assert len(pattern.find_all(subject)) <= len(subject) + 1
-    except InvalidRequest as exc:
-        assert str(exc).isprintable()  # noqa: PT017
-    assert time.monotonic() - began < 10
+    with cpu_limit(10):
+        try:
+            pattern = Pattern(text)
+            pattern.fullmatch(subject)
+            assert len(pattern.find_all(subject)) <= len(subject) + 1
+        except InvalidRequest as exc:
+            assert str(exc).isprintable()  # noqa: PT017
 
 
 @pytest.mark.parametrize(
@@ -337,10 +339,9 @@ def test_what_java_spells_in_its_own_way_is_understood(
 
 def test_bands_are_chosen_by_a_pattern_that_ends(ee: ModuleType, evaluator: Evaluator) -> None:
     image = ee.Image(1).rename("a" * 200)
-    began = time.monotonic()
-    with pytest.raises(InvalidRequest, match=r"did not match any bands|takes too long"):
+    told = r"did not match any bands|takes too long"
+    with cpu_limit(5), pytest.raises(InvalidRequest, match=told):
         evaluator.pixels(image.select("(a|a)*b"))
-    assert time.monotonic() - began < 5
     assert evaluator.value(image.select("(a|b)+").bandNames()) == ["a" * 200]
 
 

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from tests.rasters.engine import asset_of, engine, raw
+from tests.rasters.engine import engine, raster_of, raw
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.errors import UnreadableRaster
 from tileserver.rasters.blocks.cache import BlockCache
@@ -55,35 +55,35 @@ def values_of(dtype: str, bands: int = 3) -> NDArray[Any]:
     return made.astype(dtype) if np.dtype(dtype).kind == "f" else made.clip(0, 127).astype(dtype)
 
 
-def whole(level: LevelReader, asset: GeoTiff) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def whole(level: LevelReader, raster: GeoTiff) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return values and validity of all pixels of a level, and of a hem around them."""
     columns = np.arange(-3, level.width + 3)[np.newaxis, :]
     rows = np.arange(-2, level.height + 2)[:, np.newaxis]
     inside = (columns >= 0) & (columns < level.width) & (rows >= 0) & (rows < level.height)
-    shape = len(asset.band_ids), *inside.shape
-    values, valid = np.zeros(shape, asset.dtype), np.zeros(shape, np.bool_)
+    shape = len(raster.band_indexes), *inside.shape
+    values, valid = np.zeros(shape, raster.dtype), np.zeros(shape, np.bool_)
     deadline = time.monotonic() + 60
     picks = Picks(columns, rows, inside)
-    read_picks(level, asset.name, asset.band_indexes, picks, values, valid, deadline)
+    read_picks(level, raster.asset.name, raster.band_indexes, picks, values, valid, deadline)
     return values, valid
 
 
 def check_equal(path: Path, tolerance: int = 0) -> None:
     """Read each level both ways; the file must be one that is read without GDAL."""
-    asset = asset_of(path)
-    assert len(asset.layouts) == len(asset.levels)
-    assert asset.source is not None
-    file = FileBlocks(BlockCache(10**8), asset.source, asset.name, time.monotonic() + 60)
-    for level, layout in zip(asset.levels, asset.layouts, strict=True):
+    raster = raster_of(path)
+    assert len(raster.layouts) == len(raster.levels)
+    assert raster.source is not None
+    file = FileBlocks(BlockCache(10**8), raster.source, raster.asset.name, time.monotonic() + 60)
+    for level, layout in zip(raster.levels, raster.layouts, strict=True):
         options = {} if level.overview is None else {"overview_level": level.overview}
         with rasterio.Env(**GDAL_OPTIONS), rasterio.open(path, **options) as dataset:
-            right = whole(GdalLevel(dataset, asset), asset)
-        found = whole(BlockLevel(file, layout, asset), asset)
+            right = whole(GdalLevel(dataset, raster), raster)
+        found = whole(BlockLevel(file, layout, raster), raster)
         assert right[1].any()
         if tolerance:
             assert np.abs(right[0].astype(int) - found[0]).max() <= tolerance
         else:
-            assert np.array_equal(right[0], found[0], equal_nan=asset.dtype.kind == "f")
+            assert np.array_equal(right[0], found[0], equal_nan=raster.dtype.kind == "f")
         assert np.array_equal(right[1], found[1])
 
 
@@ -167,7 +167,7 @@ def test_bigtiff_and_one_band_and_palettes_are_read(tmp_path: Path) -> None:
 )
 def test_what_is_not_understood_is_left_to_gdal(tmp_path: Path, options: dict[str, Any]) -> None:
     dtype = options.get("dtype", "uint8")
-    assert asset_of(write_raster(tmp_path / "a.tif", values_of(dtype), **options)).layouts == ()
+    assert raster_of(write_raster(tmp_path / "a.tif", values_of(dtype), **options)).layouts == ()
 
 
 def test_a_damaged_block_is_left_to_gdal(tmp_path: Path) -> None:

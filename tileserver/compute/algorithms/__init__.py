@@ -1,4 +1,4 @@
-"""The algorithms of Earth Engine that there are, one module a family.
+"""The implemented algorithms of Earth Engine, one module a family.
 
 Each registers itself with `registry.algorithm`; importing this package imports them all.
 """

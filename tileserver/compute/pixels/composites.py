@@ -1,88 +1,70 @@
-"""Nodes of many images made one: those that meet the grid, one after the other or all at once.
+"""Nodes that combine many images into one band.
 
-A fold takes one image at a time, so that its memory does not grow with their number; a pile
-takes all of them, and the plan cuts the grid until they fit. Either looks first which images
-lie on the grid at all: the others cost a comparison of boxes.
+`Fold` takes one image at a time, so its memory does not grow with their number. `StackReduction`
+takes all of them at once, and the plan cuts the grid into pieces until they fit. Both skip images
+whose box does not meet the grid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from tileserver.compute.nodes import Apply, Node, Pixels, Step, hidden
-from tileserver.compute.values.image import Band, north_up
+from tileserver.compute.nodes import Apply, Node, Pixels, Step, masked_pixels
+from tileserver.compute.values.image import Band, band_grid
 from tileserver.contract.pixels import PixelGrid
 from tileserver.geo.crs import period
-from tileserver.geo.extents import Box, grid_boxes
+from tileserver.geo.extents import grid_boxes
 
 _MARGIN_PX = 2
-"""An interpolated pixel may lie a little outside."""
+"""Interpolation reads a little beyond an image's edge."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Part:
-    """One image's band in a composite, and where it ends."""
+class CompositeInput:
+    """A band of one image in a composite, and its bounds."""
 
     node: Node
     grid: PixelGrid | None
-    """Holds all its pixels; None goes on without end."""
+    """Holds all its pixels; None is unbounded."""
 
     def meets(self, grid: PixelGrid) -> bool:
         """Tell whether it may have pixels on a grid."""
         if self.grid is None:
             return True
-        wanted, turn = box_of(grid), period(grid.crs_code)
+        wanted, turn = grid.box, period(grid.crs_code)
         if turn is not None and max(-wanted.west, wanted.east) > turn / 2:
             return True
         return any(box.meets(wanted) for box in grid_boxes(self.grid, grid.crs_code))
 
 
-def part_of(band: Band) -> Part:
-    """Return a band as a part."""
-    if band.extent is None:
-        return Part(band.node, None)
-    t, extent = band.projection.transform, band.extent
-    x, y = t.apply(extent.left - _MARGIN_PX, extent.top - _MARGIN_PX)
-    if north_up(band.projection) != band.projection:
-        t = north_up(band.projection).transform
-        x, y = t.apply(extent.left - _MARGIN_PX, -(extent.top + extent.height) - _MARGIN_PX)
-    width, height = extent.width + 2 * _MARGIN_PX, extent.height + 2 * _MARGIN_PX
-    moved = type(t)(t.scale_x, t.shear_x, x, t.shear_y, t.scale_y, y)
-    return Part(band.node, PixelGrid(width, height, moved, band.projection.crs_code))
-
-
-@lru_cache(maxsize=4096)
-def box_of(grid: PixelGrid) -> Box:
-    """Return the box around a grid in its own CRS."""
-    corners = [grid.transform.apply(x, y) for x in (0, grid.width) for y in (0, grid.height)]
-    x, y = zip(*corners, strict=True)
-    return Box(min(x), min(y), max(x), max(y))
+def composite_input(band: Band) -> CompositeInput:
+    """Return a band as an input of a composite."""
+    return CompositeInput(band.node, band_grid(band, _MARGIN_PX))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fold:
-    """Images taken in one after the other."""
+    """A running result over images, from the first to the last."""
 
-    parts: tuple[Part, ...]
+    inputs: tuple[CompositeInput, ...]
     begin: Callable[[Pixels], Pixels]
-    """What the first one is made into."""
+    """Returns the initial state for the first image."""
     take: Callable[[Pixels, Pixels], Pixels]
-    """What is so far, and one more image, made into what is then."""
+    """Returns the next state, from the state so far and one more image."""
     end: Callable[[Pixels], Pixels]
-    """The result, of what is in the end."""
+    """Returns the result for the last state."""
     dtype: np.dtype[Any]
     """Of the result."""
 
     def step(self, grid: PixelGrid) -> Step:
         """Need the last link of a chain over the images that meet the grid."""
-        near = [part.node for part in self.parts if part.meets(grid)]
+        near = [each.node for each in self.inputs if each.meets(grid)]
         if not near:
-            return Step((), lambda inputs: hidden(grid, self.dtype))
+            return Step((), lambda inputs: masked_pixels(grid, self.dtype))
         chain: Node = Apply(self.begin, (near[0],))
         for node in near[1:]:
             chain = Apply(self.take, (chain, node))
@@ -90,21 +72,22 @@ class Fold:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Pile:
-    """Images taken all at once."""
+class StackReduction:
+    """A reduction of all images at once."""
 
-    parts: tuple[Part, ...]
+    inputs: tuple[CompositeInput, ...]
     reduce: Callable[[Sequence[Pixels]], Pixels]
+    """Gets the pixels of the inputs that meet the grid, in order."""
     dtype: np.dtype[Any]
     """Of the result."""
     takes: int = 1
-    """How many parts belong to an image; they are kept or left out together."""
+    """Inputs that belong to one image; they are kept or left out together."""
 
     def step(self, grid: PixelGrid) -> Step:
         """Need the images that meet the grid."""
         count = self.takes
-        groups = [self.parts[i : i + count] for i in range(0, len(self.parts), count)]
-        near = [part for group in groups if all(p.meets(grid) for p in group) for part in group]
+        groups = [self.inputs[i : i + count] for i in range(0, len(self.inputs), count)]
+        near = [each for group in groups if all(p.meets(grid) for p in group) for each in group]
         if not near:
-            return Step((), lambda inputs: hidden(grid, self.dtype))
-        return Step(tuple((part.node, grid) for part in near), self.reduce)
+            return Step((), lambda inputs: masked_pixels(grid, self.dtype))
+        return Step(tuple((each.node, grid) for each in near), self.reduce)

@@ -1,33 +1,32 @@
-"""Nodes computed on a grid: in which order, in which pieces, and never at any price.
+"""Computes nodes on a grid, in pieces that fit the memory, within a budget.
 
-The steps of a piece are laid out first, each node once a grid, without recursion, so that an
-expression that asks too much is refused before a pixel is read. Then they run one after
-the other, and what no later step needs is dropped. A grid is cut into pieces that fit the
-memory; as every pixel is computed on its own, and the level of the pyramid read is chosen at the
-middle of an image, the pieces meet without a seam.
+The steps of a piece are laid out first, each node once a grid, without recursion, so that too
+costly an expression is refused before a pixel is read. Then they run one after the other, and
+arrays that no later step needs are dropped. The pieces meet without a seam: a pixel does not
+depend on the piece it is in, and the pyramid level to read is chosen at the middle of an image.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.budget import MAX_LIVE_BYTES, Budget, too_much
+from tileserver.compute.budget import MAX_LIVE_BYTES, Budget, out_of_memory
 from tileserver.compute.nodes import Mask, Node, Pixels, Read, Step
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.grids import Window
 from tileserver.contract.pixels import BandArrays, PixelGrid
 
 PIECE_PX = 512 * 512
 """Pixels computed at once."""
 MAX_STEPS = 100_000
-"""Of one piece: nodes times the grids they are asked for."""
+"""Steps of one piece: a node on a grid is one."""
 _LIKELY_LIVE_BYTES = 100_000_000
-"""What a piece is cut to, as far as that can be told before."""
+"""Estimated memory that a piece may take; larger ones are cut."""
 _LIKELY_BYTES = 12
 """Of a pixel between two steps: its value and its mask."""
 _LEAST_PX = 1024
@@ -44,11 +43,21 @@ def compute(
     read: Reader,
     budget: Budget,
 ) -> tuple[list[NDArray[Any]], list[Mask]]:
-    """Return values and masks of nodes on a grid, each of shape (height, width); blocks.
+    """Return values and masks of nodes on a grid; blocks.
+
+    Args:
+        nodes: the bands to compute.
+        dtypes: NumPy type of each band's values.
+        grid: the pixels to compute.
+        read: reads stored bands.
+        budget: of the request; is spent.
+
+    Returns:
+        Values in the type of each band, and masks from 0 to 1, all of shape (height, width).
 
     Raises:
-        InvalidRequest: it takes too long or too much, in Earth Engine's words.
-        TileserverError: what the reader raises.
+        InvalidRequest: it takes too much time or memory, in Earth Engine's words.
+        TileserverError: reading failed; raised by `read`.
     """
     shape = (grid.height, grid.width)
     values = [np.zeros(shape, dtype) for dtype in dtypes]
@@ -90,16 +99,9 @@ def pieces(grid: PixelGrid, most_px: int) -> Iterator[tuple[PixelGrid, tuple[sli
     height = min(grid.height, max(1, most_px // width))
     for top in range(0, grid.height, height):
         for left in range(0, grid.width, width):
-            rows = slice(top, min(top + height, grid.height))
-            columns = slice(left, min(left + width, grid.width))
-            yield window(grid, left, top, columns.stop - left, rows.stop - top), (rows, columns)
-
-
-def window(grid: PixelGrid, column: int, row: int, width: int, height: int) -> PixelGrid:
-    """Return a rectangle of a grid's lattice."""
-    x, y = grid.transform.apply(column, row)
-    moved = replace(grid.transform, translate_x=x, translate_y=y)
-    return PixelGrid(width, height, moved, grid.crs_code)
+            right, bottom = min(left + width, grid.width), min(top + height, grid.height)
+            window = Window(left, top, right - left, bottom - top)
+            yield grid.window(window), window.slices
 
 
 class _Steps:
@@ -117,7 +119,7 @@ class _Steps:
         self.order: list[Key] = []
         self._lay_out([(node, grid) for node in nodes], budget)
         self._reads = self._grouped_reads()
-        self.order = self._in_turn(budget)
+        self.order = self._reads_first(budget)
         self.work_px = sum(grid.width * grid.height for _, grid in self.order)
         self.widest = max((len(step.needs) for step in self.steps.values()), default=0) + 4
 
@@ -135,7 +137,7 @@ class _Steps:
                 stack.append((node, grid, True))
                 stack += ((need, on, False) for need, on in reversed(step.needs))
                 if len(self.steps) + len(stack) > MAX_STEPS:
-                    raise too_much()
+                    raise out_of_memory()
 
     def _grouped_reads(self) -> dict[tuple[int, PixelGrid], list[Key]]:
         """Return the bands to be read, by image and grid."""
@@ -146,20 +148,13 @@ class _Steps:
                 groups.setdefault((id(node.asset), key[1]), []).append(key)
         return groups
 
-    def _in_turn(self, budget: Budget) -> list[Key]:
-        """Return the order with all that a read makes possible right after it.
+    def _reads_first(self, budget: Budget) -> list[Key]:
+        """Return the order, each step as soon as the reads before it make it possible.
 
-        The bands of an image are read at once; none of them waits for its turn among all other
-        images, so that what is held does not grow with their number.
+        The bands of an image are read at once. None is held while other images are read, so the
+        memory does not grow with the number of images.
         """
-        waiting: dict[Key, list[Key]] = {}
-        missing: Counter[Key] = Counter()
-        for key in self.order:
-            budget.check_time()
-            needs = {(id(node), grid) for node, grid in self.steps[key].needs}
-            missing[key] = len(needs)
-            for need in needs:
-                waiting.setdefault(need, []).append(key)
+        waiting, missing = self._dependents(budget)
         found: dict[Key, None] = {}
         for key in self.order:
             ready = [key] if key not in found else []
@@ -175,8 +170,20 @@ class _Steps:
                         ready.append(each)
         return list(found)
 
+    def _dependents(self, budget: Budget) -> tuple[dict[Key, list[Key]], Counter[Key]]:
+        """Return the steps that need each step, and how many steps each one needs."""
+        waiting: dict[Key, list[Key]] = {}
+        missing: Counter[Key] = Counter()
+        for key in self.order:
+            budget.check_time()
+            needs = {(id(node), grid) for node, grid in self.steps[key].needs}
+            missing[key] = len(needs)
+            for need in needs:
+                waiting.setdefault(need, []).append(key)
+        return waiting, missing
+
     def run(self, read: Reader, budget: Budget) -> list[Pixels]:
-        """Return the pixels of the nodes asked for."""
+        """Return the pixels of the requested nodes, in order."""
         left = Counter((id(n), g) for step in self.steps.values() for n, g in step.needs)
         left.update(self.wanted)
         held: dict[Key, Pixels] = {}
@@ -184,19 +191,23 @@ class _Steps:
         for key in self.order:
             budget.check_time()
             if key not in held:
-                made = self._made(key, held, read)
-                held |= made
-                live_bytes += sum(map(_held_bytes, made.values()))
+                new = self._computed(key, held, read)
+                held |= new
+                live_bytes += sum(map(_held_bytes, new.values()))
             if live_bytes > MAX_LIVE_BYTES:
-                raise too_much()
-            for need in ((id(n), g) for n, g in self.steps[key].needs):
-                left[need] -= 1
-                if not left[need]:
-                    live_bytes -= _held_bytes(held.pop(need))
+                raise out_of_memory()
+            live_bytes -= sum(map(_held_bytes, self._unneeded(key, left, held)))
         return [held[key] for key in self.wanted]
 
-    def _made(self, key: Key, held: Mapping[Key, Pixels], read: Reader) -> dict[Key, Pixels]:
-        """Return the pixels of a step, and what comes along with them."""
+    def _unneeded(self, key: Key, left: Counter[Key], held: dict[Key, Pixels]) -> Iterator[Pixels]:
+        """Remove and yield the pixels that no step after this one needs."""
+        for need in ((id(n), g) for n, g in self.steps[key].needs):
+            left[need] -= 1
+            if not left[need]:
+                yield held.pop(need)
+
+    def _computed(self, key: Key, held: Mapping[Key, Pixels], read: Reader) -> dict[Key, Pixels]:
+        """Return the pixels of a step; of a read, those of all bands of the same image."""
         node, step = self.nodes[key], self.steps[key]
         if isinstance(node, Read):
             return self._read(node, key, read)
@@ -205,22 +216,15 @@ class _Steps:
     def _read(self, node: Read, key: Key, read: Reader) -> dict[Key, Pixels]:
         """Return the pixels of a band, and of all others of its image on the same grid."""
         keys = self._reads[id(node.asset), key[1]]
-        ids = {id_of: None for k in keys for id_of in [_band_id(self.nodes[k])]}
-        arrays = read(node.asset, tuple(ids), key[1])
-        at = {band: i for i, band in enumerate(arrays.ids)}
+        ids = {each: band.band_id for each in keys if isinstance(band := self.nodes[each], Read)}
+        arrays = read(node.asset, tuple(dict.fromkeys(ids.values())), key[1])
         masks = arrays.valid.astype(np.float32)
-        found = {}
-        for each in keys:
-            i = at[_band_id(self.nodes[each])]
-            found[each] = Pixels(arrays.values[i], masks[i])
-        return found
-
-
-def _band_id(node: Node) -> str:
-    assert isinstance(node, Read)
-    return node.band_id
+        found = {
+            band_id: Pixels(arrays.values[i], masks[i]) for i, band_id in enumerate(arrays.ids)
+        }
+        return {each: found[band_id] for each, band_id in ids.items()}
 
 
 def _held_bytes(pixels: Pixels) -> int:
-    """Return the bytes that a step's own arrays take; what is broadcast takes none."""
+    """Return the bytes that a step's own arrays take; broadcast views take none."""
     return sum(a.nbytes for a in (pixels.values, pixels.mask) if any(a.strides))

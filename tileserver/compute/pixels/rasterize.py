@@ -1,7 +1,7 @@
-"""Geometries drawn into the pixels of a grid.
+"""Draws geometries into the pixels of a grid.
 
-A pixel is of an area when its centre lies in it; points and lines have those they touch, unless
-they are drawn with a width or a size, in pixels of the grid.
+A pixel belongs to an area if its centre lies in it, to a point or line if they touch it, unless
+these are drawn with a size or width in pixels of the grid.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import shapely
@@ -41,20 +41,18 @@ def check_size(size_px: float, name: str) -> float:
 
 
 def drawn(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> NDArray[np.int32]:
-    """Return which of the shapes a pixel shows, the last of several; -1 for none.
+    """Return the index of the last shape that each pixel shows, -1 for none.
 
-    Args:
-        shapes: in the CRS of the grid.
-        grid: where; the result's shape is (height, width).
+    The shapes are in the CRS of the grid, the result has the shape (height, width).
     """
     size = (grid.height, grid.width)
-    # Cut to the grid first: of a coast only what is near need be drawn.
-    cut = shapely.intersection(np.array(shapes, object), _reach(grid, 1))
+    # Clipped first, so that a long coast costs no more than its part near the grid.
+    cut = shapely.intersection(np.array(shapes, object), grid_polygon(grid, 1))
     places = [(part, place) for place, part in enumerate(cut) if not part.is_empty]
     if not places:
         return np.full(size, -1, np.int32)
     found: NDArray[np.int32] = rasterize(
-        places, size, fill=-1, transform=_affine(grid), dtype="int32"
+        places, size, fill=-1, transform=rasterio_affine(grid), dtype="int32"
     )
     return found
 
@@ -63,23 +61,23 @@ def near(parts: Sequence[BaseGeometry], grid: PixelGrid, margin_px: float) -> li
     """Return the parts that lie on a grid or so many pixels around it."""
     if not parts:
         return []
-    found = shapely.intersects(np.array(parts, object), _reach(grid, margin_px))
+    found = shapely.intersects(np.array(parts, object), grid_polygon(grid, margin_px))
     return [part for part, is_near in zip(parts, found, strict=True) if is_near]
 
 
 def outline(part: BaseGeometry, width_px: float, grid: PixelGrid) -> BaseGeometry:
     """Return the band along a line or an area's edges that is so many pixels wide, near a grid."""
     lines = part.boundary if part.geom_type == "Polygon" else part
-    cut = shapely.intersection(lines, _reach(grid, width_px + 1))
+    cut = shapely.intersection(lines, grid_polygon(grid, width_px + 1))
     # A little more than half: centres of pixels at the very edge are in.
-    half = width_px * _side(grid) / 2 * (1 + 1e-9)
+    half = width_px * grid.transform.pixel_side / 2 * (1 + 1e-9)
     cap: Literal["round", "flat"] = "round" if part.geom_type == "Point" else "flat"
     return shapely.buffer(cut, half, quad_segs=_QUARTER_SEGMENTS, cap_style=cap)
 
 
 def marker(point: BaseGeometry, shape: str, size_px: float, grid: PixelGrid) -> BaseGeometry:
     """Return a point's mark, one of `MARKERS` or a circle, of a radius in pixels."""
-    radius = size_px * _side(grid)
+    radius = size_px * grid.transform.pixel_side
     if shape == "circle":
         return shapely.buffer(point, radius, quad_segs=_QUARTER_SEGMENTS)
     return shapely.Polygon(shapely.get_coordinates(point) + radius * MARKERS[shape])
@@ -131,22 +129,15 @@ MARKERS: Mapping[str, NDArray[np.float64]] = {
 """Corners of marks around 0, of radius 1, y to the north."""
 
 
-def _side(grid: PixelGrid) -> float:
-    """Return how long a pixel's side is in the CRS."""
-    return float(abs(grid.transform.determinant) ** 0.5)
-
-
 @lru_cache(maxsize=32)
-def _reach(grid: PixelGrid, margin_px: float) -> BaseGeometry:
-    """Return the place of a grid in its CRS, and so many pixels around it."""
-    columns, rows = (0, grid.width, grid.width, 0), (0, 0, grid.height, grid.height)
-    corners = [grid.transform.apply(x, y) for x, y in zip(columns, rows, strict=True)]
-    margin = margin_px * _side(grid)
-    reach: BaseGeometry = shapely.buffer(shapely.Polygon(corners), margin, join_style="mitre")
+def grid_polygon(grid: PixelGrid, margin_px: float) -> BaseGeometry:
+    """Return the outline of a grid in its CRS, widened by so many pixels, prepared for queries."""
+    margin = margin_px * grid.transform.pixel_side
+    reach: BaseGeometry = shapely.buffer(shapely.Polygon(grid.corners), margin, join_style="mitre")
     shapely.prepare(reach)
     return reach
 
 
-def _affine(grid: PixelGrid) -> Affine:
-    t: Any = grid.transform
-    return Affine(t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)
+def rasterio_affine(grid: PixelGrid) -> Affine:
+    """Return the transform of a grid as rasterio's type."""
+    return Affine(*grid.transform.members)

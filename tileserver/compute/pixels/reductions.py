@@ -1,6 +1,7 @@
-"""Reductions with NumPy: stacks of numbers, some of them not there, along the first axis.
+"""Reductions with NumPy of stacks of numbers, some of them masked, along the first axis.
 
-Each returns values and where there are any. Sums and the like are float64, as Earth Engine's.
+Each takes values and validity of shape (count, ...) and returns both without the first axis.
+Sums, means and variances are float64, as in Earth Engine.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def _any(valid: Valid) -> NDArray[np.bool_]:
 
 
 def count(stack: Stack, valid: Valid) -> Reduced:
-    """Return how many there are; of none, nothing."""
+    """Return the number of valid values, masked where it is zero."""
     found = valid.sum(axis=0, dtype=np.int64)
     return found, found > 0
 
@@ -63,28 +64,28 @@ def _lowest(stack: Stack) -> Any:
 
 
 def first(stack: Stack, valid: Valid) -> Reduced:
-    """Return the first that is there."""
+    """Return the first valid value."""
     place = valid.argmax(axis=0)
     return np.take_along_axis(stack, place[np.newaxis], axis=0)[0], _any(valid)
 
 
 def last(stack: Stack, valid: Valid) -> Reduced:
-    """Return the last that is there."""
+    """Return the last valid value."""
     return first(stack[::-1], valid[::-1])
 
 
 def every(stack: Stack, valid: Valid) -> Reduced:
-    """Return 1 where none is zero."""
+    """Return True where no valid value is zero."""
     return ((stack != 0) | ~valid).all(axis=0), _any(valid)
 
 
 def some(stack: Stack, valid: Valid) -> Reduced:
-    """Return 1 where one is not zero."""
+    """Return True where a valid value is not zero."""
     return ((stack != 0) & valid).any(axis=0), _any(valid)
 
 
 def variance(is_sample: bool, is_root: bool) -> Callable[[Stack, Valid], Reduced]:
-    """Return the variance of all there is or of a sample of it, or its root."""
+    """Return the reduction to a variance, of a population or a sample, or to its square root."""
 
     def reduce(stack: Stack, valid: Valid) -> Reduced:
         number = valid.sum(axis=0)
@@ -97,7 +98,7 @@ def variance(is_sample: bool, is_root: bool) -> Callable[[Stack, Valid], Reduced
 
 
 def percentile(percent: float) -> Callable[[Stack, Valid], Reduced]:
-    """Return the reduction to a percentile, between two numbers on the straight line."""
+    """Return the reduction to a percentile, interpolated linearly between two values."""
 
     def reduce(stack: Stack, valid: Valid) -> Reduced:
         found = _in_order(stack, valid)
@@ -113,7 +114,7 @@ def percentile(percent: float) -> Callable[[Stack, Valid], Reduced]:
 
 
 def mode(stack: Stack, valid: Valid) -> Reduced:
-    """Return the most frequent; of several alike, the smallest."""
+    """Return the most frequent value; the smallest of several."""
     if stack.ndim == 1:
         # Of the pixels of a region there may be millions.
         values, counts = np.unique(stack[valid & (stack == stack)], return_counts=True)
@@ -130,14 +131,14 @@ def mode(stack: Stack, valid: Valid) -> Reduced:
 
 
 def distinct(stack: Stack, valid: Valid) -> Reduced:
-    """Return how many different ones there are."""
+    """Return the number of distinct valid values."""
     found = _in_order(stack, valid)
     changes = (found[1:] != found[:-1]) & ~np.isnan(found[1:])
     return changes.sum(axis=0) + _any(valid), _any(valid)
 
 
 def _in_order(stack: Stack, valid: Valid) -> Stack:
-    """Return the numbers in ascending order, NaN for those that are not there at the end."""
+    """Return the values in ascending order, then NaN for the masked ones."""
     found = np.where(valid, stack, np.nan)
     found.sort(axis=0)
     return found

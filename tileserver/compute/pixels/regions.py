@@ -1,33 +1,30 @@
-"""The pixels of a region: which grid it takes, and their values, piece by piece.
+"""The pixels of a region: its grid, and their values, read piece by piece.
 
-A pixel belongs to a region when its centre lies in it; of points and lines those they touch.
-Earth Engine weighs the pixels at the edge by how much of them lies inside; here a pixel counts
-whole or not at all.
+A pixel belongs to a region if its centre lies in it, or if a point or line of it touches the
+pixel. Earth Engine weights pixels at the edge by the share inside; here all weights are 0 or 1.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-from tileserver.compute.budget import too_much
+from tileserver.compute.budget import out_of_memory
 from tileserver.compute.context import Context
 from tileserver.compute.pixels.plan import compute, pieces
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Band, Projection, north_up
 from tileserver.compute.values.reducer import Column
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
 
 _PIECE_PX = 512 * 512
 MAX_HELD_BYTES = 160_000_000
-"""Of the pixels of a region, as the numbers they are reduced as."""
+"""Memory of a region's pixels, as float64."""
 _NUMBER_BYTES = 8
 _SIDE_PX = 2**31
 Covers = Callable[[PixelGrid], NDArray[np.bool_]]
@@ -42,12 +39,12 @@ class Region:
     covers: Covers
     """Tells which pixels of a grid lie inside, shape (height, width)."""
     count_px: int
-    """About how many there are, by area."""
+    """Estimated number of pixels, by area."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The pixels of bands in a region, in rows from north-west."""
+    """The pixels of bands in a region, in rows from the north-west, arrays of shape (count,)."""
 
     columns: list[Column]
     """One a band."""
@@ -60,41 +57,31 @@ def region_of(geometry: Geometry, projection: Projection, covers: Covers) -> Reg
     """Return the region of a geometry in a projection's pixels.
 
     Raises:
-        InvalidRequest: it is empty, without end, or reaches outside the CRS's domain.
+        InvalidRequest: it is empty, too large, or reaches outside the CRS's domain.
     """
     projection = north_up(projection)
-    shape = geometry.in_crs(projection.crs_code)
+    shape = geometry.in_projection(projection).shape
     if shape.is_empty:
         raise InvalidRequest("The geometry is empty.")
-    inverse = projection.transform.inverse()
-    placed = shapely.transform(
-        shape, lambda points: np.column_stack(inverse.apply(points[:, 0], points[:, 1]))
-    )
-    west, north, east, south = placed.bounds
-    left, top = math.floor(west + 1e-6), math.floor(north + 1e-6)
-    width = max(math.ceil(east - 1e-6) - left, 1)
-    height = max(math.ceil(south - 1e-6) - top, 1)
-    if max(width, height) > _SIDE_PX:
-        raise too_much()
-    t = projection.transform
-    x, y = t.apply(left, top)
-    moved = AffineTransform(t.scale_x, t.shear_x, x, t.shear_y, t.scale_y, y)
-    grid = PixelGrid(width, height, moved, projection.crs_code)
-    area = placed.area or max(width, height)
-    return Region(grid, covers, min(width * height, max(1, round(area))))
+    west, north, east, south = shape.bounds
+    window = Window.around((west, east), (north, south))
+    if max(window.width, window.height) > _SIDE_PX:
+        raise out_of_memory()
+    grid = projection.transform.grid(window, projection.crs_code)
+    area = shape.area or max(window.width, window.height)
+    return Region(grid, covers, min(window.pixels, max(1, round(area))))
 
 
 def sampled(
     context: Context, bands: Sequence[Band], region: Region, has_places: bool = True
 ) -> Sampled:
-    """Return the pixels of bands in a region; blocks. Without `has_places` x and y are empty.
+    """Return the pixels of bands in a region; blocks, and raises as `compute`.
 
-    Raises:
-        InvalidRequest: it takes too long or too much, in Earth Engine's words.
+    Without `has_places` x and y are empty.
     """
     pixel_bytes = (_NUMBER_BYTES + 1) * len(bands) + (16 if has_places else 0)
     if region.count_px * pixel_bytes > MAX_HELD_BYTES:
-        raise too_much()
+        raise out_of_memory()
     found = list(_chunks(context, bands, region, pixel_bytes, has_places))
     columns = [
         Column(_joined([f[0][i] for f in found]), _joined([f[1][i] for f in found], bool))
@@ -123,7 +110,7 @@ def _chunks(
         inside = region.covers(grid)
         held_bytes += int(np.count_nonzero(inside)) * pixel_bytes
         if held_bytes > MAX_HELD_BYTES:
-            raise too_much()
+            raise out_of_memory()
         if not inside.any():
             continue
         values, masks = compute(nodes, dtypes, grid, context.world.read, context.budget)

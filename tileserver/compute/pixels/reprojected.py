@@ -1,21 +1,22 @@
-"""Nodes that look at pixels of another lattice than the one asked for: reprojected, interpolated.
+"""Nodes computed on another lattice than the requested one, and the mask of an extent.
 
-And the mask of what lies within an extent, whatever lattice is asked for.
+The only nodes that read more than the same pixel of their inputs: they need a window of the other
+lattice, with a margin around it where they interpolate.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.nodes import ApplyOnGrid, Node, Pixels, Step, hidden
-from tileserver.compute.values.image import Band, Extent, Projection
-from tileserver.contract.pixels import PixelGrid
+from tileserver.compute.nodes import ApplyOnGrid, Node, Pixels, Step, masked_pixels
+from tileserver.compute.values.image import Band, Projection
+from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import Coordinates, period, transform_point
 from tileserver.geo.positions import positions
@@ -31,22 +32,25 @@ Index = NDArray[np.int64]
 def positions_on(grid: PixelGrid, projection: Projection) -> tuple[Coordinates, Coordinates]:
     """Return where a grid's pixel centres fall on a lattice, (columns, rows) of shape (h, w).
 
-    Where a CRS comes round again, those next to the middle of the grid are meant.
+    In a CRS that wraps around, they are those nearest to the middle of the grid.
     """
-    t = projection.transform
-    shift = 0
-    turn = period(projection.crs_code)
-    if turn is not None and t.scale_x:
-        x, y = grid.transform.apply(grid.width / 2, grid.height / 2)
-        middle, _ = transform_point(grid.crs_code, projection.crs_code, x, y)
-        if math.isfinite(middle):
-            # What is west of the lattice's origin by up to half a turn stays there.
-            shift = round((middle - turn / 2 - t.translate_x) / t.scale_x)
-    moved = replace(t, translate_x=t.translate_x + shift * t.scale_x, translate_y=t.translate_y)
-    found = positions(grid, PixelGrid(1, 1, moved, projection.crs_code))
+    shift = _turn_columns(grid, projection)
+    lattice = projection.transform.grid(Window(shift, 0, 1, 1), projection.crs_code)
+    found = positions(grid, lattice)
     shape = (grid.height, grid.width)
     columns = np.broadcast_to(found.columns, shape) + shift
     return columns, np.broadcast_to(found.rows, shape)
+
+
+def _turn_columns(grid: PixelGrid, projection: Projection) -> int:
+    """Return the first column of the turn of a wrapping CRS in which a grid's middle lies."""
+    t, turn = projection.transform, period(projection.crs_code)
+    if turn is None or not t.scale_x:
+        return 0
+    x, y = grid.transform.apply(grid.width / 2, grid.height / 2)
+    middle, _ = transform_point(grid.crs_code, projection.crs_code, x, y)
+    # Positions up to half a turn west of the lattice's origin stay there.
+    return round((middle - turn / 2 - t.translate_x) / t.scale_x) if math.isfinite(middle) else 0
 
 
 def within(band: Band, node: Node | None = None) -> Node:
@@ -62,21 +66,19 @@ def within(band: Band, node: Node | None = None) -> Node:
     return ApplyOnGrid(mask, (node,))
 
 
-def inside(grid: PixelGrid, projection: Projection, extent: Extent) -> NDArray[np.bool_]:
-    """Return which pixel centres of a grid lie within an extent, shape (height, width)."""
+def inside(grid: PixelGrid, projection: Projection, extent: Window) -> NDArray[np.bool_]:
+    """Return whether each pixel centre of a grid lies within an extent, shape (height, width)."""
     columns, rows = positions_on(grid, projection)
     with np.errstate(invalid="ignore"):
-        across = (columns >= extent.left - _ON_EDGE) & (
-            columns < extent.left + extent.width - _ON_EDGE
-        )
-        down = (rows >= extent.top - _ON_EDGE) & (rows < extent.top + extent.height - _ON_EDGE)
+        across = (columns >= extent.column - _ON_EDGE) & (columns < extent.right - _ON_EDGE)
+        down = (rows >= extent.row - _ON_EDGE) & (rows < extent.bottom - _ON_EDGE)
     both: NDArray[np.bool_] = across & down
     return both
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reprojected:
-    """A node computed on a lattice of its own, and looked at there by nearest neighbour."""
+    """A node computed on a lattice of its own, and sampled there by nearest neighbour."""
 
     node: Node
     projection: Projection
@@ -90,12 +92,12 @@ class Reprojected:
         """
         window = _window(*self._places(grid), 0, self.projection)
         if window is None:
-            return Step((), lambda inputs: hidden(grid, self.dtype))
+            return Step((), lambda inputs: masked_pixels(grid, self.dtype))
         left, top, part = window
 
         def pick(inputs: Sequence[Pixels]) -> Pixels:
             (found,) = inputs
-            # Found again, as a plan of many steps would hold them all.
+            # Computed again, as a plan of many steps would hold all of them.
             columns, rows, known = self._places(grid)
             at = (np.where(known, rows - top, 0), np.where(known, columns - left, 0))
             return Pixels(found.values[at], found.mask[at] * known)
@@ -105,7 +107,13 @@ class Reprojected:
     def _places(self, grid: PixelGrid) -> tuple[Index, Index, NDArray[np.bool_]]:
         """Return the column and row that each pixel of a grid shows, and where there is one."""
         columns, rows = (nearest_index(each) for each in positions_on(grid, self.projection))
-        return columns, rows, (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
+        return columns, rows, _known(columns, rows)
+
+
+def _known(columns: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether each position is on the lattice, rather than outside the CRS's domain."""
+    known: NDArray[np.bool_] = (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
+    return known
 
 
 def nearest_index(values: Coordinates) -> Index:
@@ -123,7 +131,7 @@ def _window(
     margin: int,
     projection: Projection,
 ) -> tuple[int, int, PixelGrid] | None:
-    """Return (left, top) and the grid of the pixels of a lattice that are looked at."""
+    """Return (left, top) and the grid of the part of a lattice that holds all known positions."""
     if not known.any():
         return None
     left, right = _span(columns, known, margin)
@@ -131,9 +139,8 @@ def _window(
     width, height = right - left, bottom - top
     if width * height > MAX_WINDOW_PX:
         raise InvalidRequest(f"Reprojection output too large ({width}x{height} pixels).")
-    x, y = projection.transform.apply(left, top)
-    moved = replace(projection.transform, translate_x=x, translate_y=y)
-    return left, top, PixelGrid(width, height, moved, projection.crs_code)
+    window = Window(left, top, width, height)
+    return left, top, projection.transform.grid(window, projection.crs_code)
 
 
 def _span(places: Index, known: NDArray[np.bool_], margin: int) -> tuple[int, int]:
@@ -144,11 +151,11 @@ def _span(places: Index, known: NDArray[np.bool_], margin: int) -> tuple[int, in
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Interpolated:
-    """A node looked at between the pixels of its own lattice, bilinear or bicubic.
+    """A node sampled between the pixels of its own lattice, bilinear or bicubic.
 
-    From afar the lattice is coarsened by a power of two first, as the pyramid is. What is masked
-    takes no part: a pixel is masked where its nearest neighbour is, else the weights of those
-    that are not are made to add up.
+    For a coarser grid the lattice is coarsened by a power of two first, as in the pyramid. A
+    pixel is masked where its nearest neighbour is; else the weights of the unmasked neighbours
+    are scaled to a sum of one.
     """
 
     node: Node
@@ -160,29 +167,18 @@ class Interpolated:
         """Need the part of the lattice that a grid shows, and a margin."""
         columns, rows = positions_on(grid, self.projection)
         factor = _factor(columns, rows)
-        t = self.projection.transform
-        coarse = Projection(
-            self.projection.crs_code,
-            replace(
-                t,
-                scale_x=t.scale_x * factor,
-                shear_x=t.shear_x * factor,
-                shear_y=t.shear_y * factor,
-                scale_y=t.scale_y * factor,
-            ),
-        )
+        coarse = self.projection.scaled(factor, factor)
         columns, rows = columns / factor, rows / factor
-        at_columns, at_rows = nearest_index(columns), nearest_index(rows)
-        known = (np.abs(at_columns) < _FAR) & (np.abs(at_rows) < _FAR)
-        window = _window(at_columns, at_rows, known, 3, coarse)
+        indexes = nearest_index(columns), nearest_index(rows)
+        window = _window(*indexes, _known(*indexes), 3, coarse)
         if window is None:
-            return Step((), lambda inputs: hidden(grid, self.dtype))
+            return Step((), lambda inputs: masked_pixels(grid, self.dtype))
         left, top, part = window
 
         def blend(inputs: Sequence[Pixels]) -> Pixels:
-            # Found again, as a plan of many steps would hold them all.
+            # Computed again, as a plan of many steps would hold all of them.
             columns, rows = (each / factor for each in positions_on(grid, self.projection))
-            known = (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
+            known = _known(columns, rows)
             x = np.where(known, columns - left, 3.0)
             y = np.where(known, rows - top, 3.0)
             values, mask = _blended(inputs[0], x, y, self.is_cubic)
@@ -209,7 +205,7 @@ def _factor(columns: Coordinates, rows: Coordinates) -> int:
 def _blended(
     pixels: Pixels, x: Coordinates, y: Coordinates, is_cubic: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Return values and mask at positions in an array, whose pixel centres lie at halves."""
+    """Return values and mask, of x's shape, at positions in an array; pixel centres are halves."""
     reach = (-1, 0, 1, 2) if is_cubic else (0, 1)
     left, top = np.floor(x - 0.5).astype(np.int64), np.floor(y - 0.5).astype(np.int64)
     dx, dy = x - 0.5 - left, y - 0.5 - top

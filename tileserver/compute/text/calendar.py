@@ -118,5 +118,5 @@ def updated(moment: datetime, changes: dict[str, Any]) -> datetime:
     try:
         return moment.replace(**changes)
     except (ValueError, OverflowError, TypeError) as exc:
-        told = ", ".join(f"{name} {value}" for name, value in changes.items())
-        raise InvalidRequest(f"There is no date of {told}.") from exc
+        fields = ", ".join(f"{name} {value}" for name, value in changes.items())
+        raise InvalidRequest(f"There is no date of {fields}.") from exc

@@ -15,10 +15,10 @@ _LETTERS = "GCYxwEeyDMdaKhHkmsSzZ"
 
 
 def parts_of(pattern: str) -> Iterator[tuple[str, str]]:
-    """Yield ("", text) and (letter, its repeats) of a pattern; in quotes all is text.
+    """Yield ("", text) and (letter, its repeats) of a pattern; quoted letters are text.
 
     Raises:
-        InvalidRequest: it is too long, a quote is left open, or a letter means nothing.
+        InvalidRequest: it is too long, a quote is left open, or a letter is unknown.
     """
     if len(pattern) > _MAX_PATTERN:
         raise InvalidRequest(f"The pattern {shown(pattern)} is longer than {_MAX_PATTERN}.")
@@ -50,7 +50,7 @@ def _quoted(pattern: str, start: int) -> tuple[str, int]:
 
 
 def written(moment: datetime, pattern: str) -> str:
-    """Return a moment as a pattern says; raises as `parts_of`."""
+    """Return a moment in a pattern; raises as `parts_of`."""
     return "".join(
         _field(moment, letter, len(text)) if letter else text for letter, text in parts_of(pattern)
     )
@@ -109,7 +109,7 @@ _READ |= {"k": "hour"}
 
 
 def read(text: str, pattern: str, zone: str | None) -> datetime:
-    """Return the moment that a text tells after a pattern; what it does not tell is the first.
+    """Return the moment of a text in a pattern; missing fields are those of 1970-01-01T00:00.
 
     Raises:
         InvalidRequest: the text is not as the pattern says, or the pattern cannot be read with.
@@ -189,8 +189,8 @@ def _moment(fields: dict[str, int], zone: tzinfo, text: str, pattern: str) -> da
         hour = fields["half_hour"] % 12 + (12 if fields.get("is_afternoon") else 0)
     try:
         if "day_of_year" in fields:
-            told = f"{fields['year']:04d}-{fields['day_of_year']:03d}"
-            day = datetime.strptime(told, "%Y-%j")  # The zone comes below.
+            date = f"{fields['year']:04d}-{fields['day_of_year']:03d}"
+            day = datetime.strptime(date, "%Y-%j")  # The zone comes below.
             fields |= {"month": day.month, "day": day.day}
         return datetime(
             fields["year"], fields["month"], fields["day"], hour % 24,

@@ -1,8 +1,8 @@
-r"""Regular expressions as Earth Engine has them, Java's, in the words of RE2.
+r"""Translates Java's regular expressions, which Earth Engine uses, to RE2's syntax.
 
 RE2 matches in linear time and bounded memory, and so has no look-around, back-references,
-recursion, atomic groups or possessive repetition. What the two only spell differently is
-translated; what RE2 would read in another sense than Java, or cannot do, is refused with a reason:
+recursion, atomic groups or possessive repetition. Constructs that are only spelt differently are
+translated; those with another meaning in RE2, or without support there, are refused with a reason:
 https://docs.oracle.com/javase/8/docs/api/java/util/regex/Pattern.html and
 https://github.com/google/re2/wiki/Syntax.
 
@@ -59,14 +59,14 @@ _FLAGS = re.compile(r"\(\?(?:[ims]*(?:-[ims]+)?[:)]|P?<)")
 
 
 class Unsupported(ValueError):
-    """A pattern is wrong, or asks for something that is not supported; says which."""
+    """A pattern is wrong, or uses an unsupported construct; says which."""
 
 
 def translated(text: str) -> str:
-    r"""Return a pattern of Java's in the words of RE2, which may still refuse it.
+    r"""Return a Java pattern in RE2's syntax; RE2 may still refuse it.
 
     Raises:
-        Unsupported: it holds what RE2 has not, or would read in another sense.
+        Unsupported: RE2 has no such construct, or gives it another meaning.
 
     >>> translated(r"(?<year>\d+)\p{Alpha}{,3}\u00e9")
     '(?<year>\\d+)[[:alpha:]]{0,3}\\x{e9}'

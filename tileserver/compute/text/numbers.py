@@ -1,4 +1,4 @@
-"""Numbers as text: as they are, and after patterns of printf as Java reads them."""
+"""Numbers as text: in the shortest form, and in printf patterns as in Java."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def formatted(value: float, pattern: str) -> str:
             f"Invalid format string {shown(pattern)}; expected one conversion such as '%.2f'."
         )
     flags, width, precision, kind = found[0].groups()
-    told = _converted(value, flags, precision, kind)
-    text = _padded(told, flags, int(width or 0))
+    converted = _converted(value, flags, precision, kind)
+    text = _padded(converted, flags, int(width or 0))
     return (literal[: found[0].start()] + text + literal[found[0].end() :]).replace("\0", "%")
 
 
@@ -52,15 +52,19 @@ def _converted(value: float, flags: str, precision: str | None, kind: str) -> st
         return number_text(value)
     comma = "," if "," in flags else ""
     sign = "+" if "+" in flags else (" " if " " in flags else "")
-    if kind in "dxXo":
-        if value != int(value) or precision is not None:
-            raise InvalidRequest(f"{kind} != {number_text(value)}: expected a whole number.")
-        whole = int(value)
-        if kind != "d" and whole < 0:
-            whole += 2**64
-        return f"{whole:{sign}{comma if kind == 'd' else ''}{kind}}"
-    digits = 6 if precision is None else int(precision)
-    return f"{float(value):{sign}{comma}.{digits}{kind}}"
+    if kind not in "dxXo":
+        digits = 6 if precision is None else int(precision)
+        return f"{float(value):{sign}{comma}.{digits}{kind}}"
+    if value != int(value) or precision is not None:
+        raise InvalidRequest(f"{kind} != {number_text(value)}: expected a whole number.")
+    return _whole(int(value), sign, comma, kind)
+
+
+def _whole(value: int, sign: str, comma: str, kind: str) -> str:
+    """Return an integer in a base; a negative one in base 8 or 16 as its 64 bits."""
+    if kind == "d":
+        return f"{value:{sign}{comma}d}"
+    return f"{value + 2**64 if value < 0 else value:{sign}{kind}}"
 
 
 def _padded(text: str, flags: str, width: int) -> str:

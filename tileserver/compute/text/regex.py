@@ -1,6 +1,6 @@
-"""Regular expressions that strangers write: they end in time and in bounded memory.
+"""Untrusted regular expressions, matched in bounded time and memory.
 
-RE2 looks at each character once for each instruction of a pattern at most, and lets other threads
+RE2 reads each character once for each instruction of a pattern at most, and lets other threads
 run meanwhile: https://github.com/google/re2/wiki/WhyRE2. A pattern is Java's, as at Earth Engine.
 """
 
@@ -21,7 +21,7 @@ from tileserver.errors import InvalidRequest, shown
 _MAX_LENGTH = 1000
 _MAX_GROUPS = 100
 _MAX_BYTES = 2_000_000
-"""Of a compiled pattern, and of what RE2 remembers of it."""
+"""Memory of a compiled pattern with RE2's caches for it."""
 _MAX_COMPILED = 16
 _MAX_STEPS = 300_000_000
 """Instructions times bytes of text, about 2 s: a single match cannot be interrupted."""
@@ -29,7 +29,7 @@ _TIME_S = 2.0
 
 
 class Patience:
-    """Time that patterns may take, all together."""
+    """Time that several patterns may take together."""
 
     def __init__(self, time_s: float = _TIME_S) -> None:
         self.left_s = time_s
@@ -41,11 +41,7 @@ class Pattern:
     def __init__(
         self, text: str, ignores_case: bool = False, patience: Patience | None = None
     ) -> None:
-        """Read it; without `patience` it has some of its own, for all it is asked.
-
-        Raises:
-            InvalidRequest: it is none, holds what is not supported, or is too long.
-        """
+        """Compile it, or raise InvalidRequest; without `patience` it has one of its own."""
         if len(text) > _MAX_LENGTH:
             raise InvalidRequest(f"The pattern {shown(text)} is longer than {_MAX_LENGTH}.")
         self.text = text
@@ -75,7 +71,7 @@ class Pattern:
         return found
 
     def split(self, text: str) -> list[str]:
-        """Return what lies between matches; raises InvalidRequest if there are too many parts."""
+        """Return the parts between matches; raises InvalidRequest if there are too many."""
         found, start = [], 0
         for match in self._matches(self._compiled.finditer, text):
             if match.end() > match.start():
@@ -85,7 +81,7 @@ class Pattern:
         return [*found, text[start:]]
 
     def replaced(self, text: str, by: Callable[[Any], str], is_all: bool) -> str:
-        """Return a text with the first match, or all, replaced by what `by` makes of it."""
+        """Return a text with the first match, or all, replaced by the result of `by`."""
         made: list[str] = []
         start = 0
         for match in self._matches(self._compiled.finditer, text):
@@ -100,7 +96,7 @@ class Pattern:
         return lambda text: iter([found] if (found := find(text)) is not None else [])
 
     def _matches(self, find: Callable[[str], Iterator[Any]], text: str) -> Iterator[Any]:
-        """Yield matches as long as there is time; what is done with them counts.
+        """Yield matches as long as there is time; the caller's work between them counts.
 
         Raises:
             InvalidRequest: the time is over, or a single match could take longer than that.
@@ -134,7 +130,7 @@ def _compiled(text: str, ignores_case: bool) -> Any:
     options = re2.Options()
     options.max_mem = _MAX_BYTES
     options.case_sensitive = not ignores_case
-    # It would write what strangers wrote to our standard error.
+    # RE2 would write the untrusted pattern to standard error.
     options.log_errors = False
     try:
         found = re2.compile(translated(text), options)
@@ -148,8 +144,8 @@ def _compiled(text: str, ignores_case: bool) -> Any:
     return found
 
 
-def _reason(said: bytes) -> str:
-    """Return why RE2 refuses a pattern, which it quotes."""
-    if said.startswith(b"bad repetition operator"):
+def _reason(message: bytes) -> str:
+    """Return the reason of a refusal, from RE2's message."""
+    if message.startswith(b"bad repetition operator"):
         return "a repetition of a repetition, as in the possessive a++, is not supported"
-    return shown(said.decode("utf-8", "replace"))[1:-1]
+    return shown(message.decode("utf-8", "replace"))[1:-1]

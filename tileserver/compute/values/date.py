@@ -22,7 +22,7 @@ class Date:
     """Since 1970."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         return {"type": "Date", "value": _whole(self.millis)}
 
     def moment(self, zone: str | None = None) -> datetime:
@@ -44,7 +44,7 @@ class DateRange:
     end: Date
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         return {
             "type": "DateRange",
             "dates": [_whole(self.start.millis), _whole(self.end.millis)],

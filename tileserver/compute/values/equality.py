@@ -1,4 +1,4 @@
-"""When two values are the same: what lists and `IsEqual` compare by."""
+"""Equality of values, as lists and `IsEqual` compare them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MAX_DEPTH = 50
 
 
 class Keys:
-    """Makes keys of values; all it is given count together."""
+    """Makes hashable keys of values, with one limit for all values passed to it."""
 
     def __init__(self) -> None:
         self._count = 0
 
     def of(self, value: Any, depth: int = 0) -> Hashable:
-        """Return what is equal for the same values alone; an image is the same only as itself.
+        """Return a key that is equal for equal values only; an image equals only itself.
 
         Raises:
             InvalidRequest: they are too large or too deep to be compared.

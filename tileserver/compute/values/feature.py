@@ -47,7 +47,7 @@ class Collection:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     def frame(self) -> dict[str, Any]:
-        """Return what getInfo tells, but for the elements."""
+        """Return the `getInfo` JSON without the elements."""
         if self.kind == "FeatureCollection":
             return {"type": self.kind, "columns": {}}
         members: dict[str, Any] = {"type": self.kind, "bands": []}
@@ -58,7 +58,7 @@ class Collection:
         return members
 
     def numbered(self, features: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return what is told of the elements; a feature without an id has its place as one."""
+        """Return the elements' JSON; the id of a feature without one is its place."""
         if self.kind == "ImageCollection":
             return features
         return [each if "id" in each else each | {"id": str(i)} for i, each in enumerate(features)]
@@ -69,7 +69,7 @@ class Collection:
 
 
 def geometry_of(element: Element) -> Geometry | None:
-    """Return where an element lies: its geometry, an image's footprint; None is everywhere."""
+    """Return an element's geometry, of an image its footprint; None is unbounded."""
     if isinstance(element, Feature):
         return element.geometry
     footprint = element.properties.get(FOOTPRINT)
@@ -85,7 +85,7 @@ def geometry_of(element: Element) -> Geometry | None:
 
 
 def image_geometry(image: Image) -> Geometry:
-    """Return where an image lies: its footprint, else its bands, one without end everywhere."""
+    """Return an image's footprint, else the extents of its bands, unbounded if one of them is."""
     found = geometry_of(image)
     if found is not None:
         return found
@@ -94,8 +94,7 @@ def image_geometry(image: Image) -> Geometry:
     for extent, projection in places:
         if extent is None:
             return UNBOUNDED
-        right, bottom = extent.left + extent.width, extent.top + extent.height
-        box = rectangle(extent.left, extent.top, right, bottom, projection)
+        box = rectangle(extent.column, extent.row, extent.right, extent.bottom, projection)
         parts.append(box.in_projection(DEFAULT_PROJECTION))
     return collected(parts) if parts else UNBOUNDED
 

@@ -1,4 +1,4 @@
-"""Filters as values: what decides which elements of a collection are kept."""
+"""Filters: predicates that decide which elements of a collection are kept."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tileserver.compute.values.feature import Element
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A question about an element."""
+    """A predicate of elements."""
 
     keeps: Callable[[Element], bool]
     name: str = "Filter"
     depth: int = 0
     """Filters within filters."""
     size: int = 1
-    """Questions it asks, all in all."""
+    """Predicates in it, itself included."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells of it."""
+        """Return the `getInfo` JSON."""
         return {"type": f"Filter.{self.name}" if self.name != "Filter" else "Filter"}

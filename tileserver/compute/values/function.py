@@ -1,4 +1,4 @@
-"""Functions as values: what `map` and `iterate` call."""
+"""Functions as values, called by `map` and `iterate`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Geometries: shapes on the Earth, or in the pixels of a projection.
 
-Shapely's planes, with what Earth Engine adds. Edges are straight in the coordinates they are
-given in; `geodesic` is carried along and told, and makes no difference to what is inside.
+Shapely geometries with a projection. Edges are straight in the coordinates they are given in;
+`geodesic` is kept and returned to clients, and does not change the shape.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import shapely
@@ -37,11 +37,11 @@ class Geometry:
 
     shape: BaseGeometry
     projection: Projection = _DEGREES
-    """Longitude and latitude unless said otherwise; with a transform, of its pixels."""
+    """The coordinates' CRS and pixels: degrees of longitude and latitude by default."""
     geodesic: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return GeoJSON, as getInfo tells: in the CRS, for it has no place for a transform."""
+        """Return the `getInfo` JSON: GeoJSON in CRS units, as it has no member for a transform."""
         transform = self.projection.transform
         is_plain = transform == _DEGREES.transform
         members = geojson_of(self.shape if is_plain else moved_shape(self.shape, transform.apply))
@@ -88,6 +88,19 @@ class Geometry:
         return self.shape if self.projection == _DEGREES else self.in_crs(WGS84)
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorMargin:
+    """The largest error that the result of an operation on a geometry may have."""
+
+    value: float | None
+    unit: Literal["meters", "projected", "infinite"] = "meters"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the `getInfo` JSON."""
+        members: dict[str, Any] = {"type": "ErrorMargin", "unit": self.unit}
+        return members if self.value is None else members | {"value": self.value}
+
+
 def moved_shape(
     geometry: BaseGeometry, move: Callable[[Any, Any], tuple[Any, Any]]
 ) -> BaseGeometry:
@@ -120,7 +133,7 @@ def make_geometry(
         raise _bad_coordinates(kind, coordinates)
     is_area = found.geom_type.endswith("Polygon")
     if is_area and shapely.get_num_coordinates(found) > _MANY_POINTS:
-        # Only to ask whether it crosses itself would take seconds.
+        # The validity check alone would take seconds.
         check_crossings([found])
     if is_area and not found.is_valid:
         check_crossings([found])
@@ -144,7 +157,7 @@ def rectangle(
 
 
 UNBOUNDED = rectangle(-180, -90, 180, 90)
-"""Of what lies everywhere."""
+"""The geometry of images and features without bounds."""
 
 
 def is_unbounded(geometry: Geometry) -> bool:

@@ -1,7 +1,6 @@
-"""How often edges of shapes may cross, counted before they are put together.
+"""A limit on how often edges of shapes may cross, checked before a union or intersection.
 
-Two combs of 50,000 teeth cross two and a half thousand million times: what looks small can take
-all memory there is.
+Two combs of 50,000 teeth cross 2.5 billion times: a short request could use up all memory.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from tileserver.errors import InvalidRequest
 
 _FEW = 2000
-"""Edges that may cross as they like."""
+"""Fewer edges than this are not checked."""
 _MOST = 2_000_000
 """Pairs of edges whose boxes meet, beside the neighbours that each edge has."""
 _NEIGHBOURS = 20
@@ -25,7 +24,7 @@ _AT_ONCE = 2_000_000
 
 
 def check_crossings(shapes: Iterable[BaseGeometry]) -> None:
-    """Raise InvalidRequest if the edges of shapes might cross too often to be put together."""
+    """Raise InvalidRequest if edges of shapes might cross too often."""
     edges = _edges([shape for shape in shapes if not shape.is_empty])
     count = len(edges)
     if count <= _FEW:
@@ -37,9 +36,7 @@ def check_crossings(shapes: Iterable[BaseGeometry]) -> None:
     for start in range(0, count, size):
         found += tree.query(edges[start : start + size]).shape[1]
         if found > most:
-            raise InvalidRequest(
-                "The edges of the geometry cross too often; expected a simpler geometry."
-            )
+            raise InvalidRequest("The edges of the geometry cross too often; make it simpler.")
 
 
 def _edges(shapes: list[BaseGeometry]) -> NDArray[Any]:

@@ -1,26 +1,26 @@
-"""Images and what they are made of: bands with a type and a projection, and properties."""
+"""Images: bands with a pixel type, a projection and an extent, and properties."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from shapely import get_coordinates, get_exterior_ring
 
 from tileserver.compute.nodes import Node, Read
+from tileserver.compute.values.date import parse_date
 from tileserver.compute.values.pixel_type import PixelType, of_dtype
+from tileserver.contract.assets import Band as AssetBand
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, Box, PixelGrid, Window
+from tileserver.contract.names import short_name
 from tileserver.errors import InvalidRequest
-from tileserver.expressions.description import image_without_file
 from tileserver.geo.crs import WGS84, nominal_scale_m
-from tileserver.geo.extents import Box, lonlat_bounds
+from tileserver.geo.extents import lonlat_bounds
 from tileserver.geo.outlines import footprint
 
-PUBLIC = "projects/earthengine-public/assets/"
 INDEX, FOOTPRINT = "system:index", "system:footprint"
 TIME_START, TIME_END = "system:time_start", "system:time_end"
 
@@ -38,8 +38,7 @@ class Projection:
     @property
     def nominal_scale_m(self) -> float:
         """Side of a pixel in metres; degrees count as along the equator."""
-        side = abs(self.transform.determinant) ** 0.5
-        return nominal_scale_m(self.crs_code, side)
+        return nominal_scale_m(self.crs_code, self.transform.pixel_side)
 
     def at_scale(self, metres: float) -> Projection:
         """Return the projection with pixels of another size; degrees count as at the equator.
@@ -50,31 +49,20 @@ class Projection:
         if not 0 < metres < math.inf:
             raise InvalidRequest(f"scale must be a number of metres above zero, got {metres:g}.")
         unit = Projection(self.crs_code).nominal_scale_m
-        t, side = self.transform, abs(self.transform.determinant) ** 0.5
-        share = metres / unit / side
-        members = (t.scale_x * share, t.shear_x * share, t.translate_x)
-        return Projection(
-            self.crs_code,
-            AffineTransform(*members, t.shear_y * share, t.scale_y * share, t.translate_y),
-        )
+        factor = metres / unit / self.transform.pixel_side
+        return self.scaled(factor, factor)
+
+    def scaled(self, x: float, y: float) -> Projection:
+        """Return the projection with pixels so many times as wide and high, the origin in place."""
+        return Projection(self.crs_code, self.transform.scaled(x, y))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         return {"type": "Projection", "crs": self.crs_code, "transform": six(self.transform)}
 
 
 DEFAULT_PROJECTION = Projection(WGS84)
-"""Of what is made of several images, or of none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Where a band's pixels begin and end, in pixels of its projection."""
-
-    left: int
-    top: int
-    width: int
-    height: int
+"""The projection of constants and composites: pixels of one degree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +72,17 @@ class Band:
     id: str
     type: PixelType
     projection: Projection
-    extent: Extent | None
-    """None goes on without end."""
+    extent: Window | None
+    """Its pixels, counted from the origin of its projection; None is unbounded."""
     node: Node = field(compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         members: dict[str, Any] = {"id": self.id, "data_type": self.type.to_json()}
         if self.extent is not None:
             members["dimensions"] = [self.extent.width, self.extent.height]
-            if self.extent.left or self.extent.top:
-                members["origin"] = [self.extent.left, self.extent.top]
+            if self.extent.column or self.extent.row:
+                members["origin"] = [self.extent.column, self.extent.row]
         code = self.projection.crs_code
         members["crs_wkt" if len(code) > 60 else "crs"] = code
         members["crs_transform"] = six(self.projection.transform)
@@ -116,7 +104,7 @@ class Image:
         return [band.id for band in self.bands]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells."""
+        """Return the `getInfo` JSON."""
         members: dict[str, Any] = {
             "type": "Image",
             "id": self.id,
@@ -133,29 +121,25 @@ class Image:
 
 def six(transform: AffineTransform) -> list[float]:
     """Return a transform in Earth Engine's order, whole numbers as such."""
-    t = transform
-    members = (t.scale_x, t.shear_x, t.translate_x, t.shear_y, t.scale_y, t.translate_y)
-    return [int(m) if m == int(m) else m for m in members]
+    return [int(m) if m == int(m) else m for m in transform.members]
 
 
 def stored_image(asset: ImageAsset) -> Image:
     """Return the image of an asset, each band read when it is needed."""
-    projection = Projection(asset.grid.crs_code, asset.grid.transform)
-    extent = Extent(0, 0, asset.grid.width, asset.grid.height)
-    types = asset.band_dtypes or (asset.dtype,) * len(asset.band_ids)
-    bands = tuple(
-        Band(band_id, of_dtype(dtype), projection, extent, Read(asset, band_id))
-        for band_id, dtype in zip(asset.band_ids, types, strict=True)
-    )
-    short = asset.name.removeprefix(PUBLIC)
-    return Image(bands, _properties(asset), short, _version(asset))
+    bands = tuple(_stored_band(asset, band) for band in asset.bands)
+    return Image(bands, _properties(asset), short_name(asset.name), _version(asset))
+
+
+def _stored_band(asset: ImageAsset, band: AssetBand) -> Band:
+    projection = Projection(band.grid.crs_code, band.grid.transform)
+    return Band(band.id, of_dtype(band.dtype), projection, band.grid.whole, Read(asset, band.id))
 
 
 def _properties(asset: ImageAsset) -> dict[str, Any]:
     members: dict[str, Any] = dict(asset.properties)
     for name, time in ((TIME_START, asset.start_time), (TIME_END, asset.end_time)):
         if time is not None:
-            members[name] = millis_of(time)
+            members[name] = int(parse_date(time).millis)
     members[INDEX] = asset.name.rsplit("/", 1)[-1]
     members[FOOTPRINT] = {"type": "LinearRing", "coordinates": _outline(asset)}
     if asset.size_bytes is not None:
@@ -164,12 +148,12 @@ def _properties(asset: ImageAsset) -> dict[str, Any]:
 
 
 def _version(asset: ImageAsset) -> int | None:
-    """Return the microseconds of the last change, which Earth Engine has as version."""
-    return None if asset.update_time is None else 1000 * millis_of(asset.update_time)
+    """Return the microseconds of the last change, Earth Engine's version of an asset."""
+    return None if asset.update_time is None else 1000 * int(parse_date(asset.update_time).millis)
 
 
 def _outline(asset: ImageAsset) -> list[list[float]]:
-    """Return the ring around an asset in degrees; of one in two parts that of its bounds."""
+    """Return the ring around an asset in degrees; a footprint in two parts gives its bounds."""
     found = footprint(asset)
     if found.geom_type != "Polygon":
         return ring_of(lonlat_bounds(asset))
@@ -179,25 +163,7 @@ def _outline(asset: ImageAsset) -> list[list[float]]:
 
 def ring_of(box: Box) -> list[list[float]]:
     """Return the ring around a box in degrees; past 180 where it crosses the antimeridian."""
-    west, south, east, north = box
-    east = east + 360 if east < west else east
-    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
-
-
-def millis_of(text: str) -> int:
-    """Return a time in milliseconds since 1970; without a zone it is UTC.
-
-    Raises:
-        InvalidRequest: it is not in the form of ISO 8601.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"Invalid date {text[:40]!r}; expected one such as 2020-04-01T12:00:00."
-        ) from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return round((time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    return [list(point) for point in box.unrolled().ring]
 
 
 def map_bands(image: Image, change: Callable[[Band], Band]) -> Image:
@@ -206,7 +172,7 @@ def map_bands(image: Image, change: Callable[[Band], Band]) -> Image:
 
 
 def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
-    """Return bands under other ids, of two the same the later one with a number."""
+    """Return bands under other ids; a repeated id gets a number, as in `B1_1`."""
     taken: dict[str, int] = {}
     found = []
     for band, wanted in zip(bands, ids, strict=True):
@@ -221,39 +187,45 @@ def named(bands: Sequence[Band], ids: Sequence[str]) -> list[Band]:
 
 
 def north_up(projection: Projection) -> Projection:
-    """Return a projection whose rows go south, unless its lattice says where it begins.
+    """Return a projection whose rows go south, unless its transform has an origin or shears.
 
-    Lattices made of a CRS alone, or of it and a scale, begin at its origin and have rows that go
-    north, as Earth Engine tells them; nobody wants a picture so.
+    Projections of a CRS alone, or of a CRS and a scale, start at the CRS's origin with rows going
+    north, as in Earth Engine. A picture of such rows would be upside down.
     """
     t = projection.transform
-    is_told = t.translate_x or t.translate_y or t.shear_x or t.shear_y
-    if t.scale_y < 0 or is_told:
+    has_origin = t.translate_x or t.translate_y or t.shear_x or t.shear_y
+    if t.scale_y < 0 or has_origin:
         return projection
     return Projection(projection.crs_code, replace(t, scale_y=-t.scale_y))
 
 
 def native_grid(image: Image) -> PixelGrid:
-    """Return the grid of an image's first band; of one without end, the world at a degree.
+    """Return the grid of an image's first band; of an unbounded one, the world in degree pixels.
 
     Raises:
         InvalidRequest: it has no bands.
     """
     if not image.bands:
         raise InvalidRequest("The image has no bands.")
-    band = image.bands[0]
+    world = PixelGrid.filling(Box(-180.0, -90.0, 180.0, 90.0), 360, 180, WGS84)
+    return band_grid(image.bands[0]) or world
+
+
+def band_grid(band: Band, margin_px: int = 0) -> PixelGrid | None:
+    """Return the grid of a band's pixels and of a margin around them; None if unbounded."""
     if band.extent is None:
-        world = AffineTransform(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)
-        return PixelGrid(360, 180, world, WGS84)
-    t = north_up(band.projection).transform
-    is_turned = t != band.projection.transform
-    top = -(band.extent.top + band.extent.height) if is_turned else band.extent.top
-    x, y = t.apply(band.extent.left, top)
-    moved = replace(t, translate_x=x, translate_y=y)
-    return PixelGrid(band.extent.width, band.extent.height, moved, band.projection.crs_code)
+        return None
+    column, row, width, height = band.extent
+    projection = north_up(band.projection)
+    if projection != band.projection:
+        row = -(row + height)
+    margins = 2 * margin_px
+    window = Window(column - margin_px, row - margin_px, width + margins, height + margins)
+    return projection.transform.grid(window, projection.crs_code)
 
 
 def as_asset(image: Image, name: str, version: str) -> ImageAsset:
-    """Return what stands for a computed image where an asset is expected: its grid and bands."""
-    dtypes = tuple(band.type.dtype for band in image.bands)
-    return image_without_file(name, version, native_grid(image), tuple(image.band_ids), dtypes)
+    """Return a computed image as an asset; all bands have the grid of the first one."""
+    grid = native_grid(image)
+    bands = tuple(AssetBand(band.id, band.type.dtype, grid) for band in image.bands)
+    return ImageAsset(name, version, bands)

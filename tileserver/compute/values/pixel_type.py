@@ -22,11 +22,11 @@ _ORDER: tuple[Precision, ...] = ("int", "float", "double")
 
 @dataclass(frozen=True, slots=True)
 class PixelType:
-    """What the values of a band may be."""
+    """The values that a band may have."""
 
     precision: Precision
     min: float | None = None
-    """Least value; None is not known, which only floating point may be."""
+    """Least value; None is unknown, which only floating point may be."""
     max: float | None = None
 
     @property
@@ -39,7 +39,7 @@ class PixelType:
         return np.dtype(_integer_name(self.min, self.max))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells: whole numbers of integers, no range that is not known."""
+        """Return the `getInfo` JSON; whole ends as integers, unknown ones left out."""
         members: dict[str, Any] = {"type": "PixelType", "precision": self.precision}
         for name, end in (("min", self.min), ("max", self.max)):
             if end is not None and math.isfinite(end):

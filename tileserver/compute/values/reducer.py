@@ -1,8 +1,8 @@
-"""Reducers as values: many numbers made into one, or a few.
+"""Reducers as values: functions of many numbers to one or a few.
 
 The same reducer works on a stack of images, pixel by pixel, on the pixels of a region, and on
-the properties of a collection's elements. What is masked or null is left out; all that remains
-counts alike: a pixel that is half there counts whole.
+the properties of a collection's elements. Masked and null values are left out; all others have
+the same weight, those of partly masked pixels too.
 """
 
 from __future__ import annotations
@@ -22,21 +22,26 @@ Stack = NDArray[Any]
 Valid = NDArray[np.bool_]
 """Of the same shape: False where there is no number."""
 Reduced = tuple[NDArray[Any], NDArray[np.bool_]]
-"""Values and where there are any, without the first axis."""
+"""Values and their validity, without the first axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one input of a reducer gets: any values, in an order."""
+    """One input of a reducer: values of any type, in order."""
 
     values: NDArray[Any]
     """Shape (count,); numbers, or any objects."""
     valid: Valid
-    """False where there is no value."""
+    """Shape (count,); False where there is no value."""
+
+    def to_list(self, rows: Any = slice(None)) -> list[Any]:
+        """Return the values in some rows, None where there is none."""
+        pairs = zip(self.values[rows].tolist(), self.valid[rows].tolist(), strict=True)
+        return [value if is_valid else None for value, is_valid in pairs]
 
 
 def column_of(values: Iterable[Any]) -> Column:
-    """Return a column of any values; None is where there is none."""
+    """Return values as a column, None as invalid; numbers become int64 or float64."""
     found = list(values)
     valid = np.array([each is not None for each in found], dtype=bool)
     known = [each for each in found if each is not None]
@@ -53,30 +58,30 @@ def column_of(values: Iterable[Any]) -> Column:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One number, or list, that comes out of a reducer."""
+    """One result of a reducer: a number, a list or a table."""
 
     name: str
     takes: tuple[int, ...]
-    """Which of the reducer's inputs."""
-    tell: Callable[[Sequence[Column]], Any]
-    """What comes out of columns, those of `takes`."""
-    reduce: Callable[[Sequence[Stack], Valid], Reduced] | None = None
-    """Of stacks of images, along the first axis, valid where all are; None where no image does."""
+    """Places of the reducer's inputs that it needs."""
+    reduce_columns: Callable[[Sequence[Column]], Any]
+    """Returns the result for the columns of `takes`, as a JSON-like value."""
+    reduce_stacks: Callable[[Sequence[Stack], Valid], Reduced] | None = None
+    """Reduces the stacks of `takes` along the first axis, valid where all are; None: cannot."""
     type_of: Callable[[PixelType], PixelType] = lambda type_: type_
-    """The type of what comes out, given that of what goes in."""
+    """Pixel type of the result, from that of the last input."""
 
     def result(self, columns: Sequence[Column]) -> Any:
-        """Return what comes out of all the columns of a reducer."""
-        return self.tell([columns[place] for place in self.takes])
+        """Return the result for all columns of a reducer."""
+        return self.reduce_columns([columns[place] for place in self.takes])
 
     def moved(self, by: int, name: str | None = None) -> Output:
-        """Return the same of inputs further on, under another name if one is given."""
+        """Return the output for inputs moved by a number of places, renamed if a name is given."""
         return replace(self, takes=tuple(t + by for t in self.takes), name=name or self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Reducer:
-    """What comes out of one input or several."""
+    """A function of one or more inputs with named outputs."""
 
     name: str
     outputs: tuple[Output, ...]
@@ -84,36 +89,36 @@ class Reducer:
 
     @property
     def output_names(self) -> list[str]:
-        """The names of what comes out, in order."""
+        """The names of the outputs, in order."""
         return [output.name for output in self.outputs]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what getInfo tells of it."""
+        """Return the `getInfo` JSON."""
         return {"type": f"Reducer.{self.name}"}
 
     def results(self, columns: Sequence[Column]) -> dict[str, Any]:
-        """Return what comes out of as many columns as it has inputs, by name."""
+        """Return the results by name, for as many columns as it has inputs."""
         self.check_inputs(len(columns), "columns")
         return {output.name: output.result(columns) for output in self.outputs}
 
-    def check_inputs(self, count: int, what: str) -> None:
-        """Raise InvalidRequest unless it takes as many inputs as there are."""
+    def check_inputs(self, count: int, plural: str) -> None:
+        """Raise InvalidRequest unless it takes `count` inputs; `plural` names them."""
         if count != self.inputs:
             raise InvalidRequest(
-                f"The reducer {self.name} needs {self.inputs} inputs, there are {count} {what}."
+                f"The reducer {self.name} needs {self.inputs} inputs, there are {count} {plural}."
             )
 
 
 def spread(reducer: Reducer, names: Sequence[str], keeps_name: bool) -> list[Output]:
     """Return the outputs of a reducer over bands, renamed as Earth Engine names the results.
 
-    A reducer of one input is repeated for each band, and what comes out is `B1_mean`; another
-    takes all bands together, and its own names stay.
+    A reducer of one input is repeated for each band, with outputs such as `B1_mean`; another
+    takes all bands together, and keeps its own names.
 
     Args:
-        reducer: what to spread.
-        names: of the bands.
-        keeps_name: a single output has the name of the band alone.
+        reducer: the reducer.
+        names: ids of the bands.
+        keeps_name: whether a single output has the name of the band alone.
 
     Raises:
         InvalidRequest: it takes several inputs, and not as many as there are bands.
@@ -129,7 +134,7 @@ def spread(reducer: Reducer, names: Sequence[str], keeps_name: bool) -> list[Out
     ]
 
 
-def known_rows(columns: Sequence[Column]) -> list[NDArray[Any]]:
+def valid_rows(columns: Sequence[Column]) -> list[NDArray[Any]]:
     """Return the values of columns in the rows that are valid in all of them."""
     valid = np.logical_and.reduce([column.valid for column in columns])
     return [column.values[valid] for column in columns]

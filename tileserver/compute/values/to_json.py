@@ -1,4 +1,4 @@
-"""Values as JSON: what `getInfo` returns."""
+"""Values as the JSON that `getInfo` returns."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _feature_json(element: Element, place: int, count: Count) -> dict[str, Any]:
 
 
 class Count:
-    """What there is of a value so far; parts that are shared count each time."""
+    """Counts of values and characters written so far; shared parts count each time."""
 
     def __init__(self, max_values: int = MAX_VALUES, max_characters: int = _MAX_CHARACTERS) -> None:
         self.max_values = max_values
@@ -73,26 +73,24 @@ class Count:
 
 
 def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
-    """Return a value as JSON has it; numbers that are none are null.
+    """Return a value as its `getInfo` JSON; NaN and infinity are null.
 
     Raises:
-        InvalidRequest: it is too large or too deep, or of a kind that cannot be told.
+        InvalidRequest: it is too large or too deep, or its type has no JSON form.
     """
     count = _count or Count()
     count.add(1)
     if _depth > _MAX_DEPTH:
-        raise InvalidRequest("The value is nested too deeply to be told.")
+        raise InvalidRequest("The value is nested too deeply for JSON.")
     match value:
         case str():
             count.add_text(value)
             return value
         case None | bool() | int():
             return value
-        case np.generic():
-            return to_json(value.item(), _depth, count)
         case float():
             return value if math.isfinite(value) else None
-        case np.ndarray():
+        case np.generic() | np.ndarray():
             return to_json(value.tolist(), _depth, count)
         case list() | tuple():
             return [to_json(each, _depth + 1, count) for each in value]
@@ -100,30 +98,33 @@ def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
             for key in value:
                 count.add_text(str(key))
             return {str(k): to_json(v, _depth + 1, count) for k, v in value.items()}
+    return _object_json(value, _depth, count)
+
+
+def _object_json(value: Any, _depth: int, count: Count) -> Any:
+    match value:
         case Geometry():
-            # Before lists are made of all its points.
+            # Counted first, before lists are made of all its points.
             count.add(3 * int(shapely.get_num_coordinates(value.shape)))
             return value.to_json()
         case Feature():
-            members = value.frame()
-            return {k: to_json(v, _depth + 1, count) for k, v in members.items()}
+            return {k: to_json(v, _depth + 1, count) for k, v in value.frame().items()}
         case Collection():
             check_elements(len(value.elements))
             frame = to_json(value.frame(), _depth + 1, count)
             features = [to_json(each, _depth + 2, count) for each in value.elements]
             return frame | {"features": value.numbered(features)}
-    tell = getattr(value, "to_json", None)
-    if tell is None:
-        raise InvalidRequest(f"A {type(value).__name__} cannot be told as a value.")
-    return to_json(tell(), _depth + 1, count)
+    if not hasattr(value, "to_json"):
+        raise InvalidRequest(f"A {type(value).__name__} has no JSON form.")
+    return to_json(value.to_json(), _depth + 1, count)
 
 
 def json_text(value: Any, separators: tuple[str, str], ensure_ascii: bool) -> str:
     """Return a value as JSON in a string.
 
     Raises:
-        InvalidRequest: as `to_json`; or it would be too long for a string, which is told before
-            it is built.
+        InvalidRequest: as `to_json`; or it would be too long for a string. This is checked before
+            the string is built.
     """
     # Each value in a list takes two characters or more.
     count = Count(MAX_TEXT // 2, MAX_TEXT)
@@ -131,6 +132,6 @@ def json_text(value: Any, separators: tuple[str, str], ensure_ascii: bool) -> st
 
 
 def parsed_bytes(text: str) -> int:
-    """Return about what the values in a string of JSON take once it is parsed."""
+    """Return an estimate of the memory that a string of JSON takes once parsed."""
     marks = {"[": 72, "{": 250, ",": 32, ":": 100}
     return 2 * len(text) + sum(size * text.count(mark) for mark, size in marks.items())

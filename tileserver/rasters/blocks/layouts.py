@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tileserver.contract.assets import Level
+from tileserver.geo.positions import Level
 from tileserver.rasters.tiff_directories import Directory, ReadAt, Storage, Table
 
 NONE, LZW, JPEG, ADOBE_DEFLATE, DEFLATE, ZSTD = 1, 5, 7, 8, 32946, 50000

@@ -57,7 +57,7 @@ class Window:
 class BlockLevel:
     """A `LevelReader` over the blocks of a file."""
 
-    def __init__(self, file: FileBlocks, layout: LevelLayout, asset: GeoTiff) -> None:
+    def __init__(self, file: FileBlocks, layout: LevelLayout, raster: GeoTiff) -> None:
         """Read a level of an asset."""
         self.width = layout.image.width
         self.height = layout.image.height
@@ -65,7 +65,8 @@ class BlockLevel:
         self.itemsize = layout.image.dtype.itemsize
         self._file = file
         self._layout = layout
-        self._asset = asset
+        self._raster = raster
+        self._nodata = raster.asset.bands[0].nodata
 
     def read(
         self,
@@ -81,15 +82,15 @@ class BlockLevel:
             picked = self._pick(self._layout.image, index - 1, span, wanted)
             np.copyto(found, picked, where=wanted.inside)
             seen = wanted.inside if shared is None else shared
-            if shared is None and self._asset.has_mask:
-                assert self._asset.nodata is not None
-                seen = wanted.inside & ~is_nodata(picked, self._asset.nodata)
+            if shared is None and self._raster.has_mask:
+                assert self._nodata is not None
+                seen = wanted.inside & ~is_nodata(picked, self._nodata)
             np.logical_or(is_valid, seen, out=is_valid)
 
     def _shared_mask(self, span: Span, wanted: Picks) -> NDArray[np.bool_] | None:
         """Return where pixels are valid in all bands, or None if no mask is shared by them."""
-        if self._asset.alpha_index is not None:
-            alpha = self._pick(self._layout.image, self._asset.alpha_index - 1, span, wanted)
+        if self._raster.alpha_index is not None:
+            alpha = self._pick(self._layout.image, self._raster.alpha_index - 1, span, wanted)
             seen: NDArray[np.bool_] = wanted.inside & (alpha != 0)
             return seen
         if self._layout.mask is None:

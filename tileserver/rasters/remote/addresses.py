@@ -1,7 +1,7 @@
 """Connections to addresses that are allowed, for httpcore.
 
 A host is looked up once for each connection, its addresses are checked, and the connection is made
-to a checked address: there is no second lookup whose answer could be another one (DNS rebinding).
+to a checked address: a second lookup could have another result (DNS rebinding).
 TLS still verifies the host's name.
 """
 
@@ -37,7 +37,7 @@ _NEVER_BY_NAME = [
         "fd20:ce::254/128",  # metadata of Google Cloud over IPv6
     )
 ]
-"""Addresses that no name may stand for, not even that of a private host."""
+"""Addresses that no host name may resolve to, not even that of a private host."""
 _NOT_PUBLIC = [
     ipaddress.ip_network(text)
     for text in (
@@ -50,7 +50,7 @@ _NOT_PUBLIC = [
         "2001::/23",
     )
 ]
-"""Beside those of which `ipaddress` says so, whose lists differ between versions of Python."""
+"""Besides those that `ipaddress` lists, which differ between versions of Python."""
 
 
 class RefusedAddress(httpcore.ConnectError):
@@ -128,7 +128,7 @@ def _lies_in(address: Address, networks: Iterable[Any]) -> bool:
 
 
 class Deadlines:
-    """When the request of this thread must be over, whatever it waits for."""
+    """The deadline of the request of each thread, for all its reads, writes and connects."""
 
     def __init__(self) -> None:
         self._local = threading.local()

@@ -1,4 +1,4 @@
-"""What a server answers to a request for a range, checked: nothing in it is trusted."""
+"""Checks a server's response to a range request; nothing in it is trusted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BadAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """By what a server tells one content of an object from another."""
+    """Size and headers that identify one version of an object."""
 
     size: int
     """Bytes of the whole object."""
@@ -39,7 +39,7 @@ class Validators:
 
     def condition(self) -> dict[str, str]:
         """Return the headers that ask for an answer only if the object has changed."""
-        # The first bytes must be looked at when the validators do not promise much.
+        # With weak validators the first bytes must be compared.
         return {"If-None-Match": self.etag.decode("latin-1")} if self.is_strong else {}
 
 
@@ -66,13 +66,18 @@ class Head:
         if self.status == 200:
             size = self._whole(first, last)
             return self._validators(size), size
-        match = _CONTENT_RANGE.fullmatch(self.headers.get(b"content-range", b""))
-        if match is None:
-            raise BadAnswer("the answer does not say which range of the file it is")
-        begin, end, size = (int(number) for number in match.groups())
+        begin, end, size = self._content_range()
         if begin != first or end != min(last, size - 1):
             raise BadAnswer("the answer is another range of the file")
         return self._validators(size), end - begin + 1
+
+    def _content_range(self) -> tuple[int, int, int]:
+        """Return first byte, last byte and size of the whole object."""
+        match = _CONTENT_RANGE.fullmatch(self.headers.get(b"content-range", b""))
+        if match is None:
+            raise BadAnswer("the answer does not say which range of the file it is")
+        begin, end, size = map(int, match.groups())
+        return begin, end, size
 
     def _whole(self, first: int, last: int) -> int:
         """Return the size of an object that came as a whole."""

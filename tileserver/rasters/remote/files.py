@@ -1,7 +1,7 @@
 """Remote files, each of one version: all bytes read from one are of the same object.
 
-The version is what the server says of the object: ETag, Last-Modified and length. It is looked at
-again after a while, and each range that is fetched must come with it.
+The version is made of the ETag, Last-Modified and length of the object. It is checked again after
+`RECHECK_S`, and each fetched range must come with it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from tileserver.rasters.remote.places import Place, find_place
 from tileserver.rasters.remote.ranges import Part, Ranges
 
 RECHECK_S = 3600.0
-_LOOK_S = 5.0
-"""A file whose version is known is looked at again for so long, and with one try."""
+_CHECK_S = 5.0
+"""Timeout of the single attempt to check a file whose version is known."""
 _FAILED_S = 5.0
-"""A server that failed is not asked for the same file again for so long."""
+"""Time without requests for a file after its server failed."""
 _RUN_BLOCKS = 16
-"""A megabyte a request, so that a slow line can keep the deadline."""
+"""Blocks in one request: a megabyte, so that a slow connection can keep the deadline."""
 _AT_ONCE = 8
 _MAX_READ_BYTES = 256_000_000
-"""Of one read; what a file says of itself could make it any number."""
+"""Largest read; the sizes that a file declares are not trusted."""
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,9 @@ class RemoteFile:
         """Describe a file.
 
         Args:
-            name: what to call it in an error.
+            name: of the asset, for errors.
             place: where it is.
-            validators: what every range of it must come with.
+            validators: of this version; every range must come with them.
             head: its first block.
             source: fetches and keeps its blocks.
         """
@@ -93,14 +93,17 @@ class RemoteFile:
             end_s: when all must be there, on time.monotonic().
         """
         spans = [(min(start, self.size), min(start + size, self.size)) for start, size in wanted]
-        if sum(stop - start for start, stop in spans) > _MAX_READ_BYTES:
+        self._check_read(sum(stop - start for start, stop in spans))
+        needed = {i for start, stop in spans for i in _indexes(start, stop)}
+        held = self._blocks(sorted(needed), end_s)
+        return [self._cut(held, start, stop) for start, stop in spans]
+
+    def _check_read(self, size_bytes: int) -> None:
+        if size_bytes > _MAX_READ_BYTES:
             raise UnreadableRaster(
                 f"{self.name}: a part of more than {_MAX_READ_BYTES // 10**6} MB would be read at "
                 "once; `tileserver ingest` makes a copy with smaller blocks."
             )
-        needed = {i for start, stop in spans for i in _indexes(start, stop)}
-        held = self._blocks(sorted(needed), end_s)
-        return [self._cut(held, start, stop) for start, stop in spans]
 
     def _blocks(self, indexes: list[int], end_s: float) -> dict[int, bytes]:
         blocks = self._source.blocks
@@ -118,7 +121,7 @@ class RemoteFile:
         left_s = end_s - time.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded(f"{self.name}: the server sends too slowly.")
-        with _naming(self.name):
+        with _prefixed_errors(self.name):
             part = self._source.ranges.fetch(self.place, start, stop - 1, {}, left_s)
         if part is None or part.validators != self.validators:
             self.is_outdated = True
@@ -138,8 +141,8 @@ def _indexes(start: int, stop: int) -> range:
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Put the name of an asset before the messages of errors that know none."""
+def _prefixed_errors(name: str) -> Iterator[None]:
+    """Prefix the messages of errors with the name of an asset."""
     try:
         yield
     except TileserverError as exc:
@@ -148,7 +151,7 @@ def _naming(name: str) -> Iterator[None]:
 
 @dataclass
 class _Source:
-    """What fetches and keeps the blocks of all files."""
+    """Fetches and caches the blocks of all files."""
 
     ranges: Ranges
     blocks: Blocks
@@ -158,7 +161,7 @@ class _Source:
     def each(
         self, fetch: Callable[[tuple[int, int]], bytes], wanted: list[tuple[int, int]]
     ) -> list[bytes]:
-        """Return what `fetch` returns for each, several at once."""
+        """Return the result of `fetch` for each item, several at once."""
         if len(wanted) < 2:
             return [fetch(each) for each in wanted]
         with self._lock:
@@ -176,11 +179,11 @@ class _Source:
 
 @dataclass
 class _Held:
-    """What is known of one location."""
+    """The file at one location, or its last error."""
 
     place: Place
     file: RemoteFile | None = None
-    looked_s: float = 0.0
+    checked_s: float = 0.0
     failure: TileserverError | None = None
     failed_s: float | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -200,8 +203,8 @@ class RemoteFiles:
         """Know no file yet.
 
         Args:
-            recheck_s: how long a version holds before it is looked at again.
-            private_hosts: names whose addresses need not be public.
+            recheck_s: seconds before a version is checked again.
+            private_hosts: host names that may have private addresses.
             resolve: returns the addresses of a name.
             clock: seconds, never going back.
             total_s: seconds a range may take, all tries together; None is the usual.
@@ -215,9 +218,9 @@ class RemoteFiles:
         self._lock = threading.Lock()
 
     def current(self, location: str, name: str) -> RemoteFile:
-        """Return the file at a URL; the same object as long as the server says it is the same.
+        """Return the file at a URL; the same object as long as its version is the same.
 
-        A server that fails for a moment leaves a version that is known in force.
+        While the server fails, a known version stays in use.
 
         Raises:
             UnreadableRaster: there is no such file, or the server does not hand it out.
@@ -229,7 +232,7 @@ class RemoteFiles:
             if held is None:
                 held = self._held[location] = _Held(find_place(location))
         with held.lock:
-            self._look(held, name)
+            self._check(held, name)
             if held.failure is not None:
                 raise held.failure.with_traceback(None)
             assert held.file is not None
@@ -239,13 +242,13 @@ class RemoteFiles:
         """Close all connections."""
         self._source.close()
 
-    def _look(self, held: _Held, name: str) -> None:
-        """Ask the server, unless what it said is new enough."""
+    def _check(self, held: _Held, name: str) -> None:
+        """Request the version from the server, unless it was checked recently."""
         now_s = self.clock()
         is_known = held.file is not None and not held.file.is_outdated
         if held.failed_s is not None and now_s - held.failed_s < _FAILED_S:
             return
-        if held.failed_s is None and is_known and now_s - held.looked_s < self.recheck_s:
+        if held.failed_s is None and is_known and now_s - held.checked_s < self.recheck_s:
             return
         try:
             held.file = self._fetched(held.file, held.place, name)
@@ -257,16 +260,16 @@ class RemoteFiles:
         except TileserverError as exc:
             held.failed_s, held.failure, held.file = self.clock(), exc, None
         else:
-            held.looked_s, held.failed_s, held.failure = self.clock(), None, None
+            held.checked_s, held.failed_s, held.failure = self.clock(), None, None
 
     def _fetched(self, file: RemoteFile | None, place: Place, name: str) -> RemoteFile:
         """Return the file as the server has it now: the same one if that is its version."""
         fetch = partial(self._source.ranges.fetch, place, 0, BLOCK_BYTES - 1)
-        with _naming(name):
+        with _prefixed_errors(name):
             if file is None or file.is_outdated:
                 part = fetch({})
             else:
-                part = fetch(file.validators.condition(), total_s=_LOOK_S, tries=1)
+                part = fetch(file.validators.condition(), total_s=_CHECK_S, tries=1)
         if part is None and file is not None:
             return file
         assert part is not None, "an answer without condition has a body"

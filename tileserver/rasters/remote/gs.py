@@ -18,11 +18,7 @@ _LOCK = threading.Lock()
 
 
 def bearer(url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers of a GET with a token.
-
-    Raises:
-        UnreadableRaster: there are no credentials, or there is no token for them.
-    """
+    """Return the headers of a GET with a token, or raise UnreadableRaster if there is none."""
     try:
         with _LOCK:
             credentials = _credentials()

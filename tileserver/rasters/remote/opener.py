@@ -38,7 +38,7 @@ _THREAD = _Thread()
 
 @contextmanager
 def remote_errors() -> Iterator[None]:
-    """Raise what failed in this thread below GDAL, in place of what GDAL makes of it."""
+    """Raise the error of a remote read in this thread, in place of GDAL's error or none."""
     before, _THREAD.error = _THREAD.error, None
     is_outermost = _THREAD.end_s is None
     if is_outermost:
@@ -62,7 +62,7 @@ def open_remote(file: RemoteFile, texts: Sequence[Text] = (), **options: Any) ->
     """Open a remote file as it would be with other texts; options are those of `rasterio.open`."""
     # rasterio keeps its files in context variables, and the thread that closes is another one.
     context = copy_context()
-    # The name tells nothing: GDAL puts it into messages.
+    # A random name, as GDAL puts it into messages.
     path = f"{uuid4()}/remote.tif"
     dataset = context.run(rasterio.open, path, opener=_Container(file, texts), **options)
     plain_close = dataset.close
@@ -73,8 +73,8 @@ def open_remote(file: RemoteFile, texts: Sequence[Text] = (), **options: Any) ->
 
     dataset.close = close
     if _THREAD.error is not None:
-        # GDAL made do without what could not be read, and `remote_errors` is about to tell of it.
-        # A dataset that is dropped open fails wherever it is freed.
+        # GDAL went on after a failed read, which `remote_errors` is about to raise. A dataset that
+        # is dropped open fails wherever it is freed.
         dataset.close()
     return dataset
 
@@ -137,7 +137,7 @@ class _Handle(io.RawIOBase):
         return body
 
     def get_byte_ranges(self, offsets: list[int], sizes: list[int]) -> list[bytes]:
-        """Return several ranges; what could not be had is zeros, as GDAL wants the length."""
+        """Return several ranges, padded with zeros to the sizes that GDAL expects."""
         wanted = list(zip(offsets, sizes, strict=True))
         found = self._ranges(wanted)
         return [body.ljust(size, b"\0") for body, size in zip(found, sizes, strict=True)]

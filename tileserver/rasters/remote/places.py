@@ -1,4 +1,4 @@
-"""Where a remote GeoTIFF is: its URL as HTTP has it, and who signs requests for it.
+"""The HTTP URL of a remote GeoTIFF, and the signer of requests for it.
 
 The settings of S3 and Google Cloud Storage are the environment variables that GDAL knows.
 """
@@ -24,7 +24,7 @@ _DNS_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 
 Sign = Callable[[str, Mapping[str, str]], Mapping[str, str]]
-"""Returns the headers of a GET of a URL, out of those it has, with proof of who asks."""
+"""Returns the headers of a GET of a URL, with credentials added to the given ones."""
 
 
 def is_remote(location: str) -> bool:
@@ -66,14 +66,10 @@ class Place:
 
 
 def find_place(location: str, environ: Mapping[str, str] = os.environ) -> Place:
-    """Return where a location is.
-
-    Args:
-        location: a URL: s3, gs, https or http.
-        environ: the environment.
+    """Return the place of an s3, gs, https or http URL, with settings from the environment.
 
     Raises:
-        ConfigError: it is not a URL that can be asked for.
+        ConfigError: it is not a valid URL.
     """
     scheme, _, rest = location.partition("://")
     bucket, _, key = rest.partition("/")
@@ -99,11 +95,7 @@ def _web(location: str) -> Place:
 
 
 def _s3(bucket: str, key: str, environ: Mapping[str, str]) -> Place:
-    is_anonymous = _is_on(environ.get("AWS_NO_SIGN_REQUEST", "NO"))
-    profile = environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE")
-    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
-    payer = environ.get("AWS_REQUEST_PAYER", "")
-    signer = AwsSigner(region, profile, is_anonymous=is_anonymous, payer=payer)
+    signer = _aws_signer(environ)
     endpoint = environ.get("AWS_S3_ENDPOINT") or environ.get("AWS_ENDPOINT_URL_S3")
     endpoint = endpoint or environ.get("AWS_ENDPOINT_URL")
     if not endpoint:
@@ -115,6 +107,14 @@ def _s3(bucket: str, key: str, environ: Mapping[str, str]) -> Place:
     if _is_on(environ.get("AWS_VIRTUAL_HOSTING", "YES")) and _DNS_NAME.fullmatch(bucket):
         return Place(_checked(f"{scheme}://{bucket}.{host}/{quote(key)}"), signer)
     return Place(_checked(f"{scheme}://{host}/{quote(bucket)}/{quote(key)}"), signer)
+
+
+def _aws_signer(environ: Mapping[str, str]) -> AwsSigner:
+    is_anonymous = _is_on(environ.get("AWS_NO_SIGN_REQUEST", "NO"))
+    profile = environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE")
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
+    payer = environ.get("AWS_REQUEST_PAYER", "")
+    return AwsSigner(region, profile, is_anonymous=is_anonymous, payer=payer)
 
 
 def _amazon(bucket: str, key: str, region: str) -> str:

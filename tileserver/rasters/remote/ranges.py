@@ -1,4 +1,4 @@
-"""One range of a remote object, fetched over HTTP: checked, and bounded in bytes and in time."""
+"""Fetches one range of a remote object over HTTP, bounded in bytes and in time."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ class Ranges:
         total_s: float | None = None,
         tries: int = _TRIES,
     ) -> Part | None:
-        """Return the bytes from first to last, those included, as far as the object goes.
+        """Return the bytes from `first` to `last`, both included, or to the object's end.
 
         Args:
             place: the object.
             first: of the range.
             last: of the range; no more than this many bytes are taken from the server.
-            condition: headers under which there is no need of an answer.
+            condition: headers such as If-None-Match.
             total_s: seconds for all tries together; None is the usual.
-            tries: how often what may pass is tried.
+            tries: attempts in all; only transient failures are retried.
 
         Returns:
-            The part, or None if the condition holds.
+            The part, or None if the object has not changed.
 
         Raises:
             UnreadableRaster: there is no such object, or the server does not hand it out.
@@ -94,17 +94,16 @@ class Ranges:
         region = self._regions.get(place.bucket)
         if region is not None:
             place = place.in_region(region) or place
-        ask = partial(self._ask, place, first, last, condition)
-        with self._deadlines.within(
-            min(self.total_s, self.total_s if total_s is None else total_s)
-        ):
-            return _retried(ask, tries, self._deadlines)
+        fetch = partial(self._request, place, first, last, condition)
+        limit_s = self.total_s if total_s is None else min(self.total_s, total_s)
+        with self._deadlines.within(limit_s):
+            return _retried(fetch, tries, self._deadlines)
 
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
 
-    def _ask(
+    def _request(
         self,
         place: Place,
         first: int,
@@ -129,7 +128,7 @@ class Ranges:
             if moved is None:
                 return _part(head, answer.iter_stream(), first, last, condition)
         self._regions[place.bucket] = region
-        return self._ask(moved, first, last, condition, may_move=False)
+        return self._request(moved, first, last, condition, may_move=False)
 
 
 def _part(
@@ -174,11 +173,11 @@ def _check_status(status: int) -> None:
     raise UnreadableRaster(f"expected an answer with status 206, got {status}")
 
 
-def _retried(ask: Callable[[], Part | None], tries: int, deadlines: Deadlines) -> Part | None:
-    """Return what `ask` returns; what may pass is tried again as long as there is time."""
+def _retried(fetch: Callable[[], Part | None], tries: int, deadlines: Deadlines) -> Part | None:
+    """Call `fetch`, and retry transient failures until the deadline."""
     for tried in range(1, tries + 1):
         try:
-            return ask()
+            return fetch()
         except RasterUnreachable:
             if tried == tries or deadlines.has_passed(_PAUSE_S):
                 raise

@@ -21,17 +21,13 @@ class AwsSigner:
     profile: str | None = None
     key_id: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
-    """With `key_id`, in place of what botocore would find."""
+    """With `key_id`, used instead of botocore's credentials."""
     is_anonymous: bool = False
     payer: str = ""
-    """Who pays for the request: "requester", or empty."""
+    """Value of x-amz-request-payer: "requester", or empty for none."""
 
     def __call__(self, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Return the headers with the signature and the time.
-
-        Raises:
-            UnreadableRaster: there are no credentials.
-        """
+        """Return the headers with a signature; raise UnreadableRaster without credentials."""
         if self.payer:
             headers = {**headers, "x-amz-request-payer": self.payer}
         if self.is_anonymous:

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.compute.conftest import COUNT, GRID, SCENE, SERIES, Evaluator, series_values, start_of
+from tests.compute.conftest import (
+    COUNT,
+    GRID,
+    SCENE,
+    SERIES,
+    Evaluator,
+    LocalWorld,
+    series_values,
+    start_of,
+)
 from tileserver.compute.algorithms.collection.collections import StoredImages
 from tileserver.compute.budget import Budget
 from tileserver.compute.context import MAX_ELEMENTS, Context
@@ -17,7 +26,6 @@ from tileserver.errors import InvalidRequest
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
-from tileserver.server.world import LocalWorld
 
 INSIDE = [-112.175, 40.643]
 """A point on the images of SERIES."""

@@ -20,7 +20,7 @@ from tests.compute.conftest import (
     scene_values,
     series_values,
 )
-from tileserver.compute.algorithms.collection.composites import parts_of
+from tileserver.compute.algorithms.collection.composites import inputs_of
 from tileserver.compute.budget import Budget
 from tileserver.compute.nodes import Pixels
 from tileserver.compute.pixels import plan
@@ -193,7 +193,7 @@ class Reads:
 def test_images_elsewhere_are_not_read(evaluator: Evaluator) -> None:
     world = evaluator.computing.world
     bands = [stored_image(world.find_image(f"{SERIES}/t{i}")).bands[0] for i in range(COUNT)]
-    node = Fold(parts_of(bands), lambda p: p, lambda a, b: b, lambda p: p, np.dtype("uint8"))
+    node = Fold(inputs_of(bands), lambda p: p, lambda a, b: b, lambda p: p, np.dtype("uint8"))
     read = Reads(evaluator)
     far = PixelGrid(
         8, 8, AffineTransform(30.0, 0.0, 500_000.0, 0.0, -30.0, 4_000_000.0), "EPSG:32612"
@@ -213,7 +213,7 @@ def test_memory_does_not_grow_with_the_number_of_images(
     images = [stored_image(replace(world.find_image(f"{SERIES}/t0"))) for _ in range(count)]
     nodes = [
         Fold(
-            parts_of([image.bands[place] for image in images]),
+            inputs_of([image.bands[place] for image in images]),
             lambda pixels: Pixels(pixels.values.astype(np.int64), pixels.mask),
             lambda a, b: Pixels(a.values + b.values, a.mask),
             lambda pixels: pixels,

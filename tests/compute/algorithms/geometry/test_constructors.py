@@ -13,6 +13,7 @@ from shapely.geometry import mapping, shape
 
 from tests.compute.conftest import SCENE, SIDE, Evaluator
 from tests.support.rasterfiles import UTAH
+from tileserver.compute.budget import Budget
 from tileserver.errors import InvalidRequest
 
 RADIUS = 6378137.0
@@ -253,6 +254,24 @@ def test_a_geometry_is_covered_with_the_cells_of_a_grid(
     assert cells.bounds == (300000, 4000000, 300300, 4000200)
     with pytest.raises(InvalidRequest, match="The grid is too fine"):
         evaluator.value(box.coveringGrid(proj, 0.001))
+
+
+def test_a_fine_grid_is_covered_with_looks_at_the_deadline(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    looks = 0
+
+    class Looked(Budget):
+        def check_time(self) -> None:
+            nonlocal looks
+            looks += 1
+
+    corners = ee.Geometry.MultiPoint([[-112, 40], [-111.9, 40.1]])
+    grid = corners.coveringGrid(ee.Projection("EPSG:3857"), 20)
+    found = evaluator.computing._value(evaluator.text(grid), Looked(math.inf))
+    assert len(found["features"]) == 2
+    # Of 400,000 cells, ten thousand at once.
+    assert 40 <= looks < 100
 
 
 def test_edges_are_called_geodesic_where_nothing_is_said(

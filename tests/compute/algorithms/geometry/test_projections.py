@@ -69,7 +69,7 @@ def test_a_transform_comes_back_from_its_wkt(ee: ModuleType, evaluator: Evaluato
     ("arguments", "said"),
     [
         (("EPSG:99999",), "not a known geographic or projected CRS"),
-        (("EPSG:4326", [1, 0, 0]), "A transform must have 6 numbers, got [1, 0, 0]."),
+        (("EPSG:4326", [1, 0, 0]), "transform must be a list of six numbers, got [1, 0, 0]."),
         (("EPSG:4326", [0, 0, 0, 0, 0, 0]), "cannot be inverted"),
         (("EPSG:4326", [1, 0, 0, 0, 1, 0], "PARAM_MT"), "May not specify both"),
         (("EPSG:4326", [1e999, 0, 0, 0, 1, 0]), "cannot be inverted"),

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 from tests.compute.conftest import GRID, HOLES, SCENE, Evaluator, hole_values, scene_values
-from tileserver.compute.pixels.plan import window
+from tileserver.contract.grids import Window
 
 HIDDEN = hole_values() == -9999
 
@@ -47,7 +47,7 @@ def test_hidden_pixels_are_filled(ee: ModuleType, evaluator: Evaluator) -> None:
 def test_what_lies_outside_the_footprint_is_filled_only_when_asked(
     ee: ModuleType, evaluator: Evaluator
 ) -> None:
-    beside = window(GRID, -8, 0, 16, 4)
+    beside = GRID.window(Window(-8, 0, 16, 4))
     inside = evaluator.masked(ee.Image(HOLES).unmask(-1), beside)["b1"]
     assert np.ma.getmaskarray(inside)[:, :8].all()
     assert not np.ma.getmaskarray(inside)[:, 8:].any()

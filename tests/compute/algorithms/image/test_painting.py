@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from tests.compute.conftest import GRID, HOLES, SIDE, Evaluator, hole_values
 from tests.rest import memory
+from tests.support.limits import cpu_limit
 from tileserver.compute.algorithms.image import painting
 from tileserver.compute.pixels.rasterize import check_size
 from tileserver.compute.values.geometry import Geometry
@@ -206,11 +206,9 @@ def test_a_width_or_size_of_many_pixels_is_refused_before_anything_is_drawn(
         "paint": lambda: ee.Image(0).paint(features, 1, size),
         "painted property": lambda: ee.Image(0).paint(features, 1, "size"),
     }[of]()
-    began = time.monotonic()
     said = r"(width|pointSize) must be a number of pixels from 0 to 500, got (501|1e\+06)"
-    with pytest.raises(InvalidRequest, match=said):
+    with cpu_limit(5), pytest.raises(InvalidRequest, match=said):
         evaluator.pixels(picture)
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("size", [-1, 501, 1e300, float("inf"), float("nan")])
@@ -235,6 +233,7 @@ def test_drawing_that_takes_long_is_given_up(
             evaluator.pixels(picture)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not memory.is_told(), reason="needs Linux to tell memory")
 def test_the_drawings_of_images_that_are_held_are_few(ee: ModuleType, evaluator: Evaluator) -> None:
     grid = replace(GRID, width=512, height=512)

@@ -18,7 +18,7 @@ from tests.compute.conftest import (
     world_of,
 )
 from tests.support.rasterfiles import ramp, write_raster
-from tileserver.compute.pixels.plan import window
+from tileserver.contract.grids import Window
 from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
 from tileserver.errors import InvalidRequest
 from tileserver.geo.extents import lonlat_bounds
@@ -124,7 +124,7 @@ def test_the_pixels_of_a_large_request_are_those_of_its_parts(
     image = ee.Image(SCENE).select("B1").resample("bilinear").multiply(ee.Image.pixelLonLat())
     whole = PixelGrid(700, 600, AffineTransform(3, 0, 400000, 0, -3, 4500000), "EPSG:32612")
     found = evaluator.pixels(image, whole)
-    part = evaluator.pixels(image, window(whole, 411, 333, 101, 77))
+    part = evaluator.pixels(image, whole.window(Window(411, 333, 101, 77)))
     for name in found.dtype.names or ():
         np.testing.assert_allclose(found[name][333:410, 411:512], part[name], rtol=1e-12)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-import shapely
 
 from tileserver.compute.algorithms.filter.filters import plain, value_of
 from tileserver.compute.algorithms.reducer.compound import frequencies
@@ -15,12 +15,10 @@ from tileserver.compute.coercion import collection_geometry
 from tileserver.compute.context import Context, check_elements, check_length
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.feature import Collection
-from tileserver.compute.values.geometry import Geometry
+from tileserver.compute.values.geometry import UNBOUNDED, Geometry, rectangle
 from tileserver.compute.values.image import Projection
 from tileserver.compute.values.reducer import Column, Reducer, column_of
 from tileserver.errors import InvalidRequest
-
-_WORLD = Geometry(shapely.box(-180.0, -90.0, 180.0, 90.0))
 
 
 def columns_of(collection: Collection, fields: Sequence[str]) -> list[Column]:
@@ -33,7 +31,7 @@ def columns_of(collection: Collection, fields: Sequence[str]) -> list[Column]:
 
 def _simple(reducer: str) -> Callable[[Column], Any]:
     (output,) = SIMPLE[reducer][0]
-    return lambda column: output.tell([column])
+    return lambda column: output.reduce_columns([column])
 
 
 def _array(column: Column) -> list[Any]:
@@ -100,22 +98,19 @@ AGGREGATES: dict[str, tuple[Callable[[Column], Any], str, str]] = {
         "how often each value of a property comes up",
     ),
 }
-"""Aggregates by Earth Engine's name: how, of which type, and what they give."""
+"""Aggregates by Earth Engine's name: function of a column, type and meaning of the result."""
 
 
-def _register(name: str, tell: Callable[[Column], Any], returns: str, gives: str) -> None:
-    def build(collection: Collection, field: str) -> Any:
-        return tell(columns_of(collection, [field])[0])
+def _aggregate(reduce: Callable[[Column], Any], collection: Collection, name: str) -> Any:
+    return reduce(columns_of(collection, [name])[0])
 
-    build.__doc__ = f"Return {gives}."
+
+for _name, (_reduce, _returns, _result) in AGGREGATES.items():
     algorithm(
-        f"AggregateFeatureCollection.{name}(collection: FeatureCollection, property: String)"
-        f" -> {returns}"
-    )(build)
-
-
-for _name, _entry in AGGREGATES.items():
-    _register(_name, *_entry)
+        f"AggregateFeatureCollection.{_name}(collection: FeatureCollection, property: String)"
+        f" -> {_returns}",
+        f"Return {_result}.",
+    )(partial(_aggregate, _reduce))
 
 
 @algorithm(
@@ -125,7 +120,7 @@ for _name, _entry in AGGREGATES.items():
 def reduce_columns(
     collection: Collection, reducer: Reducer, names: list[Any], weights: list[Any] | None
 ) -> dict[str, Any]:
-    """Return what a reducer makes of properties, one for each of its inputs."""
+    """Return a reducer's results over properties, one for each of its inputs."""
     if weights:
         raise InvalidRequest("weightSelectors are not supported: no reducer has weights here.")
     check_length(len(names), 1000, "selectors")
@@ -141,9 +136,9 @@ _DEGREES = (
 
 @algorithm(f"Collection.geometry(collection: FeatureCollection, maxError: {_NO_ERROR}) -> Geometry")
 def geometry(context: Context, collection: Collection, error: Any) -> Geometry:
-    """Return the union of where the elements lie; the world if one has no end."""
+    """Return the union of the elements' geometries; the world if one is unbounded."""
     check_elements(len(collection.elements))
-    return collection_geometry(collection) or _WORLD
+    return collection_geometry(collection) or UNBOUNDED
 
 
 @algorithm(
@@ -151,13 +146,8 @@ def geometry(context: Context, collection: Collection, error: Any) -> Geometry:
     f" proj: {_DEGREES}) -> Geometry"
 )
 def bounds(context: Context, collection: Collection, error: Any, projection: Projection) -> Any:
-    """Return the box around where the elements lie."""
+    """Return the bounding rectangle of the elements' geometries, in a projection."""
     whole = geometry(context, collection, error)
     if whole.shape.is_empty:
         return whole
-    shape = whole.in_crs(projection.crs_code)
-    inverse = projection.transform.inverse()
-    corners = shapely.transform(
-        shape, lambda points: np.column_stack(inverse.apply(points[:, 0], points[:, 1]))
-    )
-    return Geometry(shapely.box(*corners.bounds), projection, geodesic=False)
+    return rectangle(*whole.in_projection(projection).shape.bounds, projection)

@@ -1,14 +1,13 @@
-"""Collections: loaded, filtered, sorted, counted, put together, gone through one by one.
+"""Collections: load, filter, sort, count, merge, map and iterate.
 
-A stored collection's images are found when they are looked at: its size and its first image cost
-nothing more. Whatever looks at all of them takes at most 5000, but a filter, which may leave
-less.
+A stored collection's images are found when they are needed, so its size and its first image are
+cheap. Operations on all images take at most 5000, except for a filter, which may leave fewer.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, overload
@@ -33,7 +32,7 @@ from tileserver.errors import AssetNotFound, InvalidRequest, shown
 
 
 class StoredImages(Sequence[Image]):
-    """The images of a stored collection, each found when it is first looked at."""
+    """The images of a stored collection, each found at its first use."""
 
     def __init__(self, context: Context, names: Sequence[str]) -> None:
         self.context = context
@@ -49,7 +48,7 @@ class StoredImages(Sequence[Image]):
     @overload
     def __getitem__(self, place: slice) -> Sequence[Image]: ...
     def __getitem__(self, place: int | slice) -> Image | Sequence[Image]:
-        """Return an image, or a part of the collection whose images are not yet looked at."""
+        """Return an image, or a part of the collection without finding its images."""
         if isinstance(place, slice):
             return StoredImages(self.context, self.names[place])
         place = range(len(self.names))[place]
@@ -108,7 +107,7 @@ def _of_kind(elements: Sequence[Any], empty: Any = "FeatureCollection") -> Colle
 
 @algorithm("Collection.filter(collection: FeatureCollection, filter: Object) -> FeatureCollection")
 def filter_elements(context: Context, collection: Collection, wanted: Any) -> Collection:
-    """Return the elements that a filter passes; of images nothing but the metadata is read."""
+    """Return the elements that pass a filter; of images only metadata is read."""
     wanted = filter_of(wanted) if isinstance(wanted, str) else wanted
     if not isinstance(wanted, Filter):
         raise InvalidRequest(f"Expected a Filter, got {shown(wanted)}.")
@@ -129,22 +128,24 @@ def limit(
 ) -> Collection:
     """Return the first elements, in the order of a property if one is named.
 
-    Numbers come before texts; what lacks the property comes last.
+    Numbers come before texts, elements without the property last.
     """
     if most is not None and most < 0:
         raise InvalidRequest(f"limit must not be negative, got {most}.")
     elements = collection.elements
     if key is not None:
-        pairs = [(_rank(_checked(context, each), key), each) for each in elements]
-        known = [pair for pair in pairs if pair[0][0] < 2]
-        known.sort(key=lambda pair: pair[0], reverse=not ascending)
-        elements = [each for _, each in known] + [e for rank, e in pairs if rank[0] == 2]
+        elements = _in_order(context, elements, key, ascending)
     return replace(collection, elements=elements[:most])
 
 
-def _checked(context: Context, element: Any) -> Any:
-    context.budget.check_time()
-    return element
+def _in_order(context: Context, elements: Sequence[Any], key: str, ascending: bool) -> list[Any]:
+    pairs = []
+    for each in elements:
+        context.budget.check_time()
+        pairs.append((_rank(each, key), each))
+    known = [pair for pair in pairs if pair[0][0] < 2]
+    known.sort(key=lambda pair: pair[0], reverse=not ascending)
+    return [each for _, each in known] + [each for rank, each in pairs if rank[0] == 2]
 
 
 def _rank(element: Element, key: str) -> tuple[int, Any]:
@@ -189,7 +190,7 @@ def to_list(collection: Collection, count: int, offset: int) -> list[Element]:
 def map_elements(
     context: Context, collection: Collection, function: Function, drops_nulls: bool
 ) -> Collection:
-    """Return what a function makes of each element, which keeps its index."""
+    """Return a function's result for each element, with the index of the element."""
     check_elements(len(collection.elements))
     found = []
     for place, element in enumerate(collection.elements):
@@ -215,7 +216,7 @@ def _mapped(made: Any, index: str) -> Any:
     " first: Object = null) -> Object"
 )
 def iterate(context: Context, collection: Collection, function: Function, first: Any) -> Any:
-    """Return what a function makes of each element and of what it made so far."""
+    """Return a function's last result: it gets each element and its result before."""
     check_elements(len(collection.elements))
     state = first
     for element in collection.elements:
@@ -250,7 +251,7 @@ def merge_images(first: Collection, second: Collection) -> Collection:
 
 @algorithm("Collection.flatten(collection: FeatureCollection) -> FeatureCollection")
 def flatten(collection: Collection) -> Collection:
-    """Return the elements of a collection's collections, their indexes after those of these."""
+    """Return the elements of a collection of collections, each index after its collection's."""
     check_elements(len(collection.elements))
     found: list[Any] = []
     for place, inner in enumerate(collection.elements):
@@ -266,7 +267,7 @@ def flatten(collection: Collection) -> Collection:
     "Collection.distinct(collection: FeatureCollection, properties: Object) -> FeatureCollection"
 )
 def distinct(collection: Collection, properties: Any) -> Collection:
-    """Return the elements whose properties are not those of an earlier one."""
+    """Return the first element of each group with the same values of properties."""
     check_elements(len(collection.elements))
     names = [properties] if isinstance(properties, str) else properties
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -283,15 +284,12 @@ def distinct(collection: Collection, properties: Any) -> Collection:
     " columnName: String) -> FeatureCollection"
 )
 def remap(collection: Collection, before: list[Any], after: list[Any], name: str) -> Collection:
-    """Return the elements whose property is in a list, with what stands in another instead."""
+    """Return the elements whose property is in a list, replaced by the same place of another."""
     check_elements(len(collection.elements))
     if len(before) != len(after):
         raise InvalidRequest("lookupIn and lookupOut must be of the same length.")
-    table: Mapping[Any, Any] = {
-        key: value
-        for key, value in zip(before, after, strict=True)
-        if isinstance(key, str | int | float)
-    }
+    pairs = zip(before, after, strict=True)
+    table = {key: value for key, value in pairs if isinstance(key, str | int | float)}
     kept = []
     for element in collection.elements:
         value = element.properties.get(name)
@@ -308,7 +306,7 @@ def remap(collection: Collection, before: list[Any], after: list[Any], name: str
 def random_column(
     collection: Collection, name: str, seed: int, distribution: str, keys: list[Any]
 ) -> Collection:
-    """Return elements with a number that is random, and the same whenever it is asked for.
+    """Return elements with a pseudo-random number, the same at each evaluation.
 
     It depends on the seed and on the properties in `rowKeys`; the numbers are not Earth Engine's.
     """
@@ -328,6 +326,6 @@ def random_column(
 
 
 def _share(text: str) -> float:
-    """Return a number of 0..1, 1 excluded, that a text alone determines."""
+    """Return a number in 0..1, 1 excluded, computed from a text by hashing."""
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53

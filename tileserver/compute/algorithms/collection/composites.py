@@ -1,9 +1,9 @@
 """Composites: one image made of those of a collection.
 
-Bands are matched by name with those of the first image. A pixel that is masked in an image is
-not counted; one that is partly there counts whole, and where no image has any the composite is
-masked, its counts too. A composite has pixels of a degree and no end, as at Earth Engine: it is
-computed in whatever projection it is looked at.
+Bands are matched by name with those of the first image. Masked pixels are left out, partly masked
+ones have full weight, and where all images are masked the composite is masked, counts too. A
+composite has pixels of one degree and no bounds, as in Earth Engine: it is computed in the
+projection of the output.
 """
 
 from __future__ import annotations
@@ -19,13 +19,25 @@ from tileserver.compute.algorithms.reducer.simple import COUNT, as_is, in_range
 from tileserver.compute.context import Context, check_elements, check_length
 from tileserver.compute.nodes import Node, Pixels
 from tileserver.compute.pixels import reductions
-from tileserver.compute.pixels.composites import Fold, Part, Pile, part_of
+from tileserver.compute.pixels.composites import (
+    CompositeInput,
+    Fold,
+    StackReduction,
+    composite_input,
+)
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values import pixel_type as pixeltypes
 from tileserver.compute.values.feature import Collection, index_of
-from tileserver.compute.values.image import DEFAULT_PROJECTION, Band, Image, named
+from tileserver.compute.values.image import (
+    DEFAULT_PROJECTION,
+    Band,
+    Image,
+    Projection,
+    named,
+)
 from tileserver.compute.values.pixel_type import BOOLEAN, DOUBLE, PixelType
 from tileserver.compute.values.reducer import Output, Reduced, Reducer, spread
+from tileserver.contract.grids import Window
 from tileserver.errors import InvalidRequest
 
 _MOST_BANDS = 5000
@@ -72,22 +84,27 @@ def layers_of(context: Context, collection: Collection) -> list[tuple[str, list[
 
 
 def composite(name: str, type_: PixelType, node: Node) -> Band:
-    """Return a band without end, with pixels of a degree."""
+    """Return an unbounded band with pixels of one degree."""
     return Band(name, type_, DEFAULT_PROJECTION, None, node)
 
 
-def parts_of(bands: Sequence[Band]) -> tuple[Part, ...]:
-    """Return bands as the parts of a composite."""
-    return tuple(part_of(band) for band in bands)
+def inputs_of(bands: Sequence[Band]) -> tuple[CompositeInput, ...]:
+    """Return bands as the inputs of a composite."""
+    return tuple(composite_input(band) for band in bands)
 
 
 def _folded(
     join: Callable[[Values, Values], Any], start: Callable[[Values], Any] | None = None
 ) -> Callable[[Sequence[Band], PixelType], Node]:
-    """Return what makes the node of a running result: of two, that of `join`."""
+    """Return a maker of `Fold` nodes.
+
+    Args:
+        join: returns the result for two arrays of values, of shape (height, width).
+        start: converts the values of each image first; None keeps them.
+    """
 
     def fold(bands: Sequence[Band], found: PixelType) -> Node:
-        # Whole numbers are joined as the type of the result, where no more are than fit it.
+        # Integers are joined in the type of the result, which holds all of them.
         def begin(pixels: Pixels) -> Pixels:
             values = pixels.values if start is None else start(pixels.values)
             return Pixels(fitted(np.asarray(values), found), pixels.mask)
@@ -99,7 +116,7 @@ def _folded(
             values = np.where((so_far.mask > 0) & (pixels.mask > 0), both, old)
             return Pixels(values, np.maximum(so_far.mask, pixels.mask))
 
-        return Fold(parts_of(bands), begin, take, lambda pixels: pixels, found.dtype)
+        return Fold(inputs_of(bands), begin, take, lambda pixels: pixels, found.dtype)
 
     return fold
 
@@ -113,7 +130,7 @@ def _on_top(bands: Sequence[Band], found: PixelType) -> Node:
         values = np.where(is_there, fitted(pixels.values, found), so_far.values)
         return Pixels(values, np.where(is_there, pixels.mask, so_far.mask))
 
-    return Fold(parts_of(bands), begin, take, lambda pixels: pixels, found.dtype)
+    return Fold(inputs_of(bands), begin, take, lambda pixels: pixels, found.dtype)
 
 
 def _averaged(bands: Sequence[Band], found: PixelType) -> Node:
@@ -128,21 +145,26 @@ def _averaged(bands: Sequence[Band], found: PixelType) -> Node:
     def end(pixels: Pixels) -> Pixels:
         return Pixels(pixels.values.real / np.maximum(pixels.values.imag, 1), pixels.mask)
 
-    return Fold(parts_of(bands), begin, take, end, found.dtype)
+    return Fold(inputs_of(bands), begin, take, end, found.dtype)
 
 
-def piled(output: Output, bands: Sequence[Band], found: PixelType) -> Node:
-    """Return the node of what a reducer makes of all images; the bands of each follow another.
+def stacked(output: Output, bands: Sequence[Band], found: PixelType) -> Node:
+    """Return the node of one output of a reducer.
+
+    Args:
+        output: of the reducer.
+        bands: of all images: first those of the first image, one for each input of the output.
+        found: pixel type of the result.
 
     Raises:
-        InvalidRequest: no number comes out of the reducer.
+        InvalidRequest: the output is not a number.
     """
-    if output.reduce is None:
+    if output.reduce_stacks is None:
         raise InvalidRequest(
             f"The reducer's output '{output.name}' is a list or a table, which no band can hold; "
             "expected a reducer that gives numbers."
         )
-    reduction, takes = output.reduce, len(output.takes)
+    reduction, takes = output.reduce_stacks, len(output.takes)
 
     def reduce(inputs: Sequence[Pixels]) -> Pixels:
         stacks = [np.stack([p.values for p in inputs[i::takes]]) for i in range(takes)]
@@ -151,26 +173,30 @@ def piled(output: Output, bands: Sequence[Band], found: PixelType) -> Node:
         values, is_there = reduction(stacks, mask > 0)
         return Pixels(fitted(np.asarray(values), found), mask.max(axis=0) * is_there)
 
-    return Pile(parts_of(bands), reduce, found.dtype, takes)
+    return StackReduction(inputs_of(bands), reduce, found.dtype, takes)
 
 
-def _piled_number(
+def _stacked_number(
     reduction: Callable[[Values, NDArray[np.bool_]], Reduced],
 ) -> Callable[[Sequence[Band], PixelType], Node]:
     output = Output(
         "", (0,), lambda columns: None, lambda stacks, valid: reduction(stacks[0], valid)
     )
-    return lambda bands, found: piled(output, bands, found)
+    return lambda bands, found: stacked(output, bands, found)
 
 
 Maker = Callable[[Sequence[Band], PixelType], Node]
 COMPOSITES: dict[str, tuple[Maker, TypeRule, str]] = {
-    "ImageCollection.mosaic": (_on_top, as_is, "the last image that is there, pixel by pixel"),
+    "ImageCollection.mosaic": (_on_top, as_is, "the last unmasked image, pixel by pixel"),
     "reduce.min": (_folded(np.minimum), as_is, "the smallest of all images"),
     "reduce.max": (_folded(np.maximum), as_is, "the greatest of all images"),
     "reduce.sum": (_folded(np.add), lambda t: DOUBLE, "the sum of all images"),
     "reduce.product": (_folded(np.multiply), lambda t: DOUBLE, "the product of all images"),
-    "reduce.count": (_folded(np.add, np.ones_like), lambda t: COUNT, "how many images are there"),
+    "reduce.count": (
+        _folded(np.add, np.ones_like),
+        lambda t: COUNT,
+        "the number of unmasked images",
+    ),
     "reduce.and": (
         _folded(np.logical_and, lambda v: v != 0),
         lambda t: BOOLEAN,
@@ -183,29 +209,27 @@ COMPOSITES: dict[str, tuple[Maker, TypeRule, str]] = {
     ),
     "reduce.mean": (_averaged, in_range, "the mean of all images"),
     "reduce.median": (
-        _piled_number(reductions.percentile(50)),
+        _stacked_number(reductions.percentile(50)),
         in_range,
         "the median of all images, of an even number the mean of two",
     ),
     "reduce.mode": (
-        _piled_number(reductions.mode),
+        _stacked_number(reductions.mode),
         as_is,
         "the most frequent of all images, of several the smallest",
     ),
 }
-"""Composites by Earth Engine's name: how, of which type, and what they give."""
+"""Composites by Earth Engine's name: node maker, type rule and meaning of the result."""
 
 
-def _register(name: str, maker: Maker, rule: TypeRule, gives: str) -> None:
+def _register(name: str, maker: Maker, rule: TypeRule, result: str) -> None:
+    @algorithm(f"{name}(collection: ImageCollection) -> Image", f"Return {result}.")
     def build(context: Context, collection: Collection) -> Image:
         bands = []
         for band_name, layers in layers_of(context, collection):
             found = rule(pixeltypes.union(band.type for band in layers))
             bands.append(composite(band_name, found, maker(layers, found)))
         return Image(tuple(bands))
-
-    build.__doc__ = f"Return {gives}."
-    algorithm(f"{name}(collection: ImageCollection) -> Image")(build)
 
 
 for _name, _entry in COMPOSITES.items():
@@ -217,7 +241,7 @@ for _name, _entry in COMPOSITES.items():
     " parallelScale: Float = 1.0) -> Image"
 )
 def reduce(context: Context, collection: Collection, reducer: Reducer, scale: float) -> Image:
-    """Return what a reducer makes of all images, as bands such as B1_mean."""
+    """Return a reducer's results over all images, as bands such as B1_mean."""
     layers = layers_of(context, collection)
     if not layers:
         return Image(())
@@ -234,33 +258,35 @@ def _reduced(output: Output, layers: Sequence[Sequence[Band]]) -> Band:
     chosen = [layers[place] for place in output.takes]
     found = output.type_of(pixeltypes.union(band.type for band in chosen[-1]))
     together = [band for image in zip(*chosen, strict=True) for band in image]
-    return composite(output.name, found, piled(output, together, found))
+    return composite(output.name, found, stacked(output, together, found))
 
 
 @algorithm("Image.reduce(image: Image, reducer: Reducer) -> Image")
 def reduce_bands(image: Image, reducer: Reducer) -> Image:
-    """Return what a reducer makes of an image's bands, as bands such as mean."""
+    """Return a reducer's results over an image's bands, as bands such as mean."""
     if not image.bands:
         raise InvalidRequest("The image has no bands.")
     if reducer.inputs != 1:
         reducer.check_inputs(len(image.bands), "bands")
     bands = []
     for output in reducer.outputs:
-        if reducer.inputs == 1:
-            chosen = list(image.bands)
-        else:
-            chosen = [image.bands[place] for place in output.takes]
+        takes = range(len(image.bands)) if reducer.inputs == 1 else output.takes
+        chosen = [image.bands[place] for place in takes]
         found = output.type_of(pixeltypes.union(band.type for band in chosen))
-        node = piled(output, chosen, found)
-        places = {(band.projection, band.extent) for band in chosen}
-        place = places.pop() if len(places) == 1 else (DEFAULT_PROJECTION, None)
-        bands.append(Band(output.name, found, *place, node))
+        node = stacked(output, chosen, found)
+        bands.append(Band(output.name, found, *_shared_place(chosen), node))
     return image.derived(bands)
+
+
+def _shared_place(bands: Sequence[Band]) -> tuple[Projection, Window | None]:
+    """Return the projection and extent of bands; of different ones degrees without bounds."""
+    places = {(band.projection, band.extent) for band in bands}
+    return places.pop() if len(places) == 1 else (DEFAULT_PROJECTION, None)
 
 
 @algorithm("ImageCollection.toBands(collection: ImageCollection) -> Image")
 def to_bands(context: Context, collection: Collection) -> Image:
-    """Return all bands of all images, each after its image's index."""
+    """Return all bands of all images, named by the image's index and the band."""
     bands: list[Band] = []
     names: list[str] = []
     for place, image in enumerate(images_of(context, collection)):
@@ -268,6 +294,13 @@ def to_bands(context: Context, collection: Collection) -> Image:
         names += [f"{index_of(image, place)}_{band.id}" for band in image.bands]
         check_length(len(bands), _MOST_BANDS, "bands")
     return Image(tuple(named(bands, names)))
+
+
+def _at_greatest(stacks: Sequence[Values], valid: NDArray[np.bool_]) -> Reduced:
+    """Return the values of the second stack where the first one is greatest."""
+    at = np.where(valid, stacks[0].astype(np.float64), -np.inf).argmax(axis=0)
+    found = np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0]
+    return found, np.asarray(valid.any(axis=0))
 
 
 @algorithm(
@@ -279,16 +312,10 @@ def quality_mosaic(context: Context, collection: Collection, quality: str) -> Im
     ranks = dict(layers).get(quality)
     if layers and ranks is None:
         raise InvalidRequest(f"The images have no band '{quality[:80]}'.")
-
-    def picked(stacks: Sequence[Values], valid: NDArray[np.bool_]) -> Reduced:
-        at = np.where(valid, stacks[0].astype(np.float64), -np.inf).argmax(axis=0)
-        found = np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0]
-        return found, np.asarray(valid.any(axis=0))
-
-    output = Output("", (0, 1), lambda columns: None, picked)
+    output = Output("", (0, 1), lambda columns: None, _at_greatest)
     bands = []
     for name, layer in layers:
         found = pixeltypes.union(band.type for band in layer)
         pairs = [band for pair in zip(ranks or (), layer, strict=True) for band in pair]
-        bands.append(composite(name, found, piled(output, pairs, found)))
+        bands.append(composite(name, found, stacked(output, pairs, found)))
     return Image(tuple(bands))

@@ -1,12 +1,11 @@
-"""Series: the pixels of a region in every image of a collection, as rows."""
+"""`ImageCollection.getRegion`: the pixels of a region in every image, as rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tileserver.compute.algorithms.collection.composites import layers_of
-from tileserver.compute.algorithms.image.clips import Stencil
+from tileserver.compute.algorithms.image.clips import GeometryMask
 from tileserver.compute.algorithms.image.reprojection import projection_of
 from tileserver.compute.context import Context
 from tileserver.compute.pixels.regions import region_of, sampled
@@ -14,7 +13,6 @@ from tileserver.compute.registry import algorithm
 from tileserver.compute.values.feature import Collection, index_of
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import TIME_START, Projection
-from tileserver.compute.values.reducer import Column
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import WGS84, transform_points
 
@@ -39,12 +37,14 @@ def get_region(
 ) -> list[list[Any]]:
     """Return rows of id, longitude, latitude, time and bands: all images of a pixel, then the next.
 
-    A pixel belongs to the region as in `Image.reduceRegion`; what is masked is null.
+    A pixel belongs to the region as in `Image.reduceRegion`; masked values are null.
     """
     layers = layers_of(context, collection)
     names = [name for name, _ in layers]
     header: list[Any] = ["id", "longitude", "latitude", "time", *names]
-    region = region_of(geometry, projection_of(crs, transform, scale), Stencil(geometry).covers)
+    region = region_of(
+        geometry, projection_of(crs, transform, scale), GeometryMask(geometry).covers
+    )
     count = len(collection.elements)
     if region.count_px * max(len(names), 1) * count > _MOST_VALUES:
         raise InvalidRequest(
@@ -56,12 +56,7 @@ def get_region(
         found = sampled(context, [bands[place] for _, bands in layers], region)
         lon, lat = transform_points(region.grid.crs_code, WGS84, found.x, found.y)
         about = index_of(element, place), element.properties.get(TIME_START)
-        values = zip(*(_listed(column) for column in found.columns), strict=True)
+        values = zip(*(column.to_list() for column in found.columns), strict=True)
         each = zip(lon.tolist(), lat.tolist(), values, strict=True)
         rows.append([[about[0], x, y, about[1], *row] for x, y, row in each])
     return [header, *(row for pixel in zip(*rows, strict=True) for row in pixel)]
-
-
-def _listed(column: Column) -> Sequence[Any]:
-    pairs = zip(column.values.tolist(), column.valid.tolist(), strict=True)
-    return [value if is_there else None for value, is_there in pairs]

@@ -1,15 +1,15 @@
-"""Filters of collections: what they ask of an element's properties, its time and its place.
+"""Filters of collections by the properties, time and geometry of an element.
 
-One operand is a field of the element, the other a value, or another field. An element that lacks
-the property does not pass, whatever is asked; `not` lets it pass. Only numbers compare with
-numbers (a date is its milliseconds), texts with texts; what cannot be compared does not pass,
-and is not equal.
+One operand is a field of the element, the other a value or another field. An element without the
+property does not pass any comparison; `not` lets it pass. Numbers compare with numbers (a date is
+its milliseconds), texts with texts. Other pairs are not equal and do not pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from tileserver.compute.coercion import to_date, to_date_range, type_of
@@ -33,17 +33,17 @@ Test = Callable[[Any, Any], bool]
 
 
 def value_of(element: Element, field: str) -> Any:
-    """Return a property of an element, or where it lies; None if it has none."""
+    """Return a property of an element, or its geometry; None if it has none."""
     if field in _PLACES:
         return geometry_of(element)
     return element.properties.get(field)
 
 
 def compared(name: str, test: Test, *operands: Any) -> Filter:
-    """Return the filter that passes what passes a test of two operands, neither of them null.
+    """Return the filter of elements that pass a test of two operands, neither of them null.
 
     Raises:
-        InvalidRequest: an operand is missing, or told twice.
+        InvalidRequest: an operand is missing, or given twice.
     """
     left_field, right_value, right_field, left_value = operands
     left = _operand(left_field, left_value, "left")
@@ -123,19 +123,14 @@ COMPARISONS: dict[str, tuple[Test, str]] = {
     "inList": (lambda a, b: _in(b, a), "are a member and its list"),
     "hasType": (_has_type, "are a value and the name of its type"),
 }
-"""Filters of two operands by Earth Engine's name: the test, and when it passes."""
+"""Filters of two operands by Earth Engine's name: the test, and its condition in words."""
 
 
-def _register(name: str, test: Test, when: str) -> None:
-    def build(*operands: Any) -> Filter:
-        return compared(name, test, *operands)
-
-    build.__doc__ = f"Return the filter that passes if the operands {when}."
-    algorithm(f"Filter.{name}({OPERANDS}) -> Filter")(build)
-
-
-for _name, _entry in COMPARISONS.items():
-    _register(_name, *_entry)
+for _name, (_test, _when) in COMPARISONS.items():
+    algorithm(
+        f"Filter.{_name}({OPERANDS}) -> Filter",
+        f"Return the filter that passes if the operands {_when}.",
+    )(partial(compared, _name, _test))
 
 
 @algorithm(f"Filter.maxDifference(difference: Float, {OPERANDS}) -> Filter")
@@ -156,11 +151,8 @@ def date_range_contains(
         found = to_date_range(span, context)
         return found is not None and date is not None and found.holds(date.millis)
 
-    if left_value is not None:
-        span = to_date_range(left_value, context)
-        if span is None:
-            raise InvalidRequest(f"Expected a range of dates, got {shown(left_value)}.")
-        left_value = span
+    if left_value is not None and to_date_range(left_value, context) is None:
+        raise InvalidRequest(f"Expected a range of dates, got {shown(left_value)}.")
     return compared("dateRangeContains", holds, left_field, right_value, right_field, left_value)
 
 
@@ -203,7 +195,7 @@ _FIELDS: Mapping[str, Callable[[datetime], int]] = {
 def calendar_range(start: int, end: int | None, field: str) -> Filter:
     """Return the filter that passes if a part of the element's UTC time lies in a range.
 
-    Both ends belong to it; one that ends before it starts goes round.
+    Both ends are included; a range that ends before it starts wraps around.
     """
     part = _FIELDS.get(field)
     if part is None:
@@ -270,5 +262,5 @@ def never() -> Filter:
 
 @algorithm("Filter.hasGeometry() -> Filter", hidden=True)
 def has_geometry() -> Filter:
-    """Return the filter that passes what lies somewhere."""
+    """Return the filter of elements that have a geometry."""
     return Filter(lambda element: geometry_of(element) is not None, "hasGeometry")

@@ -1,9 +1,9 @@
-"""Filters of collections by where their elements lie.
+"""Filters of collections by the geometry of elements.
 
-Geometries are compared in longitude and latitude, edges straight there, distances on the ground;
-`maxError` is not used, as nothing is approximated. An element without a geometry, such as a
-constant image, lies everywhere. Footprints may reach past 180 degrees; what lies a turn away
-is the same place.
+Geometries are compared in longitude and latitude, with straight edges there; distances are metres
+on the ground. `maxError` is ignored, as nothing is approximated. An element without a geometry,
+such as a constant image, is unbounded. Footprints may reach past 180 degrees; longitudes that
+differ by 360 degrees are the same place.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TURN = 360.0
 
 
 def meeting(relation: Relation, a: BaseGeometry, b: BaseGeometry) -> bool:
-    """Tell whether a relation holds between two shapes in degrees, a turn apart if need be."""
+    """Tell whether a relation holds between two shapes in degrees, or 360 degrees apart."""
     if relation(a, b):
         return True
     reach = [*a.bounds[::2], *b.bounds[::2]]
@@ -44,7 +44,7 @@ def _turned(shape: BaseGeometry, by: float) -> BaseGeometry:
 
 
 def _related(name: str, relation: Relation, everywhere: bool, *operands: Any) -> Filter:
-    """Return the filter of two geometries; `everywhere` is the answer for one without end."""
+    """Return the filter of two geometries; `everywhere` is the result for an unbounded one."""
     left_field, right_value, right_field, left_value, context = operands
     left = _place(context, left_field, left_value, "left")
     right = _place(context, right_field, right_value, "right")
@@ -62,11 +62,7 @@ def _place(
     if (field is None) == (value is None):
         raise InvalidRequest(f"Expected either {side}Field or {side}Value.")
     if field is None:
-        shape = _shape(to_geometry(value, context))
-        if shape is None and not hasattr(value, "properties"):
-            raise InvalidRequest(f"Expected a geometry, got {shown(value)}.")
-        if shape is not None:
-            shapely.prepare(shape)
+        shape = _constant_shape(context, value)
         return lambda element: shape
 
     def of_element(element: Element) -> BaseGeometry | None:
@@ -75,6 +71,15 @@ def _place(
         return _shape(to_geometry(found, context))
 
     return of_element
+
+
+def _constant_shape(context: Context, value: Any) -> BaseGeometry | None:
+    shape = _shape(to_geometry(value, context))
+    if shape is None and not hasattr(value, "properties"):
+        raise InvalidRequest(f"Expected a geometry, got {shown(value)}.")
+    if shape is not None:
+        shapely.prepare(shape)
+    return shape
 
 
 def _shape(geometry: Geometry | None) -> BaseGeometry | None:
@@ -90,15 +95,16 @@ RELATIONS: dict[str, tuple[Relation, bool, str]] = {
     "contains": (_holds, True, "holds the right one"),
     "isContained": (lambda a, b: _holds(b, a), False, "lies within the right one"),
 }
-"""Filters of two geometries: the relation, the answer if one has no end, and when it passes."""
+"""Filters of two geometries: relation, result if one is unbounded, and condition in words."""
 
 
 def _register(name: str, relation: Relation, everywhere: bool, when: str) -> None:
+    @algorithm(
+        f"Filter.{name}({OPERANDS}, maxError: {_ERROR}) -> Filter",
+        f"Return the filter that passes if the left geometry {when}.",
+    )
     def build(context: Context, *operands: Any) -> Filter:
         return _related(name, relation, everywhere, *operands[:4], context)
-
-    build.__doc__ = f"Return the filter that passes if the left geometry {when}."
-    algorithm(f"Filter.{name}({OPERANDS}, maxError: {_ERROR}) -> Filter")(build)
 
 
 for _name, _entry in RELATIONS.items():

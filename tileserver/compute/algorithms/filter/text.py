@@ -34,7 +34,7 @@ _Token = tuple[str, str]
 
 @algorithm("Filter.expression(expression: String) -> Filter")
 def filter_of(text: str) -> Filter:
-    """Return the filter that a text says."""
+    """Return the filter of a text such as `CLOUD < 20`."""
     return _Parser(text).filter()
 
 
@@ -62,7 +62,7 @@ class _Parser:
         )
 
     def filter(self) -> Filter:
-        """Return what all of the text says."""
+        """Return the filter of the whole text."""
         found = self._either(0)
         if self.tokens[self.place][0] != "end":
             raise self._wrong()

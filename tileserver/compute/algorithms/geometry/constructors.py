@@ -1,7 +1,7 @@
-"""Geometries made of coordinates.
+"""Constructors of geometries from coordinates.
 
-Coordinates are longitude and latitude, or those of a projection's pixels when one is given. Lists
-of numbers alone are taken in pairs, geometries in place of coordinates for their own.
+Coordinates are longitude and latitude, or those of a projection's pixels when one is given. Flat
+lists of numbers are read as pairs; a Point may stand for its coordinates.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import shapely
 
 from tileserver.compute.coercion import to_geometry
 from tileserver.compute.context import Context
-from tileserver.compute.margins import ErrorMargin
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import (
+    ErrorMargin,
     Geometry,
     collected,
     is_unbounded,
@@ -41,17 +42,12 @@ _KINDS = {
     "Polygon": (2, _AREAS, "an area within a ring, less those within others"),
     "MultiPolygon": (3, _AREAS, "areas"),
 }
-"""How deeply the lists of positions nest, what else is told, and what comes out."""
+"""Nesting depth of the coordinate lists, further arguments, and the result, by geometry type."""
 
 
-def _register(kind: str, depth: int, others: str, what: str) -> None:
-    def construct(context: Context, given: Sequence[Any], *rest: Any) -> Geometry:
-        projection, geodesic = (*rest, None)[:2]
-        coordinates = nested(_plain(given), depth)
-        return make_geometry(kind, coordinates, projection, geodesic)
-
-    construct.__doc__ = f"Return {what}."
-    algorithm(f"GeometryConstructors.{kind}(coordinates: List, {others}) -> Geometry")(construct)
+def _construct(kind: str, depth: int, given: Sequence[Any], *rest: Any) -> Geometry:
+    projection, geodesic = (*rest, None)[:2]
+    return make_geometry(kind, nested(_plain(given), depth), projection, geodesic)
 
 
 def _plain(given: Any) -> Any:
@@ -79,8 +75,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-for _kind, _entry in _KINDS.items():
-    _register(_kind, *_entry)
+for _kind, (_depth, _others, _result) in _KINDS.items():
+    algorithm(
+        f"GeometryConstructors.{_kind}(coordinates: List, {_others}) -> Geometry",
+        f"Return {_result}.",
+    )(partial(_construct, _kind, _depth))
 
 
 @algorithm(
@@ -163,26 +162,26 @@ def type_of_geometry(geometry: Geometry) -> str:
 @algorithm("Geometry.coordinates(geometry: Geometry) -> List")
 def coordinates(context: Context, geometry: Geometry) -> list[Any]:
     """Return the coordinates of a geometry, as GeoJSON nests them."""
-    context.count_made(_POSITION_BYTES * int(shapely.get_num_coordinates(geometry.shape)))
+    context.count_bytes(_POSITION_BYTES * int(shapely.get_num_coordinates(geometry.shape)))
     found: list[Any] = geometry.to_json().get("coordinates", [])
     return found
 
 
 @algorithm("Geometry.geometries(geometry: Geometry) -> List")
 def geometries(geometry: Geometry) -> list[Geometry]:
-    """Return the geometries of one of several parts; of another itself."""
+    """Return the parts of a geometry; a single one is its own part."""
     return [replace(geometry, shape=part) for part in shapely.get_parts(geometry.shape)]
 
 
 @algorithm("Geometry.projection(geometry: Geometry) -> Projection")
 def projection(geometry: Geometry) -> Projection:
-    """Return the projection whose pixels the coordinates count."""
+    """Return the projection of the coordinates."""
     return geometry.projection
 
 
 @algorithm("Geometry.geodesic(geometry: Geometry) -> Boolean")
 def geodesic(geometry: Geometry) -> bool:
-    """Tell whether the edges are called geodesic; unless said they are on a sphere of degrees."""
+    """Tell whether the edges are declared geodesic; by default they are in a geographic CRS."""
     if geometry.geodesic is not None:
         return geometry.geodesic
     return bool(crs_of(geometry.projection.crs_code).is_geographic)
@@ -190,7 +189,7 @@ def geodesic(geometry: Geometry) -> bool:
 
 @algorithm("Geometry.edgesAreGeodesics(geometry: Geometry) -> Boolean")
 def edges_are_geodesics(geometry: Geometry) -> bool:
-    """Tell whether the edges are called geodesic."""
+    """Tell whether the edges are declared geodesic."""
     return geodesic(geometry)
 
 

@@ -1,4 +1,4 @@
-"""Elements: features, images and collections as what has properties, and features themselves."""
+"""Properties of elements (features, images, collections), and features."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tileserver.compute.algorithms.geometry.methods import placed, where
-from tileserver.compute.coercion import to_geometry, to_number
+from tileserver.compute.algorithms.geometry.methods import required_geometry, with_geometry
+from tileserver.compute.coercion import text_in, to_geometry, to_number
 from tileserver.compute.context import Context, check_length
 from tileserver.compute.registry import algorithm
 from tileserver.compute.text.regex import Pattern
@@ -42,7 +42,7 @@ def feature(
 def set_geometry(element: Element, geometry: Geometry | None) -> Feature:
     """Return a feature with another geometry, or without one."""
     if geometry is not None:
-        return placed(element, geometry)
+        return with_geometry(element, geometry)
     return Feature(None, element.properties, element.id)
 
 
@@ -58,8 +58,8 @@ _PLACE = (
 def geometry(
     element: Element, margin: Any, projection: Projection | None, geodesics: bool | None
 ) -> Geometry:
-    """Return where an element lies, of an image its footprint, the whole Earth if it has none."""
-    found = where(element)
+    """Return an element's geometry, of an image its footprint; the whole Earth if unbounded."""
+    found = required_geometry(element)
     found = found if projection is None else found.in_projection(projection)
     return found if geodesics is None else replace(found, geodesic=geodesics)
 
@@ -72,30 +72,25 @@ def feature_id(element: Element) -> str | None:
 
 @algorithm("Image.date(image: Image) -> Date")
 def image_date(context: Context, image: Image) -> Date:
-    """Return when an image was taken."""
+    """Return the date of an image, its system:time_start."""
     started = to_number(image.properties.get(TIME_START), context)
     if started is None:
         raise InvalidRequest(f"The image has no property '{TIME_START}'.")
     return Date(started)
 
 
-def value_of(element: Element | Collection, name: str) -> Any:
-    """Return a property, or None."""
+@algorithm("Element.get(object: Element, property: String) -> <any>")
+def get(element: Element | Collection, name: str) -> Any:
+    """Return a property, or null where there is none."""
     if name == "system:id" and name not in element.properties:
         return element.id
     return element.properties.get(name)
 
 
-@algorithm("Element.get(object: Element, property: String) -> <any>")
-def get(element: Element | Collection, name: str) -> Any:
-    """Return a property, or null where there is none."""
-    return value_of(element, name)
-
-
 @algorithm("Element.getNumber(object: Element, property: String) -> Number")
 def get_number(context: Context, element: Element | Collection, name: str) -> float | None:
     """Return a property that is a number, or null where there is none."""
-    value = value_of(element, name)
+    value = get(element, name)
     found = to_number(value, context)
     if found is None and value is not None:
         raise InvalidRequest(f"Property '{name[:80]}' is not a number but {shown(value)}.")
@@ -105,10 +100,8 @@ def get_number(context: Context, element: Element | Collection, name: str) -> fl
 @algorithm("Element.getString(object: Element, property: String) -> String")
 def get_string(element: Element | Collection, name: str) -> str | None:
     """Return a property that is a string, or null where there is none."""
-    value = value_of(element, name)
-    if value is not None and not isinstance(value, str):
-        raise InvalidRequest(f"Property '{name[:80]}' is not a string but {shown(value)}.")
-    return value
+    value = get(element, name)
+    return None if value is None else text_in(value, f"Property '{name[:80]}'")
 
 
 @algorithm("Element.set(object: Element, key: String, value: Object = null) -> Element")
@@ -208,10 +201,10 @@ def select(
 
 
 def selected(context: Context, members: Mapping[str, Any], selector: Any) -> list[str]:
-    """Return the keys that a selector means: one of that name, or all that fit the pattern.
+    """Return the keys that a selector matches: the one of that name, or all that fit the pattern.
 
     Raises:
-        InvalidRequest: it is no text.
+        InvalidRequest: it is not a text.
     """
     if not isinstance(selector, str):
         raise InvalidRequest(f"Expected a name or a regular expression, got {shown(selector)}.")

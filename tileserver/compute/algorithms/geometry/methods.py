@@ -1,9 +1,9 @@
-"""Geometries measured, changed and compared; features likewise, by their geometry.
+"""Measures, changes and relations of geometries, and of features by their geometry.
 
-Without a projection lengths are metres on the ground and edges are straight in degrees; with one
-everything is done in its pixels and lengths are theirs. An error margin is taken and has no effect
-but on `simplify`. Metres are those of a plane around the middle: of a shape some hundred kilometres
-wide they are true to a few in ten thousand, of half the Earth they are not.
+Without a projection lengths are metres on the ground and edges are straight in degrees; with one,
+everything is computed in its pixels, lengths too. An error margin is accepted and has no effect
+except on `simplify`. Metres are those of a plane around the middle: their error is a few in ten
+thousand for a shape some hundred kilometres wide, and large for half the Earth.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.context import check_length
-from tileserver.compute.margins import ErrorMargin
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.feature import Element, Feature, geometry_of, image_geometry
 from tileserver.compute.values.geometry import (
+    ErrorMargin,
     Geometry,
     area_m2,
     length_m,
@@ -40,8 +40,8 @@ _ARC_SEGMENTS = 16
 """Of a quarter of a circle in a buffer: 0.5% of the distance at most."""
 
 
-def where(element: Element) -> Geometry:
-    """Return where a feature or an image lies.
+def required_geometry(element: Element) -> Geometry:
+    """Return the geometry of a feature, or the footprint of an image.
 
     Raises:
         InvalidRequest: a feature has no geometry.
@@ -54,15 +54,15 @@ def where(element: Element) -> Geometry:
     raise InvalidRequest("The feature has no geometry.")
 
 
-def placed(element: Element, geometry: Geometry) -> Feature:
+def with_geometry(element: Element, geometry: Geometry) -> Feature:
     """Return a feature with another geometry; of an image its properties."""
     if isinstance(element, Feature):
         return replace(element, geometry=geometry)
     return Feature(geometry, element.properties, element.id)
 
 
-def _seen(geometry: Geometry, projection: Projection | None) -> Geometry:
-    """Return a geometry in the coordinates that an operation works in."""
+def _in_working_projection(geometry: Geometry, projection: Projection | None) -> Geometry:
+    """Return a geometry in the coordinates of a projection, by default in degrees."""
     return geometry.in_projection(projection or DEFAULT_PROJECTION)
 
 
@@ -84,20 +84,29 @@ def in_metres(found: BaseGeometry, change: Callable[[BaseGeometry], BaseGeometry
 
 
 def buffered(geometry: Geometry, distance: float, projection: Projection | None) -> Geometry:
-    """Return what lies within a distance, or with a negative one what lies so far inside."""
+    """Return the area within a distance of a geometry; a negative distance shrinks areas.
+
+    Args:
+        geometry: points, lines or areas.
+        distance: metres, or pixels of `projection`.
+        projection: the plane to work in; None is one in metres around each part.
+
+    Raises:
+        InvalidRequest: the distance is too large, or the geometry has too many points.
+    """
     if not abs(distance) < 2e7:
         raise InvalidRequest(f"The distance must be less than 20000000, got {distance:g}.")
-    seen = _seen(geometry, projection)
-    _check_buffer(seen.shape)
+    moved = _in_working_projection(geometry, projection)
+    _check_buffer(moved.shape)
     if projection is not None:
-        return replace(seen, shape=seen.shape.buffer(distance, quad_segs=_ARC_SEGMENTS))
+        return replace(moved, shape=moved.shape.buffer(distance, quad_segs=_ARC_SEGMENTS))
     # Each part around its own middle, where the plane is true.
     parts = [
         in_metres(part, lambda found: found.buffer(distance, quad_segs=_ARC_SEGMENTS))
-        for part in shapely.get_parts(seen.shape)
+        for part in shapely.get_parts(moved.shape)
         if not part.is_empty
     ]
-    return replace(seen, shape=shapely.union_all(parts), geodesic=None)
+    return replace(moved, shape=shapely.union_all(parts), geodesic=None)
 
 
 def _check_buffer(found: BaseGeometry) -> None:
@@ -108,52 +117,52 @@ def _check_buffer(found: BaseGeometry) -> None:
 def simplified(
     geometry: Geometry, margin: ErrorMargin | None, projection: Projection | None
 ) -> Geometry:
-    """Return a geometry of fewer points that is nowhere further off than the margin."""
+    """Return a geometry of fewer points, at most the margin away from the original."""
     value = margin.value if margin is not None and margin.value is not None else 0.0
     if not 0 <= value < 2e7:
         raise InvalidRequest(f"The error margin must not be negative, got {value:g}.")
-    seen = geometry if projection is None else geometry.in_projection(projection)
+    moved = geometry if projection is None else geometry.in_projection(projection)
     if projection is not None or (margin is not None and margin.unit == "projected"):
-        return replace(seen, shape=seen.shape.simplify(value))
-    found = in_metres(seen.in_degrees(), lambda shape: shape.simplify(value))
-    return Geometry(found, geodesic=geometry.geodesic).in_projection(seen.projection)
+        return replace(moved, shape=moved.shape.simplify(value))
+    found = in_metres(moved.in_degrees(), lambda shape: shape.simplify(value))
+    return Geometry(found, geodesic=geometry.geodesic).in_projection(moved.projection)
 
 
 def _bounds(geometry: Geometry, projection: Projection | None) -> Geometry:
-    seen = _seen(geometry, projection)
-    if seen.shape.is_empty:
+    moved = _in_working_projection(geometry, projection)
+    if moved.shape.is_empty:
         raise InvalidRequest("The geometry is empty.")
-    return rectangle(*seen.shape.bounds, seen.projection, False)
+    return rectangle(*moved.shape.bounds, moved.projection, False)
 
 
 def _centroid(geometry: Geometry, projection: Projection | None) -> Geometry:
-    seen = _seen(geometry, projection)
-    if seen.shape.is_empty:
+    moved = _in_working_projection(geometry, projection)
+    if moved.shape.is_empty:
         raise InvalidRequest("The geometry is empty.")
-    if projection is not None or seen.shape.geom_type == "Point":
-        return Geometry(seen.shape.centroid, seen.projection)
-    return Geometry(in_metres(seen.shape, lambda shape: shape.centroid))
+    if projection is not None or moved.shape.geom_type == "Point":
+        return Geometry(moved.shape.centroid, moved.projection)
+    return Geometry(in_metres(moved.shape, lambda shape: shape.centroid))
 
 
 def _hull(geometry: Geometry, projection: Projection | None) -> Geometry:
-    seen = _seen(geometry, projection)
-    return replace(seen, shape=seen.shape.convex_hull)
+    moved = _in_working_projection(geometry, projection)
+    return replace(moved, shape=moved.shape.convex_hull)
 
 
 def _dissolved(geometry: Geometry, projection: Projection | None) -> Geometry:
-    seen = _seen(geometry, projection)
-    check_crossings([seen.shape])
-    return replace(seen, shape=shapely.union_all(shapely.get_parts(seen.shape)))
+    moved = _in_working_projection(geometry, projection)
+    check_crossings([moved.shape])
+    return replace(moved, shape=shapely.union_all(shapely.get_parts(moved.shape)))
 
 
 def _area(geometry: Geometry, projection: Projection | None) -> float:
     if projection is not None:
-        return float(_seen(geometry, projection).shape.area)
+        return float(_in_working_projection(geometry, projection).shape.area)
     return area_m2(geometry.in_degrees())
 
 
 def _lengths(geometry: Geometry, projection: Projection | None, kinds: set[str]) -> float:
-    parts = shapely.get_parts(_seen(geometry, projection).shape)
+    parts = shapely.get_parts(_in_working_projection(geometry, projection).shape)
     found = [part for part in parts if part.geom_type in kinds]
     if projection is not None:
         return float(sum(part.length for part in found))
@@ -170,7 +179,10 @@ def _perimeter(geometry: Geometry, projection: Projection | None) -> float:
 
 def nearest(left: Geometry, right: Geometry, projection: Projection | None) -> BaseGeometry:
     """Return the shortest line between two geometries, from the first to the second."""
-    a, b = _seen(left, projection).shape, _seen(right, projection).shape
+    a, b = (
+        _in_working_projection(left, projection).shape,
+        _in_working_projection(right, projection).shape,
+    )
     if a.is_empty or b.is_empty:
         raise InvalidRequest("The geometry is empty.")
     line = shapely.shortest_line(a, b)
@@ -198,7 +210,7 @@ def distance_between(left: Geometry, right: Geometry, projection: Projection | N
 
 def _related(name: str) -> Callable[[Geometry, Geometry, Projection | None], bool]:
     def relate(left: Geometry, right: Geometry, projection: Projection | None) -> bool:
-        a, b = _seen(left, projection), _seen(right, projection)
+        a, b = _in_working_projection(left, projection), _in_working_projection(right, projection)
         return bool(getattr(shapely, name)(a.shape, b.shape))
 
     return relate
@@ -206,7 +218,7 @@ def _related(name: str) -> Callable[[Geometry, Geometry, Projection | None], boo
 
 def _joined(name: str) -> Callable[[Geometry, Geometry, Projection | None], Geometry]:
     def join(left: Geometry, right: Geometry, projection: Projection | None) -> Geometry:
-        a, b = _seen(left, projection), _seen(right, projection)
+        a, b = _in_working_projection(left, projection), _in_working_projection(right, projection)
         check_crossings([a.shape, b.shape])
         return replace(a, shape=getattr(shapely, name)(a.shape, b.shape))
 
@@ -231,61 +243,62 @@ RELATIONS: dict[str, tuple[Callable[[Geometry, Geometry, Projection | None], boo
     "intersects": (_related("intersects"), "Tell whether one {} meets another"),
 }
 JOINS: dict[str, tuple[Callable[[Geometry, Geometry, Projection | None], Geometry], str]] = {
-    "difference": (_joined("difference"), "Return what of one {} is not in another"),
-    "intersection": (_joined("intersection"), "Return what one {} and another have in common"),
+    "difference": (_joined("difference"), "Return the part of one {} that is not in another"),
+    "intersection": (
+        _joined("intersection"),
+        "Return the part that one {} and another have in common",
+    ),
     "symmetricDifference": (
         _joined("symmetric_difference"),
-        "Return what is in one {} or another but not in both",
+        "Return the parts of one {} and another that are in one of them only",
     ),
-    "union": (_joined("union"), "Return what is in one {} or another"),
+    "union": (_joined("union"), "Return one {} and another merged"),
 }
-"""Operations by Earth Engine's name, and what they do."""
+"""Operations by Earth Engine's name, with their descriptions."""
 
 
-def _both(name: str, one: str, others: str, returns: str, told: str, work: Any) -> None:
+def _register(name: str, one: str, others: str, returns: str, description: str, work: Any) -> None:
     """Register an operation for geometries and for features; `work` gets geometries alone.
 
     Args:
         name: the operation.
-        one: "geometry", or "left: {}, right" of two.
+        one: "geometry" for an operation on one, "left" for one on two.
         others: the arguments that follow, as in a signature.
         returns: a type, or "Geometry": features then get features.
-        told: what it does, with a place for what it does it to.
+        description: a sentence with a placeholder for the operand.
         work: the operation on one geometry, or on two.
     """
     count = 2 if one == "left" else 1
-
-    def of_geometries(*given: Any) -> Any:
-        return work(*given)
-
-    def of_features(*given: Any) -> Any:
-        found = work(*map(where, given[:count]), *given[count:])
-        return placed(given[0], found) if isinstance(found, Geometry) else found
-
-    of_geometries.__doc__ = told.format("geometry" if count == 2 else "a geometry") + "."
-    of_features.__doc__ = told.format("feature" if count == 2 else "a feature") + "."
     first = "left: {0}, right: {0}" if count == 2 else "{1}: {0}"
-    algorithm(f"Geometry.{name}({first.format('Geometry', 'geometry')}, {others}) -> {returns}")(
-        of_geometries
-    )
+    article = "" if count == 2 else "a "
+    algorithm(
+        f"Geometry.{name}({first.format('Geometry', 'geometry')}, {others}) -> {returns}",
+        description.format(f"{article}geometry") + ".",
+    )(lambda *given: work(*given))
     returned = {"Geometry": "Element" if name == "dissolve" else "Feature"}.get(returns, returns)
-    algorithm(f"Feature.{name}({first.format('Element', 'feature')}, {others}) -> {returned}")(
-        of_features
+
+    @algorithm(
+        f"Feature.{name}({first.format('Element', 'feature')}, {others}) -> {returned}",
+        description.format(f"{article}feature") + ".",
     )
+    def of_features(*given: Any) -> Any:
+        found = work(*map(required_geometry, given[:count]), *given[count:])
+        return with_geometry(given[0], found) if isinstance(found, Geometry) else found
 
 
 def _without_margin(work: Any, count: int) -> Any:
+    """Return an operation that ignores its error margin."""
     return lambda *given: work(*given[:count], given[-1])
 
 
-for _name, (_work, _told) in CHANGES.items():
-    _both(_name, "geometry", _MARGINS, "Geometry", _told, _without_margin(_work, 1))
-for _name, (_measure, _told) in MEASURES.items():
-    _both(_name, "geometry", _MARGINS, "Float", _told, _without_margin(_measure, 1))
-for _name, (_relate, _told) in RELATIONS.items():
-    _both(_name, "left", _MARGINS, "Boolean", _told, _without_margin(_relate, 2))
-for _name, (_join, _told) in JOINS.items():
-    _both(_name, "left", _MARGINS, "Geometry", _told, _without_margin(_join, 2))
+for _name, (_work, _description) in CHANGES.items():
+    _register(_name, "geometry", _MARGINS, "Geometry", _description, _without_margin(_work, 1))
+for _name, (_measure, _description) in MEASURES.items():
+    _register(_name, "geometry", _MARGINS, "Float", _description, _without_margin(_measure, 1))
+for _name, (_relate, _description) in RELATIONS.items():
+    _register(_name, "left", _MARGINS, "Boolean", _description, _without_margin(_relate, 2))
+for _name, (_join, _description) in JOINS.items():
+    _register(_name, "left", _MARGINS, "Geometry", _description, _without_margin(_join, 2))
 
 
 def _buffer(geometry: Geometry, distance: float, margin: Any, proj: Projection | None) -> Geometry:
@@ -311,34 +324,33 @@ def _closest(a: Geometry, b: Geometry, margin: Any, proj: Projection | None) -> 
     return {"left": left, "right": right}
 
 
-_OTHERS = "maxError: ErrorMargin = null, proj: Projection = null"
 _DEFAULT = '{"type": "Projection", "crs": "EPSG:4326", "transform": [1, 0, 0, 0, 1, 0]}'
-_both(
-    "buffer", "geometry", f"distance: Float, {_OTHERS}", "Geometry",
-    "Return what lies within a distance of {}, or so far inside of it", _buffer,
+_register(
+    "buffer", "geometry", f"distance: Float, {_MARGINS}", "Geometry",
+    "Return the area within a distance of {}, shrunk by a negative distance", _buffer,
 )  # fmt: skip
-_both(
+_register(
     "simplify", "geometry", "maxError: ErrorMargin, proj: Projection = null", "Geometry",
     "Return {} of fewer points", simplified,
 )  # fmt: skip
-_both(
+_register(
     "transform", "geometry",
     f"proj: Projection = {_DEFAULT}, maxError: ErrorMargin = null, geodesic: Boolean = null",
     "Geometry", "Return {} in another projection", _transform,
 )  # fmt: skip
-_both(
-    "distance", "left", f"{_OTHERS}, spherical: Boolean = false", "Float",
+_register(
+    "distance", "left", f"{_MARGINS}, spherical: Boolean = false", "Float",
     "Return the least distance from one {} to another", _distance,
 )  # fmt: skip
-_both(
-    "withinDistance", "left", f"distance: Float, {_OTHERS}", "Boolean",
+_register(
+    "withinDistance", "left", f"distance: Float, {_MARGINS}", "Boolean",
     "Tell whether one {} lies within a distance of another", _within,
 )  # fmt: skip
-_both(
-    "closestPoints", "left", _OTHERS, "Object",
+_register(
+    "closestPoints", "left", _MARGINS, "Object",
     "Return the two points where one {} and another are nearest", _closest,
 )  # fmt: skip
-_both(
-    "closestPoint", "left", _OTHERS, "Object",
+_register(
+    "closestPoint", "left", _MARGINS, "Object",
     "Return the point of one {} that is nearest to another", lambda *g: _closest(*g)["left"],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Projections: made of a code and a transform, scaled, moved, told."""
+"""Projections: constructor, scaling, translation and properties."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tileserver.compute.algorithms.image.reprojection import read_transform
 from tileserver.compute.coercion import to_projection
 from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
@@ -34,24 +35,9 @@ def projection(
     if transform is not None and transform_wkt is not None:
         raise InvalidRequest("May not specify both 'transform' and 'transformWkt'.")
     if transform is not None:
-        return replace(found, transform=affine_of(transform))
+        return replace(found, transform=read_transform(transform, "transform"))
     if transform_wkt is not None:
         return replace(found, transform=_affine_of_wkt(transform_wkt))
-    return found
-
-
-def affine_of(members: Sequence[Any]) -> AffineTransform:
-    """Return a transform of six numbers in Earth Engine's order.
-
-    Raises:
-        InvalidRequest: they are not six numbers, or bring all pixels onto one line.
-    """
-    numbers = [m for m in members if isinstance(m, int | float) and not isinstance(m, bool)]
-    if len(members) != 6 or len(numbers) != 6:
-        raise InvalidRequest(f"A transform must have 6 numbers, got {shown(list(members))}.")
-    found = AffineTransform(*map(float, numbers))
-    if not 0 < abs(found.determinant) < math.inf or not math.isfinite(sum(numbers)):
-        raise InvalidRequest(f"The transform {shown(numbers)} cannot be inverted.")
     return found
 
 
@@ -61,18 +47,17 @@ def _affine_of_wkt(text: str) -> AffineTransform:
     members = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     for row, column, number in _ELEMENT.findall(text):
         members[3 * int(row) + int(column)] = float(number)
-    return affine_of(members)
+    return read_transform(members, "transformWkt")
 
 
 def _affine_to_wkt(transform: AffineTransform) -> str:
-    t = transform
-    rows = ((t.scale_x, t.shear_x, t.translate_x), (t.shear_y, t.scale_y, t.translate_y))
-    told = ['PARAMETER["num_row", 3]', 'PARAMETER["num_col", 3]']
+    rows = transform.members[:3], transform.members[3:]
+    parts = ['PARAMETER["num_row", 3]', 'PARAMETER["num_col", 3]']
     for i, row in enumerate(rows):
         for j, member in enumerate(row):
             if member != (1.0 if i == j else 0.0):
-                told.append(f'PARAMETER["elt_{i}_{j}", {member!r}]')
-    return 'PARAM_MT["Affine", \n  ' + ", \n  ".join(told) + "]"
+                parts.append(f'PARAMETER["elt_{i}_{j}", {member!r}]')
+    return 'PARAM_MT["Affine", \n  ' + ", \n  ".join(parts) + "]"
 
 
 @algorithm("Projection.atScale(projection: Projection, meters: Float) -> Projection")
@@ -83,7 +68,7 @@ def at_scale(projection: Projection, metres: float) -> Projection:
     factor = metres / projection.nominal_scale_m
     if crs_of(projection.crs_code).is_geographic:
         # The same to the last digit as the pixels of Earth Engine's exports in degrees.
-        degrees = abs(projection.transform.determinant) ** 0.5
+        degrees = projection.transform.pixel_side
         factor = metres / (math.radians(1) * _EARTH_RADIUS_M) / degrees
     return scaled(projection, factor, factor)
 
@@ -102,7 +87,7 @@ def crs(projection: Projection) -> str:
 
 @algorithm("Projection.transform(projection: Projection) -> String")
 def transform(projection: Projection) -> str:
-    """Return the transform as WKT; what is as in the identity is left out."""
+    """Return the transform as WKT; members equal to the identity's are left out."""
     return _affine_to_wkt(projection.transform)
 
 
@@ -115,13 +100,10 @@ def wkt(projection: Projection) -> str:
 @algorithm("Projection.scale(projection: Projection, x: Float, y: Float) -> Projection")
 def scaled(projection: Projection, x: float, y: float) -> Projection:
     """Return the projection with pixels so many times as wide and high, the origin in place."""
-    t = projection.transform
-    found = AffineTransform(
-        t.scale_x * x, t.shear_x * y, t.translate_x, t.shear_y * x, t.scale_y * y, t.translate_y
-    )
-    if not 0 < abs(found.determinant) < math.inf:
+    found = projection.scaled(x, y)
+    if not 0 < abs(found.transform.determinant) < math.inf:
         raise InvalidRequest(f"A projection cannot be scaled by {x:g} and {y:g}.")
-    return replace(projection, transform=found)
+    return found
 
 
 @algorithm("Projection.translate(projection: Projection, x: Float, y: Float) -> Projection")

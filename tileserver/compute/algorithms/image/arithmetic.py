@@ -8,15 +8,16 @@ through the operation, whole numbers divided are floating point.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.nodes import Apply, Pixels
+from tileserver.compute.nodes import Apply, Mask, Pixels
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values import pixel_type as pixeltypes
 from tileserver.compute.values.image import FOOTPRINT, INDEX, Band, Image, map_bands
@@ -40,12 +41,14 @@ def paired(first: Image, second: Image) -> list[tuple[Band, Band]]:
         )
     if not a or not b:
         raise InvalidRequest("An image without bands has no values.")
-    if len(a) == len(b):
-        by_id = {band.id: band for band in b}
-        if len(by_id) == len(b) and set(by_id) == {band.id for band in a}:
-            return [(band, by_id[band.id]) for band in a]
-        return list(zip(a, b, strict=True))
-    return [(x, y) for x in a for y in b]
+    return _matched(a, b) if len(a) == len(b) else list(product(a, b))
+
+
+def _matched(a: Sequence[Band], b: Sequence[Band]) -> list[tuple[Band, Band]]:
+    by_id = {band.id: band for band in b}
+    if len(by_id) == len(b) and set(by_id) == {band.id for band in a}:
+        return [(band, by_id[band.id]) for band in a]
+    return list(zip(a, b, strict=True))
 
 
 def combined(first: Image, second: Image, operation: Operation, rule: TypeRule) -> Image:
@@ -84,7 +87,10 @@ def _joined(a: Band, b: Band, lead: Band, operation: Operation, rule: TypeRule) 
 
 
 def fitted(values: NDArray[Any], type_: PixelType) -> NDArray[Any]:
-    """Return values in the NumPy type of a band; of whole numbers, what lies outside its ends."""
+    """Return values, of any shape, in the NumPy type of a band.
+
+    Floating point values of an integer band are clipped to the NumPy type's range; NaN is zero.
+    """
     dtype = type_.dtype
     if values.dtype == dtype:
         return values
@@ -145,7 +151,7 @@ def _double(a: PixelType, b: PixelType) -> PixelType:
     return DOUBLE
 
 
-def _wrapped(function: Any, in_type: Callable[[Any, Any], Any] | None = None) -> Operation:
+def _wrapped(function: Any) -> Operation:
     """Return a NumPy function computed in a type wide enough for both."""
 
     def operate(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
@@ -225,37 +231,20 @@ BINARY: dict[str, tuple[Operation, TypeRule, str]] = {
     "leftShift": (_left_shift, ranged(_times_power_of_two), "Shifts bits to the left"),
     "rightShift": (_right_shift, _union, "Shifts bits to the right"),
 }
-"""Operations on two images by Earth Engine's name: how, of which type, and what they do."""
+"""Operations on two images by Earth Engine's name: function, type rule and description."""
 
 
-def _register_binary(name: str, operation: Operation, rule: TypeRule, does: str) -> None:
-    def apply(first: Image, second: Image) -> Image:
-        return combined(first, second, operation, rule)
-
-    apply.__doc__ = f"{does}, for each pair of bands of two images."
-    algorithm(f"Image.{name}(image1: Image, image2: Image) -> Image")(apply)
-
-
-for _name, _entry in BINARY.items():
-    _register_binary(_name, *_entry)
+for _name, (_operation, _rule, _does) in BINARY.items():
+    algorithm(
+        f"Image.{_name}(image1: Image, image2: Image) -> Image",
+        f"{_does}, for each pair of bands of two images.",
+    )(partial(combined, operation=_operation, rule=_rule))
 
 UnaryRule = Callable[[PixelType], PixelType]
 
 
-def _same(type_: PixelType) -> PixelType:
-    return type_
-
-
 def _fraction(type_: PixelType) -> PixelType:
     return DOUBLE if type_.precision == "double" else FLOAT
-
-
-def _mirrored(type_: PixelType) -> PixelType:
-    if type_.min is None or type_.max is None:
-        return PixelType(type_.precision)
-    if type_.precision == "int":
-        return pixeltypes.integer(-type_.max, -type_.min)
-    return PixelType(type_.precision, -type_.max, -type_.min)
 
 
 def _positive(type_: PixelType) -> PixelType:
@@ -263,11 +252,9 @@ def _positive(type_: PixelType) -> PixelType:
         return PixelType(type_.precision)
     most = max(abs(type_.min), abs(type_.max))
     least = 0 if type_.min <= 0 <= type_.max else min(abs(type_.min), abs(type_.max))
-    return (
-        PixelType(type_.precision, least, most)
-        if type_.precision != "int"
-        else (pixeltypes.integer(least, most))
-    )
+    if type_.precision == "int":
+        return pixeltypes.integer(least, most)
+    return PixelType(type_.precision, least, most)
 
 
 def _signs(type_: PixelType) -> PixelType:
@@ -312,6 +299,10 @@ def _widened(x: NDArray[Any]) -> NDArray[Any]:
     return x.astype(np.int64) if x.dtype.kind in "iu" else x
 
 
+def _without_nan(mask: Mask, values: NDArray[Any]) -> Mask:
+    return np.where(np.isnan(values), np.float32(0), mask) if values.dtype.kind == "f" else mask
+
+
 def apply_unary(image: Image, function: Callable[[NDArray[Any]], Any], rule: UnaryRule) -> Image:
     """Return each band of an image passed through a function; masked where that gives no number."""
 
@@ -320,25 +311,14 @@ def apply_unary(image: Image, function: Callable[[NDArray[Any]], Any], rule: Una
 
         def compute(pixels: Pixels) -> Pixels:
             values = np.asarray(function(pixels.values))
-            mask = pixels.mask
-            if values.dtype.kind == "f":
-                mask = np.where(np.isnan(values), np.float32(0), mask)
-            return Pixels(fitted(values, found), mask)
+            return Pixels(fitted(values, found), _without_nan(pixels.mask, values))
 
         return replace(band, type=found, node=Apply(compute, (band.node,)))
 
     return map_bands(image, change)
 
 
-def _register_unary(
-    name: str, function: Callable[[NDArray[Any]], Any], rule: UnaryRule, does: str
-) -> None:
-    def apply(image: Image) -> Image:
-        return apply_unary(image, function, rule)
-
-    apply.__doc__ = f"{does}, for each band of an image."
-    algorithm(f"Image.{name}(value: Image) -> Image")(apply)
-
-
-for _unary, _parts in UNARY.items():
-    _register_unary(_unary, *_parts)
+for _name, (_function, _unary_rule, _does) in UNARY.items():
+    algorithm(f"Image.{_name}(value: Image) -> Image", f"{_does}, for each band of an image.")(
+        partial(apply_unary, function=_function, rule=_unary_rule)
+    )

@@ -1,4 +1,4 @@
-"""Images and their bands: loaded, made of constants, chosen, renamed, put together."""
+"""Images and their bands: load, constants, select, rename, concatenate."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def rename(image: Image, names: list[Any]) -> Image:
     " -> Image"
 )
 def add_bands(first: Image, second: Image, names: list[Any] | None, overwrite: bool) -> Image:
-    """Return an image's bands and then another's; of two the same, the later gets a number."""
+    """Return an image's bands and then another's; a repeated name gets a number."""
     added = second if names is None else select(second, names, None)
     if overwrite:
         replaced = {band.id: band for band in added.bands}
@@ -149,7 +149,7 @@ def slice_bands(image: Image, start: int, end: int | None) -> Image:
 def image_id(element: Element) -> str | None:
     """Return the id of an element within its collection, its system:index; or null.
 
-    Of an image that is in none it is the last part of its name, as for Earth Engine's assets.
+    Without a collection it is the last part of its name, as for Earth Engine's assets.
     """
     index = element.properties.get(INDEX)
     return element.id if index is None else str(index)

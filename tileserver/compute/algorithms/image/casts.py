@@ -48,9 +48,9 @@ def _register_cast(name: str) -> None:
     def apply(image: Image) -> Image:
         return map_bands(image, lambda band: cast_band(band, type_))
 
-    apply.__doc__ = f"Returns each band as {name.lower()}, clamped to its range."
+    description = f"Returns each band as {name.lower()}, clamped to its range."
     for spelling in (f"to{name}", name.lower()):
-        algorithm(f"Image.{spelling}(value: Image) -> Image")(apply)
+        algorithm(f"Image.{spelling}(value: Image) -> Image", description)(apply)
 
 
 for _cast_name in _CAST_NAMES:
@@ -59,7 +59,7 @@ for _cast_name in _CAST_NAMES:
 
 @algorithm("Image.cast(image: Image, bandTypes: Dictionary, bandOrder: List = null) -> Image")
 def cast(image: Image, types: dict[str, Any], order: Sequence[str] | None) -> Image:
-    """Return bands in the types that are named for them."""
+    """Return an image with some bands converted, each to its type."""
     wanted = {}
     for name, given in types.items():
         found = given if isinstance(given, PixelType) else CASTS.get(str(given).lower())

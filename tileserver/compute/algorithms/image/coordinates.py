@@ -1,4 +1,4 @@
-"""Images of where a pixel is: longitude and latitude, coordinates, area."""
+"""Images of each pixel's longitude and latitude, coordinates, or area."""
 
 from __future__ import annotations
 

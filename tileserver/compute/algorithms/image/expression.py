@@ -1,4 +1,4 @@
-"""Formulas over images: `Image.expression`, whose text is parsed here and made of algorithms.
+"""`Image.expression`: parses formulas over images into calls of algorithms.
 
 Grammar, loosest first, as in JavaScript:  a ? b : c   ||   &&   |   ^   &   == !=   < <= > >=
 << >>   + -   * / %   - ! ~ (in front)   **   numbers, names, image.band, image["band"], b(0), f(a).
@@ -48,7 +48,7 @@ _CONSTANTS = {"PI": math.pi, "pi": math.pi, "E": math.e, "e": math.e}
 
 Scope = Mapping[str, Image]
 Formula = Callable[[Context, Scope], Image]
-"""Makes the image, given the images that names stand for."""
+"""Returns the image, given the images by their names in the formula."""
 
 
 @algorithm(
@@ -63,7 +63,7 @@ def parse_expression(text: str, default: str, names: list[Any], maps_free: bool)
 
 
 class _Formula(Function):
-    """A parsed formula, to be called with the images its names stand for."""
+    """A parsed formula as a function of the images that it names."""
 
     def __init__(self, formula: Formula, names: list[str]) -> None:
         self.formula = formula
@@ -108,7 +108,7 @@ class _Parser:
         return InvalidRequest(f"Cannot parse the formula {shown(self.text)} {where_}.")
 
     def formula(self) -> Formula:
-        """Return what all of the text says."""
+        """Return the formula of the whole text."""
         found = self._ternary()
         if self.tokens[self.place][0] != "end":
             raise self._wrong(self.tokens[self.place][1])

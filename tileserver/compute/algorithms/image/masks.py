@@ -36,13 +36,13 @@ def mask(image: Image, new_mask: Image | None) -> Image:
 
 @algorithm("Image.updateMask(image: Image, mask: Image) -> Image")
 def update_mask(image: Image, new_mask: Image) -> Image:
-    """Return an image, hidden where another one is zero or hidden itself."""
+    """Return an image, masked where another one is zero or masked."""
     return _masked(image, new_mask, keeps_old=True)
 
 
 @algorithm("Image.selfMask(image: Image) -> Image")
 def self_mask(image: Image) -> Image:
-    """Return an image, hidden where it is zero."""
+    """Return an image, masked where it is zero."""
     return _masked(image, image, keeps_old=True)
 
 
@@ -62,7 +62,7 @@ def _masked(image: Image, new_mask: Image, keeps_old: bool) -> Image:
 
 
 def opacity(pixels: Pixels) -> NDArray[np.float32]:
-    """Return an image's values as a mask: 0 to 1, nothing where it is hidden itself."""
+    """Return an image's values as a mask, 0 to 1; zero where it is masked itself."""
     values = np.nan_to_num(pixels.values.astype(np.float32), nan=0.0)
     share: NDArray[np.float32] = np.clip(values, 0, 1) * pixels.mask
     return share
@@ -76,9 +76,9 @@ def _ones(like: NDArray[Any]) -> NDArray[np.float32]:
     "Image.unmask(input: Image, value: Image = null, sameFootprint: Boolean = true) -> Image"
 )
 def unmask(image: Image, value: Image | None, same_footprint: bool) -> Image:
-    """Return an image with its hidden pixels filled, by zero or by another image's.
+    """Return an image with its masked pixels filled, by zero or by another image's.
 
-    Outside of its footprint it stays hidden, unless `sameFootprint` is false.
+    Outside of its footprint it stays masked, unless `sameFootprint` is false.
     """
     filling = value or constant_image([0])
     bands = [_filled(band, fill, same_footprint) for band, fill in paired(image, filling)]
@@ -103,7 +103,7 @@ def _filled(band: Band, fill: Band, same_footprint: bool) -> Band:
 def where(image: Image, test: Image, value: Image) -> Image:
     """Return an image with another's pixels where a third is not zero.
 
-    What is hidden, in the test or in the other, changes nothing.
+    Pixels that are masked in the test or in the other image are not replaced.
     """
     tests = dict(zip(image.bands, (b for _, b in paired(image, test)), strict=False))
     values = dict(zip(image.bands, (b for _, b in paired(image, value)), strict=False))
@@ -122,7 +122,7 @@ def _replaced(band: Band, test: Band, value: Band) -> Band:
 
 
 def chosen(test: Image, yes: Image, no: Image) -> Image:
-    """Return one image where another is not zero, else a third; hidden where the test is."""
+    """Return one image where another is not zero, else a third; masked where the test is."""
     pairs = paired(yes, no)
     tests = test.bands if len(test.bands) == len(pairs) else test.bands[:1] * len(pairs)
     return yes.derived(_chosen(by, a, b) for by, (a, b) in zip(tests, pairs, strict=True))

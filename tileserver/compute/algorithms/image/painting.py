@@ -1,6 +1,6 @@
 """Collections painted onto images, and drawn as pictures.
 
-Widths and sizes are in pixels of what is asked for, whatever its scale; a point's size is the
+Widths and sizes are in pixels of the requested grid, at any scale; a point's size is the
 radius of its mark. Features of the same style that follow one another are drawn as one: where
 they overlap, translucent colours do not add up. Lines are solid.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.algorithms.image.casts import cast_values
-from tileserver.compute.budget import too_long
+from tileserver.compute.budget import Budget
 from tileserver.compute.context import check_elements
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
 from tileserver.compute.pixels.rasterize import (
@@ -43,7 +43,7 @@ from tileserver.rendering.render import VISUALIZED_IDS
 
 _FILL_OPACITY = 0.66
 _DRAWING_S = 10.0
-"""For a piece of an image."""
+"""Seconds to draw one piece of an image."""
 _MOST_HELD = 8
 """Drawings of pieces, 4 MB each, for all images together: images are held long, and many."""
 _MOST_CARRIED = 2
@@ -129,12 +129,12 @@ class _Painted:
 
     def on(self, grid: PixelGrid) -> NDArray[np.int32]:
         """Return which geometry each pixel shows, -1 for none."""
-        patience = _Patience()
+        budget = _drawing_budget()
         owners, parts = [], []
         for place, found in enumerate(self.shapes.parts_in(grid.crs_code)):
             width = None if self.widths is None else self.widths[place]
             for part in near(found, grid, 1 + (width or 0)):
-                patience.check()
+                budget.check_time()
                 owners.append(place)
                 parts.append(part if width is None else outline(part, width, grid))
         return np.array([*owners, -1], np.int32)[drawn(parts, grid)]
@@ -241,16 +241,16 @@ def _picture(styled: Sequence[tuple[Geometry, _Style]]) -> Image:
     ]
 
     drawing = _Styled(runs)
+    return Image(tuple(_channel_band(drawing, channel) for channel in range(3)))
 
-    def band(channel: int) -> Band:
-        def compute(grid: PixelGrid) -> Pixels:
-            color, alpha = _held(drawing, grid)
-            return Pixels((color[channel] + 0.5).astype(np.uint8), alpha)
 
-        name = VISUALIZED_IDS[channel]
-        return Band(name, BYTE, DEFAULT_PROJECTION, None, ApplyOnGrid(compute))
+def _channel_band(drawing: _Styled, channel: int) -> Band:
+    def compute(grid: PixelGrid) -> Pixels:
+        color, alpha = _held(drawing, grid)
+        return Pixels((color[channel] + 0.5).astype(np.uint8), alpha)
 
-    return Image(tuple(map(band, range(3))))
+    node = ApplyOnGrid(compute)
+    return Band(VISUALIZED_IDS[channel], BYTE, DEFAULT_PROJECTION, None, node)
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,11 +261,11 @@ class _Styled:
 
     def on(self, grid: PixelGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return colours, shape (3, height, width), 0..255, and opacity, 0..1."""
-        patience = _Patience()
+        budget = _drawing_budget()
         color = np.zeros((3, grid.height, grid.width), np.float32)
         alpha = np.zeros((grid.height, grid.width), np.float32)
         for style_, shapes in self.runs:
-            areas, edges = _layers(style_, shapes, grid, patience)
+            areas, edges = _layers(style_, shapes, grid, budget)
             for parts, paint_ in ((areas, style_.fill), (edges, style_.color)):
                 if parts and paint_[3] > 0:
                     over = np.where(drawn(parts, grid) >= 0, np.float32(paint_[3]), np.float32(0))
@@ -275,30 +275,22 @@ class _Styled:
 
 @lru_cache(maxsize=_MOST_HELD)
 def _held(drawing: _Painted | _Styled, grid: PixelGrid) -> Any:
-    """Return what is drawn on a grid, which each band of an image asks for in turn."""
+    """Return a drawing on a grid, cached as each band of an image needs it in turn."""
     return drawing.on(grid)
 
 
-class _Patience:
-    """Time that the drawing of a piece may take."""
-
-    def __init__(self) -> None:
-        self.ends_s = time.monotonic() + _DRAWING_S
-
-    def check(self) -> None:
-        """Raise InvalidRequest when it is over."""
-        if time.monotonic() > self.ends_s:
-            raise too_long()
+def _drawing_budget() -> Budget:
+    return Budget(time.monotonic() + _DRAWING_S)
 
 
 def _layers(
-    style_: _Style, shapes: _Shapes, grid: PixelGrid, patience: _Patience
+    style_: _Style, shapes: _Shapes, grid: PixelGrid, budget: Budget
 ) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
-    """Return what is filled, and what is drawn as lines and edges."""
+    """Return the areas to fill, and the outlines to draw as lines and edges."""
     areas, edges = [], []
     parts = [part for found in shapes.parts_in(grid.crs_code) for part in found]
     for part in near(parts, grid, style_.size_px + style_.width_px + 1):
-        patience.check()
+        budget.check_time()
         is_point = part.geom_type == "Point"
         shape = marker(part, style_.mark, style_.size_px, grid) if is_point else part
         if shape.geom_type == "Polygon":

@@ -1,25 +1,26 @@
-"""Images in other projections: forced into one, told which is theirs, interpolated."""
+"""Reprojection, default projection and resampling of images."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from tileserver.compute.pixels.reprojected import Interpolated, Reprojected
 from tileserver.compute.registry import algorithm
-from tileserver.compute.values.image import Band, Extent, Image, Projection, map_bands
+from tileserver.compute.values.image import Band, Image, Projection, map_bands
 from tileserver.compute.values.pixel_type import PixelType
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, Window
 from tileserver.errors import InvalidRequest, shown
 from tileserver.geo.extents import projected_box
 
 
 def projection_of(crs: Projection, transform: list[Any] | None, scale: float | None) -> Projection:
-    """Return the projection that a CRS and either a transform or a scale name.
+    """Return the projection of a CRS and either a transform or a scale in metres.
 
     Raises:
-        InvalidRequest: both are given, or the transform is none.
+        InvalidRequest: both are given, or the transform is malformed.
     """
     if transform is not None and scale is not None:
         raise InvalidRequest("Cannot specify both crsTransform and scale.")
@@ -28,18 +29,18 @@ def projection_of(crs: Projection, transform: list[Any] | None, scale: float | N
     return crs if scale is None else crs.at_scale(scale)
 
 
-def read_transform(members: list[Any]) -> AffineTransform:
+def read_transform(members: Sequence[Any], name: str = "crsTransform") -> AffineTransform:
     """Return the transform of six numbers: scaleX, shearX, translateX, shearY, scaleY, translateY.
 
     Raises:
-        InvalidRequest: they are not six numbers, or a pixel has no area.
+        InvalidRequest: they are not six finite numbers, or a pixel has no area; says `name`.
     """
-    numbers = all(isinstance(m, int | float) and not isinstance(m, bool) for m in members)
-    if len(members) != 6 or not numbers:
-        raise InvalidRequest(f"crsTransform must be a list of six numbers, got {shown(members)}.")
-    found = AffineTransform(*map(float, members))
-    if not abs(found.determinant) > 0:
-        raise InvalidRequest("crsTransform: a pixel has no area; scales must not be zero.")
+    numbers = [m for m in members if isinstance(m, int | float) and not isinstance(m, bool)]
+    if len(members) != 6 or len(numbers) != 6:
+        raise InvalidRequest(f"{name} must be a list of six numbers, got {shown(list(members))}.")
+    found = AffineTransform(*map(float, numbers))
+    if not 0 < abs(found.determinant) < math.inf or not math.isfinite(sum(numbers)):
+        raise InvalidRequest(f"{name} cannot be inverted: a pixel has no area.")
     return found
 
 
@@ -50,7 +51,7 @@ def read_transform(members: list[Any]) -> AffineTransform:
 def reproject(
     image: Image, crs: Projection, transform: list[Any] | None, scale: float | None
 ) -> Image:
-    """Return an image that is computed in a projection, and looked at from there."""
+    """Return an image that is computed in a projection, then sampled from there."""
     target = projection_of(crs, transform, scale)
     return map_bands(image, lambda band: _reprojected(band, target))
 
@@ -60,29 +61,15 @@ def _reprojected(band: Band, target: Projection) -> Band:
     return replace(band, projection=target, extent=extent_in(band, target), node=node)
 
 
-def extent_in(band: Band, target: Projection) -> Extent | None:
-    """Return a band's extent in the pixels of another projection; None if it has no end there."""
+def extent_in(band: Band, target: Projection) -> Window | None:
+    """Return a band's extent in the pixels of another projection; None if unbounded there."""
     if band.extent is None:
         return None
     if band.projection == target:
         return band.extent
-    t = band.projection.transform
-    x, y = t.apply(band.extent.left, band.extent.top)
-    moved = replace(t, translate_x=x, translate_y=y)
-    code = band.projection.crs_code
-    grid = PixelGrid(band.extent.width, band.extent.height, moved, code)
+    grid = band.projection.transform.grid(band.extent, band.projection.crs_code)
     box = projected_box(grid, target.crs_code)
-    return None if box is None else extent_over(box, target)
-
-
-def extent_over(box: tuple[float, float, float, float], target: Projection) -> Extent:
-    """Return the whole pixels of a projection that cover west, south, east, north in its CRS."""
-    west, south, east, north = box
-    corners = [target.transform.inverse().apply(x, y) for x in (west, east) for y in (south, north)]
-    columns, rows = zip(*corners, strict=True)
-    left, top = math.floor(min(columns) + 1e-6), math.floor(min(rows) + 1e-6)
-    right, bottom = math.ceil(max(columns) - 1e-6), math.ceil(max(rows) - 1e-6)
-    return Extent(left, top, max(right - left, 1), max(bottom - top, 1))
+    return None if box is None else target.transform.covering(box)
 
 
 @algorithm(
@@ -92,7 +79,7 @@ def extent_over(box: tuple[float, float, float, float], target: Projection) -> E
 def set_default_projection(
     image: Image, crs: Projection, transform: list[Any] | None, scale: float | None
 ) -> Image:
-    """Return an image with another projection as its own, where none is asked for."""
+    """Return an image with another default projection, for outputs that request none."""
     target = projection_of(crs, transform, scale)
     return map_bands(
         image, lambda band: replace(band, projection=target, extent=extent_in(band, target))

@@ -1,4 +1,4 @@
-"""Values moved into other ranges: clamped, scaled, mapped, compared to each other."""
+"""Clamping, scaling, remapping and interpolation of pixel values."""
 
 from __future__ import annotations
 
@@ -51,22 +51,21 @@ def unit_scale(image: Image, low: float, high: float) -> Image:
 def normalized_difference(image: Image, names: list[Any] | None) -> Image:
     """Return (first - second) / (first + second) of two bands, by name or the first two.
 
-    Hidden where one of them is negative, or both are zero. The band is called nd.
+    Masked where one of them is negative, or both are zero. The band is called nd.
     """
-    if names is None:
-        names = image.band_ids[:2]
+    names = image.band_ids[:2] if names is None else names
     if len(names) != 2:
         raise InvalidRequest(f"Expected the names of two bands, got {shown(names)}.")
     first, second = (band for name in names for band in select(image, [name], None).bands)
-
-    def compute(a: Pixels, b: Pixels) -> Pixels:
-        x, y = a.values.astype(np.float64), b.values.astype(np.float64)
-        shown_ = (x >= 0) & (y >= 0) & (x + y != 0)
-        values = np.divide(x - y, x + y, out=np.zeros(x.shape), where=shown_)
-        return Pixels(values.astype(np.float32), np.minimum(a.mask, b.mask) * shown_)
-
-    node = Apply(compute, (first.node, second.node))
+    node = Apply(_normalized_difference, (first.node, second.node))
     return Image((replace(first, id="nd", type=FLOAT, node=node),), place_of(image))
+
+
+def _normalized_difference(a: Pixels, b: Pixels) -> Pixels:
+    x, y = a.values.astype(np.float64), b.values.astype(np.float64)
+    is_visible = (x >= 0) & (y >= 0) & (x + y != 0)
+    values = np.divide(x - y, x + y, out=np.zeros(x.shape), where=is_visible)
+    return Pixels(values.astype(np.float32), np.minimum(a.mask, b.mask) * is_visible)
 
 
 @algorithm("Image.firstNonZero(image1: Image, image2: Image) -> Image")
@@ -87,7 +86,7 @@ def first_non_zero(first: Image, second: Image) -> Image:
 def remap(
     image: Image, known: list[Any], wanted: list[Any], default: Any, band_name: str | None
 ) -> Image:
-    """Return a band with values exchanged; others become the default, or are hidden."""
+    """Return a band with values exchanged; others become the default, or are masked."""
     check_length(len(known), _MAX_TABLE, "values")
     if len(known) != len(wanted) or not known:
         raise InvalidRequest(
@@ -97,28 +96,19 @@ def remap(
     if wrong := [n for n in numbers if isinstance(n, bool) or not isinstance(n, int | float)]:
         raise InvalidRequest(f"Expected numbers, got {shown(wrong[0])}.")
     band = select(image, [band_name or 0], None).bands[0]
-    kinds = [of_number(each) for each in (*wanted, *([] if default is None else [default]))]
-    found = pixeltypes.union(kinds) if kinds else band.type
+    found = pixeltypes.union(map(of_number, numbers[len(known) :]))
     order = np.argsort(np.array(known, np.float64), kind="stable")
-    keys = np.array(known, np.float64)[order]
-    targets = np.array(wanted, np.float64)[order]
+    keys, targets = (np.array(each, np.float64)[order] for each in (known, wanted))
 
     def compute(pixels: Pixels) -> Pixels:
-        if not len(keys):
-            at, hit = None, np.zeros(pixels.values.shape, bool)
-        else:
-            at = np.clip(np.searchsorted(keys, pixels.values), 0, len(keys) - 1)
-            hit = keys[at] == pixels.values
-        filled = 0.0 if default is None else default
-        values = (
-            np.where(hit, targets[at], filled) if at is not None else np.full(hit.shape, filled)
-        )
+        at = np.clip(np.searchsorted(keys, pixels.values), 0, len(keys) - 1)
+        hit = keys[at] == pixels.values
+        values = np.where(hit, targets[at], 0.0 if default is None else default)
         mask = pixels.mask * hit if default is None else pixels.mask
         return Pixels(fitted(values, found), mask.astype(np.float32))
 
-    return image.derived(
-        [replace(band, id="remapped", type=found, node=Apply(compute, (band.node,)))]
-    )
+    node = Apply(compute, (band.node,))
+    return image.derived([replace(band, id="remapped", type=found, node=node)])
 
 
 @algorithm(

@@ -1,4 +1,4 @@
-"""Images made into pictures: `Image.visualize`, with the formula of `render`."""
+"""`Image.visualize`: images as 8-bit pictures, with the formula of `rendering.render`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def visualize(
     share = 1.0 if opacity is None else opacity
     if not 0 <= share <= 1:
         raise InvalidRequest(f"opacity must be a number from 0 to 1, got {share:g}.")
-    return Image(tuple(_drawn(chosen, ranges, gammas, share, colors, force_rgb)))
+    return Image(tuple(_picture_bands(chosen, ranges, gammas, share, colors, force_rgb)))
 
 
 def _chosen(image: Image, wanted: Any) -> tuple[Band, ...]:
@@ -105,7 +105,7 @@ def _ranges(
 ) -> list[Range]:
     """Return the values of each band that become black and white.
 
-    `gain * value + bias` is the byte, of a palette the number of the colour.
+    `gain * value + bias` is the byte, or the index of the colour in a palette.
     """
     count = len(bands)
     gains, biases = _numbers(gain, count, "gain"), _numbers(bias, count, "bias")
@@ -132,7 +132,7 @@ def _default_range(type_: PixelType) -> Range:
     return Range(float(limits.min), float(limits.max))
 
 
-def _drawn(
+def _picture_bands(
     bands: Sequence[Band],
     ranges: Sequence[Range],
     gammas: Sequence[float],
@@ -140,35 +140,35 @@ def _drawn(
     colors: tuple[str, ...],
     force_rgb: bool,
 ) -> list[Band]:
+    styles = [
+        VisualizationOptions((range_,), colors, gamma)
+        for range_, gamma in zip(ranges, gammas, strict=True)
+    ]
+    nodes = tuple(band.node for band in bands)
     if len(bands) == 1 and not colors and not force_rgb:
-        options = VisualizationOptions((ranges[0],), gamma=gammas[0])
-        node = Apply(lambda pixels: _channel(pixels, options, None, opacity), (bands[0].node,))
+        node = _of_one(nodes, styles[0], None, opacity)
         return [replace(bands[0], id="vis-gray", type=BYTE, node=node)]
-    if len(bands) == 1:
-        options = VisualizationOptions((ranges[0],), colors, gammas[0])
-        return [
-            replace(bands[0], id=name, type=BYTE, node=_colored(bands[0], options, i, opacity))
-            for i, name in enumerate(VISUALIZED_IDS)
-        ]
-    together = tuple(band.node for band in bands)
     drawn = []
     for i, name in enumerate(VISUALIZED_IDS):
-        options = VisualizationOptions((ranges[i],), gamma=gammas[i])
-        drawn.append(
-            replace(bands[i], id=name, type=BYTE, node=_of_three(together, options, i, opacity))
-        )
+        if len(bands) == 1:
+            band, node = bands[0], _of_one(nodes, styles[0], i, opacity)
+        else:
+            band, node = bands[i], _of_three(nodes, styles[i], i, opacity)
+        drawn.append(replace(band, id=name, type=BYTE, node=node))
     return drawn
 
 
-def _colored(band: Band, options: VisualizationOptions, channel: int, opacity: float) -> Apply:
-    return Apply(lambda pixels: _channel(pixels, options, channel, opacity), (band.node,))
+def _of_one(
+    nodes: tuple[Any, ...], options: VisualizationOptions, channel: int | None, opacity: float
+) -> Apply:
+    return Apply(lambda pixels: _channel(pixels, options, channel, opacity), nodes)
 
 
 def _of_three(
     nodes: tuple[Any, ...], options: VisualizationOptions, i: int, opacity: float
 ) -> Apply:
     def compute(*pixels: Pixels) -> Pixels:
-        # There is one alpha for all: what is hidden in any band is hidden in all.
+        # There is one alpha for all three: a pixel masked in any band is masked in all.
         mask = np.minimum.reduce([each.mask for each in pixels])
         numbers = [each.values for each in pixels if each.values.dtype.kind == "f"]
         for values in numbers:
@@ -181,7 +181,7 @@ def _of_three(
 def _channel(
     pixels: Pixels, options: VisualizationOptions, channel: int | None, opacity: float
 ) -> Pixels:
-    """Return one channel of the picture of a band, in bytes."""
+    """Return one channel of the picture of a band: uint8 values, and its mask times the opacity."""
     values = np.ascontiguousarray(pixels.values)[np.newaxis]
     picture = draw(BandArrays(("band",), values, (pixels.mask > 0)[np.newaxis]), options)
     color = picture.color

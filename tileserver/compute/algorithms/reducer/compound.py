@@ -1,6 +1,6 @@
-"""Reducers made of others, and those whose result is a list or a table.
+"""Reducers built from others, and those that return lists or tables.
 
-Tables have no place in an image here: those reducers are for regions and for collections.
+A band cannot hold a table, so those reducers are for regions and collections only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tileserver.compute.values.reducer import (
     Reducer,
     Stack,
     Valid,
-    known_rows,
+    valid_rows,
 )
 from tileserver.errors import InvalidRequest, shown
 
@@ -36,13 +36,13 @@ _MOST_VALUES = 1_000_000
 
 @algorithm("Reducer.getOutputs(reducer: Reducer) -> List")
 def outputs_of(reducer: Reducer) -> list[str]:
-    """Return the names of what comes out."""
+    """Return the names of the outputs."""
     return reducer.output_names
 
 
 @algorithm("Reducer.setOutputs(reducer: Reducer, outputs: List) -> Reducer")
 def set_outputs(reducer: Reducer, names: list[Any]) -> Reducer:
-    """Return a reducer with other names for what comes out."""
+    """Return a reducer with other names of its outputs."""
     check_names(names, len(reducer.outputs))
     renamed = (o.moved(0, name) for o, name in zip(reducer.outputs, names, strict=True))
     return replace(reducer, outputs=tuple(renamed))
@@ -59,7 +59,7 @@ def unweighted(reducer: Reducer) -> Reducer:
     ' outputPrefix: String = "", sharedInputs: Boolean = false) -> Reducer'
 )
 def combine(first: Reducer, second: Reducer, prefix: str, shares: bool) -> Reducer:
-    """Return a reducer that gives what both give, of the same inputs or of more."""
+    """Return a reducer with the outputs of both, over shared inputs or over those of each."""
     if shares and first.inputs != second.inputs:
         raise InvalidRequest(
             f"Reducers that share inputs must have as many: {first.name} has {first.inputs}, "
@@ -79,22 +79,23 @@ def repeat(reducer: Reducer, count: int) -> Reducer:
     if count < 1:
         raise InvalidRequest(f"count must be 1 or more, got {count}.")
     check_length(count * reducer.inputs, _MOST_OUTPUTS, "inputs")
+    outputs = (_repeated(output, count, reducer.inputs) for output in reducer.outputs)
+    return Reducer("repeat", tuple(outputs), count * reducer.inputs)
 
-    def repeated(output: Output) -> Output:
-        inputs = tuple(i * reducer.inputs + place for i in range(count) for place in output.takes)
-        size = len(output.takes)
 
-        def tell(columns: Sequence[Column]) -> list[Any]:
-            return [output.tell(columns[i * size : (i + 1) * size]) for i in range(count)]
+def _repeated(output: Output, count: int, inputs: int) -> Output:
+    takes = tuple(i * inputs + place for i in range(count) for place in output.takes)
+    size = len(output.takes)
 
-        return Output(output.name, inputs, tell)
+    def reduce_columns(columns: Sequence[Column]) -> list[Any]:
+        return [output.reduce_columns(columns[i * size : (i + 1) * size]) for i in range(count)]
 
-    return Reducer("repeat", tuple(map(repeated, reducer.outputs)), count * reducer.inputs)
+    return Output(output.name, takes, reduce_columns)
 
 
 @algorithm("Reducer.forEach(reducer: Reducer, outputNames: List) -> Reducer")
 def for_each(reducer: Reducer, names: list[Any]) -> Reducer:
-    """Return a reducer with a copy for each name, which leads the names of what comes out."""
+    """Return a reducer with a copy for each name, which prefixes the names of its outputs."""
     check_length(len(names) * len(reducer.outputs), _MOST_OUTPUTS, "outputs")
     check_names(names, len(names))
     is_alone = len(reducer.outputs) == 1
@@ -117,13 +118,13 @@ def for_each_band(reducer: Reducer, image: Image) -> Reducer:
     " -> Reducer"
 )
 def group(context: Context, reducer: Reducer, field: int, name: str) -> Reducer:
-    """Return a reducer of one more input, whose values are groups that are reduced apart."""
+    """Return a reducer with one more input, whose values are groups to reduce separately."""
     inputs = reducer.inputs + 1
     if not 0 <= field < inputs:
         raise InvalidRequest(f"groupField must be 0 to {inputs - 1}, got {field}.")
     others = [place for place in range(inputs) if place != field]
 
-    def tell(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    def reduce_columns(columns: Sequence[Column]) -> list[dict[str, Any]]:
         keys = columns[field]
         found = np.unique(keys.values[keys.valid])
         check_length(len(found), 10_000, "groups")
@@ -136,7 +137,7 @@ def group(context: Context, reducer: Reducer, field: int, name: str) -> Reducer:
             groups[-1] |= reducer.results(parts)
         return groups
 
-    output = Output("groups", tuple(range(inputs)), tell)
+    output = Output("groups", tuple(range(inputs)), reduce_columns)
     return Reducer("group", (output,), inputs)
 
 
@@ -147,31 +148,26 @@ def to_list(size: int | None, optional: int) -> Reducer:
     if not 1 <= inputs <= 1000 or not 0 <= optional < max(inputs, 1) + 1:
         raise InvalidRequest(f"tupleSize must be 1 to 1000, got {inputs}.")
 
-    def tell(columns: Sequence[Column]) -> list[Any]:
+    def reduce_columns(columns: Sequence[Column]) -> list[Any]:
         needed = columns[: inputs - optional]
         keep = np.logical_and.reduce([c.valid for c in needed]) if needed else None
         rows = np.arange(len(columns[0].valid)) if keep is None else np.flatnonzero(keep)
         check_length(len(rows) * inputs, _MOST_VALUES, "values")
-        lists = [_listed(column, rows) for column in columns]
+        lists = [column.to_list(rows) for column in columns]
         return lists[0] if size is None else [list(each) for each in zip(*lists, strict=True)]
 
-    return Reducer("toList", (Output("list", tuple(range(inputs)), tell),), inputs)
-
-
-def _listed(column: Column, rows: NDArray[Any]) -> list[Any]:
-    valid = column.valid[rows].tolist()
-    return [v if ok else None for v, ok in zip(column.values[rows].tolist(), valid, strict=True)]
+    return Reducer("toList", (Output("list", tuple(range(inputs)), reduce_columns),), inputs)
 
 
 @algorithm("Reducer.frequencyHistogram() -> Reducer")
 def frequency_histogram() -> Reducer:
-    """Return the reducer that gives how often each value comes up."""
+    """Return the reducer that counts each value."""
     return Reducer("frequencyHistogram", (Output("histogram", (0,), frequencies),))
 
 
 def frequencies(columns: Sequence[Column]) -> dict[str, int]:
-    """Return how often each value of a column comes up, by the value as text."""
-    (values,) = known_rows(columns)
+    """Return the count of each value of a column, by the value as text."""
+    (values,) = valid_rows(columns)
     if values.dtype == object:
         if wrong := [each for each in values if not isinstance(each, str | int | float)]:
             raise InvalidRequest(f"Expected numbers or strings, got {shown(wrong[0])}.")
@@ -199,11 +195,11 @@ def histogram(most: int | None, least: float | None, raw: int | None) -> Reducer
         raise InvalidRequest(f"maxBuckets must be 1 to {_MOST_BUCKETS}, got {most}.")
     buckets = 2 ** math.ceil(math.log2(most))
 
-    def tell(columns: Sequence[Column]) -> dict[str, Any] | None:
+    def reduce_columns(columns: Sequence[Column]) -> dict[str, Any] | None:
         (values,) = _finite(columns)
         return bucketed(values, buckets, least or 0.0) if len(values) else None
 
-    return Reducer("histogram", (Output("histogram", (0,), tell),))
+    return Reducer("histogram", (Output("histogram", (0,), reduce_columns),))
 
 
 def bucketed(values: NDArray[Any], most: int, least_width: float) -> dict[str, Any]:
@@ -231,7 +227,7 @@ def bucketed(values: NDArray[Any], most: int, least_width: float) -> dict[str, A
 
 def _finite(columns: Sequence[Column]) -> list[NDArray[np.float64]]:
     found = []
-    for values in known_rows(columns):
+    for values in valid_rows(columns):
         if values.dtype == object:
             raise InvalidRequest(f"Expected numbers, got {shown(values[0])}.")
         found.append(values.astype(np.float64))
@@ -248,7 +244,7 @@ def fixed_histogram(low: float, high: float, steps: int, is_cumulative: bool) ->
     if not low < high or not 1 <= steps <= _MOST_BUCKETS:
         raise InvalidRequest(f"Expected min < max and 1 to {_MOST_BUCKETS} steps.")
 
-    def tell(columns: Sequence[Column]) -> list[list[float]]:
+    def reduce_columns(columns: Sequence[Column]) -> list[list[float]]:
         (values,) = _finite(columns)
         places = np.floor((values - low) / (high - low) * steps)
         inside = (values >= low) & (values < high)
@@ -257,7 +253,7 @@ def fixed_histogram(low: float, high: float, steps: int, is_cumulative: bool) ->
         edges = low + np.arange(steps) * ((high - low) / steps)
         return np.column_stack([edges, counts]).tolist()  # type: ignore[no-any-return]
 
-    return Reducer("fixedHistogram", (Output("histogram", (0,), tell),))
+    return Reducer("fixedHistogram", (Output("histogram", (0,), reduce_columns),))
 
 
 @algorithm("Reducer.linearFit() -> Reducer")
@@ -274,15 +270,15 @@ def linear_fit() -> Reducer:
         return slope, mean_y - slope * mean_x, (count > 1) & (across > 0)
 
     def output(name: str, place: int) -> Output:
-        def reduce(stacks: Sequence[Stack], valid: Valid) -> Reduced:
+        def reduce_stacks(stacks: Sequence[Stack], valid: Valid) -> Reduced:
             found = fit(stacks, valid)
             return found[place], found[2]
 
-        def tell(columns: Sequence[Column]) -> float | None:
+        def reduce_columns(columns: Sequence[Column]) -> float | None:
             values = _finite(columns)
             found = fit(values, np.ones(len(values[0]), bool))
             return float(found[place]) if found[2] else None
 
-        return Output(name, (0, 1), tell, reduce, lambda t: DOUBLE)
+        return Output(name, (0, 1), reduce_columns, reduce_stacks, lambda t: DOUBLE)
 
     return Reducer("linearFit", (output("scale", 0), output("offset", 1)), 2)

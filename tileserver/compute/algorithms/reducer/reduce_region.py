@@ -1,8 +1,8 @@
 """Reductions of an image over regions, and samples of its pixels.
 
-A pixel counts when its centre lies in the region, and then whole: nothing is weighted, neither
-by the edge of the region nor by a mask. The grid is that of `crs` and `scale` or `crsTransform`,
-else the first band's own; a region that is null is where the first band has pixels.
+A pixel belongs to the region if its centre lies in it. All pixels have the same weight, at the
+edge of the region or partly masked. The grid is that of `crs` and `scale` or `crsTransform`, else
+the first band's own; a null region is the extent of the first band.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from tileserver.compute.algorithms.image.clips import Stencil
+from tileserver.compute.algorithms.image.clips import GeometryMask
 from tileserver.compute.algorithms.image.reprojection import projection_of
 from tileserver.compute.context import MAX_LIST, Context, check_elements, check_length
 from tileserver.compute.pixels.regions import Region, Sampled, region_of, sampled
@@ -32,7 +32,7 @@ _GRID = "scale: Float = null, crs: Projection = null, crsTransform: List = null"
 def lattice_of(
     image: Image, crs: Projection | None, transform: list[Any] | None, scale: float | None
 ) -> Projection:
-    """Return the projection to work in: what is asked for, else the first band's.
+    """Return the projection to work in: the requested one, else the first band's.
 
     Raises:
         InvalidRequest: the image has no bands, or the arguments contradict each other.
@@ -43,20 +43,19 @@ def lattice_of(
 
 
 def region_in(image: Image, geometry: Geometry | None, lattice: Projection) -> Region:
-    """Return the pixels of a geometry, of none those that the image's first band has.
+    """Return the pixels of a geometry, or without one of the image's first band.
 
     Raises:
-        InvalidRequest: neither has an end.
+        InvalidRequest: there is no geometry, and the band is unbounded.
     """
     band = image.bands[0]
     if geometry is None:
         extent = band.extent
         if extent is None:
             raise InvalidRequest("The image has no end; please specify a geometry.")
-        right, bottom = extent.left + extent.width, extent.top + extent.height
-        box = shapely.box(extent.left, extent.top, right, bottom)
+        box = shapely.box(extent.column, extent.row, extent.right, extent.bottom)
         geometry = Geometry(box, band.projection)
-    return region_of(geometry, lattice, Stencil(geometry).covers)
+    return region_of(geometry, lattice, GeometryMask(geometry).covers)
 
 
 def _too_many(found: int, most: int) -> InvalidRequest:
@@ -86,7 +85,7 @@ def reduce_region(
     most: int,
     tile_scale: float,
 ) -> dict[str, Any]:
-    """Return what a reducer makes of an image's pixels in a region, by the names of bands."""
+    """Return a reducer's results over an image's pixels in a region, by band names."""
     outputs = spread(reducer, _names(image), keeps_name=True)
     lattice = lattice_of(image, crs, transform, scale)
     region = region_in(image, geometry, lattice)
@@ -139,7 +138,7 @@ def reduce_regions(
     tile_scale: float,
     most: int | None,
 ) -> Collection:
-    """Return features with what a reducer makes of an image's pixels in each.
+    """Return features with a reducer's results over an image's pixels in each.
 
     Of an image of one band the properties are named by the outputs alone, such as mean.
     """
@@ -181,7 +180,7 @@ def sample(
     tile_scale: float,
     has_geometries: bool,
 ) -> Collection:
-    """Return pixels as features, all or some taken by chance."""
+    """Return pixels as features, all or a random sample."""
     if factor is not None and wanted is not None:
         raise InvalidRequest("'factor' and 'numPixels' must not both be specified.")
     if factor is not None and not 0 < factor <= 1:
@@ -205,11 +204,7 @@ def features_of(
 ) -> tuple[Feature, ...]:
     """Return pixels as features with a property a band; at their centres if a CRS is given."""
     check_length(len(rows), MAX_LIST, "pixels")
-    values = [
-        [v if ok else None for v, ok in zip(column.values[rows].tolist(), valid, strict=True)]
-        for column in found.columns
-        for valid in [column.valid[rows].tolist()]
-    ]
+    values = [column.to_list(rows) for column in found.columns]
     properties = [dict(zip(image.band_ids, row, strict=True)) for row in zip(*values, strict=True)]
     places: list[Geometry | None] = [None] * len(properties)
     if crs_code is not None:

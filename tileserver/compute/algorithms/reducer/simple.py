@@ -1,14 +1,15 @@
 """Reducers of numbers: mean, median, percentiles and their like, one input each.
 
-None of them is weighted: masks only say what is there. Percentiles lie on the straight line
-between two numbers, as NumPy has them; the median of an even number is the mean of two; of
-several modes the smallest is taken. Bucket limits are taken and not used, as all is exact.
+None of them is weighted: a partly masked pixel counts like any other. Percentiles are interpolated
+linearly, as in NumPy; the median of an even count is the mean of two; of several modes the result
+is the smallest. Bucket limits are accepted and ignored, as all results are exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from tileserver.compute.values.reducer import (
     Reducer,
     Stack,
     Valid,
-    known_rows,
+    valid_rows,
 )
 from tileserver.errors import InvalidRequest, shown
 
@@ -37,22 +38,22 @@ _MOST_PERCENTILES = 100
 
 
 def as_is(type_: PixelType) -> PixelType:
-    """Return the type itself: what comes out is one of what goes in."""
+    """Return the type itself, for a result that is one of the values."""
     return type_
 
 
 def in_range(type_: PixelType) -> PixelType:
-    """Return double in the same range."""
+    """Return double with the same range."""
     return type_.with_precision("double")
 
 
 def number(
     name: str, reduction: Reduction, type_of: TypeRule, of_none: float | None = None
 ) -> Output:
-    """Return an output that is a number of numbers; `of_none` comes out of no numbers."""
+    """Return an output that reduces numbers to one; `of_none` is the result for no numbers."""
 
-    def tell(columns: Sequence[Column]) -> Any:
-        (values,) = known_rows(columns)
+    def reduce_columns(columns: Sequence[Column]) -> Any:
+        (values,) = valid_rows(columns)
         if not len(values):
             return of_none
         if values.dtype == object:
@@ -60,20 +61,17 @@ def number(
         found, valid = reduction(values, np.ones(len(values), bool))
         return found.item() if valid else None
 
-    def reduce(stacks: Sequence[Stack], valid: Valid) -> Reduced:
-        return reduction(stacks[0], valid)
-
-    return Output(name, (0,), tell, reduce, type_of)
+    return Output(name, (0,), reduce_columns, lambda s, valid: reduction(s[0], valid), type_of)
 
 
 def _picked(name: str, reduction: Reduction, place: int) -> Output:
     """Return an output that is one of any values: the first or the last."""
 
-    def tell(columns: Sequence[Column]) -> Any:
-        (values,) = known_rows(columns)
+    def reduce_columns(columns: Sequence[Column]) -> Any:
+        (values,) = valid_rows(columns)
         return _plain(values[place]) if len(values) else None
 
-    return replace(number(name, reduction, as_is), tell=tell)
+    return replace(number(name, reduction, as_is), reduce_columns=reduce_columns)
 
 
 def _plain(value: Any) -> Any:
@@ -85,7 +83,7 @@ def _counted(columns: Sequence[Column]) -> int:
 
 
 def _count_distinct(columns: Sequence[Column]) -> int:
-    (values,) = known_rows(columns)
+    (values,) = valid_rows(columns)
     return len(np.unique(values)) if values.dtype != object else _different(values)
 
 
@@ -94,8 +92,10 @@ def _different(values: Iterable[Any]) -> int:
     return len({keys.of(value) for value in values})
 
 
-_COUNT = replace(number("count", reductions.count, lambda t: COUNT), tell=_counted)
-_DISTINCT = replace(number("count", reductions.distinct, lambda t: COUNT), tell=_count_distinct)
+_COUNT = replace(number("count", reductions.count, lambda t: COUNT), reduce_columns=_counted)
+_DISTINCT = replace(
+    number("count", reductions.distinct, lambda t: COUNT), reduce_columns=_count_distinct
+)
 _MIN = number("min", reductions.least, as_is)
 _MAX = number("max", reductions.greatest, as_is)
 
@@ -123,19 +123,13 @@ SIMPLE: dict[str, tuple[tuple[Output, ...], str]] = {
     "variance": ((_spread_of("variance", False, False),), "the variance"),
     "sampleVariance": ((_spread_of("sampleVariance", True, False),), "the variance of a sample"),
 }
-"""Reducers without arguments: their outputs, and what comes out."""
+"""Reducers without arguments by Earth Engine's name: outputs and meaning."""
 
 
-def _register(name: str, outputs: tuple[Output, ...], gives: str) -> None:
-    def build() -> Reducer:
-        return Reducer(name, outputs)
-
-    build.__doc__ = f"Return the reducer that gives {gives}."
-    algorithm(f"Reducer.{name}() -> Reducer")(build)
-
-
-for _name, _entry in SIMPLE.items():
-    _register(_name, *_entry)
+for _name, (_outputs, _result) in SIMPLE.items():
+    algorithm(f"Reducer.{_name}() -> Reducer", f"Return the reducer that gives {_result}.")(
+        partial(Reducer, _name, _outputs)
+    )
 
 
 def _extreme(name: str, output: Output, inputs: int) -> Reducer:
@@ -146,34 +140,33 @@ def _extreme(name: str, output: Output, inputs: int) -> Reducer:
 
 
 def _beside(name: str, place: int) -> Output:
-    """Return the output of what another input has where the first one is at its end."""
+    """Return the output of another input's value where the first one is least or greatest."""
 
-    def reduce(stacks: Sequence[Stack], valid: Valid) -> Reduced:
+    def reduce_stacks(stacks: Sequence[Stack], valid: Valid) -> Reduced:
         end = np.inf if name == "min" else -np.inf
         leading = np.where(valid, stacks[0], end)
         at = leading.argmin(axis=0) if name == "min" else leading.argmax(axis=0)
-        return np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0], np.asarray(
-            valid.any(axis=0)
-        )
+        found = np.take_along_axis(stacks[1], at[np.newaxis], axis=0)[0]
+        return found, np.asarray(valid.any(axis=0))
 
-    def tell(columns: Sequence[Column]) -> Any:
-        leading, other = known_rows(columns)
+    def reduce_columns(columns: Sequence[Column]) -> Any:
+        leading, other = valid_rows(columns)
         if not len(leading):
             return None
         return _plain(other[leading.argmin() if name == "min" else leading.argmax()])
 
-    return Output(f"{name}{place}", (0, place), tell, reduce, as_is)
+    return Output(f"{name}{place}", (0, place), reduce_columns, reduce_stacks, as_is)
 
 
 @algorithm("Reducer.min(numInputs: Integer = 1.0) -> Reducer")
 def smallest(inputs: int) -> Reducer:
-    """Return the reducer that gives the smallest, and what other inputs have beside it."""
+    """Return the reducer that gives the smallest value, and the other inputs' values there."""
     return _extreme("min", _MIN, inputs)
 
 
 @algorithm("Reducer.max(numInputs: Integer = 1.0) -> Reducer")
 def greatest(inputs: int) -> Reducer:
-    """Return the reducer that gives the greatest, and what other inputs have beside it."""
+    """Return the reducer that gives the greatest value, and the other inputs' values there."""
     return _extreme("max", _MAX, inputs)
 
 

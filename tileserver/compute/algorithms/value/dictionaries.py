@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tileserver.compute.algorithms.geometry.features import selected
-from tileserver.compute.coercion import constant_image, to_dictionary, to_geometry
+from tileserver.compute.coercion import (
+    constant_image,
+    geometry_in,
+    number_in,
+    text_in,
+    to_dictionary,
+)
 from tileserver.compute.context import MAX_LIST, Context, check_length
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import Geometry
@@ -55,7 +61,7 @@ def from_lists(keys: list[Any], values: list[Any]) -> dict[str, Any]:
     "Dictionary.get(dictionary: Dictionary, key: String, defaultValue: Object = null) -> Object"
 )
 def get(members: Members, key: str, default: Any) -> Any:
-    """Return the value of a key, or what is given in its place."""
+    """Return the value of a key, or the default."""
     if key in members:
         return members[key]
     if default is not None:
@@ -66,29 +72,19 @@ def get(members: Members, key: str, default: Any) -> Any:
 @algorithm("Dictionary.getNumber(dictionary: Dictionary, key: String) -> Number")
 def get_number(members: Members, key: str) -> float:
     """Return the number of a key."""
-    found = get(members, key, None)
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise InvalidRequest(f"The value of '{key[:80]}' is not a number but {shown(found)}.")
-    return found
+    return number_in(get(members, key, None), f"The value of '{key[:80]}'")
 
 
 @algorithm("Dictionary.getString(dictionary: Dictionary, key: String) -> String")
 def get_string(members: Members, key: str) -> str:
     """Return the string of a key."""
-    found = get(members, key, None)
-    if not isinstance(found, str):
-        raise InvalidRequest(f"The value of '{key[:80]}' is not a string but {shown(found)}.")
-    return found
+    return text_in(get(members, key, None), f"The value of '{key[:80]}'")
 
 
 @algorithm("Dictionary.getGeometry(dictionary: Dictionary, key: String) -> Geometry")
 def get_geometry(context: Context, members: Members, key: str) -> Geometry:
     """Return the geometry of a key."""
-    value = get(members, key, None)
-    found = to_geometry(value, context)
-    if found is None:
-        raise InvalidRequest(f"The value of '{key[:80]}' is not a geometry but {shown(value)}.")
-    return found
+    return geometry_in(get(members, key, None), f"The value of '{key[:80]}'", context)
 
 
 @algorithm("Dictionary.contains(dictionary: Dictionary, key: String) -> Boolean")

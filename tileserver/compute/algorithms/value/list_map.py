@@ -1,4 +1,4 @@
-"""Lists and dictionaries passed through functions, filters and reducers; lists as text."""
+"""Lists and dictionaries mapped, filtered, reduced and joined."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tileserver.errors import InvalidRequest, shown
 def map_list(
     context: Context, elements: list[Any], function: Function, drops_nulls: bool
 ) -> list[Any]:
-    """Return what a function makes of each element."""
+    """Return a function's result for each element."""
     found = [function.call(context, each) for each in elements]
     return [each for each in found if each is not None] if drops_nulls else found
 
 
 @algorithm("List.iterate(list: List, function: Algorithm, first: Object) -> Object")
 def iterate(context: Context, elements: list[Any], function: Function, first: Any) -> Any:
-    """Return what a function makes of each element and of what it made of those before it."""
+    """Return a function's last result: it gets each element and its result before."""
     for each in elements:
         first = function.call(context, each, first)
     return first
@@ -36,13 +36,13 @@ def iterate(context: Context, elements: list[Any], function: Function, first: An
 def map_dictionary(
     context: Context, members: Mapping[str, Any], function: Function
 ) -> dict[str, Any]:
-    """Return a dictionary of what a function makes of each key and its value."""
+    """Return a dictionary with a function's result for each key and its value."""
     return {key: function.call(context, key, value) for key, value in members.items()}
 
 
 @algorithm("List.filter(list: List, filter: Filter) -> List")
 def filter_list(context: Context, elements: list[Any], kept: Filter) -> list[Any]:
-    """Return the elements that a filter keeps; what has no properties is its property 'item'."""
+    """Return the elements that pass a filter; a value without properties is its 'item'."""
     found = []
     for each in elements:
         context.count_call()
@@ -60,7 +60,7 @@ def _as_element(value: Any) -> Any:
 
 @algorithm("List.reduce(list: List, reducer: Reducer) -> Object")
 def reduce_list(elements: list[Any], reducer: Reducer) -> Any:
-    """Return what comes out of a reducer for a list; of several outputs a dictionary."""
+    """Return a reducer's result over a list; of several outputs a dictionary."""
     rows = [[each] for each in elements] if reducer.inputs == 1 else elements
     for row in rows:
         if not isinstance(row, list | tuple) or len(row) != reducer.inputs:

@@ -1,4 +1,4 @@
-"""Lists looked through: what they contain and where, with and without it."""
+"""Search in lists: places, counts, removal and replacement of elements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tileserver.compute.values.equality import Keys, is_same
 
 
 def _keys(*lists: list[Any]) -> list[list[Hashable]]:
-    """Return keys of the elements of lists: equal for the same elements alone."""
+    """Return hashable keys of the elements of lists, equal for equal elements only."""
     keys = Keys()
     return [[keys.of(each) for each in elements] for elements in lists]
 

@@ -1,4 +1,4 @@
-"""Lists: their elements got, put, and in other orders.
+"""Lists: access to elements, insertion, slicing, sorting and construction.
 
 Places count from zero; those before the beginning count from the end.
 """
@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from tileserver.compute.coercion import to_geometry
+from tileserver.compute.coercion import geometry_in, number_in, text_in
 from tileserver.compute.context import MAX_LIST, Context, check_length
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import Geometry
@@ -47,29 +47,19 @@ def get(elements: list[Any], index: int) -> Any:
 @algorithm("List.getNumber(list: List, index: Integer) -> Number")
 def get_number(elements: list[Any], index: int) -> float:
     """Return the number at a place."""
-    found = get(elements, index)
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise InvalidRequest(f"Element {index} is not a number but {shown(found)}.")
-    return found
+    return number_in(get(elements, index), f"Element {index}")
 
 
 @algorithm("List.getString(list: List, index: Integer) -> String")
 def get_string(elements: list[Any], index: int) -> str:
     """Return the string at a place."""
-    found = get(elements, index)
-    if not isinstance(found, str):
-        raise InvalidRequest(f"Element {index} is not a string but {shown(found)}.")
-    return found
+    return text_in(get(elements, index), f"Element {index}")
 
 
 @algorithm("List.getGeometry(list: List, index: Integer) -> Geometry")
 def get_geometry(context: Context, elements: list[Any], index: int) -> Geometry:
     """Return the geometry at a place."""
-    value = get(elements, index)
-    found = to_geometry(value, context)
-    if found is None:
-        raise InvalidRequest(f"Element {index} is not a geometry but {shown(value)}.")
-    return found
+    return geometry_in(get(elements, index), f"Element {index}", context)
 
 
 @algorithm("List.length(list: List) -> Integer")
@@ -193,7 +183,7 @@ def sequence(start: float, end: float | None, step: float, count: int | None) ->
 @algorithm("List.zip(list: List, other: List) -> List")
 def zip_lists(context: Context, elements: list[Any], other: list[Any]) -> list[list[Any]]:
     """Return pairs of the elements of two lists, as many as the shorter one has."""
-    context.count_made(_PAIR_BYTES * min(len(elements), len(other)))
+    context.count_bytes(_PAIR_BYTES * min(len(elements), len(other)))
     return [list(pair) for pair in zip(elements, other, strict=False)]
 
 
@@ -204,7 +194,7 @@ def unzip(context: Context, elements: list[Any]) -> list[list[Any]]:
         raise InvalidRequest(f"Expected a list of lists, got {shown(wrong[0])} in it.")
     count = len(elements) * min(map(len, elements), default=0)
     check_length(count, 10 * MAX_LIST, "elements in lists")
-    context.count_made(8 * count)
+    context.count_bytes(8 * count)
     return [list(each) for each in zip(*elements, strict=False)]
 
 
@@ -215,7 +205,7 @@ def flatten(context: Context, elements: list[Any]) -> list[Any]:
 
 
 def _flat(context: Context, elements: list[Any]) -> Iterator[Any]:
-    """Yield what are no lists; without recursion, and counting what it looks at."""
+    """Yield the elements that are not lists, without recursion; counts all visited elements."""
     stack: list[Iterator[Any]] = [iter(elements)]
     seen = 0
     while stack:
@@ -243,13 +233,13 @@ def sort(elements: list[Any], keys: list[Any] | None) -> list[Any]:
 
 
 class Order:
-    """What puts values in their place among others; all it is given count together."""
+    """Makes sort keys of values, with one limit for all values passed to it."""
 
     def __init__(self) -> None:
         self._seen = 0
 
     def of(self, value: Any, depth: int = 0) -> tuple[Any, ...]:
-        """Return what compares as a value does.
+        """Return a sort key.
 
         Raises:
             InvalidRequest: values of its kind have no order, or they are too many.

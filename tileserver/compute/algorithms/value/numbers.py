@@ -1,14 +1,15 @@
 """Arithmetic and logic of numbers.
 
 Whole numbers stay whole where both are, as long as 64 bits hold them; a quotient and a power are
-floating point. Division by zero is zero. What has no value, such as the root of -1, is not a
-number, which getInfo tells as null.
+floating point. Division by zero is zero. A result without a value, such as the root of
+-1, is NaN, which is null in the `getInfo` JSON.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,14 +113,15 @@ _OLD_NAMES = {
 }
 
 
+def _fitted(work: Callable[..., Any], *numbers: Number) -> Number:
+    return fitted(work(*numbers))
+
+
 def _register_binary(name: str, of: str, hidden: bool = False) -> None:
     work, does = BINARY[of]
-
-    def apply(left: Number, right: Number) -> Number:
-        return fitted(work(left, right))
-
-    apply.__doc__ = f"{does}."
-    algorithm(f"Number.{name}(left: Number, right: Number) -> Number", hidden)(apply)
+    algorithm(f"Number.{name}(left: Number, right: Number) -> Number", f"{does}.", hidden)(
+        partial(_fitted, work)
+    )
 
 
 for _name in BINARY:
@@ -129,7 +131,7 @@ for _name, _of in _OLD_NAMES.items():
 
 
 def _numpy(function: Any) -> Callable[[Number], float]:
-    """Return a function of NumPy on one number: what has no value is NaN rather than an error."""
+    """Return a NumPy function on one number; it returns NaN where Python would raise."""
     return lambda x: float(function(np.float64(x)))
 
 
@@ -181,18 +183,14 @@ UNARY: dict[str, tuple[Callable[[Any], Any], str]] = {
     "cosh": (_numpy(np.cosh), "Return the hyperbolic cosine of a number"),
     "tanh": (_numpy(np.tanh), "Return the hyperbolic tangent of a number"),
     "erf": (math.erf, "Return the error function of a number"),
-    "erfc": (math.erfc, "Return what the error function of a number lacks to 1"),
+    "erfc": (math.erfc, "Return 1 minus the error function of a number"),
     "gamma": (_gamma, "Return the gamma function of a number"),
 }
 """Operations on one number."""
 
 
 def _register_unary(name: str, work: Callable[[Any], Any], does: str, hidden: bool = False) -> None:
-    def apply(number: Number) -> Number:
-        return fitted(work(number))
-
-    apply.__doc__ = f"{does}."
-    algorithm(f"Number.{name}(input: Number) -> Number", hidden)(apply)
+    algorithm(f"Number.{name}(input: Number) -> Number", f"{does}.", hidden)(partial(_fitted, work))
 
 
 for _unary, (_work, _does) in UNARY.items():
@@ -213,17 +211,12 @@ def cast_number(value: Number, name: str) -> Number:
     return min(max(int(min(max(value, low), high)), low), high)
 
 
-def _register_cast(name: str, type_name: str) -> None:
-    def apply(number: Number) -> Number:
-        return cast_number(number, type_name)
-
-    apply.__doc__ = f"Return a number as {type_name}, clamped to its range."
-    algorithm(f"Number.{name}(input: Number) -> Number")(apply)
-
-
 for _type in CASTS:
-    _register_cast(_type, _type)
-    _register_cast(f"to{_type.capitalize()}", _type)
+    for _name in (_type, f"to{_type.capitalize()}"):
+        algorithm(
+            f"Number.{_name}(input: Number) -> Number",
+            f"Return a number as {_type}, clamped to its range.",
+        )(partial(cast_number, name=_type))
 
 
 @algorithm("Number.clamp(number: Number, min: Float, max: Float) -> Number")

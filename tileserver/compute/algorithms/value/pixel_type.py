@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tileserver.compute.registry import algorithm
@@ -35,16 +36,14 @@ def pixel_type(precision: Any, low: float | None, high: float | None, dimensions
     )
 
 
-def _register(name: str) -> None:
-    def make() -> PixelType:
-        return CASTS[name]
-
-    make.__doc__ = f"Return the type {name}."
-    algorithm(f"PixelType.{name}() -> PixelType")(make)
+def _named(name: str) -> PixelType:
+    return CASTS[name]
 
 
 for _name in ("double", "float", "int16", "int32", "int64", "int8", "uint16", "uint32", "uint8"):
-    _register(_name)
+    algorithm(f"PixelType.{_name}() -> PixelType", f"Return the type {_name}.")(
+        partial(_named, _name)
+    )
 
 
 @algorithm("PixelType.precision(pixelType: PixelType) -> String")

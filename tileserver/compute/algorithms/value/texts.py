@@ -19,7 +19,7 @@ _REFERENCE = re.compile(r"\\(.)|\$(\d)|\$\{(\w+)\}", re.DOTALL)
 
 
 def text_of(value: Any) -> str:
-    """Return any value as text: numbers as they are told, what is no text in JSON."""
+    """Return any value as text: numbers in their shortest form, other values as JSON."""
     match value:
         case str():
             return value
@@ -146,7 +146,7 @@ def replace(text: str, pattern: str, replacement: str, flags: str) -> str:
 
 
 def _referred(part: re.Match[str], found: Any) -> str:
-    """Return what `$1`, `${name}` or an escaped character of a replacement stands for."""
+    """Return the text for `$1`, `${name}` or an escaped character of a replacement."""
     escaped, number, name = part.groups()
     if escaped is not None:
         return escaped
@@ -158,7 +158,7 @@ def _referred(part: re.Match[str], found: Any) -> str:
 
 @algorithm('String.split(string: String, regex: String, flags: String = "") -> List')
 def split(text: str, pattern: str, flags: str) -> list[str]:
-    """Return what lies between the matches of a pattern; of an empty one each character."""
+    """Return the parts between the matches of a pattern; for an empty one each character."""
     if not pattern:
         check_length(len(text), MAX_LIST, "parts of a string")
     found = list(text) if not pattern else _pattern(pattern, flags, "i").split(text)
@@ -171,9 +171,9 @@ def split(text: str, pattern: str, flags: str) -> list[str]:
 
 @algorithm("String.decodeJSON(string: String) -> Object")
 def decode_json(context: Context, text: str) -> Any:
-    """Return the value that a string of JSON tells."""
-    # Brackets alone take thirty times their length.
-    context.count_made(parsed_bytes(text))
+    """Return the value of a string of JSON."""
+    # Parsed, nested brackets need thirty times their length.
+    context.count_bytes(parsed_bytes(text))
     try:
         return json.loads(checked(text), parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
@@ -192,7 +192,7 @@ def encode_json(value: Any) -> str:
 
 @algorithm("ObjectType(value: Object = null) -> String")
 def object_type(value: Any) -> str:
-    """Return what kind of value something is."""
+    """Return the name of a value's type."""
     match value:
         case bool():
             return "Boolean"
@@ -207,10 +207,10 @@ def object_type(value: Any) -> str:
 
 @algorithm("Describe(input: Object) -> Object")
 def describe(context: Context, value: Any) -> Any:
-    """Return what getInfo would tell of a value."""
+    """Return the `getInfo` JSON of a value."""
     count = Count()
     found = to_json(value, 0, count)
-    context.count_made(100 * count.values)
+    context.count_bytes(100 * count.values)
     return found
 
 
@@ -224,7 +224,7 @@ def is_equal(left: Any, right: Any) -> bool:
     "If(condition: Object = null, trueCase: Object = null, falseCase: Object = null) -> Object"
 )
 def choose(condition: Any, if_true: Any, if_false: Any) -> Any:
-    """Return one of two values; nothing, zero and what is empty choose the second."""
+    """Return one of two values; null, zero and empty values select the second."""
     return if_true if is_true(condition) else if_false
 
 

@@ -17,7 +17,7 @@ INDEX, GEOMETRY = "system:index", ".geo"
 Features = Sequence[Mapping[str, Any]]
 """GeoJSON features."""
 Columns = Sequence[str] | None
-"""The columns that are wanted; None is all."""
+"""The columns of the file; None is all."""
 
 
 def write_csv(features: Features, columns: Columns) -> bytes:
@@ -65,4 +65,4 @@ FORMATS: Mapping[str, tuple[Callable[[Features, Columns], bytes], str, str]] = {
     "CSV": (write_csv, "csv", "text/csv"),
     "GEO_JSON": (write_geojson, "geojson", "application/geo+json"),
 }
-"""How each is written, the suffix of its files, and its media type."""
+"""By name: the writer, the suffix of its files, and the media type."""

@@ -1,7 +1,7 @@
 import pytest
 
+from tileserver.contract.names import full_name, is_root, parent_name
 from tileserver.errors import AssetNotFound
-from tileserver.rest.names import full_name, is_root, parent_name
 
 
 @pytest.mark.parametrize(

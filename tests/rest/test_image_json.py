@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.rasters.catalogue import Catalogue, Root
-from tileserver.rest.assets import basic, image_json
+from tileserver.rest.listing import basic_view, image_json
 
 NAME = "projects/earthengine-public/assets/A/scene"
 
@@ -31,9 +31,9 @@ def test_the_type_of_a_band_is_told_by_its_range(
 ) -> None:
     write_raster(tmp_path / "scene.tif", noise(1, 20, 20, dtype), overviews=())
     catalogue = Catalogue([Root(str(tmp_path), "projects/earthengine-public/assets/A")])
-    members = image_json(catalogue.find(NAME))
+    members = image_json(catalogue.find(NAME).asset)
     assert members["bands"][0]["dataType"] == data_type
-    assert basic(members) == {"type": "IMAGE", "name": NAME, "id": "A/scene"}
+    assert basic_view(members) == {"type": "IMAGE", "name": NAME, "id": "A/scene"}
     json.dumps(members, allow_nan=False)
 
 
@@ -43,6 +43,6 @@ def test_policies_and_missing_data_are_those_of_the_file(tmp_path: Path) -> None
     bands = [{"id": "a", "pyramidingPolicy": "MODE"}, {"id": "b", "pyramidingPolicy": "MIN"}]
     (tmp_path / "scene.json").write_text(json.dumps({"bands": bands}))
     catalogue = Catalogue([Root(str(tmp_path), "projects/earthengine-public/assets/A")])
-    told = image_json(catalogue.find(NAME))["bands"]
+    told = image_json(catalogue.find(NAME).asset)["bands"]
     assert [band["pyramidingPolicy"] for band in told] == ["MODE", "MIN"]
     assert told[0]["missingData"] == {"values": [float(np.float32(-3.4e38))]}

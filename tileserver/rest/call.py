@@ -1,4 +1,4 @@
-"""One call of a method: what came, and what there is to answer it with."""
+"""A request for a method of the REST API, and the services that methods answer it with."""
 
 from __future__ import annotations
 
@@ -11,60 +11,61 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tileserver.concurrency.threads import Threads
+from tileserver.contract.mounts import Mounts
 from tileserver.contract.pixels import PixelRequest
 from tileserver.http.disconnects import while_connected
 from tileserver.http.endpoints import Services
-from tileserver.rasters.folders import Tree
 from tileserver.rendering.encoders import media_type
-from tileserver.rest.computers import Computer
-from tileserver.rest.expression_store import Graphs
+from tileserver.rest.asset_sources import AssetSource
+from tileserver.rest.expression_store import ExpressionStore
 from tileserver.rest.requests import Bodies, Room, read_body, read_json
 
 _THREADS = 4
 SHORT_BYTES = 50_000
-"""Of JSON that is read and written in no time."""
+"""Of JSON that the event loop parses itself, in well under a millisecond."""
 T = TypeVar("T")
 
 
-class RemoteCatalog(Protocol):
-    """What is asked of Earth Engine itself, within its quota and with our credentials."""
+class Computer(Protocol):
+    """Computes expressions, each the JSON text of {"result": …, "values": …}."""
 
-    async def get_asset(self, name: str) -> Mapping[str, Any]:
-        """Return the EarthEngineAsset, or raise AssetNotFound."""
+    async def value(self, expression: str) -> Any:
+        """Return the value, as JSON has it.
+
+        Raises:
+            InvalidRequest: it cannot be computed; says why.
+        """
         ...
 
-    async def list_assets(self, parent: str, query: Mapping[str, str]) -> Mapping[str, Any]:
-        """Return a page of assets; the query is that of `listAssets`."""
+    async def features(self, expression: str) -> list[dict[str, Any]]:
+        """Return the features of a collection as GeoJSON in degrees; raises as `value`."""
+        ...
+
+    async def version(self, expression: str) -> str:
+        """Return a token that changes whenever an asset it loads does; raises as `value`."""
+        ...
+
+    def algorithms(self) -> list[dict[str, Any]]:
+        """Return the algorithms, as Earth Engine lists its own."""
         ...
 
 
 @dataclass(frozen=True)
 class Api:
-    """What the methods work with."""
+    """The services that methods use."""
 
     services: Services
-    tree: Tree
-    local_prefixes: tuple[str, ...]
-    """What the names of local assets begin with; each ends in a slash."""
+    assets: Mounts[AssetSource]
+    """By the prefixes of names."""
     computer: Computer
-    graphs: Graphs
-    remote: RemoteCatalog | None = None
+    stored: ExpressionStore
     threads: Threads = field(default_factory=lambda: Threads(_THREADS))
-    """Of what reads the disk for lists, so that it never takes those of pixels."""
+    """For JSON, expressions on disk and files of tables, apart from the threads of pixels."""
     bodies: Bodies = field(default_factory=Bodies)
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what a function returns that blocks."""
+        """Return the result of a function that blocks."""
         return await self.threads.run(function, *arguments)
-
-    def is_local(self, name: str) -> bool:
-        """Tell whether an asset is a local one, or would be."""
-        return self.remote is None or name.startswith(self.local_prefixes)
-
-    def holds_local(self, parent: str) -> bool:
-        """Tell whether local assets lie in or below what has a name."""
-        below = f"{parent}/"
-        return self.is_local(below) or any(p.startswith(below) for p in self.local_prefixes)
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,14 @@ class Call:
     path: Mapping[str, str]
     """Parameters of the path."""
     query: Mapping[str, str]
-    """Those of the query, of which clients send many that mean nothing here."""
+    """Parameters of the query; unknown ones are ignored, as clients send many."""
     room: Room
-    """For the body."""
+    """Memory for the body."""
     bodies: list[bytes] = field(default_factory=list, repr=False)
-    """The body once it was read, for a method that is called again as a file has changed."""
+    """The body once it was read, for a method that is retried after a file has changed."""
 
     async def json(self, read: Callable[[Any], T]) -> T:
-        """Return what `read` makes of the parsed body; a long one is parsed in a thread.
+        """Return the result of `read` on the parsed body; a long one is parsed in a thread.
 
         Raises:
             InvalidRequest: it is too long, or no JSON; or what `read` raises.
@@ -95,12 +96,12 @@ class Call:
             return read(read_json(body))
         return await self.api.in_thread(lambda: read(read_json(body)))
 
-    async def pixels(self, asked: PixelRequest) -> bytes:
-        """Return pixels through the cache that tiles share; stops when the client hangs up."""
+    async def pixels(self, request: PixelRequest) -> bytes:
+        """Return pixels through the cache that tiles share; stops when the client disconnects."""
         pixels = self.api.services.pixels
-        if pixels.holds(asked):
-            return await pixels.get_pixels(asked)
-        return await while_connected(self.request.receive, pixels.get_pixels(asked))
+        if pixels.holds(request):
+            return await pixels.get_pixels(request)
+        return await while_connected(self.request.receive, pixels.get_pixels(request))
 
 
 def json_answer(document: Any, cache_control: str = "private, no-store") -> Response:
@@ -111,9 +112,9 @@ def json_answer(document: Any, cache_control: str = "private, no-store") -> Resp
     )
 
 
-def pixels_answer(asked: PixelRequest, body: bytes, file_name: str | None = None) -> Response:
+def pixels_answer(request: PixelRequest, body: bytes, file_name: str | None = None) -> Response:
     """Return encoded pixels as an answer; saved as `file_name` by a browser, if there is one."""
     headers = {"cache-control": "private, no-store"}
     if file_name is not None:
         headers["content-disposition"] = f'attachment; filename="{file_name}"'
-    return Response(body, headers=headers, media_type=media_type(asked.file_format, body))
+    return Response(body, headers=headers, media_type=media_type(request.file_format, body))

@@ -1,0 +1,175 @@
+"""Metadata of assets as the REST API returns it: of local rasters, and of Earth Engine itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from tileserver.concurrency.aside import ShortCalls
+from tileserver.concurrency.threads import Threads
+from tileserver.contract.assets import ImageAsset
+from tileserver.contract.engine import Engine
+from tileserver.contract.names import is_root
+from tileserver.errors import AssetNotFound, InvalidRequest
+from tileserver.rasters.folders import Tree
+from tileserver.rest.filters import with_prefixes
+from tileserver.rest.listing import Page, image_json, is_visible, list_page
+
+_THREADS = 4
+
+Query = Mapping[str, str]
+
+
+class AssetSource(Protocol):
+    """Assets by full names; every method raises AssetNotFound for one that may not be read."""
+
+    async def get_asset(self, name: str) -> Mapping[str, Any]:
+        """Return the EarthEngineAsset of an image, a folder or a collection."""
+        ...
+
+    async def list_assets(self, parent: str, page: Page, query: Query) -> Mapping[str, Any]:
+        """Return a page of the assets in a folder or a collection.
+
+        Args:
+            parent: full name of the folder or collection.
+            page: the page that the query is for.
+            query: parameters of listAssets or listImages.
+        """
+        ...
+
+    async def find_image(self, name: str) -> ImageAsset:
+        """Return an image whose version is the one of this moment.
+
+        Raises:
+            AssetNotFound: there is no such image.
+            InvalidRequest: it is a folder or a collection.
+        """
+        ...
+
+
+class LocalAssets:
+    """The assets of a tree of local rasters."""
+
+    def __init__(self, tree: Tree, may_read: Callable[[str], bool]) -> None:
+        self.tree = tree
+        self.may_read = may_read
+        # Separate from the threads that read pixels, which a listing must not delay.
+        self._threads = Threads(_THREADS)
+        self._geometry = ShortCalls()
+
+    async def get_asset(self, name: str) -> Mapping[str, Any]:
+        """Return the EarthEngineAsset of an image, a folder or a collection."""
+        # An image that may not be read is answered as a folder that does not exist.
+        if self.may_read(name) and await self._threads.run(self.tree.is_image, name):
+            return await self._geometry.call(image_json, await self._current(name))
+        return await self._threads.run(self._folder_json, name)
+
+    def _folder_json(self, name: str) -> dict[str, Any]:
+        folder = self.tree.folder(name)
+        if not is_visible(self.tree, folder, self.may_read):
+            raise AssetNotFound(name)
+        return folder.to_json()
+
+    async def list_assets(self, parent: str, page: Page, query: Query) -> Mapping[str, Any]:
+        """Return a page of the assets in a folder or a collection."""
+        return await self._threads.run(list_page, self.tree, parent, page, self.may_read)
+
+    async def find_image(self, name: str) -> ImageAsset:
+        """Return an image as its file is at this moment."""
+        if not self.may_read(name):
+            raise AssetNotFound(name)
+        try:
+            return await self._current(name)
+        except AssetNotFound:
+            await self._threads.run(self._refuse_folder, name)
+            raise
+
+    async def _current(self, name: str) -> ImageAsset:
+        return (await self._threads.run(self.tree.catalogue.find, name, 0.0)).asset
+
+    def _refuse_folder(self, name: str) -> None:
+        kind = self.tree.folder(name).to_json()["type"]
+        raise InvalidRequest(f"Asset {name!r} is not an IMAGE but a {kind}, which has no pixels.")
+
+
+class RemoteCatalog(Protocol):
+    """Earth Engine's own metadata, asked within its quota and with the server's credentials."""
+
+    async def get_asset(self, name: str) -> Mapping[str, Any]:
+        """Return the EarthEngineAsset, or raise AssetNotFound."""
+        ...
+
+    async def list_assets(self, parent: str, query: Query) -> Mapping[str, Any]:
+        """Return a page of assets; the query is that of `listAssets`."""
+        ...
+
+
+class RemoteAssets:
+    """Earth Engine's assets, those of them that may be read."""
+
+    def __init__(
+        self, catalog: RemoteCatalog, engine: Engine, may_read: Callable[[str], bool]
+    ) -> None:
+        """Pass metadata on.
+
+        Args:
+            catalog: has the metadata as Earth Engine sends it.
+            engine: has the same images, for pixels.
+            may_read: whether the asset of a full name may be read.
+        """
+        self.catalog = catalog
+        self.engine = engine
+        self.may_read = may_read
+
+    async def get_asset(self, name: str) -> Mapping[str, Any]:
+        """Return the EarthEngineAsset of an image, a folder or a collection."""
+        if not self.may_read(name):
+            raise AssetNotFound(name)
+        return await self.catalog.get_asset(name)
+
+    async def list_assets(self, parent: str, page: Page, query: Query) -> Mapping[str, Any]:
+        """Return a page of Earth Engine's without the assets that may not be read here."""
+        if not self._may_list(parent):
+            if is_root(parent):
+                return {}
+            raise AssetNotFound(parent)
+        upstream = _list_assets_query(query) if page.only_images else query
+        return self._readable(await self.catalog.list_assets(parent, upstream), page.only_images)
+
+    async def find_image(self, name: str) -> ImageAsset:
+        """Return an image as it was at most a moment ago."""
+        if not self.may_read(name):
+            raise AssetNotFound(name)
+        return await self.engine.get_asset(name)
+
+    def _may_list(self, name: str) -> bool:
+        # A pattern "folder/**" allows the folder itself to be listed, too.
+        return self.may_read(name) or self.may_read(f"{name}/")
+
+    def _readable(self, page: Mapping[str, Any], only_images: bool) -> dict[str, Any]:
+        found = [
+            asset
+            for asset in page.get("assets") or []
+            if self._may_list(str(asset.get("name", "")))
+            and (not only_images or asset.get("type") == "IMAGE")
+        ]
+        kept = {"images" if only_images else "assets": found} if found else {}
+        token = page.get("nextPageToken")
+        return {**kept, "nextPageToken": token} if token else kept
+
+
+def _list_assets_query(query: Query) -> dict[str, str]:
+    """Return the query of listAssets for one of listImages, which Earth Engine's v1 lacks."""
+    parts = [
+        f'{name} {sign} "{query[name]}"'
+        for name, sign in (("startTime", ">="), ("endTime", "<"))
+        if query.get(name)
+    ]
+    if query.get("region"):
+        region = json.dumps(json.loads(query["region"].replace("'", '"'))).replace('"', "'")
+        parts.append(f'intersects("{region}")')
+    if query.get("filter"):
+        parts.append(f"({with_prefixes(query['filter'])})")
+    kept = {name: query[name] for name in ("pageSize", "pageToken", "view") if query.get(name)}
+    return {**kept, "filter": " AND ".join(parts)} if parts else kept

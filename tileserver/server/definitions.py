@@ -1,0 +1,83 @@
+"""The rasters and layers that a configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tileserver.config.config import Config, EarthEngineSettings
+from tileserver.config.layers import LayerSettings, computed_image
+from tileserver.contract.names import Access, layer_name
+from tileserver.errors import ConfigError, InvalidRequest
+from tileserver.layers.layers import LayerDefinition, automatic_layers
+from tileserver.layers.styles import Style, parse_colors
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.remote.files import RemoteFiles
+
+
+def roots_of(config: Config, shown: Sequence[Root] = ()) -> list[Root]:
+    """Return the files and folders of rasters, those of the command line first."""
+    return [*shown, *(Root(each.path, each.prefix) for each in config.rasters)]
+
+
+def catalogue_of(config: Config, shown: Sequence[Root] = ()) -> Catalogue:
+    """Return the local assets of a configuration.
+
+    Raises:
+        ConfigError: a path leads nowhere.
+    """
+    return Catalogue(roots_of(config, shown), remote_files(config))
+
+
+def remote_files(config: Config) -> RemoteFiles:
+    """Return the files behind URLs, checked again after the lifetime of a cached tile."""
+    return RemoteFiles(config.cache.ttl_s, config.remote.private_hosts)
+
+
+def definitions_of(
+    config: Config, catalogue: Catalogue, shown: Sequence[Root] = ()
+) -> list[LayerDefinition]:
+    """Return the configured layers, and layers of rasters where none are configured.
+
+    Each raster of `shown` becomes a layer; without configured layers each raster of the
+    catalogue does. Those that `[access] assets` excludes do not.
+    """
+    configured = [_definition(each, config.earth_engine) for each in config.layers]
+    taken = {each.name for each in configured}
+    drawn = Catalogue(shown) if shown or configured else catalogue
+    # A configured layer may show any asset, an automatic one only what may be read by name.
+    readable = filter(Access(config.access.assets).may_read, drawn.names())
+    return [*automatic_layers(readable, taken), *configured]
+
+
+def project_of(earth: EarthEngineSettings | None) -> str:
+    """Return the project in the names made up for computed layers."""
+    return earth.project if earth else "localhost"
+
+
+def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> LayerDefinition:
+    try:
+        palette = parse_colors(settings.palette) if settings.palette else ()
+        computed = None if settings.asset else computed_image(settings)
+    except InvalidRequest as exc:
+        raise ConfigError(f"[layers.{settings.name}] {exc}") from exc
+    return LayerDefinition(
+        name=settings.name,
+        asset_name=settings.asset or layer_name(project_of(earth), settings.name),
+        computed=computed,
+        title=settings.title or "",
+        description=settings.description,
+        attribution=settings.attribution,
+        style=Style(
+            settings.bands,
+            settings.min,
+            settings.max,
+            palette,
+            settings.gamma,
+            settings.opacity,
+        ),
+        minzoom=settings.minzoom,
+        maxzoom=settings.maxzoom,
+        is_visible=settings.visible,
+        class_names=settings.class_names,
+        tiles_per_side=settings.tiles_per_side,
+    )
