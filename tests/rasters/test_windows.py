@@ -93,7 +93,7 @@ from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGr
 from tileserver.rasters.engine import LocalRasters
 
 path, name = sys.argv[1:]
-rasters = LocalRasters(Catalogue([Root(path)]), max_block_bytes=100_000_000)
+rasters = LocalRasters(Catalogue([Root(path)]), block_cache_bytes=100_000_000)
 side = 12000 * 30 / 256
 grid = PixelGrid(256, 256, AffineTransform(side, 0, 4e5, 0, -side, 4.5e6), "EPSG:32612")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

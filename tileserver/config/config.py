@@ -64,11 +64,17 @@ class RasterFolder:
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """[cache]: finished tiles that are kept."""
+    """[cache]: finished tiles and decoded blocks that are kept."""
 
     memory_bytes: Annotated[int, kinds.MEMORY, "most memory the cache takes, per worker"] = (
         512_000_000
     )
+    blocks_bytes: Annotated[
+        int | None,
+        kinds.MEMORY,
+        "most memory that decoded blocks of GeoTIFFs take, per worker; "
+        "else a quarter of the machine's or the container's, shared by the workers, at most 2 GB",
+    ] = None
     ttl_s: Annotated[
         float, kinds.DURATION, "age after which a tile is fetched again, served stale meanwhile"
     ] = 3600

@@ -27,7 +27,7 @@ from tileserver.geo.completion import complete
 from tileserver.geo.positions import Level, Positions, choose_level, parts, positions
 from tileserver.rasters.blocks.cache import BlockCache
 from tileserver.rasters.blocks.codecs import DamagedBlock
-from tileserver.rasters.blocks.levels import BlockKey, BlockLevel, FileBlocks
+from tileserver.rasters.blocks.levels import BlockKey, BlockLevel, FileBlocks, check_current
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.dataset_pool import DatasetPool
 from tileserver.rasters.datasets import gdal_environment
@@ -48,7 +48,8 @@ _DEADLINE_S = 30.0
 _DESCRIBING_S = 5.0
 """Seconds to read the metadata of an asset; a local file takes a few milliseconds."""
 _THREADS = 8
-MAX_BLOCKS_BYTES = 1_000_000_000
+BLOCK_CACHE_BYTES = 256_000_000
+"""Unless it is told otherwise, as a server is."""
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +66,13 @@ class LocalRasters:
         threads: int = _THREADS,
         deadline_s: float = _DEADLINE_S,
         max_decoding_bytes: int = MAX_DECODING_BYTES,
-        max_block_bytes: int = MAX_BLOCKS_BYTES,
+        block_cache_bytes: int = BLOCK_CACHE_BYTES,
     ) -> None:
         self.catalogue = catalogue
         self.budget = DecodeBudget(max_decoding_bytes)
         self.deadline_s = deadline_s
         self.datasets = DatasetPool()
-        self.blocks: BlockCache[BlockKey] = BlockCache(max_block_bytes)
+        self.blocks: BlockCache[BlockKey] = BlockCache(block_cache_bytes)
         self._describing: Aside[str, GeoTiff] = Aside(
             catalogue.find, _slow_to_describe, _DESCRIBING_S, _THREADS
         )
@@ -186,6 +187,7 @@ class LocalRasters:
 
         if raster.layouts and (source := raster.source):
             try:
+                check_current(source, name)
                 file = FileBlocks(self.blocks, source, name, deadline)
                 return read(BlockLevel(file, raster.layouts[raster.levels.index(level)], raster))
             except DamagedBlock as exc:

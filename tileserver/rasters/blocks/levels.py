@@ -17,7 +17,7 @@ from tileserver.errors import AssetChanged
 from tileserver.rasters.blocks.cache import Block, BlockCache
 from tileserver.rasters.blocks.codecs import DamagedBlock, decode, empty_block
 from tileserver.rasters.blocks.layouts import Layout, LevelLayout
-from tileserver.rasters.files import SeenFile, file_errors, open_beneath
+from tileserver.rasters.files import SeenFile, file_errors, file_state, open_beneath
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.tiff_directories import ReadAt
@@ -123,6 +123,19 @@ def is_nodata(values: Block, nodata: float) -> NDArray[np.bool_]:
 
 
 _NOTHING = Window(0, 0, np.empty((0, 0, 0)))
+
+
+def check_current(file: SeenFile | RemoteFile, name: str) -> None:
+    """Check that a local file's name still leads to it, unchanged: blocks may outlive it.
+
+    Raises:
+        AssetChanged: it does not.
+        UnreadableRaster: the system refuses to tell.
+    """
+    if isinstance(file, SeenFile):
+        with file_errors(name):
+            if file_state(file.place) != file.state:
+                raise AssetChanged(name)
 
 
 class FileBlocks:
