@@ -69,18 +69,18 @@ class CacheSettings:
     memory_bytes: Annotated[int, kinds.MEMORY, "most memory the cache takes, per worker"] = (
         512_000_000
     )
-    blocks_bytes: Annotated[
-        int | None,
-        kinds.MEMORY,
-        "most memory that decoded blocks of GeoTIFFs take, per worker; "
-        "else a quarter of the machine's or the container's, shared by the workers, at most 2 GB",
-    ] = None
     ttl_s: Annotated[
         float, kinds.DURATION, "age after which a tile is fetched again, served stale meanwhile"
     ] = 3600
     url: Annotated[
         str | None, kinds.STORE_URL, "Valkey or Redis that workers and machines share"
     ] = field(default=None, repr=False)
+    blocks_bytes: Annotated[
+        int | None,
+        kinds.MEMORY,
+        "most memory that decoded blocks of GeoTIFFs take, per worker; "
+        "else a quarter of the machine's or the container's, shared by the workers, at most 2 GB",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
