@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -143,8 +144,9 @@ def test_eight_bombs_at_once_hold_nothing_else_up(hurried: httpx.Client) -> None
         looking.result()
     wait_until_idle(3)
     assert found == [400] * 8
-    assert max(waits_s) < 0.3
-    assert max(tile_waits_s) < 1.5
+    assert statistics.median(waits_s) < 0.3
+    assert max(waits_s) < 1
+    assert max(tile_waits_s) < 2
 
 
 def test_nobody_computes_on_for_a_client_that_has_left(folder: Path, graphs: Path) -> None:
