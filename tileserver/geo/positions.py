@@ -202,7 +202,7 @@ def _exact(
     turn = period(source.crs_code)
     if turn is not None:
         x = _turned(x, source, turn)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         found: tuple[Coordinates, Coordinates] = source.transform.inverse().apply(x, y)
     return found
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from rasterio import Affine
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
@@ -178,14 +179,20 @@ def _check_georeference(dataset: DatasetReader, name: str) -> None:
             f"{name}: the GeoTIFF has no CRS, so its place on Earth is unknown; "
             "gdal_edit.py -a_srs EPSG:… writes one."
         )
-    # Products of the members are what is computed with; those of NaN and 1e300 are not numbers.
-    has_area = math.isfinite(dataset.transform.determinant) and dataset.transform.determinant != 0
-    has_area = has_area and all(map(math.isfinite, tuple(dataset.transform)[:6]))
-    if dataset.transform.is_identity or not has_area:
+    if dataset.transform.is_identity or not _can_be_inverted(dataset.transform):
         raise UnreadableRaster(
             f"{name}: the GeoTIFF has no geotransform, so its place on Earth is unknown; "
             "gdal_edit.py -a_ullr … writes one."
         )
+
+
+def _can_be_inverted(transform: Affine) -> bool:
+    """Tell whether pixels have an area, and places on Earth have pixels, both of them numbers."""
+    # Products of the members are what is computed with; those of NaN and 1e300 are not numbers.
+    members = [transform.determinant, *tuple(transform)[:6]]
+    if transform.determinant == 0 or not all(map(math.isfinite, members)):
+        return False
+    return all(map(math.isfinite, tuple(~transform)[:6]))
 
 
 def _dtype(dataset: DatasetReader, name: str) -> np.dtype[Any]:
