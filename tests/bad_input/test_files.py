@@ -20,7 +20,8 @@ from tests.support.limits import ends_soon
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Config, RasterFolder
-from tileserver.contract.pixels import PixelGrid, PixelRequest
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import PixelRequest
 from tileserver.errors import DeadlineExceeded
 from tileserver.rasters import catalogue as catalogue_module
 from tileserver.rasters.catalogue import Catalogue, Root

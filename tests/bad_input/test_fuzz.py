@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 from tests.bad_input.client import message_of
 from tests.bad_input.server import Server
 from tileserver.contract.formats import EARTH_ENGINE_FORMATS
-from tileserver.contract.pixels import (
-    AffineTransform,
-    Geometry,
-    PartialGrid,
-    PixelGrid,
-    PixelRequest,
-    Range,
-    VisualizationOptions,
-)
+from tileserver.contract.grids import AffineTransform, PartialGrid, PixelGrid
+from tileserver.contract.pixels import Geometry, PixelRequest, Range, VisualizationOptions
 from tileserver.contract.wire import (
     request_from_json,
     request_from_params,

@@ -25,7 +25,8 @@ from tests.benchmarks.earth import measure_earth
 from tests.benchmarks.rest import measure_rest
 from tests.benchmarks.scene import write_scene
 from tileserver.config.config import Config
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest, Range, VisualizationOptions
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest, Range, VisualizationOptions
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.layers.layers import LayerDefinition
 from tileserver.rasters.catalogue import Catalogue, Root

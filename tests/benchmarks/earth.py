@@ -22,7 +22,8 @@ from google.oauth2 import service_account
 from tests.benchmarks.clients import Connection, load
 from tests.benchmarks.processes import ASSET, Upstream, served, upstream
 from tests.benchmarks.scene import write_scene
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest, Range, VisualizationOptions
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest, Range, VisualizationOptions
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.contract.wire import request_to_json
 from tileserver.earthengine.credentials import SCOPES

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tileserver.caching.envelope import key_of, unwrap, wrap
-from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import PixelRequest
 
 GRID = PixelGrid(256, 256, AffineTransform(1.0, 0.0, 0.5, 0.0, -1.0, 2.0), "EPSG:3857")
 REQUEST = PixelRequest("projects/localhost/assets/scene", ImageFileFormat.PNG, GRID)

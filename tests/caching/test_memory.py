@@ -15,14 +15,9 @@ from tests.rest import memory
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.caching.memory import Cached, MemoryCache, Refusals, key_bytes
 from tileserver.concurrency.single_flight import SingleFlight
-from tileserver.contract.pixels import (
-    AffineTransform,
-    Geometry,
-    ImageFileFormat,
-    PixelGrid,
-    PixelRequest,
-    VisualizationOptions,
-)
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import Geometry, PixelRequest, VisualizationOptions
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UnreadableRaster
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tests.clients.conftest import Served
 from tests.clients.images import IMAGES, RED, Computed, bilinear
 from tests.clients.rasters import GRID, SCENE, SIDE
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.wire import grid_to_json
 
 

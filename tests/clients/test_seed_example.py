@@ -16,7 +16,7 @@ from PIL import Image
 from tests.clients.conftest import Served
 from tests.clients.rasters import S2, S2_BEST
 from tests.support.oracles import pixels_of
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, PixelGrid
 
 # Code sample of the page named above, Apache 2.0 License, unmodified.
 EXAMPLE = """\

@@ -20,8 +20,10 @@ from tests.support.loopback import Answer, Asked, Loopback, json_answer
 from tests.support.rasterfiles import UTAH, noise, write_raster
 from tileserver.compute.engine import Computing
 from tileserver.compute.registry import algorithm_list
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.mounts import Mounts
-from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.pixels import PixelRequest
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree

@@ -19,7 +19,8 @@ from tests.support.serving import serve
 from tileserver.compute.engine import Computing
 from tileserver.config.config import Config, RasterFolder
 from tileserver.config.layers import LayerSettings
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile as XYZ
 from tileserver.contract.tiles import tile_grid
 from tileserver.errors import AssetChanged

@@ -28,13 +28,9 @@ from tests.compute.conftest import (
 )
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.compute.engine import Computing
-from tileserver.contract.pixels import (
-    ImageFileFormat,
-    PartialGrid,
-    PixelRequest,
-    Range,
-    VisualizationOptions,
-)
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PartialGrid
+from tileserver.contract.pixels import PixelRequest, Range, VisualizationOptions
 from tileserver.errors import AssetNotFound, InvalidRequest, RequestTooLarge
 from tileserver.expressions.document import loaded, to_text
 

@@ -21,7 +21,9 @@ from tests.rest import memory
 from tileserver.compute.budget import Budget
 from tileserver.compute.engine import Computing
 from tileserver.concurrency.time_limit import checked
-from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import PixelRequest
 from tileserver.errors import TileserverError
 from tileserver.expressions.document import loaded, parse_expression, to_text
 from tileserver.rest.errors import answer_error

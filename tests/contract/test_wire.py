@@ -8,17 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tileserver.contract.formats import EARTH_ENGINE_FORMATS
-from tileserver.contract.pixels import (
-    AffineTransform,
-    Geometry,
-    ImageFileFormat,
-    PartialGrid,
-    PixelGrid,
-    PixelRequest,
-    Range,
-    VisualizationOptions,
-)
+from tileserver.contract.formats import EARTH_ENGINE_FORMATS, ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PartialGrid, PixelGrid
+from tileserver.contract.pixels import Geometry, PixelRequest, Range, VisualizationOptions
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.contract.wire import (
     request_from_json,

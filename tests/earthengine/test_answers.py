@@ -14,16 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.geojson import read_geometry
-from tileserver.contract.pixels import (
-    AffineTransform,
-    BandArrays,
-    ImageFileFormat,
-    PartialGrid,
-    PixelGrid,
-    PixelRequest,
-    VisualizationOptions,
-)
+from tileserver.contract.grids import AffineTransform, PartialGrid, PixelGrid
+from tileserver.contract.pixels import BandArrays, PixelRequest, VisualizationOptions
 from tileserver.earthengine.answers import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
 from tileserver.errors import UpstreamError
 from tileserver.rendering.encoders import encode

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tileserver.caching.memory import MemoryCache
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.earthengine import block_tiles
 from tileserver.earthengine.block_tiles import BlockTiles

@@ -32,9 +32,10 @@ from tests.support.standin import (
     tls_context,
     unroutable,
 )
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.geojson import read_geometry
 from tileserver.contract.names import upstream_name
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import make_client

@@ -17,10 +17,10 @@ from rasterio import Affine
 
 from tests.support.standin import PREFIX, TOKEN, StandIn
 from tileserver.caching.memory import Cached, MemoryCache
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import (
     BandArrays,
-    ImageFileFormat,
-    PixelGrid,
     PixelRequest,
     PixelSource,
     Range,

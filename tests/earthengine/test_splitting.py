@@ -14,17 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from tileserver.contract.grids import Window
-from tileserver.contract.pixels import (
-    AffineTransform,
-    BandArrays,
-    Geometry,
-    ImageFileFormat,
-    PartialGrid,
-    PixelGrid,
-    PixelRequest,
-    VisualizationOptions,
-)
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PartialGrid, PixelGrid, Window
+from tileserver.contract.pixels import BandArrays, Geometry, PixelRequest, VisualizationOptions
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.earthengine.splitting import Split, stitch
 from tileserver.errors import (

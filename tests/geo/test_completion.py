@@ -11,16 +11,10 @@ from rasterio.warp import transform, transform_bounds
 from tests.rasters.engine import asset_of, engine, name_of
 from tests.support.rasterfiles import UTAH, affine, grid_of, noise, write_raster
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.geojson import read_geometry
-from tileserver.contract.pixels import (
-    AffineTransform,
-    Geometry,
-    ImageFileFormat,
-    PartialGrid,
-    PixelGrid,
-    PixelRequest,
-    check_limits,
-)
+from tileserver.contract.grids import AffineTransform, PartialGrid, PixelGrid
+from tileserver.contract.pixels import Geometry, PixelRequest, check_limits
 from tileserver.contract.tiles import HALF_WORLD_M
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.geo.completion import complete

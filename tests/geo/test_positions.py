@@ -10,7 +10,7 @@ from tests.rasters.engine import asset_of, level_of, raster_of, tiles_over
 from tests.rasters.test_identity import HEIGHT, PLACES, WIDTH
 from tests.support.oracles import WORLD_M
 from tests.support.rasterfiles import grid_of, noise, write_raster
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.geo.crs import transform_points
 from tileserver.geo.positions import nearest, parts, positions

@@ -16,8 +16,9 @@ from rasterio.enums import ColorInterp
 
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.names import Access
-from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelRequest
+from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.tiles import Tile, pixel_m, tile_grid
 from tileserver.errors import AssetNotFound, InvalidRequest, UnreadableRaster
 from tileserver.layers.layers import AssetSource, Layer, LayerDefinition, Layers, automatic_layers

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tests.rasters.engine import asset_of, engine
 from tests.support.rasterfiles import noise, write_raster
-from tileserver.contract.pixels import MAX_BYTES, BandArrays, PixelGrid
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import MAX_BYTES, BandArrays
 from tileserver.layers.statistics import overview_request, percentiles, summarize, thinned
 
 DTYPES = [

@@ -6,8 +6,10 @@ import mercantile
 
 from tests.support.oracles import Answer, pixels_of
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.names import LOCAL_PREFIX
-from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.tiles import Tile
 from tileserver.geo.extents import lonlat_bounds
 from tileserver.geo.positions import Level, choose_level

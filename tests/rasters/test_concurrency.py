@@ -15,7 +15,8 @@ import rasterio
 
 from tests.rasters.engine import asset_of, engine, name_of, raw, tiles_over
 from tests.support.rasterfiles import noise, write_raster
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import tile_grid
 from tileserver.errors import AssetNotFound
 

@@ -16,13 +16,9 @@ from tests.rasters.engine import asset_of, engine, name_of, oracle, tiles_over
 from tests.rendering.test_tfrecord import example_class, payload_of
 from tests.support.oracles import Answer
 from tests.support.rasterfiles import affine, noise, ramp, write_raster
-from tileserver.contract.pixels import (
-    ImageFileFormat,
-    PixelGrid,
-    PixelRequest,
-    Range,
-    VisualizationOptions,
-)
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import PixelRequest, Range, VisualizationOptions
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import InvalidRequest
 

@@ -9,8 +9,8 @@ import rasterio
 
 from tests.rasters.engine import asset_of, name_of, raster_of
 from tests.support.rasterfiles import UTAH, noise, write_raster
+from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.names import check_asset_name
-from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.rasters.geotiffs import describe_raster, read_sidecar
 

@@ -23,7 +23,7 @@ from tests.rasters.engine import (
 )
 from tests.support.oracles import SINUSOIDAL, WORLD_M
 from tests.support.rasterfiles import UTAH, affine, grid_of, noise, write_raster
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.tiles import Tile, tile_grid
 
 WIDTH, HEIGHT = 451, 333

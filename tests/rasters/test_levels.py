@@ -11,7 +11,7 @@ from rasterio import Affine
 from tests.rasters.engine import asset_of, engine, level_of, raster_of, raw, read
 from tests.support.oracles import SINUSOIDAL
 from tests.support.rasterfiles import noise, ramp, write_raster
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.tiles import WEB_MERCATOR, Tile, pixel_m, tile_grid
 from tileserver.geo.extents import lonlat_bounds
 

@@ -13,14 +13,9 @@ from PIL import Image
 
 from tests.rasters.engine import engine, name_of, oracle, raster_of, read
 from tests.support.rasterfiles import noise, write_raster
-from tileserver.contract.pixels import (
-    AffineTransform,
-    ImageFileFormat,
-    PixelGrid,
-    PixelRequest,
-    Range,
-    VisualizationOptions,
-)
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import PixelRequest, Range, VisualizationOptions
 from tileserver.rasters.geotiffs import GeoTiff
 
 SIDE = 600

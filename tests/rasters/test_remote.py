@@ -16,8 +16,9 @@ from tests.rasters.bucket import Bucket, serve_folder
 from tests.rasters.engine import asset_of, engine, name_of, raw, read, tiles_over
 from tests.support.limits import ends_soon
 from tests.support.rasterfiles import noise, write_raster
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.names import LOCAL_PREFIX
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import DeadlineExceeded, TileserverError, UnreadableRaster
 from tileserver.rasters.catalogue import Catalogue, Root
@@ -122,7 +123,8 @@ ASK = """
 import sys
 from pathlib import Path
 from tileserver.rasters.catalogue import Catalogue, Root
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest
 from tileserver.rasters.engine import LocalRasters
 from tileserver.contract.tiles import Tile, tile_grid
 

@@ -20,8 +20,9 @@ from tests.rasters.remote.origin import Answer, Origin, Stored, asked, send, ser
 from tests.support.limits import ends_soon
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.config.config import CacheSettings, Config, RasterFolder, RemoteSettings
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.names import LOCAL_PREFIX
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import AssetChanged, TileserverError, UnreadableRaster
 from tileserver.rasters.catalogue import Catalogue, Root

@@ -15,7 +15,9 @@ from rasterio.windows import Window
 
 from tests.rasters.engine import name_of, raster_of
 from tests.support.rasterfiles import UTAH, noise, write_raster
-from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import PixelRequest
 from tileserver.errors import DeadlineExceeded
 from tileserver.geo.positions import positions
 from tileserver.rasters.catalogue import Catalogue, Root
@@ -89,7 +91,9 @@ def test_a_deadline_is_looked_at_between_windows(tmp_path: Path) -> None:
 FROM_AFAR = """
 import resource, sys
 from tileserver.rasters.catalogue import Catalogue, Root
-from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import PixelRequest
 from tileserver.rasters.engine import LocalRasters
 
 path, name = sys.argv[1:]

@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.io import MemoryFile
 
-from tileserver.contract.pixels import (
-    AffineTransform,
-    BandArrays,
-    ImageFileFormat,
-    PixelGrid,
-    Range,
-    VisualizationOptions,
-)
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import BandArrays, Range, VisualizationOptions
 from tileserver.errors import InvalidRequest
 from tileserver.rendering.encoders import encode, media_type, named_zip
 from tileserver.rendering.npy import write_npy

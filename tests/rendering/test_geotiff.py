@@ -4,7 +4,8 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Compression, MaskFlags
 from rasterio.io import MemoryFile
 
-from tileserver.contract.pixels import AffineTransform, BandArrays, PixelGrid
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import BandArrays
 from tileserver.errors import InvalidRequest
 from tileserver.rendering.geotiff import write_geotiff
 

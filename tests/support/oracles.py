@@ -13,7 +13,8 @@ from rasterio.enums import ColorInterp
 from rasterio.warp import transform
 
 from tests.support.rasterfiles import affine, apply
-from tileserver.contract.pixels import BandArrays, PixelGrid
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import BandArrays
 
 WORLD_M = 2 * 20037508.342789244
 SINUSOIDAL = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio import Affine
 from rasterio.enums import ColorInterp, Resampling
 
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, PixelGrid
 
 UTAH = Affine(30.0, 0.0, 400_000.0, 0.0, -30.0, 4_500_000.0)
 """Near Great Salt Lake, in EPSG:32612."""

@@ -11,14 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.support.standin_collections import REDUCERS, image_names
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.names import check_asset_name
-from tileserver.contract.pixels import (
-    BandArrays,
-    ImageFileFormat,
-    PixelGrid,
-    PixelRequest,
-    check_limits,
-)
+from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
 from tileserver.errors import InvalidRequest
 from tileserver.geo.completion import complete
 from tileserver.rasters.engine import LocalRasters

@@ -33,7 +33,8 @@ from tests.support.standin import (
     tls_context,
     unroutable,
 )
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.contract.wire import request_to_json
 

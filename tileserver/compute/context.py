@@ -8,7 +8,8 @@ from typing import Protocol
 
 from tileserver.compute.budget import Budget, out_of_memory
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import BandArrays, PixelGrid
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import BandArrays
 from tileserver.errors import InvalidRequest
 
 MAX_EVALUATIONS = 200_000

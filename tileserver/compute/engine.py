@@ -33,7 +33,8 @@ from tileserver.compute.values.image import Band, Image, as_asset
 from tileserver.compute.values.to_json import features_json, to_json
 from tileserver.concurrency.time_limit import checked
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, AssetNotFound, InvalidRequest, UpstreamError
 from tileserver.expressions.description import computed_asset
 from tileserver.expressions.document import Computed, from_text

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 
 Mask = NDArray[np.float32]
 

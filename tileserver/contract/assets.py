@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.names import short_name
-from tileserver.contract.pixels import PixelGrid
 from tileserver.contract.wire import grid_to_json
 from tileserver.errors import InvalidRequest
 

@@ -15,10 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.contract.formats import ImageFileFormat as ImageFileFormat
-from tileserver.contract.grids import AffineTransform as AffineTransform
-from tileserver.contract.grids import PartialGrid as PartialGrid
-from tileserver.contract.grids import PixelGrid as PixelGrid
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PartialGrid, PixelGrid
 from tileserver.errors import RequestTooLarge
 
 MAX_COLORS = 256

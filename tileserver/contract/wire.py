@@ -14,18 +14,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from tileserver.contract.formats import CLIENT_ALIASES, EARTH_ENGINE_FORMATS
+from tileserver.contract.formats import CLIENT_ALIASES, EARTH_ENGINE_FORMATS, ImageFileFormat
 from tileserver.contract.geojson import read_geometry, write_geometry
-from tileserver.contract.pixels import (
-    MAX_COLORS,
-    AffineTransform,
-    ImageFileFormat,
-    PartialGrid,
-    PixelGrid,
-    PixelRequest,
-    Range,
-    VisualizationOptions,
-)
+from tileserver.contract.grids import AffineTransform, PartialGrid, PixelGrid
+from tileserver.contract.pixels import MAX_COLORS, PixelRequest, Range, VisualizationOptions
 from tileserver.errors import InvalidRequest, shown
 
 T = TypeVar("T")

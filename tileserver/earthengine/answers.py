@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 
 from isal import isal_zlib
 
-from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import PixelRequest
 from tileserver.errors import UpstreamError
 from tileserver.rendering.damaged_file import DamagedFile
 from tileserver.rendering.npy import read_npy_header

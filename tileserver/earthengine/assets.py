@@ -21,7 +21,7 @@ from cachetools import LRUCache
 from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.assets import Band, ImageAsset
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.wire import grid_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UpstreamError
 from tileserver.expressions.description import computed_asset, dtype_from_json

@@ -16,7 +16,8 @@ from dataclasses import replace
 from tileserver.caching.memory import MemoryCache
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.concurrency.threads import Threads
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest, PixelSource
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest, PixelSource
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.earthengine.blocks import Block, DecodedBlock, decode_block
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.contract.pixels import ImageFileFormat, PixelGrid, check_limits
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import check_limits
 from tileserver.contract.tiles import Tile, tile_grid, tiles_beside
 from tileserver.earthengine.answers import decoded
 from tileserver.errors import RequestTooLarge

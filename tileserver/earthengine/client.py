@@ -22,9 +22,9 @@ import httpx
 from cachetools import TTLCache
 
 from tileserver import metrics
-from tileserver.contract.formats import check_side
+from tileserver.contract.formats import ImageFileFormat, check_side
 from tileserver.contract.names import upstream_name, upstream_parent
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.wire import request_to_json
 from tileserver.earthengine.answers import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
 from tileserver.earthengine.refusals import AssetRefused, error_of

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.names import image_id
-from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.earthengine.answers import decoded
 from tileserver.expressions.document import (
     Expression,

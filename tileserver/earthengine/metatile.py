@@ -23,7 +23,9 @@ import numpy as np
 from cachetools import LRUCache, TTLCache
 
 from tileserver.caching.memory import MemoryCache
-from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import PixelRequest, PixelSource
 from tileserver.contract.tiles import Tile, tile_grid, tile_of
 from tileserver.earthengine.block_tiles import BlockTiles
 from tileserver.earthengine.blocks import Block, block_of, fitting, smaller, transparent_tile

@@ -27,8 +27,9 @@ from cachetools import TTLCache
 from numpy.typing import NDArray
 
 from tileserver.concurrency.deadline import deadline
-from tileserver.contract.grids import Window
-from tileserver.contract.pixels import ImageFileFormat, PixelGrid, PixelRequest, PixelSource
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid, Window
+from tileserver.contract.pixels import PixelRequest, PixelSource
 from tileserver.earthengine.answers import decoded
 from tileserver.earthengine.quota import Clock
 from tileserver.earthengine.retries import DEADLINE_S

@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.geojson import read_geometry, write_geometry
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest, TileserverError
 from tileserver.geo.crs import WGS84, Coordinates, transform_points
 from tileserver.geo.extents import lonlat_bounds

@@ -16,7 +16,8 @@ from tileserver.caching.memory import Cached
 from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.retry_changed import asked_again
 from tileserver.concurrency.threads import Slots
-from tileserver.contract.pixels import BandSource, ImageFileFormat, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import BandSource, PixelRequest
 from tileserver.contract.tiles import tile_grid
 from tileserver.http.disconnects import while_connected
 from tileserver.http.keys import PARAMETER as KEY_PARAMETER

@@ -27,7 +27,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from tileserver.contract.pixels import AffineTransform
+from tileserver.contract.grids import AffineTransform
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.geo.crs import code_of_file
 from tileserver.ingest.pyramids import PyramidingPolicy

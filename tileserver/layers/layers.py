@@ -20,9 +20,10 @@ import anyio
 from tileserver.concurrency.retry_changed import ask_again
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.grids import Box
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.names import Access, check_asset_name
-from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
 from tileserver.expressions.document import Computed
 from tileserver.geo.asset_extents import AssetExtents, extent_of, known_extent

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import Box, PixelGrid, Window
-from tileserver.contract.pixels import BandArrays, Geometry, ImageFileFormat, PixelRequest
+from tileserver.contract.pixels import BandArrays, Geometry, PixelRequest
 from tileserver.contract.tiles import MAX_LATITUDE, WEB_MERCATOR, mercator_box
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.geo.completion import complete

@@ -14,13 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import (
-    MAX_BYTES,
-    BandArrays,
-    ImageFileFormat,
-    PixelGrid,
-    PixelRequest,
-)
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import MAX_BYTES, BandArrays, PixelRequest
 
 MAX_SAMPLES = 4_000_000
 _MAX_STRETCH_SAMPLES = 300_000

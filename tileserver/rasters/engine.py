@@ -21,7 +21,8 @@ from tileserver.concurrency.retry_changed import read_again
 from tileserver.concurrency.threads import Threads
 from tileserver.concurrency.time_limit import time_limit
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, DeadlineExceeded
 from tileserver.geo.completion import complete
 from tileserver.geo.positions import Level, Positions, choose_level, parts, positions

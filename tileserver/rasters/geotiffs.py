@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
 from tileserver.contract.assets import Band, ImageAsset
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.errors import UnreadableRaster
 from tileserver.geo.crs import code_of_file
 from tileserver.geo.positions import Level

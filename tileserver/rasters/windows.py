@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.errors import DeadlineExceeded
 from tileserver.geo.positions import Positions, nearest
 

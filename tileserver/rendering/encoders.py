@@ -13,14 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tileserver.contract.formats import check_side
-from tileserver.contract.pixels import (
-    AffineTransform,
-    BandArrays,
-    ImageFileFormat,
-    PixelGrid,
-    VisualizationOptions,
-)
+from tileserver.contract.formats import ImageFileFormat, check_side
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import BandArrays, VisualizationOptions
 from tileserver.errors import InvalidRequest
 from tileserver.rendering.geotiff import write_geotiff
 from tileserver.rendering.npy import write_npy

@@ -10,7 +10,8 @@ from rasterio import Affine
 from rasterio.errors import CRSError
 from rasterio.io import MemoryFile
 
-from tileserver.contract.pixels import BandArrays, PixelGrid
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import BandArrays
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import crs_of
 

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.names import EXPRESSIONS
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_at, tile_grid
 from tileserver.contract.wire import check_members, request_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileOutOfRange, shown

@@ -9,9 +9,11 @@ import anyio
 
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.engine import Engine
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.mounts import Mounts
 from tileserver.contract.names import full_name
-from tileserver.contract.pixels import BandArrays, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.errors import AssetNotFound
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree

@@ -16,7 +16,8 @@ from tileserver.compute.pixels import plan
 from tileserver.compute.pixels.plan import compute
 from tileserver.compute.values.image import stored_image
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import BandArrays, PixelGrid
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import BandArrays
 from tileserver.errors import InvalidRequest
 
 

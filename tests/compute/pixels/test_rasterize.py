@@ -7,7 +7,7 @@ import pytest
 import shapely
 
 from tileserver.compute.pixels.rasterize import MARKERS, drawn, marker, outline, parts_of
-from tileserver.contract.pixels import AffineTransform, PixelGrid
+from tileserver.contract.grids import AffineTransform, PixelGrid
 
 GRID = PixelGrid(20, 10, AffineTransform(2.0, 0.0, 100.0, 0.0, -2.0, 50.0), "EPSG:32612")
 

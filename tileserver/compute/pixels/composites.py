@@ -15,7 +15,7 @@ import numpy as np
 
 from tileserver.compute.nodes import Apply, Node, Pixels, Step, masked_pixels
 from tileserver.compute.values.image import Band, band_grid
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.geo.crs import period
 from tileserver.geo.extents import grid_boxes
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.geo.crs import EARTH_RADIUS_M, Coordinates, transform_points
 
 _ECCENTRICITY_2 = 0.0066943799901413165

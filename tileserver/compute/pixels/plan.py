@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tileserver.compute.budget import MAX_LIVE_BYTES, Budget, out_of_memory
 from tileserver.compute.nodes import Mask, Node, Pixels, Read, Step
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.grids import Window
-from tileserver.contract.pixels import BandArrays, PixelGrid
+from tileserver.contract.grids import PixelGrid, Window
+from tileserver.contract.pixels import BandArrays
 
 PIECE_PX = 512 * 512
 """Pixels computed at once."""

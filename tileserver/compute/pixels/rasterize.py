@@ -18,7 +18,7 @@ from rasterio import Affine
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest
 
 MAX_SIZE_PX = 500

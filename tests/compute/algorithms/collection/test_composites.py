@@ -28,7 +28,8 @@ from tileserver.compute.pixels.composites import Fold
 from tileserver.compute.pixels.plan import compute
 from tileserver.compute.values.image import stored_image
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import AffineTransform, BandArrays, PixelGrid
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.pixels import BandArrays
 from tileserver.errors import InvalidRequest
 from tileserver.expressions.document import REDUCERS, call, constant
 

@@ -18,8 +18,9 @@ from tests.compute.conftest import (
     world_of,
 )
 from tests.support.rasterfiles import ramp, write_raster
-from tileserver.contract.grids import Window
-from tileserver.contract.pixels import AffineTransform, ImageFileFormat, PixelGrid, PixelRequest
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.grids import AffineTransform, PixelGrid, Window
+from tileserver.contract.pixels import PixelRequest
 from tileserver.errors import InvalidRequest
 from tileserver.geo.extents import lonlat_bounds
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.compute.conftest import GRID, HOLES, SCENE, Evaluator
-from tileserver.contract.pixels import ImageFileFormat, PixelRequest, Range, VisualizationOptions
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest, Range, VisualizationOptions
 from tileserver.errors import InvalidRequest
 
 

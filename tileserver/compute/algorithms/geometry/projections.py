@@ -13,7 +13,7 @@ from tileserver.compute.coercion import to_projection
 from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Image, Projection
-from tileserver.contract.pixels import AffineTransform
+from tileserver.contract.grids import AffineTransform
 from tileserver.errors import InvalidRequest, shown
 from tileserver.geo.crs import EARTH_RADIUS_M, crs_of
 

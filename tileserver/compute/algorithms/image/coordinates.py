@@ -10,7 +10,7 @@ from tileserver.compute.pixels.reprojected import positions_on
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import DEFAULT_PROJECTION, Band, Image, Projection
 from tileserver.compute.values.pixel_type import DOUBLE
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 
 
 @algorithm("Image.pixelLonLat() -> Image")

@@ -36,7 +36,7 @@ from tileserver.compute.values.feature import Collection, Element, geometry_of
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import DEFAULT_PROJECTION, Band, Image, map_bands
 from tileserver.compute.values.pixel_type import BYTE
-from tileserver.contract.pixels import PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest, shown
 from tileserver.rendering.colors import parse_color
 from tileserver.rendering.render import VISUALIZED_IDS
