@@ -21,7 +21,7 @@ from tileserver.contract.names import Access
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.tiles import Tile, pixel_m, tile_grid
 from tileserver.errors import AssetNotFound, InvalidRequest, UnreadableRaster
-from tileserver.layers.layers import AssetSource, Layer, LayerDefinition, Layers, automatic_layers
+from tileserver.layers.layers import AssetMetadata, Layer, LayerDefinition, Layers, automatic_layers
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Catalogue, Root
 from tileserver.rasters.engine import LocalRasters
@@ -298,7 +298,7 @@ def test_a_layer_over_a_broken_asset_is_left_out_and_told_with_its_reason(
 class Moody:
     """An engine that has nothing while it has a complaint."""
 
-    source: AssetSource
+    source: AssetMetadata
     complaint: str = ""
 
     async def get_asset(self, name: str) -> ImageAsset:

@@ -39,7 +39,7 @@ MIN_TAIL, MAX_TAIL = 2.0, 98.0
 """Percentiles of the values that an automatic stretch maps to black and white."""
 
 
-class AssetSource(Protocol):
+class AssetMetadata(Protocol):
     """The part of an engine that layers use."""
 
     async def get_asset(self, name: str) -> ImageAsset:
@@ -180,7 +180,7 @@ class Layers:
     def __init__(
         self,
         definitions: Iterable[LayerDefinition],
-        source: AssetSource,
+        source: AssetMetadata,
         access: Access | None = None,
         patience_s: float = _PATIENCE_S,
     ) -> None:

@@ -16,7 +16,7 @@ from tileserver.contract.pixels import PixelRequest
 from tileserver.http.disconnects import while_connected
 from tileserver.http.endpoints import Services
 from tileserver.rendering.encoders import media_type
-from tileserver.rest.asset_sources import AssetSource
+from tileserver.rest.asset_metadata import AssetMetadata
 from tileserver.rest.expression_store import ExpressionStore
 from tileserver.rest.requests import Bodies, Room, read_body, read_json
 
@@ -55,7 +55,7 @@ class Api:
     """The services that methods use."""
 
     services: Services
-    assets: Mounts[AssetSource]
+    assets: Mounts[AssetMetadata]
     """By the prefixes of names."""
     computer: Computer
     stored: ExpressionStore

@@ -33,14 +33,14 @@ from tileserver.rasters.blocks.memory import default_block_bytes
 from tileserver.rasters.catalogue import Root
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
-from tileserver.rest.asset_sources import AssetSource, LocalAssets, RemoteAssets
+from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, RemoteAssets
 from tileserver.rest.call import Api
 from tileserver.rest.expression_store import ExpressionStore, default_folder
 from tileserver.server.access import readable_assets, rules_of
 from tileserver.server.definitions import catalogue_of, definitions_of, project_of
 from tileserver.server.engines import Engines
 from tileserver.server.worker_slots import seated
-from tileserver.server.world import EngineImages, ImageSource, LocalImages, World
+from tileserver.server.world import EngineImages, ImageReader, LocalImages, World
 
 T = TypeVar("T")
 
@@ -57,9 +57,9 @@ class Provider:
     """Each ends in a slash; an empty one stands for all names that no other provider has."""
     engine: Engine
     """For tiles and documents."""
-    images: ImageSource
+    images: ImageReader
     """For expressions."""
-    assets: AssetSource
+    assets: AssetMetadata
     """For the REST API's metadata."""
 
 

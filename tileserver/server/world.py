@@ -1,4 +1,4 @@
-"""The assets that expressions may read, from the sources that have them."""
+"""The assets that expressions may read, from the providers that have them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Collection = tuple[str, Sequence[str], dict[str, object]]
 """An id, the names of the images in it, and its properties."""
 
 
-class ImageSource(Protocol):
+class ImageReader(Protocol):
     """Images by their full names; the methods block, and raise AssetNotFound."""
 
     def find_image(self, name: str) -> ImageAsset:
@@ -43,7 +43,7 @@ class ImageSource(Protocol):
 
 
 class LocalImages:
-    """Local rasters as an `ImageSource`."""
+    """Local rasters as an `ImageReader`."""
 
     def __init__(self, rasters: LocalRasters, tree: Tree) -> None:
         """Offer the assets of `rasters`; `tree` has the folders they are in."""
@@ -98,24 +98,24 @@ class EngineImages:
 
 
 class World:
-    """The images and collections of several sources that may be read; methods block."""
+    """The images and collections of several providers that may be read; methods block."""
 
     def __init__(
-        self, sources: Mounts[ImageSource], may_read: Callable[[str], bool] = lambda name: True
+        self, readers: Mounts[ImageReader], may_read: Callable[[str], bool] = lambda name: True
     ) -> None:
         """Offer assets to expressions.
 
         Args:
-            sources: by the prefixes of the names of their assets.
+            readers: by the prefixes of the names of their assets.
             may_read: whether the asset of a full name may be read.
         """
-        self.sources = sources
+        self.readers = readers
         self.may_read = may_read
 
     def find_image(self, asset_id: str) -> ImageAsset:
         """Return an image by any spelling of its name, or raise AssetNotFound."""
         name = self._readable(asset_id)
-        return self.sources.find(name).find_image(name)
+        return self.readers.find(name).find_image(name)
 
     def find_collection(self, asset_id: str) -> Collection:
         """Return a collection by any spelling of its name, with the images that may be read.
@@ -125,14 +125,14 @@ class World:
             UnreadableRaster: its collection.json is broken.
         """
         name = self._readable(asset_id)
-        found_id, names, properties = self.sources.find(f"{name}/").find_collection(name)
+        found_id, names, properties = self.readers.find(f"{name}/").find_collection(name)
         return found_id, [each for each in names if self.may_read(each)], properties
 
     def state(self, asset_id: str, max_age_s: float | None = None) -> str:
         """Return a token that changes when an image or one of a collection does; "" for none."""
         try:
             name = self._readable(asset_id)
-            return self.sources.find(f"{name}/").state(name, max_age_s)
+            return self.readers.find(f"{name}/").state(name, max_age_s)
         except AssetNotFound:
             return ""
 
@@ -141,7 +141,7 @@ class World:
         request = PixelRequest(
             asset.name, ImageFileFormat.NPY, grid, band_ids=band_ids, asset_version=asset.version
         )
-        return self.sources.find(asset.name).read(request)
+        return self.readers.find(asset.name).read(request)
 
     def _readable(self, asset_id: str) -> str:
         name = full_name(asset_id)

@@ -21,7 +21,7 @@ _THREADS = 4
 Query = Mapping[str, str]
 
 
-class AssetSource(Protocol):
+class AssetMetadata(Protocol):
     """Assets by full names; every method raises AssetNotFound for one that may not be read."""
 
     async def get_asset(self, name: str) -> Mapping[str, Any]:
