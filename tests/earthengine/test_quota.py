@@ -346,6 +346,7 @@ def test_without_a_queue_who_cannot_go_at_once_is_refused() -> None:
     run(scenario)
 
 
+@pytest.mark.slow
 def test_a_burst_of_ten_thousand_is_shed_at_once_and_the_queue_goes_on() -> None:
     async def scenario() -> None:
         upstream = Upstream()

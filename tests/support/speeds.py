@@ -9,7 +9,6 @@ that cannot be seen, or a test waits for a clock or computes for long, it has th
 
 from __future__ import annotations
 
-import dis
 import inspect
 import os
 import sys
@@ -91,7 +90,7 @@ def _references(thing: Any) -> tuple[Any, ...]:
         return tuple(_origin(each) for each in vars(thing).values() if _is_code(_origin(each)))
     if not isinstance(thing, FunctionType):
         return ()
-    named = (thing.__globals__.get(name) for name in _globals_of(thing.__code__))
+    named = (thing.__globals__.get(name) for name in _names_in(thing.__code__))
     return tuple(_origin(each) for each in named if _is_code(_origin(each)))
 
 
@@ -108,12 +107,12 @@ def _origin(thing: Any) -> Any:
     return inspect.unwrap(getattr(thing, "__func__", thing))
 
 
-def _globals_of(code: CodeType) -> Iterator[str]:
-    for each in dis.get_instructions(code):
-        if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield each.argval
-        elif isinstance(each.argval, CodeType):
-            yield from _globals_of(each.argval)
+def _names_in(code: CodeType) -> Iterator[str]:
+    """Yield the globals that code names, and the attributes: to tell them apart takes seconds."""
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _names_in(each)
 
 
 class NoProcesses:
