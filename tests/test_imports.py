@@ -47,6 +47,7 @@ HOMES = {
     "aiohttp": {"earthengine"},
     "httpx_aiohttp": {"earthengine"},
     "botocore": {"rasters"},
+    "imagecodecs": {"rasters"},
     "google": {"pytest_plugin", "earthengine", "rasters"},
 }
 """The only packages that may import a library with opinions; general tools have no home."""

@@ -179,6 +179,10 @@ BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
     "nan-place": (raster(1, 64, "uint8", transform=Affine(np.nan, 0, 0, 0, -1, 0)), NO_PLACE),
     "huge-place": (raster(1, 64, "uint8", transform=Affine(1e300, 0, 0, 0, -1e300, 0)), NO_PLACE),
     "tiny-place": (raster(1, 64, "uint8", transform=Affine(1e-300, 0, 0, 0, -1e-300, 0)), NO_PLACE),
+    "thin-place": (
+        raster(1, 64, "uint8", transform=Affine(1e-307, 0, 4e5, 0, -30, 4_500_000)),
+        NO_PLACE,
+    ),
     "nan-origin": (
         raster(1, 64, "uint8", transform=Affine(30, 0, np.nan, 0, -30, 4_500_000)),
         NO_PLACE,

@@ -123,8 +123,8 @@ REQUESTS = [
     ('{"assetId": "/etc/passwd"}', "not the name of an asset"),
     ('{"assetId": "rasters/rgb.tif\\u0000"}', "not found"),
     ('{"assetId": "rasters/rgb.tif", "fileFromat": "PNG"}', 'Unknown name "fileFromat"'),
-    ('{"assetId": "rasters/rgb.tif", "fileFormat": "BMP"}', "expected one of JPEG, PNG"),
-    ('{"assetId": "rasters/rgb.tif", "fileFormat": {}}', "expected one of JPEG, PNG"),
+    ('{"assetId": "rasters/rgb.tif", "fileFormat": "BMP"}', "expected one of PNG, JPEG"),
+    ('{"assetId": "rasters/rgb.tif", "fileFormat": {}}', "expected one of PNG, JPEG"),
     ('{"assetId": "rasters/rgb.tif", "bandIds": ["B9"]}', "Bands: b1, b2, b3"),
     ('{"assetId": "rasters/rgb.tif", "bandIds": "b1"}', "band_ids': expected a list"),
     (

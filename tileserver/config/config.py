@@ -64,7 +64,7 @@ class RasterFolder:
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """[cache]: finished tiles that are kept."""
+    """[cache]: finished tiles and decoded blocks that are kept."""
 
     memory_bytes: Annotated[int, kinds.MEMORY, "most memory the cache takes, per worker"] = (
         512_000_000
@@ -75,6 +75,12 @@ class CacheSettings:
     url: Annotated[
         str | None, kinds.STORE_URL, "Valkey or Redis that workers and machines share"
     ] = field(default=None, repr=False)
+    blocks_bytes: Annotated[
+        int | None,
+        kinds.MEMORY,
+        "most memory that decoded blocks of GeoTIFFs take, per worker; "
+        "else a quarter of the machine's or the container's, shared by the workers, at most 2 GB",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from tileserver.geo.extents import footprint
 _NODES = 17
 _MAX_ERROR_PX = 1e-6
 _FEW_PX = 1024
+_BLAS_THREADED_FROM = 262_144
+"""Multiplications: GEMM_MULTITHREAD_THRESHOLD * 65,536 in OpenBLAS' interface/gemm.c."""
 _PLACES = (0.5, 0.25, 0.75)
 """Where on its diagonal an asset's pixels are compared: the first that has a place in the CRS."""
 _SHARES = (1.0, 1e-3, 1e-6)
@@ -202,7 +204,7 @@ def _exact(
     turn = period(source.crs_code)
     if turn is not None:
         x = _turned(x, source, turn)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         found: tuple[Coordinates, Coordinates] = source.transform.inverse().apply(x, y)
     return found
 
@@ -233,12 +235,25 @@ def _interpolated_positions(grid: PixelGrid, source: PixelGrid) -> Positions | N
     found = []
     for values in (columns, rows):
         nodes = values[: _NODES * _NODES].reshape(_NODES, _NODES)
-        surface = down_weights @ nodes @ across_weights.T
+        surface = _product(down_weights, nodes @ across_weights.T)
         error = np.abs(surface[check_rows, check_columns] - values[_NODES * _NODES :])
         if error.max() > _MAX_ERROR_PX:
             return None
         found.append(surface)
     return Positions(*found)
+
+
+def _product(left: Coordinates, right: Coordinates) -> Coordinates:
+    """Return left @ right, in pieces that OpenBLAS computes in the calling thread.
+
+    Beyond `_BLAS_THREADED_FROM` multiplications it divides the work among threads of its own,
+    which wait for one another while all cores have tiles to draw.
+    """
+    product = np.empty((len(left), right.shape[1]))
+    step = max(_BLAS_THREADED_FROM // right.size, 1)
+    for start in range(0, len(left), step):
+        np.matmul(left[start : start + step], right, out=product[start : start + step])
+    return product
 
 
 # Of 32768 pixels, as strangers may ask for, they take 4 MB.

@@ -8,11 +8,13 @@ functions in a thread; a dataset stays open for the next tile.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tileserver.concurrency.aside import Aside
 from tileserver.concurrency.changes import read_again
@@ -22,13 +24,23 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import BandArrays, PixelGrid, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, DeadlineExceeded
 from tileserver.geo.completion import complete
-from tileserver.geo.positions import choose_level, parts, positions
+from tileserver.geo.positions import Level, Positions, choose_level, parts, positions
+from tileserver.rasters.blocks.cache import BlockCache
+from tileserver.rasters.blocks.codecs import DamagedBlock
+from tileserver.rasters.blocks.levels import BlockKey, BlockLevel, FileBlocks, check_current
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.dataset_pool import DatasetPool
 from tileserver.rasters.datasets import gdal_environment
 from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
+from tileserver.rasters.gdal_levels import GdalLevel
 from tileserver.rasters.geotiffs import GeoTiff
-from tileserver.rasters.windows import MAX_WINDOW_BYTES, picks, read_picks, read_timed_out
+from tileserver.rasters.windows import (
+    MAX_WINDOW_BYTES,
+    LevelReader,
+    picks,
+    read_picks,
+    read_timed_out,
+)
 from tileserver.rendering.encoders import encode
 from tileserver.rendering.render import check_options
 
@@ -36,6 +48,10 @@ _DEADLINE_S = 30.0
 _DESCRIBING_S = 5.0
 """Seconds to read the metadata of an asset; a local file takes a few milliseconds."""
 _THREADS = 8
+BLOCK_CACHE_BYTES = 256_000_000
+"""Unless it is told otherwise, as a server is."""
+
+log = logging.getLogger(__name__)
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -50,11 +66,13 @@ class LocalRasters:
         threads: int = _THREADS,
         deadline_s: float = _DEADLINE_S,
         max_decoding_bytes: int = MAX_DECODING_BYTES,
+        block_cache_bytes: int = BLOCK_CACHE_BYTES,
     ) -> None:
         self.catalogue = catalogue
         self.budget = DecodeBudget(max_decoding_bytes)
         self.deadline_s = deadline_s
         self.datasets = DatasetPool()
+        self.blocks: BlockCache[BlockKey] = BlockCache(block_cache_bytes)
         self._describing: Aside[str, GeoTiff] = Aside(
             catalogue.find, _slow_to_describe, _DESCRIBING_S, _THREADS
         )
@@ -102,6 +120,7 @@ class LocalRasters:
     def close(self) -> None:
         """Close the datasets kept open, and connections."""
         self.datasets.close()
+        self.blocks.close()
         self.catalogue.remote.close()
 
     def _of_one_version(self, request: PixelRequest, read: Callable[[GeoTiff], T]) -> T:
@@ -142,19 +161,44 @@ class LocalRasters:
         window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * values.nbytes)
         for part in parts(asset, grid):
             at = positions(grid.window(part), raster.grid)
-            with (
-                # Until a dataset of large blocks is closed again, too.
-                self.budget.hold(raster.decode_bytes + window_bytes, deadline, asset.name),
-                gdal_environment(),
-                self.datasets.borrow(
-                    raster.location, asset.version, asset.name, level.overview, raster.file
-                ) as dataset,
-            ):
-                wanted = picks(at, raster.grid, dataset)
-                place = slice(None), *part.slices
-                here = values[place], bands.valid[place]
-                read_picks(dataset, raster, indexes, wanted, *here, deadline)
+            place = slice(None), *part.slices
+            here = values[place], bands.valid[place]
+            # Until a dataset of large blocks is closed again, too.
+            with self.budget.hold(raster.decode_bytes + window_bytes, deadline, asset.name):
+                self._read_part(raster, level, at, indexes, *here, deadline)
         return bands
+
+    def _read_part(
+        self,
+        raster: GeoTiff,
+        level: Level,
+        at: Positions,
+        indexes: Sequence[int],
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+        deadline: float,
+    ) -> None:
+        """Read a level at positions: by blocks, or by GDAL if they are not as they should be."""
+        name = raster.asset.name
+
+        def read(reader: LevelReader) -> None:
+            wanted = picks(at, raster.grid, reader)
+            read_picks(reader, name, indexes, wanted, values, valid, deadline)
+
+        if raster.layouts and (source := raster.source):
+            try:
+                check_current(source, name)
+                file = FileBlocks(self.blocks, source, name, deadline)
+                return read(BlockLevel(file, raster.layouts[raster.levels.index(level)], raster))
+            except DamagedBlock as exc:
+                log.debug("%s: GDAL reads it, since %s", name, exc)
+        with (
+            gdal_environment(),
+            self.datasets.borrow(
+                raster.location, raster.asset.version, name, level.overview, raster.file
+            ) as dataset,
+        ):
+            read(GdalLevel(dataset, raster))
 
     async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
         try:

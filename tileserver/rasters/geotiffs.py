@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from rasterio import Affine
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
@@ -18,12 +19,15 @@ from tileserver.contract.pixels import AffineTransform, PixelGrid
 from tileserver.errors import UnreadableRaster
 from tileserver.geo.crs import code_of_file
 from tileserver.geo.positions import Level
+from tileserver.rasters.blocks.layouts import LevelLayout, layouts_of
 from tileserver.rasters.datasets import Location, block_bytes, shows_mask
 from tileserver.rasters.decode_budget import decode_bytes
 from tileserver.rasters.files import SeenFile
+from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.tiff_directories import Directory
 
 _NOT_IN_BAND_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
+_ALL_VALID = {MaskFlags.all_valid}
 MAX_SAMPLES = 4_000_000
 """Pixels a band that statistics read of a file."""
 _MAX_DEPTH = 20
@@ -57,6 +61,13 @@ class GeoTiff:
     """GDAL's index of the alpha band that hides pixels, if one does."""
     decode_bytes: int = 0
     """Memory that decoding one block of its bands and one of its mask takes."""
+    layouts: tuple[LevelLayout, ...] = field(default=(), repr=False)
+    """How its levels are read by blocks, in their order; none if GDAL reads them."""
+
+    @property
+    def source(self) -> SeenFile | RemoteFile | None:
+        """The file, in the state that `version` is of."""
+        return self.file if isinstance(self.location, str) else self.location
 
 
 def describe_raster(
@@ -107,6 +118,7 @@ def describe_raster(
         shares_mask=alpha is not None or all(MaskFlags.per_dataset in flag for flag in flags),
         alpha_index=alpha,
         decode_bytes=decode_bytes(directories) or 2 * block_bytes(dataset),
+        layouts=_layouts(dataset, directories, levels, bands[0], () if alpha else flags),
     )
 
 
@@ -167,14 +179,20 @@ def _check_georeference(dataset: DatasetReader, name: str) -> None:
             f"{name}: the GeoTIFF has no CRS, so its place on Earth is unknown; "
             "gdal_edit.py -a_srs EPSG:… writes one."
         )
-    # Products of the members are what is computed with; those of NaN and 1e300 are not numbers.
-    has_area = math.isfinite(dataset.transform.determinant) and dataset.transform.determinant != 0
-    has_area = has_area and all(map(math.isfinite, tuple(dataset.transform)[:6]))
-    if dataset.transform.is_identity or not has_area:
+    if dataset.transform.is_identity or not _can_be_inverted(dataset.transform):
         raise UnreadableRaster(
             f"{name}: the GeoTIFF has no geotransform, so its place on Earth is unknown; "
             "gdal_edit.py -a_ullr … writes one."
         )
+
+
+def _can_be_inverted(transform: Affine) -> bool:
+    """Tell whether pixels have an area, and places on Earth have pixels, both of them numbers."""
+    # Products of the members are what is computed with; those of NaN and 1e300 are not numbers.
+    members = [transform.determinant, *tuple(transform)[:6]]
+    if transform.determinant == 0 or not all(map(math.isfinite, members)):
+        return False
+    return all(map(math.isfinite, tuple(~transform)[:6]))
 
 
 def _dtype(dataset: DatasetReader, name: str) -> np.dtype[Any]:
@@ -207,6 +225,21 @@ def _levels(dataset: DatasetReader, directories: Sequence[Directory]) -> tuple[L
     # A width of one pixel makes every factor 1, as rasterio looks at nothing but the width.
     overviews = [Level(i, factor) for i, factor in enumerate(dataset.overviews(1)) if factor > 1]
     return (Level(None, 1), *sorted(overviews, key=lambda level: level.factor))
+
+
+def _layouts(
+    dataset: DatasetReader,
+    directories: Sequence[Directory],
+    levels: Sequence[Level],
+    band: Band,
+    flags: Sequence[set[MaskFlags]],
+) -> tuple[LevelLayout, ...]:
+    """Return how levels are read without GDAL; nothing if masks are of kinds that it mixes."""
+    kinds: list[set[MaskFlags]] = [{MaskFlags.nodata}, {MaskFlags.per_dataset}]
+    if flags and not any(all(flag == kind for flag in flags) for kind in [*kinds, _ALL_VALID]):
+        return ()
+    has_mask_directory = bool(flags) and flags[0] == {MaskFlags.per_dataset}
+    return layouts_of(directories, levels, band.dtype, dataset.nodata, has_mask_directory)
 
 
 def _levels_with_masks(

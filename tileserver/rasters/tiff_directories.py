@@ -32,13 +32,18 @@ _TYPE_SIZES |= {16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q", 6: "b", 8: "h", 9: "i", 17: "q"}
 
 _SUBFILE_TYPE, _OLD_SUBFILE_TYPE, _WIDTH, _HEIGHT = 254, 255, 256, 257
-_BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
+_BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 258, 259, 262, 266
+_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
+_PREDICTOR, _SAMPLE_FORMAT, _JPEG_TABLES, _NODATA = 317, 339, 347, 42113
 _SAMPLES, _ROWS_PER_STRIP, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 277, 278, 284, 322, 323
 _SUB_IFDS, _GEO_KEYS, _GEO_ASCII, _GDAL_METADATA = 330, 34735, 34737, 42112
 _DEFAULTS = {_OLD_SUBFILE_TYPE: 0, _WIDTH: 0, _HEIGHT: 0, _BITS: 1, _COMPRESSION: 1}
 _DEFAULTS |= {_PHOTOMETRIC: 0, _SAMPLES: 1, _PLANAR: 1, _TILE_WIDTH: 0, _TILE_HEIGHT: 0}
-_NUMBERS = {*_DEFAULTS, _SUBFILE_TYPE, _ROWS_PER_STRIP}
-_WANTED = {*_NUMBERS, _SUB_IFDS, _GEO_KEYS, _GEO_ASCII, _GDAL_METADATA}
+_DEFAULTS |= {_FILL_ORDER: 1, _PREDICTOR: 1}
+_NUMBERS = {*_DEFAULTS, _SUBFILE_TYPE, _ROWS_PER_STRIP, _SAMPLE_FORMAT}
+_TABLES = {_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS}
+_WANTED = {*_NUMBERS, *_TABLES, _SUB_IFDS, _GEO_KEYS, _GEO_ASCII, _GDAL_METADATA}
+_WANTED |= {_JPEG_TABLES, _NODATA}
 
 _REDUCED, _MASK = 1, 4
 _OLD_REDUCED = 2
@@ -69,6 +74,50 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A list of integers in the file, one a block, read one by one: it may be very long."""
+
+    offset: int
+    count: int
+    form: str
+    """Byte order and type of an entry, as of `struct`."""
+
+    def read(self, read_at: ReadAt, index: int) -> int:
+        """Return the integer at an index.
+
+        Raises:
+            ValueError: the list, or the file, ends before it.
+            OSError: the file cannot be read.
+        """
+        size = struct.calcsize(self.form)
+        content = read_at(self.offset + index * size, size) if 0 <= index < self.count else b""
+        if len(content) != size:
+            raise ValueError(f"the file says nothing of block {index}")
+        value: int = struct.unpack(self.form, content)[0]
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How the samples of one image of a TIFF are stored."""
+
+    byte_order: str
+    """`<` or `>`."""
+    offsets: Table | None
+    """Where in the file each block lies; 0 for one that was never written."""
+    byte_counts: Table | None
+    predictor: int
+    fill_order: int
+    bits: tuple[int, ...]
+    """Bits a sample, as listed."""
+    sample_formats: tuple[int, ...]
+    """1 unsigned, 2 signed, 3 floating point, as listed."""
+    jpeg_tables: bytes
+    nodata: bytes
+    """GDAL_NODATA, as text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """One image of a TIFF: the image itself, an overview, a mask or another page."""
 
@@ -93,6 +142,7 @@ class Directory:
     """GeoAsciiParams: names and, in part, definitions of the CRS."""
     metadata: Text | None
     """GDAL_METADATA, XML."""
+    storage: Storage
 
     @property
     def is_mask(self) -> bool:
@@ -238,7 +288,40 @@ class _File:
             geo_keys=self._numbers(entries[_GEO_KEYS]) if _GEO_KEYS in entries else (),
             geo_text=self._text(entries.get(_GEO_ASCII)),
             metadata=self._metadata(entries.get(_GDAL_METADATA)),
+            storage=self._storage(entries, numbers, value, is_tiled),
         )
+
+    def _storage(
+        self,
+        entries: Mapping[int, _Entry],
+        numbers: Mapping[int, tuple[int, ...]],
+        value: Mapping[int, int],
+        is_tiled: bool,
+    ) -> Storage:
+        offsets, counts = (
+            (_TILE_OFFSETS, _TILE_COUNTS) if is_tiled else (_STRIP_OFFSETS, _STRIP_COUNTS)
+        )
+        tables, nodata = (self._short(entries.get(tag)) for tag in (_JPEG_TABLES, _NODATA))
+        return Storage(
+            byte_order=self._order,
+            offsets=self._table(entries.get(offsets)),
+            byte_counts=self._table(entries.get(counts)),
+            predictor=value[_PREDICTOR],
+            fill_order=value[_FILL_ORDER],
+            bits=numbers.get(_BITS) or (1,),
+            sample_formats=numbers.get(_SAMPLE_FORMAT) or (1,),
+            jpeg_tables=tables,
+            nodata=nodata.partition(b"\0")[0].strip(),
+        )
+
+    def _short(self, entry: _Entry | None) -> bytes:
+        text = self._text(entry) if entry and _TYPE_SIZES[entry.kind] == 1 else None
+        return text.content if text else b""
+
+    def _table(self, entry: _Entry | None) -> Table | None:
+        if entry is None or entry.kind not in _INTEGERS:
+            return None
+        return Table(entry.offset, entry.count, f"{self._order}{_INTEGERS[entry.kind]}")
 
     def _numbers(self, entry: _Entry) -> tuple[int, ...]:
         if entry.kind not in _INTEGERS:

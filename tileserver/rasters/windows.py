@@ -1,4 +1,4 @@
-"""Reads the pixels of a dataset that a grid shows, window by window, in whole blocks."""
+"""Pixels picked from a level: the span that holds them read once, by whole blocks if large."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
 from tileserver.contract.pixels import PixelGrid
 from tileserver.errors import DeadlineExceeded
 from tileserver.geo.positions import Positions, nearest
-from tileserver.rasters.geotiffs import GeoTiff
 
 MAX_WINDOW_BYTES = 8_000_000
 _WHOLE = (slice(None), slice(None), slice(None))
@@ -25,9 +22,18 @@ _NO_INDEX = np.iinfo(np.int64).max
 Index = NDArray[np.int64]
 
 
+class Span(NamedTuple):
+    """Columns and rows of a level, from the first to the one after the last."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
 @dataclass(frozen=True)
 class Picks:
-    """Which pixel of a dataset each pixel of a grid shows.
+    """Which pixel of a level each pixel of a grid shows.
 
     columns and rows broadcast to the shape of inside, (height, width).
     """
@@ -35,20 +41,45 @@ class Picks:
     columns: Index
     rows: Index
     inside: NDArray[np.bool_]
-    """False where the dataset has no pixel."""
+    """False where the level has no pixel."""
 
 
-def picks(at: Positions, native: PixelGrid, dataset: DatasetReader) -> Picks:
-    """Return the pixels of a dataset, one level of a raster, at positions on its native grid."""
-    columns = nearest(at.columns * (dataset.width / native.width))
-    rows = nearest(at.rows * (dataset.height / native.height))
-    inside_x = (columns >= 0) & (columns < dataset.width)
-    return Picks(columns, rows, inside_x & (rows >= 0) & (rows < dataset.height))
+class LevelReader(Protocol):
+    """One level of an asset, by GDAL or without it."""
+
+    width: int
+    height: int
+    block_shape: tuple[int, int]
+    """(rows, columns) of a block."""
+    itemsize: int
+    """Bytes of a sample."""
+
+    def read(
+        self,
+        indexes: Sequence[int],
+        span: Span,
+        wanted: Picks,
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+    ) -> None:
+        """Read picks that lie in a span, as `read_picks` does.
+
+        Raises:
+            DeadlineExceeded: not all could be read in time.
+        """
+
+
+def picks(at: Positions, native: PixelGrid, level: LevelReader) -> Picks:
+    """Return the pixels of a level at positions in native pixels."""
+    columns = nearest(at.columns * (level.width / native.width))
+    rows = nearest(at.rows * (level.height / native.height))
+    inside_x = (columns >= 0) & (columns < level.width)
+    return Picks(columns, rows, inside_x & (rows >= 0) & (rows < level.height))
 
 
 def read_picks(
-    dataset: DatasetReader,
-    raster: GeoTiff,
+    level: LevelReader,
+    name: str,
     indexes: Sequence[int],
     wanted: Picks,
     values: NDArray[Any],
@@ -59,25 +90,25 @@ def read_picks(
     """Read picked pixels into values and valid, both of shape (bands, height, width).
 
     Args:
-        dataset: the level to read.
-        raster: the raster that it is a level of.
-        indexes: GDAL's index of each band.
+        level: what to read.
+        name: what to call the asset in an error.
+        indexes: GDAL's index of each band, from 1.
         wanted: the pixels to read; elsewhere the arrays are left as they are.
         values: gets the stored values.
         valid: set to True where they are not masked.
-        deadline: on time.monotonic(); checked between windows.
-        max_window_bytes: largest window read at once.
+        deadline: on time.monotonic(); checked between spans.
+        max_window_bytes: most bytes read at once, unless a single block is larger.
 
     Raises:
         DeadlineExceeded: not all could be read in time.
     """
-    windows = list(_windows(dataset, wanted, len(indexes), max_window_bytes))
-    for window in windows:
+    spans = list(_spans(level, wanted, len(indexes), max_window_bytes))
+    for span in spans:
         if time.monotonic() > deadline:
-            raise read_timed_out(raster.asset.name)
-        held = [(wanted, _WHOLE)] if len(windows) == 1 else _held_by(window, wanted)
+            raise read_timed_out(name)
+        held = [(wanted, _WHOLE)] if len(spans) == 1 else _held_by(span, wanted)
         for part, place in held:
-            _read_window(dataset, raster, indexes, part, values[place], valid[place])
+            level.read(indexes, span_of(part), part, values[place], valid[place])
 
 
 def read_timed_out(name: str) -> DeadlineExceeded:
@@ -88,26 +119,30 @@ def read_timed_out(name: str) -> DeadlineExceeded:
     )
 
 
-def _windows(
-    dataset: DatasetReader, wanted: Picks, band_count: int, max_bytes: int
-) -> Iterator[Window]:
-    """Yield windows of whole blocks that hold the picks, none so large that it fills the memory.
+def _spans(level: LevelReader, wanted: Picks, band_count: int, max_bytes: int) -> Iterator[Span]:
+    """Yield spans of whole blocks that hold the picks, none so large that it fills the memory.
 
-    A block too large for a window is read by rows, each of which finds it in GDAL's cache.
+    A block too large for a span is read by rows, each of which finds it in a cache.
     """
     if not wanted.inside.any():
         return
-    left, right = _span(wanted.columns, wanted.inside)
-    top, bottom = _span(wanted.rows, wanted.inside)
-    pixels = max_bytes // (band_count * np.dtype(dataset.dtypes[0]).itemsize)
-    block_height, block_width = dataset.block_shapes[0]
+    left, top, right, bottom = span_of(wanted)
+    pixels = max_bytes // (band_count * level.itemsize)
+    block_height, block_width = level.block_shape
     height = max(pixels // (right - left) // block_height, 1) * block_height
     width = max(pixels // height // block_width, 1) * block_width
     if height * width > pixels:
         height = max(pixels // min(width, right - left), 1)
     for first_row, last_row in _stretches(top, bottom, height):
         for first, last in _stretches(left, right, width):
-            yield Window(first, first_row, last - first, last_row - first_row)
+            yield Span(first, first_row, last, last_row)
+
+
+def span_of(wanted: Picks) -> Span:
+    """Return the span of all picks."""
+    left, right = _span(wanted.columns, wanted.inside)
+    top, bottom = _span(wanted.rows, wanted.inside)
+    return Span(left, top, right, bottom)
 
 
 def _stretches(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
@@ -117,12 +152,10 @@ def _stretches(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
     return pairwise([start, *range(start - start % step + step, stop, step), stop])
 
 
-def _held_by(window: Window, wanted: Picks) -> Iterator[tuple[Picks, tuple[slice, slice, slice]]]:
-    """Yield the picks that a window holds, if any, and their place in (bands, height, width)."""
-    inside = wanted.inside & (wanted.rows >= window.row_off)
-    inside &= wanted.rows < window.row_off + window.height
-    inside &= wanted.columns >= window.col_off
-    inside &= wanted.columns < window.col_off + window.width
+def _held_by(span: Span, wanted: Picks) -> Iterator[tuple[Picks, tuple[slice, slice, slice]]]:
+    """Yield the picks that a span holds, if any, and their place in (bands, height, width)."""
+    inside = wanted.inside & (wanted.rows >= span.top) & (wanted.rows < span.bottom)
+    inside &= (wanted.columns >= span.left) & (wanted.columns < span.right)
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if rows.size:
         down, across = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -144,42 +177,3 @@ def _span(places: Index, inside: NDArray[np.bool_]) -> tuple[int, int]:
     used = inside.any(axis=axes, keepdims=True)
     low = places.min(where=used, initial=_NO_INDEX)
     return int(low), int(places.max(where=used, initial=-1)) + 1
-
-
-def _read_window(
-    dataset: DatasetReader,
-    raster: GeoTiff,
-    indexes: Sequence[int],
-    wanted: Picks,
-    values: NDArray[Any],
-    valid: NDArray[np.bool_],
-) -> None:
-    left, right = _span(wanted.columns, wanted.inside)
-    top, bottom = _span(wanted.rows, wanted.inside)
-    window = Window(left, top, right - left, bottom - top)
-    index = (wanted.rows - top) * (right - left) + (wanted.columns - left)
-    block = dataset.read(indexes, window=window)
-    np.copyto(values, _pick(block, index), where=wanted.inside)
-    del block
-    if not raster.has_mask:
-        np.logical_or(valid, wanted.inside, out=valid)
-        return
-    masks = _read_masks(dataset, raster, indexes, window)
-    np.logical_or(valid, wanted.inside & (_pick(masks, index) != 0), out=valid)
-
-
-def _read_masks(
-    dataset: DatasetReader, raster: GeoTiff, indexes: Sequence[int], window: Window
-) -> NDArray[Any]:
-    """Return zero where pixels are masked; one mask for all bands where they share it."""
-    if raster.alpha_index is not None:
-        masks: NDArray[Any] = dataset.read([raster.alpha_index], window=window)
-    else:
-        masks = dataset.read_masks(indexes[:1] if raster.shares_mask else indexes, window=window)
-    return masks
-
-
-def _pick(block: NDArray[Any], index: Index) -> NDArray[Any]:
-    """Return block[:, index], flat indexes; those outside fall on some pixel or other."""
-    picked: NDArray[Any] = block.reshape(len(block), -1).take(index, axis=1, mode="clip")
-    return picked

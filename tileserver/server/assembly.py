@@ -29,6 +29,7 @@ from tileserver.http import endpoints
 from tileserver.http.readiness import Readiness
 from tileserver.http.rules import Rules
 from tileserver.layers.layers import Layers
+from tileserver.rasters.blocks.memory import default_block_bytes
 from tileserver.rasters.catalogue import Root
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
@@ -129,7 +130,8 @@ def assemble(
 
 def local_engine(config: Config, shown: Sequence[Root], resources: AsyncExitStack) -> LocalRasters:
     """Return the engine of local rasters; raises ConfigError when a path leads nowhere."""
-    rasters = LocalRasters(catalogue_of(config, shown))
+    blocks_bytes = config.cache.blocks_bytes or default_block_bytes(config.server.workers)
+    rasters = LocalRasters(catalogue_of(config, shown), block_cache_bytes=blocks_bytes)
     resources.callback(rasters.close)
     return rasters
 

@@ -1,0 +1,63 @@
+"""A level of a GeoTIFF read by GDAL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.windows import Picks, Span
+
+
+class GdalLevel:
+    """A `LevelReader` over a dataset that is open."""
+
+    def __init__(self, dataset: DatasetReader, raster: GeoTiff) -> None:
+        """Read a dataset, one level of an asset."""
+        self.width: int = dataset.width
+        self.height: int = dataset.height
+        self.block_shape: tuple[int, int] = dataset.block_shapes[0]
+        self.itemsize = np.dtype(dataset.dtypes[0]).itemsize
+        self._dataset = dataset
+        self._raster = raster
+
+    def read(
+        self,
+        indexes: Sequence[int],
+        span: Span,
+        wanted: Picks,
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+    ) -> None:
+        """Read picks that lie in a span."""
+        left, top, right, bottom = span
+        window = Window(left, top, right - left, bottom - top)
+        index = (wanted.rows - top) * (right - left) + (wanted.columns - left)
+        block = self._dataset.read(indexes, window=window)
+        np.copyto(values, _pick(block, index), where=wanted.inside)
+        del block
+        if not self._raster.has_mask:
+            np.logical_or(valid, wanted.inside, out=valid)
+            return
+        masks = self._masks(indexes, window)
+        np.logical_or(valid, wanted.inside & (_pick(masks, index) != 0), out=valid)
+
+    def _masks(self, indexes: Sequence[int], window: Window) -> NDArray[Any]:
+        """Return zero where pixels are masked; one mask for all bands where they share it."""
+        if self._raster.alpha_index is not None:
+            masks: NDArray[Any] = self._dataset.read([self._raster.alpha_index], window=window)
+        else:
+            which = indexes[:1] if self._raster.shares_mask else indexes
+            masks = self._dataset.read_masks(which, window=window)
+        return masks
+
+
+def _pick(block: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
+    """Return block[:, index], flat indexes; those outside fall on some pixel or other."""
+    picked: NDArray[Any] = block.reshape(len(block), -1).take(index, axis=1, mode="clip")
+    return picked
