@@ -241,6 +241,7 @@ def patterns(draw: st.DrawFn, depth: int = 3) -> str:
     return draw(inner)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, database=None)
 @given(
     text=patterns(),
