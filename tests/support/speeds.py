@@ -31,6 +31,11 @@ _fast: list[str] = []
 _hooked: list[bool] = []
 
 
+def slow(*values: Any) -> list[Any]:
+    """Return values of `parametrize` with which a test is slow: more of what others show."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 def choose(config: pytest.Config) -> None:
     """Set the options that were not given of a run of all the project's files.
 
@@ -53,8 +58,8 @@ def mark(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and _makes_processes(item):
             item.add_marker(pytest.mark.slow)
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    counts = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -counts[item.path])
 
 
 def _makes_processes(item: pytest.Function) -> bool:
