@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 
+import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -33,10 +36,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     speeds.mark(items)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over modules and tests, which stay as long as the run."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give servers a folder for published maps that no other run has filled."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let TLS clients trust one of the authorities that browsers trust.
+
+    All are read whenever a client is made, in 30 ms, and no test reaches a server they vouch for.
+    """
+    path = tmp_path_factory.mktemp("trust") / "authority.pem"
+    certificate, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
+    path.write_text(certificate + end)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certifi, "where", lambda: str(path))
+        yield
 
 
 @pytest.hookimpl(trylast=True)

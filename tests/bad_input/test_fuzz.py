@@ -91,12 +91,14 @@ def check_answered(server: Server, target: str) -> None:
         assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.slow
 @OVER_HTTP
 @given(path=paths, query=st.one_of(queries, raw_queries))
 def test_any_query_is_answered_or_refused(server: Server, path: str, query: str) -> None:
     check_answered(server, f"{path}?{query.replace('#', '%23')}")
 
 
+@pytest.mark.slow
 @OVER_HTTP
 @given(parts=st.lists(st.one_of(st.integers().map(str), anything), min_size=1, max_size=5))
 def test_any_address_is_answered_or_refused(server: Server, parts: list[str]) -> None:
@@ -215,6 +217,7 @@ bodies = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(body=bodies)
 def test_any_json_is_a_request_or_refused(body: Any) -> None:
     request, refusal = outcome(request_from_json, ASSET, body)
@@ -225,6 +228,7 @@ def test_any_json_is_a_request_or_refused(body: Any) -> None:
     assert request_from_json(ASSET, request_to_json(request)) == request
 
 
+@pytest.mark.slow
 @given(body=bodies, asset=json_values)
 def test_any_dictionary_is_a_request_or_refused(body: Any, asset: Any) -> None:
     params = {**body, "assetId": asset} if isinstance(body, dict) else body
@@ -282,6 +286,7 @@ requests = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(request=requests)
 def test_a_request_written_as_json_is_read_as_it_was(request: PixelRequest) -> None:
     written = request_to_json(request)

@@ -317,31 +317,43 @@ def test_what_alone_would_push_out_many_others_is_not_kept() -> None:
     assert small.get(REQUEST) is not None
 
 
-def heavy(number: int) -> list[PixelRequest]:
-    """Return requests that hold a megabyte each, whose answers may be small."""
+def with_an_expression(number: int) -> PixelRequest:
+    return replace(request(number), expression=f"{number}" + "x" * 1_000_000)
+
+
+def with_colors(number: int) -> PixelRequest:
     colors = tuple(f"{number:06x}{i:06x}"[-6:] for i in range(15_000))
+    return replace(request(number), visualization_options=VisualizationOptions((), colors))
+
+
+def with_a_band(number: int) -> PixelRequest:
+    return replace(request(number), band_ids=(f"{number}" + "b" * 1_000_000,))
+
+
+def with_a_region(number: int) -> PixelRequest:
     positions = tuple((float(number), float(i)) for i in range(10_000))
-    return [
-        replace(request(number), expression=f"{number}" + "x" * 1_000_000),
-        replace(request(number), visualization_options=VisualizationOptions((), colors)),
-        replace(request(number), band_ids=(f"{number}" + "b" * 1_000_000,)),
-        replace(request(number), region=Geometry("LineString", positions)),
-    ]
+    return replace(request(number), region=Geometry("LineString", positions))
+
+
+HEAVY = (with_an_expression, with_colors, with_a_band, with_a_region)
+"""Make requests that hold a megabyte each, whose answers may be small."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", range(4))
-def test_what_a_request_holds_counts_as_much_as_its_pixels(kind: int) -> None:
+@pytest.mark.parametrize("heavy", HEAVY)
+def test_what_a_request_holds_counts_as_much_as_its_pixels(
+    heavy: Callable[[int], PixelRequest],
+) -> None:
     memory_cache = MemoryCache(10_000_000, 60)
     for number in range(60):
-        memory_cache.put(heavy(number)[kind], b"")
+        memory_cache.put(heavy(number), b"")
     assert len(memory_cache._entries) <= 10
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not memory.is_told(), reason="needs Linux to tell memory")
-@pytest.mark.parametrize("kind", range(4))
-def test_refusals_remember_little_of_long_requests(kind: int) -> None:
+@pytest.mark.parametrize("heavy", HEAVY)
+def test_refusals_remember_little_of_long_requests(heavy: Callable[[int], PixelRequest]) -> None:
     class Refusing:
         async def get_pixels(self, request: PixelRequest) -> bytes:
             held = bytes(1_000_000)
@@ -349,9 +361,9 @@ def test_refusals_remember_little_of_long_requests(kind: int) -> None:
 
     async def scenario() -> None:
         refusals = Refusals(Refusing())
-        for number in range(150):
+        for number in range(100):
             with pytest.raises(InvalidRequest):
-                await refusals.get_pixels(heavy(number)[kind])
+                await refusals.get_pixels(heavy(number))
         memory.forget()
         assert memory.now_mb() - before_mb < 60
 

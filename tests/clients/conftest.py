@@ -12,6 +12,7 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 
 from tests.clients.rasters import LOCAL, PUBLIC, write_all
+from tests.support.qgis import SYSTEM_PYTHON, has_qgis
 from tests.support.serving import serve
 from tileserver.config.config import ApiSettings, Config, RasterFolder
 from tileserver.server.app import create_app
@@ -27,6 +28,13 @@ class Served(NamedTuple):
     def file(self, asset: str) -> Path:
         """Return the file of a local asset."""
         return self.folder / "local" / f"{asset.removeprefix(LOCAL + '/')}.tif"
+
+
+@pytest.fixture(scope="session")
+def qgis() -> None:
+    """Skip where there is no QGIS."""
+    if not has_qgis():
+        pytest.skip(f"{SYSTEM_PYTHON} has no QGIS")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ import pytest
 import rasterio
 from PIL import Image
 
-from tests.support.qgis import SYSTEM_PYTHON, has_qgis, painted, picture
+from tests.support.qgis import painted, picture
 from tests.support.serving import serve
 from tileserver.contract.tiles import HALF_WORLD_M, Tile, tile_grid
 from tileserver.server.app import create_app
@@ -82,7 +82,7 @@ def test_gdal_reads_the_tiles_pixel_by_pixel(url: str, tmp_path: Path) -> None:
     assert pixels[..., 3].any()
 
 
-@pytest.mark.skipif(not has_qgis(), reason=f"{SYSTEM_PYTHON} has no QGIS")
+@pytest.mark.usefixtures("qgis")
 def test_qgis_paints_the_layer_that_layers_tells_of(url: str, tmp_path: Path) -> None:
     template = tiles_url(url, "great-salt-lake")
     found = painted(template, extent(LAKE), tmp_path, side=512, zmax=9)

@@ -13,10 +13,10 @@ from tests.clients.conftest import Served
 from tests.clients.rasters import SCENE
 from tests.clients.test_consumers import extent
 from tests.clients.test_urls import TILE, scene_on, stretched
-from tests.support.qgis import SYSTEM_PYTHON, has_qgis, painted, picture
+from tests.support.qgis import painted, picture
 
 
-@pytest.mark.skipif(not has_qgis(), reason=f"{SYSTEM_PYTHON} has no QGIS")
+@pytest.mark.usefixtures("qgis")
 def test_qgis_paints_the_tiles_of_a_map(
     ee: ModuleType, served: Served, web: requests.Session, tmp_path: Path
 ) -> None:

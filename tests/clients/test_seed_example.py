@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.clients.conftest import Served
@@ -76,6 +77,7 @@ def run(ee: ModuleType) -> dict[str, Any]:
     return names
 
 
+@pytest.mark.slow
 def test_the_example_of_the_page_gets_the_right_picture(ee: ModuleType, served: Served) -> None:
     names = run(ee)
     assert names["image_id"] == f"{S2}/{S2_BEST}"

@@ -131,6 +131,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, database=None)
 @given(value=JSON)
 def test_any_json_is_counted_for_at_least_what_it_takes_and_told_as_it_was(

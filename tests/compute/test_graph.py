@@ -117,6 +117,7 @@ def nested(depth: int) -> Any:
     return node
 
 
+@pytest.mark.slow
 def test_a_chain_of_names_may_be_as_long_as_it_likes(evaluator: Evaluator) -> None:
     values = {str(i): add(reference(str(i + 1))) for i in range(1, 20_000)}
     values["20000"] = constant(0)
@@ -166,6 +167,7 @@ def bomb_of_functions(depth: int) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "told"),
     [

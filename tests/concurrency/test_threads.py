@@ -186,6 +186,7 @@ def test_calls_that_never_return_lose_their_slot_but_not_without_end() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_queue_without_a_limit_refuses_nobody() -> None:
     async def scenario() -> None:
         threads = Threads(2, max_waiting=math.inf, patience_s=math.inf)

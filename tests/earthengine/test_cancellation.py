@@ -97,6 +97,7 @@ def test_no_moment_of_cancellation_costs_a_connection(
         run(engine, leave_at_many_moments, loop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
 def test_crowds_that_are_cancelled_cost_no_connection(loop: str) -> None:
     async def crowds(source: EarthEngine) -> None:

@@ -300,6 +300,7 @@ def test_a_body_that_is_not_the_block_is_refused_and_nothing_cached(
     assert asyncio.run(work()) == 0
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**ZOOM - 10), st.integers(0, 2**ZOOM - 7))
 def test_a_screen_of_tiles_lies_in_nine_blocks_at_most(x: int, y: int) -> None:
     tiles = rectangle(x, y, 9, 6)
@@ -310,6 +311,7 @@ def test_a_screen_of_tiles_lies_in_nine_blocks_at_most(x: int, y: int) -> None:
     assert set(tiles) <= set(covered)
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 24).flatmap(
         lambda z: st.tuples(st.integers(0, 2**z - 1), st.integers(0, 2**z - 1), st.just(z))

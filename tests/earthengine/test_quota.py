@@ -122,6 +122,7 @@ def ask(source: Limited, numbers: Sequence[int]) -> list[asyncio.Task[bytes]]:
 # Concurrency and rate
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 12), st.floats(0.2, 150), st.integers(0, 2**32))
 def test_neither_cap_is_ever_exceeded_and_no_slot_leaks(
@@ -159,6 +160,7 @@ def test_neither_cap_is_ever_exceeded_and_no_slot_leaks(
     run(scenario)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.3, 150), st.integers(0, 2**32))
 def test_no_second_holds_more_than_the_rate(per_second: float, seed: int) -> None:
@@ -346,6 +348,7 @@ def test_without_a_queue_who_cannot_go_at_once_is_refused() -> None:
     run(scenario)
 
 
+@pytest.mark.slow
 def test_a_burst_of_ten_thousand_is_shed_at_once_and_the_queue_goes_on() -> None:
     async def scenario() -> None:
         upstream = Upstream()

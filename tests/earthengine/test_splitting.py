@@ -116,6 +116,7 @@ def test_the_parts_of_a_picture_make_up_the_picture(side: int) -> None:
     assert engine.sides.count(side) == (256 // side) ** 2
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(128, 300), st.integers(128, 300))
 def test_odd_sides_leave_neither_gap_nor_seam(width: int, height: int) -> None:

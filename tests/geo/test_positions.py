@@ -115,6 +115,7 @@ def test_a_grid_past_the_antimeridian_shows_the_same_place(tmp_path: Path, turns
     assert np.abs(here.rows - there.rows).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_grid_of_absurd_pixels_is_answered_at_once(tmp_path: Path) -> None:
     raster = raster_of(write_raster(tmp_path / "a.tif", noise(1, 50, 50), "EPSG:32612"))
     for transform in (

@@ -79,6 +79,7 @@ def test_every_policy_equals_plain_loops(
     assert_like_the_oracle(values, np.ones((height, width), bool), policy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", PyramidingPolicy)
 @pytest.mark.parametrize("dtype", INTS)
 @settings(max_examples=25, deadline=None)

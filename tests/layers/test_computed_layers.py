@@ -100,6 +100,7 @@ def test_a_composite_lies_within_its_bounds(client: httpx.Client) -> None:
     assert outside.headers["cache-status"].endswith("outside")
 
 
+@pytest.mark.slow
 def test_a_scene_that_changes_changes_what_is_computed_from_it(
     client: httpx.Client, scenes: Path
 ) -> None:

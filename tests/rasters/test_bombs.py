@@ -30,6 +30,7 @@ def test_a_block_that_is_too_large_is_refused_wherever_it_is(tmp_path: Path, nam
         asset_of(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SERVED)
 def test_a_block_as_large_as_may_be_is_described(tmp_path: Path, name: str) -> None:
     path = tmp_path / "bomb.tif"

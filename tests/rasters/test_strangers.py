@@ -245,6 +245,7 @@ INTERNAL_MASK_FLAGS_1 &#79;VERVIEWS"""
 WORDS = st.sampled_from(NAMES.split())
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(items=st.lists(st.tuples(WORDS, WORDS, st.booleans()), max_size=6))
 def test_no_metadata_whatever_leads_to_another_file(
@@ -261,6 +262,7 @@ def test_no_metadata_whatever_leads_to_another_file(
     assert 77 not in preview(path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changes=st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), max_size=8))

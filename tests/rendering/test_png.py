@@ -47,6 +47,7 @@ def pictures(draw: st.DrawFn) -> Picture:
     return Picture(color, alpha)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(pictures())
 def test_pillow_reads_what_was_written(picture: Picture) -> None:

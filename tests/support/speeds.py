@@ -9,7 +9,6 @@ that cannot be seen, or a test waits for a clock or computes for long, it has th
 
 from __future__ import annotations
 
-import dis
 import inspect
 import os
 import sys
@@ -30,6 +29,11 @@ _MOST_WORKERS = 4
 _fast: list[str] = []
 """The test under way, if it may not start a process."""
 _hooked: list[bool] = []
+
+
+def slow(*values: Any) -> list[Any]:
+    """Return values of `parametrize` with which a test is slow: more of what others show."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 def choose(config: pytest.Config) -> None:
@@ -54,8 +58,8 @@ def mark(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and _makes_processes(item):
             item.add_marker(pytest.mark.slow)
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    counts = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -counts[item.path])
 
 
 def _makes_processes(item: pytest.Function) -> bool:
@@ -91,7 +95,7 @@ def _references(thing: Any) -> tuple[Any, ...]:
         return tuple(_origin(each) for each in vars(thing).values() if _is_code(_origin(each)))
     if not isinstance(thing, FunctionType):
         return ()
-    named = (thing.__globals__.get(name) for name in _globals_of(thing.__code__))
+    named = (thing.__globals__.get(name) for name in _names_in(thing.__code__))
     return tuple(_origin(each) for each in named if _is_code(_origin(each)))
 
 
@@ -108,12 +112,12 @@ def _origin(thing: Any) -> Any:
     return inspect.unwrap(getattr(thing, "__func__", thing))
 
 
-def _globals_of(code: CodeType) -> Iterator[str]:
-    for each in dis.get_instructions(code):
-        if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield each.argval
-        elif isinstance(each.argval, CodeType):
-            yield from _globals_of(each.argval)
+def _names_in(code: CodeType) -> Iterator[str]:
+    """Yield the globals that code names, and the attributes: to tell them apart takes seconds."""
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _names_in(each)
 
 
 class NoProcesses:

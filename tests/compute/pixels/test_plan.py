@@ -77,7 +77,7 @@ def test_a_long_chain_is_no_deep_recursion(ee: ModuleType, evaluator: Evaluator)
 
 def test_pieces_make_up_the_whole(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
     image = stored_image(evaluator.computing.world.find_image(SCENE))
-    for piece_px in (1, 100, 1000, 4096):
+    for piece_px in (15, 100, 1000, 4096):
         monkeypatch.setattr(plan, "PIECE_PX", piece_px)
         read = Reads(evaluator)
         (values,), (mask,) = compute(
@@ -120,13 +120,14 @@ def endless(count: int) -> Any:
 @pytest.mark.parametrize(
     ("made", "left_s", "told"),
     [
-        (lambda: endless(plan.MAX_STEPS + 1), 30, "User memory limit exceeded."),
+        (lambda: endless(1001), 30, "User memory limit exceeded."),
         (lambda: endless(10), -1, "Computation timed out."),
     ],
 )
 def test_what_costs_too_much_is_refused(
-    evaluator: Evaluator, made: Any, left_s: float, told: str
+    evaluator: Evaluator, made: Any, left_s: float, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(plan, "MAX_STEPS", 1000)
     budget_ = Budget(time.monotonic() + left_s)
     with pytest.raises(InvalidRequest, match=told):
         compute([made()], [np.dtype("uint8")], GRID, Reads(evaluator), budget_)

@@ -137,6 +137,7 @@ def test_matches_that_find_nothing_take_time_too() -> None:
         assert not any(map(pattern.fullmatch, subjects))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a*b|a", "(a*)b|a", "a", "", "(a)(b)?"])
 def test_many_matches_end_in_time_and_are_not_gathered_without_end(text: str) -> None:
     subject = "a" * 1_000_000
@@ -240,6 +241,7 @@ def patterns(draw: st.DrawFn, depth: int = 3) -> str:
     return draw(inner)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, database=None)
 @given(
     text=patterns(),
@@ -268,6 +270,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, database=None)
 @given(
     text=st.lists(st.sampled_from(PIECES), max_size=60).map("".join),

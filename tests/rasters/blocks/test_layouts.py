@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tests.rasters.engine import engine, raster_of, raw
 from tests.support.rasterfiles import noise, write_raster
+from tests.support.speeds import slow
 from tileserver.errors import UnreadableRaster
 from tileserver.rasters.blocks.cache import BlockCache
 from tileserver.rasters.blocks.levels import BlockLevel, FileBlocks
@@ -40,7 +41,8 @@ def written() -> Iterator[Any]:
         yield pytest.param(dtype, SHAPES["tiles"] | {"compress": codec}, id=f"{dtype} {codec}")
     for dtype, shape, codec in product(DTYPES + FLOATS, SHAPES, ("deflate", "lzw", "zstd")):
         options = SHAPES[shape] | {"compress": codec, "predictor": 2}
-        yield pytest.param(dtype, options, id=f"{dtype} {shape} {codec} differences")
+        marks = () if shape == "tiles" else pytest.mark.slow
+        yield pytest.param(dtype, options, id=f"{dtype} {shape} {codec} differences", marks=marks)
     for dtype, shape in product(FLOATS, SHAPES):
         options = SHAPES[shape] | {"compress": "deflate", "predictor": 3}
         yield pytest.param(dtype, options, id=f"{dtype} {shape} floating point differences")
@@ -117,7 +119,7 @@ MASKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", *slow("int16"), "float32", *slow("float64")])
 def test_masks_are_as_gdal_tells_them(tmp_path: Path, mask: str, shape: str, dtype: str) -> None:
     options = SHAPES[shape] | MASKS[mask]
     if "mask" in options:

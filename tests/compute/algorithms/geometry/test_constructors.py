@@ -256,6 +256,7 @@ def test_a_geometry_is_covered_with_the_cells_of_a_grid(
         evaluator.value(box.coveringGrid(proj, 0.001))
 
 
+@pytest.mark.slow
 def test_a_fine_grid_is_covered_with_looks_at_the_deadline(
     ee: ModuleType, evaluator: Evaluator
 ) -> None:

@@ -113,6 +113,7 @@ def test_images_are_elements(ee: ModuleType, evaluator: Evaluator) -> None:
     assert evaluator.value(ee.Image(found).bandNames()) == ["B1", "B2", "B3"]
 
 
+@pytest.mark.slow
 def test_lists_of_lists_do_not_take_all_memory(ee: ModuleType, evaluator: Evaluator) -> None:
     rows = ee.List.sequence(1, 90_000).map(lambda i: ee.List.sequence(i, None, 1, 90_000))
     with pytest.raises(InvalidRequest, match=r"User memory limit exceeded\."):

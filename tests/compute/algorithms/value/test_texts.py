@@ -124,6 +124,7 @@ def test_the_kind_of_a_value_is_told(
     assert evaluator.value(ee.Algorithms.ObjectType(make(ee))) == expected
 
 
+@pytest.mark.slow
 def test_a_value_nested_by_reference_is_not_spelt_out_without_end(
     ee: ModuleType, evaluator: Evaluator
 ) -> None:
