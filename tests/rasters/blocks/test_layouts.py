@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
+import tracemalloc
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -12,12 +14,14 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
+from PIL import Image
 
 from tests.rasters.engine import engine, raster_of, raw
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.speeds import slow
 from tileserver.errors import UnreadableRaster
 from tileserver.rasters.blocks.cache import BlockCache
+from tileserver.rasters.blocks.codecs import DamagedBlock, decode
 from tileserver.rasters.blocks.levels import BlockLevel, FileBlocks
 from tileserver.rasters.datasets import GDAL_OPTIONS
 from tileserver.rasters.gdal_levels import GdalLevel
@@ -180,3 +184,22 @@ def test_a_damaged_block_is_left_to_gdal(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UnreadableRaster):
         engine(path).bands(raw(path, None))
+
+
+@pytest.mark.parametrize("photometric", ["YCBCR", "MINISBLACK"])
+def test_a_jpeg_that_declares_another_size_is_refused_before_it_takes_memory(
+    tmp_path: Path, photometric: str
+) -> None:
+    bands = 3 if photometric == "YCBCR" else 1
+    made: dict[str, Any] = {"compress": "jpeg", "photometric": photometric}
+    path = write_raster(tmp_path / "a.tif", values_of("uint8", bands), **made)
+    layout = raster_of(path).layouts[0].image
+    bomb = io.BytesIO()
+    Image.new("L" if bands == 1 else "RGB", (3000, 3000)).save(bomb, "JPEG")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedBlock):
+            decode(layout, bomb.getvalue(), layout.block_height)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()

@@ -120,14 +120,14 @@ def _floating_point(layout: Layout, raw: memoryview, rows: int) -> NDArray[Any]:
 
 def _jpeg(layout: Layout, body: bytes, rows: int) -> NDArray[Any]:
     space = "YCBCR" if layout.is_ycbcr else "RGB" if layout.samples == 3 else "GRAYSCALE"
-    picture: NDArray[Any] = imagecodecs.jpeg8_decode(
+    shape = rows, layout.block_width, layout.samples
+    picture: NDArray[Any] = np.empty(shape, np.uint8)
+    # Into an array that is there: a header of its own may declare a picture of any size.
+    imagecodecs.jpeg8_decode(
         body,
         tables=layout.jpeg_tables or None,
         colorspace=space,
         outcolorspace="GRAYSCALE" if layout.samples == 1 else "RGB",
-        shape=(rows, layout.block_width),
+        out=picture if layout.samples == 3 else picture[:, :, 0],
     )
-    picture = picture.reshape(*picture.shape[:2], -1)
-    if picture.shape != (rows, layout.block_width, layout.samples):
-        raise DamagedBlock(f"a block of JPEG is of shape {picture.shape}")
     return picture
