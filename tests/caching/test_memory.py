@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,10 +129,13 @@ def test_a_larger_answer_does_not_push_out_what_is_there() -> None:
 
 
 def test_an_answer_is_forgotten_after_its_time() -> None:
-    memory = MemoryCache(max_bytes=10_000, ttl_s=0.05)
+    now_s = [1000.0]
+    memory = MemoryCache(max_bytes=10_000, ttl_s=60, clock=lambda: now_s[0])
     memory.put(REQUEST, b"pixels")
     assert memory.get(REQUEST) == b"pixels"
-    time.sleep(0.06)
+    now_s[0] += 59
+    assert memory.get(REQUEST) == b"pixels"
+    now_s[0] += 1
     assert memory.get(REQUEST) is None
     memory.put(REQUEST, b"newer")
     assert memory.get(REQUEST) == b"newer"

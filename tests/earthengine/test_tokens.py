@@ -16,7 +16,7 @@ from google.auth import exceptions
 from google.auth.credentials import Credentials
 from google.oauth2 import service_account
 
-from tests.support.limits import ends_soon
+from tests.support.limits import SOON_S, ends_soon
 from tests.support.loopback import Answer, Asked, Loopback, json_answer
 from tests.support.standin import TokenServer, refusing
 from tests.support.standin_tokens import bearer
@@ -499,7 +499,7 @@ def test_an_answer_that_drips_is_given_up(tokens: TokenServer) -> None:
 def test_the_adapter_gives_status_headers_and_bytes_whatever_the_status(api: Api) -> None:
     with httpx.Client(trust_env=False) as own:
         for request in (HttpxRequest(), HttpxRequest(own)):
-            answer = request(api.url, "POST", b"x", {"x-mine": "yes"}, timeout=1)
+            answer = request(api.url, "POST", b"x", {"x-mine": "yes"}, timeout=SOON_S)
             assert (answer.status, answer.data) == (401, b"{}")
             assert answer.headers["content-length"] == "2"
     assert api.seen[-1].headers["x-mine"] == "yes"

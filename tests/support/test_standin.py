@@ -146,7 +146,13 @@ def test_more_at_once_than_there_are_slots_are_refused_and_counted(folder: Path)
 
 def test_more_in_a_second_than_the_rate_are_refused(folder: Path) -> None:
     with StandIn(folder, requests_per_second=2) as engine, client(engine) as asking:
-        assert [ask(asking).status_code for _ in range(3)] == [200, 200, 429]
+        for _ in range(10):
+            began_s = time.monotonic()
+            found = [ask(asking).status_code for _ in range(3)]
+            if time.monotonic() - began_s < 1:
+                break
+            time.sleep(1.1)  # The machine was busy: the three were not in one second.
+        assert found == [200, 200, 429]
 
 
 def test_latency_grows_with_the_area(folder: Path) -> None:
