@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.support.limits import SOON_S
 from tileserver.caching.memory import MemoryCache
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.pixels import PixelRequest
@@ -64,11 +65,9 @@ def held(memory: MemoryCache, tile: Tile, file_format: ImageFileFormat = PNG) ->
 
 
 async def until_all_are_held(memory: MemoryCache) -> None:
-    for _ in range(5000):
-        if all(held(memory, tile) is not None for tile in TILES):
-            return
-        await asyncio.sleep(0.001)
-    pytest.fail("some tiles are not held")
+    async with asyncio.timeout(SOON_S):
+        while any(held(memory, tile) is None for tile in TILES):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 def test_what_is_waited_for_is_encoded_first_and_all_else_later_without_being_asked(
@@ -109,8 +108,9 @@ def test_no_pixels_are_kept_once_all_is_encoded() -> None:
         blocks, _, memory = new_block_tiles()
         await blocks.get_tile(ASKED, PNG, BLOCK, TILES[0])
         await until_all_are_held(memory)
-        await asyncio.sleep(0.01)
-        assert not blocks._kept
+        async with asyncio.timeout(SOON_S):
+            while blocks._kept:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
         assert not blocks._wanted
 
     asyncio.run(work())

@@ -483,7 +483,9 @@ def test_a_request_that_is_cancelled_frees_its_connection(
 
     async def leave(source: EarthEngine) -> bytes:
         waiting = asyncio.create_task(source.get_pixels(REQUEST))
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(SOON_S):
+            while not engine.count():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

@@ -92,11 +92,14 @@ class Fixed(Credentials):
         self.refreshes = 0
         self.threads: set[int] = set()
         self.takes_s = 0.0
+        self.may_end = threading.Event()
+        self.may_end.set()
 
     def refresh(self, request: Any) -> None:
         self.refreshes += 1
         self.threads.add(threading.get_ident())
         time.sleep(self.takes_s)
+        assert self.may_end.wait(SOON_S)
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
             raise step
@@ -198,13 +201,17 @@ def test_the_event_loop_goes_on_while_a_token_is_fetched() -> None:
 
 def test_a_waiter_that_leaves_does_not_take_the_refresh_along() -> None:
     credentials = Fixed("one")
-    credentials.takes_s = 0.2
+    credentials.may_end.clear()
 
     async def scenario() -> None:
         auth = GoogleAuth(credentials, PROJECT)
         leaver, stayer = asyncio.create_task(auth.token()), asyncio.create_task(auth.token())
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(SOON_S):
+            while not credentials.refreshes:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
         leaver.cancel()
+        await asyncio.sleep(0)
+        credentials.may_end.set()
         assert await stayer == "one"
         assert leaver.cancelled()
         assert credentials.refreshes == 1

@@ -363,7 +363,7 @@ class _Response(Response):
 
 
 class _Request(Request):
-    def __init__(self, timeout_s: float = 2.0) -> None:
+    def __init__(self, timeout_s: float = SOON_S) -> None:
         self.timeout_s = timeout_s
 
     def __call__(
