@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 ASSET = "projects/localhost/assets/rgb"
 SOUND = '[[rasters]]\npath = "rasters"\n'
 LAYER = f'[layers.a]\nasset = "{ASSET}"\n'
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from tileserver.caching.memory import MemoryCache
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
-from tileserver.earthengine import block_tiles
 from tileserver.earthengine.block_tiles import BlockTiles
 from tileserver.earthengine.blocks import Block, DecodedBlock
 from tileserver.rendering.png import write_png
@@ -116,13 +115,10 @@ def test_no_pixels_are_kept_once_all_is_encoded() -> None:
     asyncio.run(work())
 
 
-def test_beyond_what_may_be_kept_a_block_is_encoded_at_once(
-    encoded: list[Tile], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(block_tiles, "_MAX_KEPT_BYTES", 1024 * 1024 - 1)
-
+def test_beyond_what_may_be_kept_a_block_is_encoded_at_once(encoded: list[Tile]) -> None:
     async def work() -> None:
         blocks, _, memory = new_block_tiles()
+        blocks.max_kept_bytes = 1024 * 1024 - 1
         await blocks.get_tile(ASKED, PNG, BLOCK, TILES[5])
         assert all(held(memory, tile) == ALL[tile] for tile in TILES)
 

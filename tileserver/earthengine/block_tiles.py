@@ -28,9 +28,13 @@ _MAX_KEPT_BYTES = 64_000_000
 class BlockTiles:
     """Fetches blocks from `source`, and puts their encoded tiles into the memory cache."""
 
-    def __init__(self, memory: MemoryCache, source: PixelSource) -> None:
+    def __init__(
+        self, memory: MemoryCache, source: PixelSource, max_kept_bytes: int = _MAX_KEPT_BYTES
+    ) -> None:
+        """`max_kept_bytes` is of decoded blocks whose remaining tiles are yet to be encoded."""
         self.memory = memory
         self.source = source
+        self.max_kept_bytes = max_kept_bytes
         self._wanted: dict[Hashable, set[Tile]] = {}
         """Tiles that requests wait for, of blocks that are being fetched."""
         self._kept: dict[Hashable, _Entry] = {}
@@ -88,7 +92,7 @@ class BlockTiles:
 
     async def _keep(self, key: Hashable, entry: _Entry) -> None:
         kept_bytes = sum(each.decoded.nbytes for each in self._kept.values())
-        if kept_bytes + entry.decoded.nbytes > _MAX_KEPT_BYTES:
+        if kept_bytes + entry.decoded.nbytes > self.max_kept_bytes:
             await self._finish(entry)
             return
         self._kept[key] = entry
