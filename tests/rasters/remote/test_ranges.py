@@ -23,6 +23,14 @@ TOTAL_S = 1.0
 
 @pytest.fixture
 def ranges() -> Iterator[Ranges]:
+    made = Ranges(total_s=SOON_S)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hurried() -> Iterator[Ranges]:
+    """Give ranges a short deadline, for tests in which it passes."""
     made = Ranges(total_s=TOTAL_S)
     yield made
     made.close()
@@ -170,10 +178,10 @@ def refusal(ask: Callable[[], object]) -> tuple[TileserverError, float]:
 
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
-def test_a_broken_answer_is_refused_in_time_and_memory(answer: Answer, ranges: Ranges) -> None:
+def test_a_broken_answer_is_refused_in_time_and_memory(answer: Answer, hurried: Ranges) -> None:
     with serve(answer) as origin:
         tracemalloc.start()
-        error, took_s = refusal(lambda: fetch(ranges, origin))
+        error, took_s = refusal(lambda: fetch(hurried, origin))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert isinstance(error, RasterUnreachable | DeadlineExceeded)
@@ -193,17 +201,17 @@ SLOW = {
 
 
 @pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW)
-def test_a_slow_answer_is_given_up_in_time(answer: Answer, ranges: Ranges) -> None:
+def test_a_slow_answer_is_given_up_in_time(answer: Answer, hurried: Ranges) -> None:
     with serve(answer) as origin:
-        error, took_s = refusal(lambda: fetch(ranges, origin))
+        error, took_s = refusal(lambda: fetch(hurried, origin))
     assert isinstance(error, DeadlineExceeded)
     assert took_s < SOON_S
 
 
-def test_all_tries_together_have_one_deadline(ranges: Ranges) -> None:
+def test_all_tries_together_have_one_deadline(hurried: Ranges) -> None:
     with serve(Stored(BODY, status=500)) as origin:
         place = find_object(origin.url)
-        error, took_s = refusal(lambda: ranges.fetch(place, 0, 9, {}, tries=100))
+        error, took_s = refusal(lambda: hurried.fetch(place, 0, 9, {}, tries=100))
     assert isinstance(error, RasterUnreachable)
     assert took_s < SOON_S
 
@@ -229,7 +237,7 @@ def test_an_answer_that_holds_no_range_is_an_error(status: int, ranges: Ranges) 
     assert isinstance(error, UnreadableRaster)
 
 
-def test_threads_have_deadlines_of_their_own(ranges: Ranges) -> None:
+def test_threads_have_deadlines_of_their_own(hurried: Ranges) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.6 if "late" in handler.path else 0)
         Stored(BODY)(handler)
@@ -240,7 +248,7 @@ def test_threads_have_deadlines_of_their_own(ranges: Ranges) -> None:
         try:
             place = find_object(origin.url.replace("utah", name))
             for _ in range(1 if name == "late" else 8):
-                assert ranges.fetch(place, 0, 9, {}, tries=1) is not None
+                assert hurried.fetch(place, 0, 9, {}, tries=1) is not None
         except Exception as exc:
             errors.append(exc)
 
