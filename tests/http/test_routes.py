@@ -25,7 +25,7 @@ from tileserver.server.app import create_app
 
 WMTS = "/wmts/{layer:path}/{z}/{x}/{y}.png"
 UNKNOWN = "/wmts/projects/localhost/assets/scene/0/0/0.png"
-PROXIED = Sender(hosts=[b"maps.example.org"], is_forwarded=True)
+PROXIED = Sender(hosts=(b"maps.example.org",), is_forwarded=True)
 UNDECIDED = "no row of http/routes.py decides the access to"
 
 

@@ -306,6 +306,9 @@ class Moody:
             raise UnreadableRaster(self.complaint)
         return await self.source.get_asset(name)
 
+    def known_asset(self, name: str) -> ImageAsset | None:
+        return self.source.known_asset(name)
+
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         return await self.source.read_bands(request)
 

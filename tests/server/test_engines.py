@@ -29,6 +29,9 @@ class Named:
     async def get_asset(self, name: str) -> ImageAsset:
         raise AssertionError("not asked")
 
+    def known_asset(self, name: str) -> ImageAsset | None:
+        raise AssertionError("not asked")
+
 
 LOCAL: list[tuple[str, Engine]] = [
     ("projects/localhost/assets/", Named(b"local")),

@@ -191,6 +191,20 @@ def test_clients_that_hang_up_in_a_body_leave_no_trace_in_the_log(tmp_path: Path
             assert server.process.stdout.read().strip() == ""
 
 
+def test_clients_that_hang_up_amid_pipelined_requests_leave_no_trace_in_the_log(
+    tmp_path: Path,
+) -> None:
+    with serving("--port", "0", cwd=tmp_path) as server:
+        for path in (b"/healthz", b"/layers", b"/tiles/blue-marble/0/0/0.png") * 3:
+            one = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path
+            # What it has not read when it closes makes the kernel reset the connection.
+            flood(server, one * 15, one * 100, 3_000_000)
+        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
+        server.process.terminate()
+        assert server.process.stdout is not None
+        assert server.process.stdout.read().strip() == ""
+
+
 def test_long_heads_that_clients_send_are_answered(server: Serving) -> None:
     headers = {f"x-{number}": "a" * 500 for number in range(90)}
     url = f"{server.url}/healthz?{'a' * 16_000}"

@@ -74,6 +74,11 @@ class MemoryCache:
         entry = self._entries.get(request)
         return None if entry is None else entry[0]
 
+    def fresh_until_s(self, request: PixelRequest) -> float:
+        """Return when the pixels of a request become stale, by `clock`; 0 if there are none."""
+        entry = self._entries.get(request)
+        return 0.0 if entry is None else entry[1]
+
     def put(self, request: PixelRequest, body: bytes) -> None:
         """Keep the pixels of a request, unless they are too large a part of the cache."""
         most = min(self._entries.maxsize, max(self._entries.maxsize // _SHARE, _ALWAYS_KEPT_BYTES))

@@ -122,11 +122,15 @@ class Computing:
         computed = self.computed.get(name)
         if computed is None:
             raise AssetNotFound(name)
-        held = self._assets.get(name)
         # A tile that is in the cache must not wait for a thread.
-        if held is not None and time.monotonic() - held[1] < _RECHECK_S:
-            return held[0]
+        if known := self.known_asset(name):
+            return known
         return await self._in_thread(partial(self._described, name), computed, name)
+
+    def known_asset(self, name: str) -> ImageAsset | None:
+        """Return the asset if the assets of its expression were checked recently, else None."""
+        held = self._assets.get(name)
+        return held[0] if held and time.monotonic() - held[1] < _RECHECK_S else None
 
     def _described(self, name: str, computed: Computed, budget: Budget) -> ImageAsset:
         version = self._version(computed.expression, budget)

@@ -22,3 +22,7 @@ class Engine(Protocol):
     async def get_asset(self, name: str) -> ImageAsset:
         """Return an asset, or raise AssetNotFound."""
         ...
+
+    def known_asset(self, name: str) -> ImageAsset | None:
+        """Return the asset that `get_asset` would return without waiting, else None."""
+        ...

@@ -94,6 +94,12 @@ class EarthAssets:
         found = self._held.get(name, (None,))[0]
         return found if isinstance(found, ImageAsset) else None
 
+    def current(self, name: str) -> ImageAsset | None:
+        """Return a cached asset that `get_asset` would not refresh, or None."""
+        found, asked_s = self._held.get(name, (None, 0.0))
+        is_fresh = name in self.computed or self.clock() - asked_s < self.poll_s
+        return found if is_fresh and isinstance(found, ImageAsset) else None
+
     def _refresh(self, name: str) -> None:
         task = asyncio.create_task(self._try(name))
         self._refreshes.add(task)

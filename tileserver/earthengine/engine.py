@@ -38,6 +38,10 @@ class EarthRasters:
         """Return an asset; raises AssetNotFound, or Earth Engine's error."""
         return await self.assets.get_asset(name)
 
+    def known_asset(self, name: str) -> ImageAsset | None:
+        """Return an asset that is in memory and need not be asked for again yet, else None."""
+        return self.assets.current(name)
+
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid, with a single request."""
         asset = await self.assets.get_asset(request.asset_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypedDict
 
 import anyio
@@ -32,6 +33,7 @@ from tileserver.http.parameters import (
     parse_tile,
 )
 from tileserver.http.readiness import Readiness
+from tileserver.http.response_cache import repeatable
 from tileserver.http.responses import IMMUTABLE, QUERY_KEY, bytes_response, json_response
 from tileserver.layers import documents, queries
 from tileserver.layers.layers import Layer, Layers
@@ -83,6 +85,7 @@ async def tile(request: Request) -> Response:
     if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
         return await _pixels(request, services, layer, pixels, parameters)
     body = empty(file_format, size, size, ("empty",), "uint8")
+    repeatable(request, partial(services.layers.is_current, layer))
     return _image(request, layer, body, file_format, parameters, "hit; detail=outside")
 
 
@@ -173,6 +176,7 @@ async def legend(request: Request) -> Response:
 
 async def healthz(request: Request) -> Response:
     """Answer GET /healthz: 200 while the event loop runs."""
+    repeatable(request, lambda: True)
     return json_response(request, {"status": "ok"}, "no-store")
 
 
@@ -244,6 +248,9 @@ async def _pixels(
     answer = services.pixels.get_pixels(pixels)
     body = await (answer if is_held else while_connected(request.receive, answer))
     elapsed_ms = (time.perf_counter() - started) * 1000
+    if is_held:
+        ends_s = services.pixels.memory.fresh_until_s(pixels)
+        repeatable(request, partial(services.layers.is_current, layer), ends_s, is_cache_hit=True)
     status = "hit" if is_held else "fwd=miss; stored"
     return _image(request, layer, body, pixels.file_format, parameters, status, elapsed_ms)
 

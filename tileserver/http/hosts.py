@@ -8,8 +8,8 @@ browser would take the response for one of the page's own origin.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tileserver.http.parameters import check_host
@@ -26,8 +26,6 @@ _FORWARDED = frozenset(
     """.split()
 )
 """Headers that proxies add, beside all `X-Forwarded-*`."""
-_FIELDS = {b"origin": "origin", b"sec-fetch-site": "site", b"sec-fetch-mode": "mode"}
-"""The fields of `Sender` that are one header each."""
 
 
 @lru_cache(maxsize=256)
@@ -81,11 +79,10 @@ class HostNames:
         return is_loopback(name) or (bool(name) and name == self.public_name)
 
 
-@dataclass(slots=True)
-class Sender:
+class Sender(NamedTuple):
     """The headers of a request that show its origin."""
 
-    hosts: list[bytes]
+    hosts: tuple[bytes, ...]
     origin: bytes | None = None
     site: bytes = b""
     mode: bytes = b""
@@ -120,12 +117,17 @@ def _authority(url: str) -> tuple[str, int | None] | None:
 
 def sender_of(headers: list[tuple[bytes, bytes]]) -> Sender:
     """Return the origin of a request from its headers."""
-    sender = Sender([])
+    hosts: tuple[bytes, ...] = ()
+    origin, site, mode, is_forwarded = None, b"", b"", False
     for name, value in headers:
         if name == b"host":
-            sender.hosts.append(value)
-        elif field := _FIELDS.get(name):
-            setattr(sender, field, value)
+            hosts = (*hosts, value)
+        elif name == b"sec-fetch-site":
+            site = value
+        elif name == b"sec-fetch-mode":
+            mode = value
+        elif name == b"origin":
+            origin = value
         elif name in _FORWARDED or name.startswith(b"x-forwarded-"):
-            sender.is_forwarded = True
-    return sender
+            is_forwarded = True
+    return Sender(hosts, origin, site, mode, is_forwarded)

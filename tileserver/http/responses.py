@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -49,14 +49,22 @@ def bytes_response(
     # SHA-256 has processor instructions: three times as fast as BLAKE2 here.
     etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
     headers = {"etag": etag, "cache-control": cache_control, **(extra or {})}
-    if _matches(request.headers.get("if-none-match", ""), etag):
+    if etag_matches(request.scope["headers"], etag):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)
 
 
-def _matches(if_none_match: str, etag: str) -> bool:
-    etags = (each.strip().removeprefix("W/") for each in if_none_match.split(","))
-    return any(each in (etag, "*") for each in etags)
+def etag_matches(request_headers: Iterable[tuple[bytes, bytes]], etag: str) -> bool:
+    """Return whether If-None-Match has a strong ETag, or is "*"; of several the first counts.
+
+    >>> etag_matches([(b"if-none-match", b'"a", W/"b"')], '"b"')
+    True
+    """
+    for name, value in request_headers:
+        if name == b"if-none-match":
+            etags = (each.strip().removeprefix("W/") for each in value.decode("latin-1").split(","))
+            return any(each in (etag, "*") for each in etags)
+    return False
 
 
 def json_response(request: Request, document: Any, cache_control: str = DOCUMENT) -> Response:

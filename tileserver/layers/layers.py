@@ -46,6 +46,10 @@ class AssetMetadata(Protocol):
         """Return an asset, or raise AssetNotFound."""
         ...
 
+    def known_asset(self, name: str) -> ImageAsset | None:
+        """Return the asset that `get_asset` would return without waiting, else None."""
+        ...
+
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid."""
         ...
@@ -228,6 +232,10 @@ class Layers:
             await self.extents.find(asset)
         wanted = definition.style if style is None else style.over(definition.style)
         return Layer(definition, asset, await self._completed(asset, wanted))
+
+    def is_current(self, layer: Layer) -> bool:
+        """Return whether `find` would return the same layer now, without waiting."""
+        return self.source.known_asset(layer.asset.name) is layer.asset
 
     async def page(self, after: str | None, limit: int) -> LayerPage:
         """Return at most `limit` configured layers, those after the one named `after`.

@@ -106,6 +106,11 @@ class LocalRasters:
         raster = self.catalogue.known(name) or await self._describing.call(name)
         return raster.asset
 
+    def known_asset(self, name: str) -> ImageAsset | None:
+        """Return the asset if its file was checked recently, else None."""
+        raster = self.catalogue.known(name)
+        return raster.asset if raster else None
+
     def pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; blocks, and raises as `get_pixels`."""
         with time_limit(self.deadline_s):

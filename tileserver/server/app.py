@@ -17,11 +17,11 @@ from starlette.types import ExceptionHandler
 from tileserver.config.config import Config
 from tileserver.earthengine.stack import Tuning
 from tileserver.errors import TileserverError
-from tileserver.http import endpoints
 from tileserver.http.disconnects import ClientGone, timely
 from tileserver.http.error_responses import on_client_gone, on_crash, on_error, on_http_error
 from tileserver.http.loop_lag import watched
 from tileserver.http.page import Page, page_folder
+from tileserver.http.response_cache import RESPONSES, KeepResponses
 from tileserver.http.responses import ByClient, Counted
 from tileserver.http.routes import ROWS
 from tileserver.rasters.catalogue import Root
@@ -60,16 +60,17 @@ def create_app(
     assembly = assemble(config, added, tuning, folder)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[endpoints.State]:
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, object]]:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         async with assembly.resources:
             with assembly.services.readiness.draining_on_signals():
                 async with watched(assembly.sample), assembly.seated:
-                    yield {"services": assembly.services}
+                    yield {"services": assembly.services, RESPONSES: assembly.responses}
 
     app = Starlette(
         routes=_routes(assembly, config.api.enabled, tuning.deadline_s),
         middleware=[
+            Middleware(KeepResponses),
             Middleware(Counted),
             Middleware(Gate, rules=assembly.rules, bodies=assembly.api.bodies),
             Middleware(ByClient),

@@ -27,6 +27,7 @@ from tileserver.earthengine.stack import Earth, Tuning, connect
 from tileserver.expressions.document import Computed
 from tileserver.http import endpoints
 from tileserver.http.readiness import Readiness
+from tileserver.http.response_cache import ResponseCache
 from tileserver.http.rules import Rules
 from tileserver.layers.layers import Layers
 from tileserver.rasters.blocks.memory import default_block_bytes
@@ -44,6 +45,8 @@ from tileserver.server.world import EngineImages, ImageReader, LocalImages, Worl
 
 T = TypeVar("T")
 
+_RESPONSES_SHARE = 8
+"""The fraction of `[cache] memory` for responses that are repeated."""
 _TUNED = Tuning()
 _SHARED_BYTES = 256_000_000
 """Disk space of the cache that the workers of one server share."""
@@ -71,6 +74,7 @@ class Assembly:
     api: Api
     rules: Rules
     """Which requests are admitted."""
+    responses: ResponseCache
     credentials: str | None
     """Which Google credentials are used and whose; None without Earth Engine."""
     seated: AbstractAsyncContextManager[None]
@@ -100,7 +104,8 @@ def assemble(
         AuthenticationFailed: Earth Engine is on, and there are no credentials.
     """
     resources = AsyncExitStack()
-    memory = MemoryCache(config.cache.memory_bytes, config.cache.ttl_s)
+    responses_bytes = config.cache.memory_bytes // _RESPONSES_SHARE
+    memory = MemoryCache(config.cache.memory_bytes - responses_bytes, config.cache.ttl_s)
     rasters = local_engine(config, added, resources)
     definitions = definitions_of(config, rasters.catalogue, added)
     computed = {each.asset_name: each.computed for each in definitions if each.computed}
@@ -117,10 +122,12 @@ def assemble(
     engine = engines(providers, computing, of_layers, project_of(config.earth_engine))
     layers = Layers(definitions, engine, access)
     services = services_of(config, layers, engine, memory, _readiness(earth, store))
+    rules = rules_of(config, rasters.catalogue.prefixes, layers.definitions, os.environ)
     return Assembly(
         services=services,
         api=rest_api(config, services, providers, computing),
-        rules=rules_of(config, rasters.catalogue.prefixes, layers.definitions, os.environ),
+        rules=rules,
+        responses=ResponseCache(rules.keys, responses_bytes),
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
         sample=partial(_sample, memory, earth),

@@ -28,3 +28,7 @@ class Engines:
     async def get_asset(self, name: str) -> ImageAsset:
         """Return the asset of a full name."""
         return await self.mounts.find(name).get_asset(name)
+
+    def known_asset(self, name: str) -> ImageAsset | None:
+        """Return the asset that `get_asset` would return without waiting, else None."""
+        return self.mounts.find(name).known_asset(name)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import re
-
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,13 +15,13 @@ from tileserver.http.disconnects import ClientGone
 from tileserver.http.error_responses import on_error
 from tileserver.http.hosts import sender_of
 from tileserver.http.keys import Holder, take_query_keys
+from tileserver.http.request_ids import request_id
 from tileserver.http.responses import COMMON_HEADERS, QUERY_KEY, rest_path
 from tileserver.http.routes import Resource
 from tileserver.http.rules import Rules
 from tileserver.rest.errors import answer_error
 from tileserver.rest.requests import Bodies, read_body
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 RawHeaders = list[tuple[bytes, bytes]]
 
 _ONE_ORIGIN: RawHeaders = [
@@ -79,10 +76,10 @@ class Gate:
             await self.app(scope, receive, send)
             return
         resource = self.rules.resource(scope["path"], rest_path(scope))
-        request_id = _request_id(scope)
-        common = [*self._sharing(resource), (b"x-request-id", request_id.encode())]
+        own_id = request_id(scope["headers"])
+        common = [*self._sharing(resource), (b"x-request-id", own_id)]
         state = scope.setdefault("state", {})
-        state["request_id"], state[COMMON_HEADERS] = request_id, [*common, _SANDBOX]
+        state["request_id"], state[COMMON_HEADERS] = own_id.decode(), [*common, _SANDBOX]
         answer: ASGIApp
         try:
             answer, receive = await self._admitted(resource, scope, receive)
@@ -196,11 +193,3 @@ def _again(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return receive_again
-
-
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
-            return str(value.decode("latin-1"))
-    # os.urandom releases the global lock, so that computing threads would run first.
-    return f"{random.getrandbits(64):016x}"

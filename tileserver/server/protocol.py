@@ -17,8 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter
 from enum import Enum
 from functools import partial
 from http import HTTPStatus
@@ -32,6 +31,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from tileserver.concurrency.threads import was_refused
+from tileserver.http.response_cache import RESPONSES, ResponseCache
+from tileserver.server.starts import Starts
 
 MAX_LINE_BYTES = 16_384
 MAX_HEADER_BYTES = 8192
@@ -55,8 +56,7 @@ MAX_REQUESTS = 2000
 """Requests in progress at once in a worker."""
 _MAX_KEPT_CONNECTIONS = 1024
 """Beyond it a connection is closed after an answer."""
-_STARTS = 16
-"""Requests started in one iteration of the event loop."""
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _STARTS_REFUSED = 2
 """The same for a client that was refused a request within the last second."""
 _HEALTH = re.compile(rb"/healthz(?:[?#]|\Z)")
@@ -74,39 +74,6 @@ class _Reading(Enum):
 
 class _Refused(Exception):
     """The request is beyond a limit; raised through the parser."""
-
-
-class Starts:
-    """Starts a few requests in each iteration of the event loop.
-
-    So iterations stay short, and connections and health checks are served in time.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: deque[Callable[[], None]] = deque()
-        self.begun = 0
-        """Requests started in this iteration."""
-
-    def __len__(self) -> int:
-        """Return the number of requests that wait."""
-        return len(self._waiting)
-
-    def begin(self, start: Callable[[], None]) -> None:
-        """Start a request in this iteration or a later one."""
-        if self.begun == 0:
-            asyncio.get_running_loop().call_soon(self._next_iteration)
-        if self.begun < _STARTS:
-            self.begun += 1
-            start()
-        else:
-            self._waiting.append(start)
-
-    def _next_iteration(self) -> None:
-        self.begun = min(_STARTS, len(self._waiting))
-        if self.begun:
-            asyncio.get_running_loop().call_soon(self._next_iteration)
-        for _ in range(self.begun):
-            self._waiting.popleft()()
 
 
 class _Shared:
@@ -131,6 +98,7 @@ class LimitedProtocol(HttpToolsProtocol):
             shared = _shared[server_state] = _Shared()
         self._starts = shared.starts
         self._open = shared.connections
+        self._responses: ResponseCache | None = self.app_state.get(RESPONSES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, or abort it beyond the limit of refused ones."""
@@ -141,6 +109,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._reading = _Reading.NOTHING
         self._made_progress = False
         self._is_refused = False
+        self._is_repeated = False
+        self._running: RequestResponseCycle | None = None
         self._lingered_bytes = 0
         self._unsent_bytes = 0
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -156,6 +126,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
         self._forget()
+        self._drop_responses()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
@@ -171,25 +142,33 @@ class LimitedProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
 
+    def _drop_responses(self) -> None:
+        """Have the application send nothing more for requests that are under way.
+
+        Uvicorn does so for the last of pipelined requests, which is not the one that runs.
+        """
+        self.pipeline.clear()
+        for cycle in (self._running, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
     def data_received(self, data: bytes) -> None:
         """Feed received bytes to the parser, in small pieces outside bodies."""
         if self._is_refused:
             self._linger(len(data))
             return
-        if not self._is_draining:
+        is_body = self._reading is _Reading.BODY
+        # A body may still arrive after its request was answered.
+        if not (is_body and self.cycle.response_complete):
             self._unset_keepalive_if_required()
-        if len(data) <= _PIECE_BYTES or self._reading is _Reading.BODY:
+        if is_body or len(data) <= _PIECE_BYTES:
             self._feed(data)
             return
         for start in range(0, len(data), _PIECE_BYTES):
             if self._is_refused or self.transport.is_closing():
                 return
             self._feed(data[start : start + _PIECE_BYTES])
-
-    @property
-    def _is_draining(self) -> bool:
-        """Whether a body is still arriving after its request was answered."""
-        return self._reading is _Reading.BODY and self.cycle.response_complete
 
     def _feed(self, data: bytes) -> None:
         self._made_progress = False
@@ -204,6 +183,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self.refuse(status, message or "Invalid HTTP request received.")
             return
         self._silent_bytes = 0 if self._made_progress else self._silent_bytes + len(data)
+        if self._reading is _Reading.NOTHING and not self._silent_bytes:
+            return
         is_body = self._reading is _Reading.BODY
         if self._silent_bytes > (_MAX_FRAMING_BYTES if is_body else MAX_HEADER_BYTES):
             self.refuse(431, f"A line is longer than {MAX_HEADER_BYTES} bytes.")
@@ -236,7 +217,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._stop(431, f"There are more than {MAX_HEADERS} headers.")
         if self._head_bytes > MAX_HEAD_BYTES:
             self._stop(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
-        super().on_header(name, value)
+        HttpToolsProtocol.on_header(self, name, value)
 
     def on_headers_complete(self) -> None:
         """Start the request, unless the server is overloaded."""
@@ -246,26 +227,59 @@ class LimitedProtocol(HttpToolsProtocol):
             self._head_timer = None
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._stop(400, f"More than {_MAX_PIPELINED} requests wait on one connection.")
-        if self._is_overloaded() and not _HEALTH.match(self.url):
+        if self._is_overloaded() and not self._is_health_check():
             self._stop(503, "The server is busy; expected fewer requests at once.")
+        self._is_repeated = self._repeat()
+        if self._is_repeated:
+            return
+        # The response to an earlier request of the same bytes may have set it.
+        self._unset_keepalive_if_required()
         super().on_headers_complete()
         if len(self.connections) > _MAX_KEPT_CONNECTIONS:
             self.cycle.keep_alive = False
 
+    def _repeat(self) -> bool:
+        """Send a kept response, if there is one and nothing else is under way."""
+        if self._responses is None or not self._is_plain_get():
+            return False
+        found = self._responses.find(self.url, self.headers)
+        if found is None:
+            return False
+        head, body = found
+        added = [b"%s: %s\r\n" % pair for pair in self.server_state.default_headers]
+        self.transport.write(b"".join((head, *added, b"\r\n")))
+        self.transport.write(body)
+        self.on_response_complete()
+        return True
+
+    def _is_plain_get(self) -> bool:
+        """Return whether it is a GET on a kept connection that has sent all earlier responses."""
+        return (
+            self.parser.get_method() == b"GET"
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and (self.cycle is None or self.cycle.response_complete)
+            and len(self.connections) <= _MAX_KEPT_CONNECTIONS
+            and not (self.flow.write_paused or self.expect_100_continue or self._has_body())
+        )
+
     def _is_overloaded(self) -> bool:
-        waiting = len(self._starts)
         return (
             self._is_one_too_many
-            or len(self.tasks) + waiting >= MAX_REQUESTS
+            or len(self.tasks) + len(self._starts) >= MAX_REQUESTS
             or (self._starts.begun >= _STARTS_REFUSED and was_refused(self._address))
         )
 
+    def _is_health_check(self) -> bool:
+        return _HEALTH.match(self.url) is not None
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        start = partial(super()._start_asgi_task, cycle, app)
-        if _HEALTH.match(self.url):
-            start()
+        self._running = cycle
+        if self._starts.may_begin(self.loop) or self._is_health_check():
+            super()._start_asgi_task(cycle, app)
         else:
-            self._starts.begin(start)
+            self._starts.wait(partial(super()._start_asgi_task, cycle, app))
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -277,7 +291,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note the end of a request."""
         self._reading, self._made_progress = _Reading.NOTHING, True
-        super().on_message_complete()
+        if not self._is_repeated:
+            super().on_message_complete()
 
     def pause_writing(self) -> None:
         """Abort the connection later if the client does not read its response."""
@@ -325,14 +340,13 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._is_refused = True
         url = getattr(self, "url", b"")
-        self.pipeline.clear()
-        if self.cycle is not None and not self.cycle.response_complete:
-            if self.cycle.response_started:
-                self.transport.close()
-                return
-            # The application must not send a second response.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        running = self._running
+        is_sending = running and running.response_started and not running.response_complete
+        # The application must not send a second response.
+        self._drop_responses()
+        if is_sending:
+            self.transport.close()
+            return
         self.transport.write(_answer(status, message, url))
         is_more_to_come = self._reading is not _Reading.BODY or self._has_body()
         if not is_more_to_come or not self.transport.can_write_eof():
@@ -343,8 +357,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.loop.call_later(_LINGER_S, self.transport.close)
 
     def _has_body(self) -> bool:
-        names = {name for name, _ in self.headers}
-        return not names.isdisjoint((b"content-length", b"transfer-encoding"))
+        return any(name in _FRAMING for name, _ in self.headers)
 
     def _linger(self, size: int) -> None:
         """Count bytes received after the response; abort beyond `_MAX_LINGER_BYTES`."""
