@@ -12,9 +12,10 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import anyio
 
@@ -36,8 +37,32 @@ _FAILED_S = 60.0
 """A file that cannot be drawn is read again after this time."""
 _WORLD = Box(-180.0, -MAX_LATITUDE, 180.0, MAX_LATITUDE)
 
-Versions = Callable[[Sequence[str]], Mapping[str, str]]
-"""Returns the versions of the local files among assets, by their names; blocks."""
+
+class Files(Protocol):
+    """The part of a catalogue of local files that a list uses."""
+
+    def is_local(self, name: str) -> bool:
+        """Tell whether an asset is a local file, without a look at the disk."""
+        ...
+
+    def local_versions(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Return the versions of the local files among assets, by their names; blocks."""
+        ...
+
+
+class NoFiles:
+    """A catalogue without files."""
+
+    def is_local(self, name: str) -> bool:
+        """Return False."""
+        return False
+
+    def local_versions(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Return nothing."""
+        return {}
+
+
+_NO_FILES = NoFiles()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +160,7 @@ class LayerList:
         self,
         layers: Layers,
         index: LayerIndex | None = None,
-        versions: Versions = lambda names: {},
+        files: Files = _NO_FILES,
         patience_s: float = _PATIENCE_S,
     ) -> None:
         """List layers.
@@ -143,12 +168,12 @@ class LayerList:
         Args:
             layers: the layers.
             index: entries of layers over local files; used if the list is long.
-            versions: of the local files.
+            files: the local ones.
             patience_s: how long a list waits for a layer that the index is not for.
         """
         self.layers = layers
         self.index = index or LayerIndex()
-        self.versions = versions
+        self.files = files
         self.patience_s = patience_s
         self._lookups: SingleFlight[str, Layer] = SingleFlight()
         self._logged: dict[str, str] = {}
@@ -194,13 +219,14 @@ class LayerList:
         if search.bbox is None or not self.is_long:
             return names, 0
         bbox, places = search.bbox, self.index.places()
-        unplaced = [name for name in names if name not in places]
-        versions = self.versions([definitions[name].asset_name for name in unplaced])
-        unread = {name for name in unplaced if definitions[name].asset_name in versions}
+        is_local = self.files.is_local
+        unread = {
+            name for name in names if name not in places and is_local(definitions[name].asset_name)
+        }
         outside = {name for name, box in places.items() if not _touches(box, bbox)}
-        return [name for name in names if name not in unread | outside], len(
-            unread - self._failed.keys()
-        )
+        hidden = unread | outside
+        count = len(unread - self._failed.keys())
+        return [name for name in names if name not in hidden], count
 
     def _names_after(self, after: str | None) -> list[str]:
         names = list(self.layers.definitions)
@@ -236,7 +262,7 @@ class LayerList:
 
     def _states(self, names: Sequence[str]) -> dict[str, str]:
         definitions = [self.layers.definitions[name] for name in names]
-        versions = self.versions([each.asset_name for each in definitions])
+        versions = self.files.local_versions([each.asset_name for each in definitions])
         return {
             each.name: _state(each, versions[each.asset_name])
             for each in definitions

@@ -201,6 +201,11 @@ class Catalogue:
         _warn_without_overviews(raster, file_name(url))
         return raster
 
+    def is_local(self, name: str) -> bool:
+        """Tell whether an asset of the last scan is a local file; never touches the disk."""
+        entry = self._entries.get(name)
+        return entry is not None and isinstance(entry.location, Place)
+
     def local_versions(self, names: Iterable[str]) -> dict[str, str]:
         """Return the versions of local files as they are now; opens none.
 

@@ -186,7 +186,7 @@ def layer_list(
     layers: Layers, rasters: LocalRasters, folder: Path | None, resources: AsyncExitStack
 ) -> LayerList:
     """Return the list of layers; workers share its index in the folder, if there is one."""
-    listed = LayerList(layers, versions=rasters.catalogue.local_versions)
+    listed = LayerList(layers, files=rasters.catalogue)
     if listed.is_long and folder is not None:
         listed.index = LayerIndex(folder / FILE)
     resources.callback(listed.index.close)
