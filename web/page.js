@@ -13,6 +13,7 @@ import { LayerState } from "./state.js";
 
 const SEARCH_MS = 250;
 const MAX_LINKED = 20;
+const MAX_VISIBLE = 10;
 
 /** Start the page. */
 export async function start() {
@@ -28,7 +29,7 @@ async function load(map, panel) {
   try {
     const { layers, failures, complete } = await fetchLayers();
     if (layers.length === 0) showEmpty(panel, failures);
-    else run(map, panel, complete ? layers : await withLinked(layers), failures, complete);
+    else run(map, panel, complete ? layers : await withLinked(fewVisible(layers)), failures, complete);
     if (!complete) {
       const text = `Only the first ${layers.length} layers are listed. The filter finds the others.`;
       showMessage("layers", { text, tone: "note" });
@@ -37,6 +38,10 @@ async function load(map, panel) {
     showBroken(panel, error, () => load(map, panel));
   }
 }
+
+/** Return the layers of a list that is too long to show, all but the first few hidden. */
+const fewVisible = (layers) =>
+  layers.map((layer, index) => ({ ...layer, visible: layer.visible && index < MAX_VISIBLE }));
 
 /** Return layers and, hidden, those that the address names beside them. */
 async function withLinked(layers) {
