@@ -1,6 +1,6 @@
 /** What the server is asked, and at which address. Every address is relative to the page. */
 
-const MAX_PAGES = 20;
+const MAX_PAGES = 3;
 const TIMEOUT_MS = 30_000;
 const MAX_REASON = 300;
 
@@ -57,14 +57,14 @@ export function fetchPoint(layer, lon, lat, signal) {
  * Return {layers, failures, complete}.
  *
  * `failures` are those that the server cannot show, {title, reason}; `complete` is false when it has
- * more pages than we read.
+ * more pages than we read. With a `text`, those that have it in their name or title.
  */
-export async function fetchLayers() {
+export async function fetchLayers(text = "", signal) {
   const layers = new Map();
   const failures = [];
-  let url = `layers${query()}`;
+  let url = `layers${query(text ? { q: text } : {})}`;
   for (let page = 0; url && page < MAX_PAGES; page += 1) {
-    const answer = await fetchJson(url);
+    const answer = await fetchJson(url, signal);
     for (const layer of (answer.layers ?? []).map(cleanLayer)) {
       if (layer && !layers.has(layer.name)) layers.set(layer.name, layer);
     }

@@ -13,13 +13,14 @@ export class LayerList {
   /**
    * @param {import("./state.js").LayerState} state what the list shows and changes.
    * @param {{fit: (layer: object) => void, highlight: (layer: object | null) => void}} map
+   * @param {((text: string) => void) | null} search finds more layers, if not all are in `state`.
    */
-  constructor(state, map) {
+  constructor(state, map, search = null) {
     this.state = state;
-    const moveBy = (name, step) => this.moveBy(name, step);
-    this.rows = new Map(
-      state.entries.map(({ layer }) => [layer.name, new Row(layer, { ...map, state, moveBy })]),
-    );
+    this.search = search;
+    this.rows = new Map();
+    this.makeRow = (layer) =>
+      new Row(layer, { ...map, state, moveBy: (name, step) => this.moveBy(name, step) });
     this.list = h("ol", { className: "layers", "aria-label": "Layers, the top one first" });
     this.news = h("p", { className: "visually-hidden", "aria-live": "polite" });
     this.filter = h("input", {
@@ -27,7 +28,10 @@ export class LayerList {
       className: "filter",
       placeholder: "Filter layers",
       "aria-label": "Filter layers",
-      oninput: () => this.applyFilter(),
+      oninput: () => {
+        this.applyFilter();
+        this.search?.(this.filter.value.trim());
+      },
       hidden: state.entries.length < FILTER_FROM,
     });
     dragToReorder(this.list, (item, index) => state.move(item.dataset.name, index));
@@ -40,12 +44,15 @@ export class LayerList {
   update() {
     const focused = document.activeElement;
     const { entries } = this.state;
+    const isNew = entries.filter(({ layer }) => !this.rows.has(layer.name));
+    for (const { layer } of isNew) this.rows.set(layer.name, this.makeRow(layer));
     const rows = entries.map(({ layer }) => this.rows.get(layer.name));
     const inOrder = rows.every((row, index) => row.element === this.list.children[index]);
     if (!inOrder) this.list.append(...rows.map((row) => row.element));
     rows.forEach((row, index) => row.update(entries[index], index, entries.length));
     // Moving an element takes its focus away.
     if (!inOrder && this.list.contains(focused)) focused.focus();
+    if (isNew.length) this.applyFilter();
   }
 
   applyFilter() {

@@ -17,8 +17,9 @@ export function showMessage(key, { title = "", text, action, ondismiss, tone = "
     "div",
     { className: `message card ${tone}` },
     h("p", {}, title && h("strong", {}, title), title && " ", h("span", {}, text)),
-    action &&
-      h("button", { type: "button", className: "button", onclick: action.run }, action.label),
+    action
+      ? h("button", { type: "button", className: "button", onclick: action.run }, action.label)
+      : "",
     iconButton("close", "Dismiss", () => {
       hideMessage(key);
       ondismiss?.();

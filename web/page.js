@@ -11,6 +11,10 @@ import { Panel } from "./panel.js";
 import { parseHash, permalinkWriter } from "./permalink.js";
 import { LayerState } from "./state.js";
 
+const SEARCH_MS = 250;
+const MAX_LINKED = 20;
+const MAX_VISIBLE = 10;
+
 /** Start the page. */
 export async function start() {
   const map = new LayerMap(document.getElementById("map"));
@@ -25,11 +29,49 @@ async function load(map, panel) {
   try {
     const { layers, failures, complete } = await fetchLayers();
     if (layers.length === 0) showEmpty(panel, failures);
-    else run(map, panel, layers, failures);
-    if (!complete) showMessage("layers", { text: `Only the first ${layers.length} layers are listed.` });
+    else run(map, panel, complete ? layers : await withLinked(fewVisible(layers)), failures, complete);
+    if (!complete) {
+      const text = `Only the first ${layers.length} layers are listed. The filter finds the others.`;
+      showMessage("layers", { text, tone: "note" });
+    }
   } catch (error) {
     showBroken(panel, error, () => load(map, panel));
   }
+}
+
+/** Return the layers of a list that is too long to show, all but the first few hidden. */
+const fewVisible = (layers) =>
+  layers.map((layer, index) => ({ ...layer, visible: layer.visible && index < MAX_VISIBLE }));
+
+/** Return layers and, hidden, those that the address names beside them. */
+async function withLinked(layers) {
+  const listed = new Set(layers.map((layer) => layer.name));
+  const names = (parseHash(location.hash).layers ?? []).map(({ name }) => name);
+  const missing = names.filter((name) => !listed.has(name)).slice(0, MAX_LINKED);
+  const found = await Promise.all(
+    missing.map(async (name) => (await fetchLayers(name)).layers.filter((layer) => layer.name === name)),
+  );
+  return [...layers, ...found.flat().map((layer) => ({ ...layer, visible: false }))];
+}
+
+/** Return a function that adds the layers that have a text, some time after the last key. */
+function searcher(state) {
+  let timer = 0;
+  let request = new AbortController();
+  return (text) => {
+    clearTimeout(timer);
+    request.abort();
+    if (text === "") return;
+    request = new AbortController();
+    const { signal } = request;
+    timer = setTimeout(async () => {
+      try {
+        state.add((await fetchLayers(text, signal)).layers);
+      } catch (error) {
+        if (!signal.aborted) showMessage("layers", { text: `The search failed. ${error.message}` });
+      }
+    }, SEARCH_MS);
+  };
 }
 
 function showEmpty(panel, failures) {
@@ -48,18 +90,18 @@ function showBroken(panel, error, retry) {
   panel.open(true);
 }
 
-function run(map, panel, layers, failures) {
+function run(map, panel, layers, failures, complete) {
   const state = new LayerState(layers);
   const list = new LayerList(state, {
     fit: (layer) => map.fit(layer.bounds),
     highlight: (layer) => map.highlight(layer),
-  });
+  }, complete ? null : searcher(state));
   const corner = new Corner();
   map.addControl(corner.element, "bottomright");
   const draw = () => {
     map.draw(state.entries, (layer) => tileListeners(layer, list));
     corner.setCredits(state.visible);
-    panel.say(`${state.visible.length} of ${layers.length} shown`);
+    panel.say(`${state.visible.length} of ${state.entries.length} shown`);
   };
   panel.show(
     list.element,

@@ -8,6 +8,15 @@ export class LayerState extends EventTarget {
     this.defaultNames = layers.map((layer) => layer.name);
   }
 
+  /** Add layers below the others, hidden; those that are there already stay as they are. */
+  add(layers) {
+    const news = layers.filter((layer) => !this.find(layer.name));
+    if (news.length === 0) return;
+    this.entries = [...this.entries, ...news.map((layer) => ({ layer, visible: false, opacity: 1 }))];
+    this.defaultNames.push(...news.map((layer) => layer.name));
+    this.changed("layers");
+  }
+
   find(name) {
     return this.entries.find((entry) => entry.layer.name === name);
   }

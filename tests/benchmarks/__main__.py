@@ -22,6 +22,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import from_bounds
 
 from tests.benchmarks.earth import measure_earth
+from tests.benchmarks.layers import measure_layers
 from tests.benchmarks.rest import measure_rest
 from tests.benchmarks.scene import write_scene
 from tileserver.config.config import Config
@@ -191,6 +192,8 @@ def main() -> None:
         measure_http(path)
         measure_rest(path, scene_tiles(path, 13))
     print()
+    with tempfile.TemporaryDirectory() as folder:
+        measure_layers(Path(folder))
     measure_earth()
 
 

@@ -21,6 +21,7 @@ from tileserver.contract.names import Access
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.tiles import Tile, pixel_m, tile_grid
 from tileserver.errors import AssetNotFound, InvalidRequest, UnreadableRaster
+from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import AssetMetadata, Layer, LayerDefinition, Layers, automatic_layers
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Catalogue, Root
@@ -249,14 +250,14 @@ def test_layers_are_listed_page_by_page_in_their_order(tmp_path: Path) -> None:
     after: str | None = None
     pages = 0
     while pages == 0 or after is not None:
-        page = asyncio.run(layers.page(after, 2))
+        page = asyncio.run(LayerList(layers).page(after, 2))
         seen += [layer.name for layer in page.layers]
         after = page.after
         pages += 1
     assert (seen, pages) == (names, 3)
-    assert asyncio.run(layers.page(None, 5)).after is None
+    assert asyncio.run(LayerList(layers).page(None, 5)).after is None
     with pytest.raises(InvalidRequest, match="after: there is no layer named 'z'"):
-        asyncio.run(layers.page("z", 2))
+        asyncio.run(LayerList(layers).page("z", 2))
 
 
 def test_a_layer_over_a_broken_asset_is_left_out_and_told_with_its_reason(
@@ -273,7 +274,7 @@ def test_a_layer_over_a_broken_asset_is_left_out_and_told_with_its_reason(
     ]
     layers = layers_of(tmp_path, *definitions)
     with caplog.at_level(logging.WARNING, "tileserver"):
-        page = asyncio.run(layers.page(None, 100))
+        page = asyncio.run(LayerList(layers).page(None, 100))
     assert [layer.name for layer in page.layers] == ["good", "last"]
     assert page.after is None
     assert [(each.name, each.title) for each in page.failures] == [
@@ -319,12 +320,13 @@ def test_why_a_layer_is_left_out_is_logged_once_however_often_the_page_is_opened
     write_raster(tmp_path / "scene.tif", bell(1, 60, 70))
     layers = layers_of(tmp_path, LayerDefinition("mine", SCENE))
     layers.source = moody = Moody(layers.source)
+    listed = LayerList(layers)
 
     def told(complaint: str) -> int:
         moody.complaint = complaint
         caplog.clear()
         for _ in range(3):
-            asyncio.run(layers.page(None, 9))
+            asyncio.run(listed.page(None, 9))
         return sum("layer mine is left out" in text for text in caplog.messages)
 
     with caplog.at_level(logging.WARNING, "tileserver"):

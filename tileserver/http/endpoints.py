@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypedDict
 
 import anyio
 from starlette.requests import Request
@@ -36,6 +35,7 @@ from tileserver.http.readiness import Readiness
 from tileserver.http.response_cache import repeatable
 from tileserver.http.responses import IMMUTABLE, QUERY_KEY, bytes_response, json_response
 from tileserver.layers import documents, queries
+from tileserver.layers.layer_list import LayerList, Search
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.statistics import summarize
 from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style
@@ -54,6 +54,7 @@ class Services:
     """The dependencies of the handlers."""
 
     layers: Layers
+    layer_list: LayerList
     pixels: Cached
     bands: BandSource
     public_url: str | None
@@ -65,12 +66,6 @@ class Services:
         default_factory=lambda: Slots(_SUMMARIES, "requests for statistics", _MAX_SUMMARIES)
     )
     """Limits requests that hold millions of values."""
-
-
-class State(TypedDict):
-    """State of the application, as Starlette's lifespan yields it."""
-
-    services: Services
 
 
 @asked_again
@@ -104,15 +99,18 @@ async def preview(request: Request) -> Response:
 
 
 async def layer_list(request: Request) -> Response:
-    """Answer GET /layers?after=&limit=: the layers, and in `errors` those that cannot be drawn."""
+    """Answer GET /layers?after=&limit=&q=&bbox=: the layers, in `errors` those not to be drawn."""
     services = _services(request)
-    parameters = parse_query(request.scope["query_string"], ("after", "limit"))
+    parameters = parse_query(request.scope["query_string"], ("after", "limit", "q", "bbox"))
     limit = parse_side("limit", parameters, 1000) or 100
-    page = await services.layers.page(parameters.get("after"), limit)
+    bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
+    search = Search(parameters.get("q", ""), bbox)
+    page = await services.layer_list.page(parameters.get("after"), limit, search)
     url, more = base_url(request), _key_parameter(request)
+    same = {name: text for name, text in parameters.items() if name in ("q", "bbox")}
 
     def answer() -> Response:
-        return json_response(request, documents.layer_page(url, page, limit, more))
+        return json_response(request, documents.layer_page(url, page, limit, more, same))
 
     return await anyio.to_thread.run_sync(answer)
 

@@ -10,12 +10,15 @@ from urllib.parse import quote, urlencode
 
 from tileserver.contract.grids import Box
 from tileserver.contract.tiles import MAX_LATITUDE
-from tileserver.layers.layers import Layer, LayerPage
+from tileserver.layers.layer_list import LayerPage, ListedLayer
+from tileserver.layers.layers import Layer
 
 TILEJSON_VERSION = "3.0.0"
 
 
-def tile_url(base_url: str, layer: Layer, style: Mapping[str, str], suffix: str = ".png") -> str:
+def tile_url(
+    base_url: str, layer: Layer | ListedLayer, style: Mapping[str, str], suffix: str = ".png"
+) -> str:
     """Return the URL template of a layer's tiles, with {z}, {x} and {y}.
 
     Args:
@@ -24,43 +27,56 @@ def tile_url(base_url: str, layer: Layer, style: Mapping[str, str], suffix: str 
         style: parameters of the URL, where they differ from the layer's own style.
         suffix: .png, @2x.png, .webp and so on.
     """
-    query = urlencode({**style, "v": layer.version}, safe=",")
-    return f"{base_url}/tiles/{quote(layer.name)}/{{z}}/{{x}}/{{y}}{suffix}?{query}"
+    version = {"v": layer.version} if layer.version else {}
+    query = urlencode({**style, **version}, safe=",")
+    url = f"{base_url}/tiles/{quote(layer.name)}/{{z}}/{{x}}/{{y}}{suffix}"
+    return f"{url}?{query}" if query else url
 
 
 def layer_json(
-    base_url: str, layer: Layer, more: Mapping[str, str] = MappingProxyType({})
+    base_url: str, layer: Layer | ListedLayer, more: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """Return a layer's entry in `/layers`; `more` parameters go into the URL of its tiles."""
+    """Return a layer's entry in `/layers`; `more` parameters go into the URL of its tiles.
+
+    `pending` is true in the entry of a layer whose file was not read yet.
+    """
+    is_pending = isinstance(layer, ListedLayer) and layer.entry is None
     return {
         "name": layer.name,
         "title": layer.title,
         "description": layer.definition.description,
         "attribution": layer.definition.attribution,
-        "asset": layer.asset.name,
+        "asset": layer.asset_name,
         "bounds": list(layer.bounds),
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,
         "style": layer.style.to_json(),
         "visible": layer.definition.is_visible,
         "tiles": tile_url(base_url, layer, more),
+        **({"pending": True} if is_pending else {}),
     }
 
 
 def layer_page(
-    base_url: str, page: LayerPage, limit: int, more: Mapping[str, str] = MappingProxyType({})
+    base_url: str,
+    page: LayerPage,
+    limit: int,
+    more: Mapping[str, str] = MappingProxyType({}),
+    search: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the JSON of `/layers`.
 
     `next` is the URL of the next page, or None; `errors` lists the layers that cannot be drawn,
-    if there are any. `more` parameters go into all URLs.
+    if there are any; `unread` counts those that a search by place had to leave out. `more`
+    parameters go into all URLs, those of the `search` into that of the next page.
     """
-    query = urlencode({"after": page.after, "limit": limit, **more})
+    query = urlencode({"after": page.after, "limit": limit, **search, **more})
     errors = [dataclasses.asdict(each) for each in page.failures]
     return {
         "layers": [layer_json(base_url, layer, more) for layer in page.layers],
         "next": None if page.after is None else f"{base_url}/layers?{query}",
         **({"errors": errors} if errors else {}),
+        **({"unread": page.unread} if page.unread else {}),
     }
 
 

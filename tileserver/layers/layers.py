@@ -5,9 +5,7 @@ A name in a URL is a configured layer, or an asset that the access rules allow.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,17 +22,14 @@ from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.names import Access, check_asset_name
 from tileserver.contract.pixels import BandArrays, PixelRequest
-from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError
+from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.expressions.document import Computed
 from tileserver.geo.asset_extents import AssetExtents, extent_of, known_extent
 from tileserver.geo.positions import parts_within
 from tileserver.layers.statistics import overview_request, percentiles
 from tileserver.layers.styles import Style
 
-log = logging.getLogger(__name__)
-
 _NOT_IN_TAGS = re.compile(r"[^a-z0-9_-]+")
-_PATIENCE_S = 10.0
 MIN_TAIL, MAX_TAIL = 2.0, 98.0
 """Percentiles of the values that an automatic stretch maps to black and white."""
 
@@ -104,6 +99,11 @@ class Layer:
         return self.definition.display_title
 
     @property
+    def asset_name(self) -> str:
+        """The full name of its asset."""
+        return self.asset.name
+
+    @property
     def bounds(self) -> Box:
         """Degrees; west > east across the antimeridian."""
         return extent_of(self.asset).bounds
@@ -118,7 +118,12 @@ class Layer:
         """The zoom of the asset's full resolution; higher ones only enlarge its pixels."""
         if self.definition.maxzoom is not None:
             return self.definition.maxzoom
-        return max(extent_of(self.asset).full_zoom, self.minzoom)
+        return max(self.full_zoom, self.minzoom)
+
+    @property
+    def full_zoom(self) -> int:
+        """The zoom at which every pixel of the asset shows."""
+        return extent_of(self.asset).full_zoom
 
     @property
     def version(self) -> str:
@@ -158,26 +163,6 @@ def _version(asset_name: str, asset_version: str, style: Style) -> str:
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A layer that cannot be drawn, and why."""
-
-    name: str
-    title: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class LayerPage:
-    """A page of the configured layers, in their order."""
-
-    layers: list[Layer]
-    failures: list[Failure]
-    """The layers of the page that cannot be drawn."""
-    after: str | None
-    """The last name of the page, if more follow."""
-
-
 class Layers:
     """The configured layers, and all readable assets by their names."""
 
@@ -186,7 +171,6 @@ class Layers:
         definitions: Iterable[LayerDefinition],
         source: AssetMetadata,
         access: Access | None = None,
-        patience_s: float = _PATIENCE_S,
     ) -> None:
         """Find layers.
 
@@ -194,19 +178,15 @@ class Layers:
             definitions: the configured layers.
             source: the engine of their assets.
             access: the assets that may be read by name; None is all.
-            patience_s: how long a list waits for one layer.
         """
         self.definitions = {definition.name: definition for definition in definitions}
         self.source = source
         self.access = access or Access()
-        self.patience_s = patience_s
         self.extents = AssetExtents()
         self._stretches: WeakKeyDictionary[ImageAsset, dict[tuple[str, ...], Style]] = (
             WeakKeyDictionary()
         )
         self._measuring: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Style] = SingleFlight()
-        self._lookups: SingleFlight[str, Layer] = SingleFlight()
-        self._logged: dict[str, str] = {}
 
     async def find(self, name: str, style: Style | None = None) -> Layer:
         """Return a layer by its name or its asset's, in `style` over its own style.
@@ -236,59 +216,6 @@ class Layers:
     def is_current(self, layer: Layer) -> bool:
         """Return whether `find` would return the same layer now, without waiting."""
         return self.source.known_asset(layer.asset.name) is layer.asset
-
-    async def page(self, after: str | None, limit: int) -> LayerPage:
-        """Return at most `limit` configured layers, those after the one named `after`.
-
-        A layer that fails does not fail the page. A layer that is not ready in time is listed as
-        a failure, and its preparation goes on for later requests.
-
-        Raises:
-            InvalidRequest: there is no layer named `after`.
-        """
-        following = self._names_after(after)
-        chosen = following[:limit]
-        found = await asyncio.gather(*map(self._layer_or_failure, chosen))
-        return LayerPage(
-            [each for each in found if isinstance(each, Layer)],
-            [each for each in found if isinstance(each, Failure)],
-            chosen[-1] if limit < len(following) else None,
-        )
-
-    def _names_after(self, after: str | None) -> list[str]:
-        names = list(self.definitions)
-        if after is None:
-            return names
-        if after not in self.definitions:
-            raise InvalidRequest(f"after: there is no layer named {after[:80]!r}")
-        return names[names.index(after) + 1 :]
-
-    async def _layer_or_failure(self, name: str) -> Layer | Failure:
-        """Return a layer, or why it cannot be drawn, which is logged too."""
-        self._lookups.keep(name, lambda: self.find(name))
-        try:
-            async with asyncio.timeout(self.patience_s):
-                layer = await self._lookups.join(name, lambda: self.find(name))
-        except TileserverError as exc:
-            reason = " ".join(str(exc).split())
-        except TimeoutError:
-            reason = f"It was not ready after {self.patience_s:g} s; it may be when asked again."
-        except Exception:
-            # A bug, which must not hide the other layers.
-            reason = "An internal error has occurred; the log of the server tells more."
-            log.exception("layer %s failed", name)
-        else:
-            self._logged.pop(name, None)
-            return layer
-        self._log_failure(name, reason)
-        definition = self.definitions[name]
-        return Failure(name, definition.display_title, reason)
-
-    def _log_failure(self, name: str, reason: str) -> None:
-        """Log why a layer fails: once, until the reason changes or the layer works again."""
-        if self._logged.get(name) != reason:
-            self._logged[name] = reason
-            log.warning("layer %s is left out: %s", name, reason)
 
     def may_read(self, asset_name: str) -> bool:
         """Return whether an asset may be read by its own name."""

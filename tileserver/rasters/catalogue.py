@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -200,6 +200,26 @@ class Catalogue:
         raster = describe_remote(file, name, entry.members)
         _warn_without_overviews(raster, file_name(url))
         return raster
+
+    def is_local(self, name: str) -> bool:
+        """Tell whether an asset of the last scan is a local file; never touches the disk."""
+        entry = self._entries.get(name)
+        return entry is not None and isinstance(entry.location, Place)
+
+    def local_versions(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the versions of local files as they are now; opens none.
+
+        Names of remote files are left out, and those of files that are gone or cannot be reached.
+        """
+        versions = {}
+        for name in names:
+            entry = self._entries.get(name)
+            if entry is None or not isinstance(entry.location, Place):
+                continue
+            with suppress(TileserverError):
+                if version := version_of(entry.location, name):
+                    versions[name] = version
+        return versions
 
     def names(self, parent: str = "") -> list[str]:
         """Return the names of all assets, or of those below a parent, in order."""

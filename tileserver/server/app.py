@@ -24,6 +24,7 @@ from tileserver.http.page import Page, page_folder
 from tileserver.http.response_cache import RESPONSES, KeepResponses
 from tileserver.http.responses import ByClient, Counted
 from tileserver.http.routes import ROWS
+from tileserver.layers.layer_list import filling
 from tileserver.rasters.catalogue import Root
 from tileserver.rest.router import RestRouter
 from tileserver.server.assembly import Assembly, assemble
@@ -58,13 +59,14 @@ def create_app(
         ConfigError: the configuration cannot be served; says why.
     """
     assembly = assemble(config, added, tuning, folder)
+    listed = assembly.services.layer_list
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, object]]:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         async with assembly.resources:
             with assembly.services.readiness.draining_on_signals():
-                async with watched(assembly.sample), assembly.seated:
+                async with watched(assembly.sample), assembly.seated, filling(listed):
                     yield {"services": assembly.services, RESPONSES: assembly.responses}
 
     app = Starlette(

@@ -29,6 +29,8 @@ from tileserver.http import endpoints
 from tileserver.http.readiness import Readiness
 from tileserver.http.response_cache import ResponseCache
 from tileserver.http.rules import Rules
+from tileserver.layers.layer_index import FILE, LayerIndex
+from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import Layers
 from tileserver.rasters.blocks.memory import default_block_bytes
 from tileserver.rasters.catalogue import Root
@@ -121,7 +123,8 @@ def assemble(
     of_layers = earth.engine if earth else trusted
     engine = engines(providers, computing, of_layers, project_of(config.earth_engine))
     layers = Layers(definitions, engine, access)
-    services = services_of(config, layers, engine, memory, _readiness(earth, store))
+    listed = layer_list(layers, rasters, folder, resources)
+    services = services_of(config, listed, engine, memory, _readiness(earth, store))
     rules = rules_of(config, rasters.catalogue.prefixes, layers.definitions, os.environ)
     return Assembly(
         services=services,
@@ -186,12 +189,24 @@ def engines(
     return Engines(Mounts([*stored, (EXPRESSIONS, computing), (layer_prefix(project), of_layers)]))
 
 
+def layer_list(
+    layers: Layers, rasters: LocalRasters, folder: Path | None, resources: AsyncExitStack
+) -> LayerList:
+    """Return the list of layers; workers share its index in the folder, if there is one."""
+    listed = LayerList(layers, files=rasters.catalogue)
+    if listed.is_long and folder is not None:
+        listed.index = LayerIndex(folder / FILE)
+    resources.callback(listed.index.close)
+    return listed
+
+
 def services_of(
-    config: Config, layers: Layers, engine: Engines, memory: MemoryCache, readiness: Readiness
+    config: Config, listed: LayerList, engine: Engines, memory: MemoryCache, readiness: Readiness
 ) -> endpoints.Services:
     """Return the services of the tile server's own routes."""
     return endpoints.Services(
-        layers=layers,
+        layers=listed.layers,
+        layer_list=listed,
         pixels=Cached(memory, engine),
         bands=engine,
         public_url=config.server.public_url,

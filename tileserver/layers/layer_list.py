@@ -1,0 +1,386 @@
+"""The list of layers, in pages, by text and by place.
+
+A short list waits for its layers to be read. In a long one (`LONG`) the layers of local files come
+from an index, which is filled in the background; a layer that is not in it yet is listed without
+its place, and is read next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+
+from tileserver.concurrency.single_flight import SingleFlight
+from tileserver.contract.grids import Box
+from tileserver.contract.tiles import MAX_LATITUDE, MAX_ZOOM
+from tileserver.errors import InvalidRequest, TileserverError
+from tileserver.layers.layer_index import IndexEntry, LayerIndex
+from tileserver.layers.layers import Layer, LayerDefinition, Layers
+from tileserver.layers.styles import Style
+
+log = logging.getLogger(__name__)
+
+LONG = 100
+"""Layers of a server, above which its list does not wait for files."""
+_PATIENCE_S = 10.0
+_BATCH = 20
+_FAILED_S = 60.0
+"""A file that cannot be drawn is read again after this time."""
+_WORLD = Box(-180.0, -MAX_LATITUDE, 180.0, MAX_LATITUDE)
+
+
+class Files(Protocol):
+    """The part of a catalogue of local files that a list uses."""
+
+    def is_local(self, name: str) -> bool:
+        """Tell whether an asset is a local file, without a look at the disk."""
+        ...
+
+    def local_versions(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Return the versions of the local files among assets, by their names; blocks."""
+        ...
+
+
+class NoFiles:
+    """A catalogue without files."""
+
+    def is_local(self, name: str) -> bool:
+        """Return False."""
+        return False
+
+    def local_versions(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Return nothing."""
+        return {}
+
+
+_NO_FILES = NoFiles()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A layer that cannot be drawn, and why."""
+
+    name: str
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedLayer:
+    """A layer of a long list: its definition, and its entry in the index."""
+
+    definition: LayerDefinition
+    entry: IndexEntry | None
+    """None if its file was not read yet."""
+
+    @property
+    def name(self) -> str:
+        """The name in URLs."""
+        return self.definition.name
+
+    @property
+    def title(self) -> str:
+        """The title for people."""
+        return self.definition.display_title
+
+    @property
+    def asset_name(self) -> str:
+        """The full name of its asset."""
+        return self.definition.asset_name
+
+    @property
+    def bounds(self) -> Box:
+        """Degrees; the whole map, as in TileJSON, while they are not known."""
+        return self.entry.bounds if self.entry else _WORLD
+
+    @property
+    def minzoom(self) -> int:
+        """The lowest zoom with tiles."""
+        return self.definition.minzoom or 0
+
+    @property
+    def maxzoom(self) -> int:
+        """The zoom of the asset's full resolution; the highest of all while it is not known."""
+        if self.definition.maxzoom is not None:
+            return self.definition.maxzoom
+        return max(self.entry.full_zoom, self.minzoom) if self.entry else MAX_ZOOM
+
+    @property
+    def style(self) -> Style:
+        """The complete style; the configured one while the rest is not known."""
+        return self.entry.style if self.entry else self.definition.style
+
+    @property
+    def version(self) -> str:
+        """The token of its tiles; "" while it is not known."""
+        return self.entry.version if self.entry else ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPage:
+    """A page of the configured layers, in their order."""
+
+    layers: Sequence[Layer | ListedLayer]
+    failures: Sequence[Failure]
+    """The layers of the page that cannot be drawn."""
+    after: str | None
+    """The last name of the page, if more follow."""
+    unread: int = 0
+    """Layers that a search by place had to leave out, as their files were not read yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which layers a list has."""
+
+    text: str = ""
+    """In the name or the title, in upper or lower case."""
+    bbox: Box | None = None
+    """Degrees; touched by the layers' bounds."""
+
+    def fits(self, definition: LayerDefinition) -> bool:
+        """Tell whether a layer has the text."""
+        text = self.text.casefold()
+        return any(text in each.casefold() for each in (definition.name, definition.display_title))
+
+
+class LayerList:
+    """Lists the configured layers of `layers`."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        index: LayerIndex | None = None,
+        files: Files = _NO_FILES,
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
+        """List layers.
+
+        Args:
+            layers: the layers.
+            index: entries of layers over local files; used if the list is long.
+            files: the local ones.
+            patience_s: how long a list waits for a layer that the index is not for.
+        """
+        self.layers = layers
+        self.index = index or LayerIndex()
+        self.files = files
+        self.patience_s = patience_s
+        self._lookups: SingleFlight[str, Layer] = SingleFlight()
+        self._logged: dict[str, str] = {}
+        self._failed: dict[str, tuple[str, float, Failure]] = {}
+        self._unread: deque[str] = deque(layers.definitions)
+        self._next: dict[str, None] = {}
+        self._wanted = asyncio.Event()
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the index is used."""
+        return len(self.layers.definitions) > LONG
+
+    async def page(self, after: str | None, limit: int, search: Search | None = None) -> LayerPage:
+        """Return at most `limit` configured layers, those after the one named `after`.
+
+        A layer that fails does not fail the page. A layer that is not ready in time is listed as
+        a failure, and its preparation goes on for later requests.
+
+        Raises:
+            InvalidRequest: there is no layer named `after`.
+        """
+        search = search or Search()
+        names, unread = await anyio.to_thread.run_sync(self._matching, after, search)
+        if search.bbox is not None and not self.is_long:
+            inside = [each for each in await self._found(names) if _is_in(each, search.bbox)]
+            names = [each.name for each in inside]
+        chosen = names[:limit]
+        found = await self._found(chosen)
+        if search.bbox is not None:
+            found = [each for each in found if _is_in(each, search.bbox)]
+        return LayerPage(
+            [each for each in found if not isinstance(each, Failure)],
+            [each for each in found if isinstance(each, Failure)],
+            chosen[-1] if limit < len(names) else None,
+            unread,
+        )
+
+    def _matching(self, after: str | None, search: Search) -> tuple[list[str], int]:
+        """Return the names that may fit a search, and the number of those not known yet."""
+        definitions = self.layers.definitions
+        names = [name for name in self._names_after(after) if search.fits(definitions[name])]
+        if search.bbox is None or not self.is_long:
+            return names, 0
+        bbox, places = search.bbox, self.index.places()
+        is_local = self.files.is_local
+        unread = {
+            name for name in names if name not in places and is_local(definitions[name].asset_name)
+        }
+        outside = {name for name, box in places.items() if not _touches(box, bbox)}
+        hidden = unread | outside
+        count = len(unread - self._failed.keys())
+        return [name for name in names if name not in hidden], count
+
+    def _names_after(self, after: str | None) -> list[str]:
+        names = list(self.layers.definitions)
+        if after is None:
+            return names
+        if after not in self.layers.definitions:
+            raise InvalidRequest(f"after: there is no layer named {after[:80]!r}")
+        return names[names.index(after) + 1 :]
+
+    async def _found(self, names: Sequence[str]) -> list[Layer | ListedLayer | Failure]:
+        """Return layers in order: from the index where it is for them, else as they are now."""
+        listed = await anyio.to_thread.run_sync(self._listed, names) if self.is_long else {}
+        missing = [name for name in names if name not in listed]
+        found = await asyncio.gather(*map(self._layer_or_failure, missing))
+        self._read_next([name for name, each in listed.items() if _is_unread(each)])
+        every = {**listed, **dict(zip(missing, found, strict=True))}
+        return [every[name] for name in names]
+
+    def _listed(self, names: Sequence[str]) -> dict[str, Layer | ListedLayer | Failure]:
+        """Return the layers over local files, as the index has them."""
+        held = self.index.get(names)
+        listed: dict[str, Layer | ListedLayer | Failure] = {}
+        now_s = time.monotonic()
+        for name, state in self._states(names).items():
+            entry, failed = held.get(name), self._failed.get(name)
+            if failed and failed[0] == state and now_s - failed[1] < _FAILED_S:
+                listed[name] = failed[2]
+            else:
+                is_current = entry is not None and entry.state == state
+                definition = self.layers.definitions[name]
+                listed[name] = ListedLayer(definition, entry if is_current else None)
+        return listed
+
+    def _states(self, names: Sequence[str]) -> dict[str, str]:
+        definitions = [self.layers.definitions[name] for name in names]
+        versions = self.files.local_versions([each.asset_name for each in definitions])
+        return {
+            each.name: _state(each, versions[each.asset_name])
+            for each in definitions
+            if each.asset_name in versions
+        }
+
+    # Filling the index
+
+    def _read_next(self, names: Sequence[str]) -> None:
+        self._next.update(dict.fromkeys(names))
+        if names:
+            self._wanted.set()
+
+    async def fill(self) -> None:
+        """Read the files of layers that the index does not have, until cancelled."""
+        resets = self.index.resets
+        while self.is_long:
+            if resets != self.index.resets:
+                resets = self.index.resets
+                self._unread = deque(self.layers.definitions)
+            batch = self._batch()
+            if batch:
+                await self._fill(batch)
+            else:
+                self._wanted.clear()
+                await self._wanted.wait()
+
+    def _batch(self) -> list[str]:
+        wanted = list(self._next)[:_BATCH]
+        for name in wanted:
+            del self._next[name]
+        return wanted or [self._unread.popleft() for _ in range(min(_BATCH, len(self._unread)))]
+
+    async def _fill(self, names: Sequence[str]) -> None:
+        states = await anyio.to_thread.run_sync(self._states, names)
+        listed = await anyio.to_thread.run_sync(self._listed, list(states))
+        entries = []
+        for name, each in listed.items():
+            if not _is_unread(each):
+                continue
+            layer = await self._layer_or_failure(name)
+            if isinstance(layer, Failure):
+                self._failed[name] = (states[name], time.monotonic(), layer)
+            else:
+                self._failed.pop(name, None)
+                entries.append(_entry_of(layer))
+        if entries:
+            await anyio.to_thread.run_sync(self.index.put, entries)
+
+    async def _layer_or_failure(self, name: str) -> Layer | Failure:
+        """Return a layer, or why it cannot be drawn, which is logged too."""
+        self._lookups.keep(name, lambda: self.layers.find(name))
+        try:
+            async with asyncio.timeout(self.patience_s):
+                layer = await self._lookups.join(name, lambda: self.layers.find(name))
+        except TileserverError as exc:
+            reason = " ".join(str(exc).split())
+        except TimeoutError:
+            reason = f"It was not ready after {self.patience_s:g} s; it may be when asked again."
+        except Exception:
+            # A bug, which must not hide the other layers.
+            reason = "An internal error has occurred; the log of the server tells more."
+            log.exception("layer %s failed", name)
+        else:
+            self._logged.pop(name, None)
+            return layer
+        self._log_failure(name, reason)
+        return Failure(name, self.layers.definitions[name].display_title, reason)
+
+    def _log_failure(self, name: str, reason: str) -> None:
+        """Log why a layer fails: once, until the reason changes or the layer works again."""
+        if self._logged.get(name) != reason:
+            self._logged[name] = reason
+            log.warning("layer %s is left out: %s", name, reason)
+
+
+@asynccontextmanager
+async def filling(layers: LayerList) -> AsyncIterator[None]:
+    """Fill the index of a list while inside."""
+    task = asyncio.create_task(layers.fill())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _state(definition: LayerDefinition, version: str) -> str:
+    text = f"{definition.asset_name} {version} {definition.style}"
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _entry_of(layer: Layer) -> IndexEntry:
+    state = _state(layer.definition, layer.asset.version)
+    return IndexEntry(layer.name, state, layer.bounds, layer.full_zoom, layer.style, layer.version)
+
+
+def _is_in(each: Layer | ListedLayer | Failure, bbox: Box) -> bool:
+    """Tell whether a layer is known to touch a box."""
+    if isinstance(each, Failure) or _is_unread(each):
+        return False
+    return _touches(each.bounds, bbox)
+
+
+def _is_unread(each: Layer | ListedLayer | Failure) -> bool:
+    return isinstance(each, ListedLayer) and each.entry is None
+
+
+def _touches(one: Box, other: Box) -> bool:
+    """Tell whether two boxes in degrees have a point in common; both may cross 180 degrees."""
+    if one.south > other.north or other.south > one.north:
+        return False
+    spans = [_spans(box) for box in (one, other)]
+    return any(a[0] <= b[1] and b[0] <= a[1] for a in spans[0] for b in spans[1])
+
+
+def _spans(box: Box) -> list[tuple[float, float]]:
+    if box.west <= box.east:
+        return [(box.west, box.east)]
+    return [(box.west, 180.0), (-180.0, box.east)]
