@@ -43,7 +43,7 @@ class Load:
     seconds: float
     cpu_s: float
     """CPU time of the client."""
-    bytes: int
+    body_bytes: int
     """Of all bodies."""
     statuses: dict[str, int]
     bodies: list[bytes]

@@ -49,6 +49,13 @@ class Result:
         pairs = zip(self.figures[over], self.figures[name], strict=True)
         return statistics.median(one / other for one, other in pairs)
 
+    def of_floor(self, name: str) -> float:
+        """Return the time of the floor over that of a server, both summed over the rounds.
+
+        The floor decodes a block in the first round that touches it, so rounds differ.
+        """
+        return sum(1 / each for each in self.floor) / sum(1 / each for each in self.figures[name])
+
 
 @dataclass(frozen=True)
 class Race:
@@ -144,7 +151,7 @@ def _round(
         if set(load.statuses) != {"200"}:
             result.notes.append(f"{peer.name}: statuses {load.statuses}")
         result.figures.setdefault(peer.name, []).append(load.per_s)
-        result.bytes[peer.name] = load.bytes / len(tiles)
+        result.bytes[peer.name] = load.body_bytes / len(tiles)
     return loads[next(iter(servers))].bodies
 
 

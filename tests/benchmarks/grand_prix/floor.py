@@ -74,8 +74,10 @@ class Floor:
         started = time.perf_counter()
         decoded = [self.pool.submit(self.decode, block) for block in blocks]
         encoded = [self.pool.submit(isal_zlib.compress, each, 1) for each in rows]
-        for future in [*decoded, *encoded]:
-            future.result()
+        for decoding in decoded:
+            decoding.result()
+        for encoding in encoded:
+            encoding.result()
         return len(tiles) / (time.perf_counter() - started)
 
     def blocks(self, tile: Tile) -> set[Block]:
@@ -95,7 +97,10 @@ class Floor:
         west, south, east, north = mercantile.xy_bounds(tile)
         x, y = np.meshgrid(np.linspace(west, east, _SAMPLES), np.linspace(south, north, _SAMPLES))
         points = transform("EPSG:3857", self.dataset.crs, x.ravel(), y.ravel())
-        columns, rows = ~self.dataset.transform * np.array(points)
+        x, y = np.array(points)
+        to_pixel = ~self.dataset.transform
+        columns = to_pixel.a * x + to_pixel.b * y + to_pixel.c
+        rows = to_pixel.d * x + to_pixel.e * y + to_pixel.f
         span = max(abs(columns[1] - columns[0]), abs(rows[1] - rows[0])) * (_SAMPLES - 1) / 256
         fine = [factor for factor in self.dataset.overviews(1) if factor <= span * 1.01]
         return columns, rows, len(fine) - 1

@@ -28,7 +28,9 @@ _GDAL = {
 class Peer(Protocol):
     """A tile server."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As the table has it."""
 
     def version(self, environments: Environments) -> str:
         """Install it unless it is there, and return its version.

@@ -109,7 +109,7 @@ def write_scene(scene: Scene, folder: Path, is_small: bool) -> Path:
 def _profile(scene: Scene, side: int) -> dict[str, Any]:
     pixel_m = 40.0 if scene.crs == _MERCATOR else 30.0
     corner = (-12_500_000.0, 5_100_000.0) if scene.crs == _MERCATOR else (3e5, 4.6e6)
-    transform = Affine.translation(*corner) * Affine.rotation(-scene.rotation_deg)
+    transform = Affine.translation(*corner) @ Affine.rotation(-scene.rotation_deg)
     return {
         "driver": "GTiff",
         "dtype": scene.dtype,
@@ -117,7 +117,7 @@ def _profile(scene: Scene, side: int) -> dict[str, Any]:
         "width": side,
         "height": side,
         "crs": scene.crs,
-        "transform": transform * Affine.scale(pixel_m, -pixel_m),
+        "transform": transform @ Affine.scale(pixel_m, -pixel_m),
         "tiled": True,
         "blockxsize": 512,
         "blockysize": 512,

@@ -43,8 +43,7 @@ def _cells(result: Result, names: Sequence[str], others: Sequence[str], ours: st
     ]
     floor = ""
     if result.floor and has_ours:
-        pairs = zip(result.figures[ours], result.floor, strict=True)
-        floor = f"{statistics.median(one / other for one, other in pairs):.2f}"
+        floor = f"{result.of_floor(ours):.2f}"
     return [
         result.event,
         result.unit,
