@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +21,8 @@ _CACHE = Path.home() / ".cache" / "tileserver-grand-prix"
 
 def main() -> None:
     """Run events; print the table, and write it if a page is given."""
+    # So that servers end with a run that is terminated.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = _parser().parse_args()
     environments = Environments(options.environments)
     versions, peers = {}, []
