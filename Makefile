@@ -3,7 +3,7 @@ UV ?= .venv/bin/uv
 # For all platforms and Pythons, and without the address of a registry.
 LOCK = -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: install test check fix benchmark lock
+.PHONY: install test check fix benchmark grand-prix lock
 
 install:
 	python3 -m venv .venv && PIP_CONSTRAINT=constraints.txt .venv/bin/pip install -q -e '.[dev]'
@@ -23,6 +23,9 @@ fix:
 
 benchmark:
 	$(PYTHON) -m tests.benchmarks
+
+grand-prix:
+	$(PYTHON) -m tests.benchmarks.grand_prix
 
 lock:
 	$(UV) pip compile pyproject.toml $(LOCK) --generate-hashes -o requirements.txt
