@@ -105,7 +105,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
         self._silent_bytes = 0
-        self._head_bytes = 0
+        self._parsed = 0
         self._reading = _Reading.NOTHING
         self._made_progress = False
         self._is_refused = False
@@ -182,9 +182,21 @@ class LimitedProtocol(HttpToolsProtocol):
             status, message = self._refusal
             self.refuse(status, message or "Invalid HTTP request received.")
             return
-        self._silent_bytes = 0 if self._made_progress else self._silent_bytes + len(data)
-        if self._reading is _Reading.NOTHING and not self._silent_bytes:
+        if self._reading is _Reading.NOTHING and self._made_progress:
+            self._silent_bytes = 0
             return
+        self._check_progress(len(data))
+
+    def _check_progress(self, size: int) -> None:
+        """Refuse a request whose head, or a line of it, is beyond a limit, or comes too late."""
+        # Headers and trailers are one list.
+        parsed = 0 if self._reading is _Reading.NOTHING else len(self.url) + len(self.headers)
+        if parsed > self._parsed:
+            self._parsed, self._made_progress = parsed, True
+            if beyond := self._beyond_limit():
+                self.refuse(*beyond)
+                return
+        self._silent_bytes = 0 if self._made_progress else self._silent_bytes + size
         is_body = self._reading is _Reading.BODY
         if self._silent_bytes > (_MAX_FRAMING_BYTES if is_body else MAX_HEADER_BYTES):
             self.refuse(431, f"A line is longer than {MAX_HEADER_BYTES} bytes.")
@@ -197,27 +209,20 @@ class LimitedProtocol(HttpToolsProtocol):
         """Reset the counters of a request."""
         super().on_message_begin()
         self._reading, self._made_progress = _Reading.HEAD, True
-        self._head_bytes = 0
+        self._parsed = 0
 
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the request line."""
-        super().on_url(url)
-        self._made_progress = True
+    def _beyond_limit(self) -> tuple[int, str] | None:
+        """Return status and message for a head beyond a limit, or None."""
         if len(self.url) > MAX_LINE_BYTES:
-            self._stop(414, f"The address is longer than {MAX_LINE_BYTES} bytes.")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer."""
-        size = len(name) + len(value)
-        self._head_bytes += size
-        self._made_progress = True
-        if size > MAX_HEADER_BYTES:
-            self._stop(431, f"A header is longer than {MAX_HEADER_BYTES} bytes.")
-        if len(self.headers) >= MAX_HEADERS:
-            self._stop(431, f"There are more than {MAX_HEADERS} headers.")
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._stop(431, f"The headers are longer than {MAX_HEAD_BYTES} bytes.")
-        HttpToolsProtocol.on_header(self, name, value)
+            return 414, f"The address is longer than {MAX_LINE_BYTES} bytes."
+        if len(self.headers) > MAX_HEADERS:
+            return 431, f"There are more than {MAX_HEADERS} headers."
+        sizes = [len(name) + len(value) for name, value in self.headers]
+        if sizes and max(sizes) > MAX_HEADER_BYTES:
+            return 431, f"A header is longer than {MAX_HEADER_BYTES} bytes."
+        if sum(sizes) > MAX_HEAD_BYTES:
+            return 431, f"The headers are longer than {MAX_HEAD_BYTES} bytes."
+        return None
 
     def on_headers_complete(self) -> None:
         """Start the request, unless the server is overloaded."""
@@ -225,6 +230,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+        if beyond := self._beyond_limit():
+            self._stop(*beyond)
         if len(self.pipeline) >= _MAX_PIPELINED:
             self._stop(400, f"More than {_MAX_PIPELINED} requests wait on one connection.")
         if self._is_overloaded() and not self._is_health_check():
