@@ -23,8 +23,8 @@ from tileserver.rasters.catalogue import Root
 from tileserver.rest.router import RestRouter
 from tileserver.server.app import create_app
 
-WMTS = "/wmts/{layer:path}/{z}/{x}/{y}.png"
-UNKNOWN = "/wmts/projects/localhost/assets/scene/0/0/0.png"
+NOWHERE = "/nowhere/{layer:path}/{z}/{x}/{y}.png"
+UNKNOWN = "/nowhere/projects/localhost/assets/scene/0/0/0.png"
 PROXIED = Sender(hosts=(b"maps.example.org",), is_forwarded=True)
 UNDECIDED = "no row of http/routes.py decides the access to"
 
@@ -51,7 +51,7 @@ def test_access_is_decided_at_every_route() -> None:
 
 
 def test_a_route_without_a_row_is_found() -> None:
-    routes: list[BaseRoute] = [*create_app(Config()).routes, Route(WMTS, answer)]
+    routes: list[BaseRoute] = [*create_app(Config()).routes, Route(NOWHERE, answer)]
     with pytest.raises(AssertionError, match=UNDECIDED):
         check_routes(routes)
 
@@ -63,7 +63,7 @@ def test_no_two_rows_have_the_same_first_part() -> None:
 @pytest.mark.parametrize("resource", [None, Resource.LAYER])
 def test_a_row_says_where_the_name_in_its_path_is(resource: Resource | None) -> None:
     with pytest.raises(ValueError, match="expected layer_of"):
-        Row(path=WMTS, endpoint=answer, resource=resource)
+        Row(path=NOWHERE, endpoint=answer, resource=resource)
     with pytest.raises(ValueError, match="expected layer_of"):
         Row(path="/list", endpoint=answer, layer_of=str)
 
@@ -73,7 +73,7 @@ def url(tmp_path: Path) -> Iterator[str]:
     """Serve an application with one route more, which no row has."""
     write_raster(tmp_path / "scene.tif", noise(1, 50, 60), overviews=())
     app = create_app(Config(), [Root(str(tmp_path))])
-    app.router.routes.insert(0, Route(WMTS, answer))
+    app.router.routes.insert(0, Route(NOWHERE, answer))
     with serve(app) as url:
         yield url
 

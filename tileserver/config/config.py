@@ -170,6 +170,11 @@ class Config:
     layers: tuple[LayerSettings, ...] = ()
     """In the order of the file; those that only the environment knows come last."""
 
+    @property
+    def has_sources(self) -> bool:
+        """Whether it names anything to serve; the bundled demo is served without."""
+        return bool(self.rasters or self.layers or self.earth_engine)
+
 
 TABLES: Mapping[str, Any] = {
     "server": Server,

@@ -98,7 +98,7 @@ _BY_FIRST_PART = {row.path.split("/")[1]: row for row in ROWS}
 def row_of(path: str) -> Row | None:
     """Return the row of a path by its first part, whether or not the rest fits; None if none.
 
-    >>> row_of("/layers/more"), row_of("/wmts/scene/0/0/0.png")
+    >>> row_of("/layers/more"), row_of("/nowhere/scene/0/0/0.png")
     (None, None)
     """
     row = _BY_FIRST_PART.get(path[1:].partition("/")[0])

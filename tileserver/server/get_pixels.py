@@ -42,7 +42,7 @@ def find_config(
     if path is None and DEFAULT_CONFIG.is_file():
         path = DEFAULT_CONFIG
     config = load_config(path, environ, overrides)
-    is_bare = path is None and not (config.rasters or config.layers or config.earth_engine)
+    is_bare = path is None and not config.has_sources
     return load_config(DEMO, environ, overrides) if is_bare else config
 
 
