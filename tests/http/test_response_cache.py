@@ -23,7 +23,7 @@ from tileserver.server.app import create_app
 
 TILE = "/tiles/scene/12/772/1541.png?bands=b1&min=0&max=65535"
 OUTSIDE = "/tiles/scene/2/3/3.png?bands=b1&min=0&max=65535"
-SECRET = "sesame-sesame-sesame"
+SECRET = "sesame-sesame-sesame"  # pragma: allowlist secret
 
 
 class Counting:
