@@ -21,12 +21,12 @@ from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
+from tileserver.concurrency.allocator import reuse_memory
 from tileserver.errors import UnreadableRaster
 from tileserver.rasters.decode_budget import (
     MAX_BLOCK_BYTES,
     check_block,
     check_sizes,
-    return_freed_memory,
 )
 from tileserver.rasters.geokeys import check_citation
 from tileserver.rasters.remote.files import RemoteFile
@@ -77,7 +77,7 @@ def gdal_environment() -> rasterio.Env:
 def _limit_block_cache() -> None:
     # Once: it is one cache for all threads, and the end of an Env would set the default again.
     set_gdal_config("GDAL_CACHEMAX", _BLOCK_CACHE_BYTES)
-    return_freed_memory()
+    reuse_memory()
 
 
 def open_raster(

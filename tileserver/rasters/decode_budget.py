@@ -5,7 +5,6 @@ A block is decoded whole even for one pixel, and a few bytes may declare one lar
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,9 +20,6 @@ A tile of 256 x 256 bytes in 1,024 bands, as many as Earth Engine hands out, hol
 """
 MAX_BANDS = 20_000
 """Bands of all levels and masks of a file: GDAL keeps facts about each while it is open."""
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_MALLOC_BYTES = 1_000_000
-"""More than a tile's arrays, so that these are not mapped anew each time."""
 MAX_DECODING_BYTES = 160_000_000
 """Bytes of blocks and windows that all threads hold at once.
 
@@ -72,19 +68,6 @@ def check_block(block_bytes: int, name: str, max_block_bytes: int = MAX_BLOCK_BY
             f"{max_block_bytes / 1e6:.0f} MB may be; "
             "gdal_translate -co TILED=YES makes smaller ones."
         )
-
-
-def return_freed_memory() -> None:
-    """Have the C library give large blocks back to the system once they are freed.
-
-    glibc otherwise keeps tens of megabytes for each thread that once decoded a large block.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return  # Another C library, which has ways of its own.
-    mallopt(_M_MMAP_THRESHOLD, _MALLOC_BYTES)
-    mallopt(_M_TRIM_THRESHOLD, _MALLOC_BYTES)
 
 
 class DecodeBudget:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.concurrency.allocator import reuse_memory
 from tileserver.concurrency.limited_calls import LimitedCalls
 from tileserver.concurrency.retry_changed import read_again
 from tileserver.concurrency.threads import Threads
@@ -69,6 +70,7 @@ class LocalRasters:
         max_decoding_bytes: int = MAX_DECODING_BYTES,
         block_cache_bytes: int = BLOCK_CACHE_BYTES,
     ) -> None:
+        reuse_memory()
         self.catalogue = catalogue
         self.budget = DecodeBudget(max_decoding_bytes)
         self.deadline_s = deadline_s

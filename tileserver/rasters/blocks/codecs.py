@@ -6,6 +6,7 @@ The codecs let other threads run meanwhile.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +25,9 @@ from tileserver.rasters.blocks.layouts import (
     Layout,
 )
 
-Bytes = bytes | bytearray
+Bytes = NDArray[np.uint8]
 _FLOATING_POINT = 3
+_IS_LITTLE = sys.byteorder == "little"
 
 
 class DamagedBlock(Exception):
@@ -57,65 +59,77 @@ def decode(layout: Layout, body: bytes, rows: int) -> NDArray[Any]:
     try:
         if layout.compression == JPEG:
             return _jpeg(layout, body, rows)
-        size = rows * layout.row_bytes
-        raw = _BYTES[layout.compression](body, size)
-        if len(raw) < size:
-            raise DamagedBlock(f"a block has {len(raw)} of {size} bytes")
-        return _samples(layout, memoryview(raw)[:size], rows)
+        return _samples(layout, _decompressed(layout, body, rows * layout.row_bytes), rows)
     except (RuntimeError, ValueError, zlib.error) as exc:
         raise DamagedBlock(f"a block cannot be decoded: {exc}") from exc
 
 
-def _inflate(body: bytes, size: int) -> Bytes:
+def _decompressed(layout: Layout, body: bytes, size: int) -> Bytes:
+    """Return so many bytes, in an array of its own unless they are stored uncompressed."""
+    if layout.compression == NONE:
+        raw = np.frombuffer(body, np.uint8)[:size]
+    else:
+        raw = _DECOMPRESS[layout.compression](body, out=np.empty(size, np.uint8))
+    if raw.size < size:
+        raise DamagedBlock(f"a block has {raw.size} of {size} bytes")
+    return raw
+
+
+def _inflate(body: bytes, out: Any) -> Any:
     try:
-        whole: Bytes = imagecodecs.deflate_decode(body, out=size)
-        return whole
+        return imagecodecs.deflate_decode(body, out=out)
     except RuntimeError:
         # More follows than there must be, as the rows below the image of a whole last strip.
-        return zlib.decompressobj().decompress(body, size)
+        whole = zlib.decompressobj().decompress(body, out.size)
+        return np.frombuffer(bytearray(whole), np.uint8)
 
 
-def _lzw(body: bytes, size: int) -> Bytes:
-    decoded: Bytes = imagecodecs.lzw_decode(body, out=size)
-    return decoded
-
-
-def _zstd(body: bytes, size: int) -> Bytes:
-    decoded: Bytes = imagecodecs.zstd_decode(body, out=size)
-    return decoded
-
-
-_BYTES: dict[int, Callable[[bytes, int], Bytes]] = {
-    NONE: lambda body, _: body,
-    LZW: _lzw,
+_DECOMPRESS: dict[int, Callable[..., Any]] = {
+    LZW: imagecodecs.lzw_decode,
     ADOBE_DEFLATE: _inflate,
     DEFLATE: _inflate,
-    ZSTD: _zstd,
+    ZSTD: imagecodecs.zstd_decode,
 }
+"""Decompress bytes into an array of uint8, and return the part of it that they fill."""
 
 
-def _samples(layout: Layout, raw: memoryview, rows: int) -> NDArray[Any]:
+def _samples(layout: Layout, raw: Bytes, rows: int) -> NDArray[Any]:
+    """Return the samples that decompressed bytes are, in the same memory where that can be."""
     shape = rows, layout.block_width, layout.samples
     if layout.dtype == np.bool_:
-        bits = np.frombuffer(raw, np.uint8).reshape(rows, -1)
+        bits = raw.reshape(rows, -1)
         return np.unpackbits(bits, axis=1, count=layout.block_width).reshape(shape).view(np.bool_)
     if layout.predictor == _FLOATING_POINT:
         return _floating_point(layout, raw, rows)
     order: Any = layout.byte_order
-    stored = np.frombuffer(raw, layout.dtype.newbyteorder(order)).reshape(shape)
+    stored = raw.view(layout.dtype.newbyteorder(order)).reshape(shape)
     native = stored.astype(layout.dtype, copy=False)
     if layout.predictor == 1:
         return native
+    if not native.flags.writeable:
+        native = native.copy()
     # Differences of floating point numbers are differences of their bits.
     integers = native.view(f"u{layout.dtype.itemsize}")
-    summed: NDArray[Any] = imagecodecs.delta_decode(integers, axis=1)
-    return summed.view(layout.dtype)
+    imagecodecs.delta_decode(integers, axis=1, out=integers)
+    return native
 
 
-def _floating_point(layout: Layout, raw: memoryview, rows: int) -> NDArray[Any]:
-    stored = np.frombuffer(raw, layout.dtype).reshape(rows, layout.block_width, layout.samples)
-    decoded: NDArray[Any] = imagecodecs.floatpred_decode(stored, axis=1)
-    return np.ascontiguousarray(decoded).astype(layout.dtype, copy=False)
+def _floating_point(layout: Layout, raw: Bytes, rows: int) -> NDArray[Any]:
+    """Return numbers whose bytes are stored apart: of a row the highest of all, then the next.
+
+    Each byte is the difference from the one of the pixel to the left.
+    """
+    if not raw.flags.writeable:
+        raw = raw.copy()
+    differences = raw.reshape(rows, -1, layout.samples)
+    imagecodecs.delta_decode(differences, axis=1, out=differences)
+    size, in_row = layout.dtype.itemsize, layout.block_width * layout.samples
+    planes = raw.reshape(rows, size, in_row)
+    numbers = np.empty((rows, in_row, size), np.uint8)
+    for place in range(size):
+        numbers[:, :, size - 1 - place if _IS_LITTLE else place] = planes[:, place]
+    shape = rows, layout.block_width, layout.samples
+    return numbers.reshape(rows, -1).view(layout.dtype).reshape(shape)
 
 
 def _jpeg(layout: Layout, body: bytes, rows: int) -> NDArray[Any]:
