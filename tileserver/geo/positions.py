@@ -1,9 +1,10 @@
 """Which source pixel each pixel of a grid shows: level, position, nearest neighbour.
 
-The source's coordinates are smooth in the grid's, so PROJ is asked at 17x17 Chebyshev points
-and a polynomial through them gives all the others, to a millionth of a pixel; this is checked,
-and where it does not hold the grid is quartered, until PROJ is asked for each pixel. Where x
-depends on x alone and y on y alone, one row and one column of points are enough and exact.
+The source's coordinates are smooth in the grid's, so PROJ is asked at 9x9 Chebyshev points and a
+polynomial through them gives all the others, to a millionth of a pixel; this is checked. Where it
+does not hold 17x17 points are tried, then the grid is quartered, until PROJ is asked for each
+pixel. Where x depends on x alone and y on y alone, one row and one column of points are enough
+and exact.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from tileserver.contract.grids import Box, PixelGrid, Window
 from tileserver.geo.crs import Coordinates, are_aligned, period, transform_point, transform_points
 from tileserver.geo.extents import footprint
 
-_NODES = 17
+_NODES = 9, 17
+"""Control points along a side, in the order in which they are tried."""
 _MAX_ERROR_PX = 1e-6
 _FEW_PX = 1024
 _BLAS_THREADED_FROM = 262_144
@@ -170,7 +172,8 @@ def positions(grid: PixelGrid, source: PixelGrid) -> Positions:
 def _surveyed(grid: PixelGrid, source: PixelGrid) -> Positions:
     """Return positions interpolated where that is exact, else quarter by quarter."""
     if grid.width * grid.height > _FEW_PX:
-        return _interpolated_positions(grid, source) or _in_quarters(grid, source)
+        tried = (_interpolated_positions(grid, source, count) for count in _NODES)
+        return next(filter(None, tried), None) or _in_quarters(grid, source)
     columns, rows = np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5)
     found = _exact(grid, source, columns.ravel(), rows.ravel())
     return Positions(*(values.reshape(columns.shape) for values in found))
@@ -218,10 +221,16 @@ def _turned(x: Coordinates, source: PixelGrid, turn: float) -> Coordinates:
         return np.asarray(x - turn * np.floor((x - west + slack) / turn))
 
 
-def _interpolated_positions(grid: PixelGrid, source: PixelGrid) -> Positions | None:
-    """Return positions from a polynomial through control points, or None if it is not exact."""
-    across, across_weights = _chebyshev(grid.width)
-    down, down_weights = _chebyshev(grid.height)
+def _interpolated_positions(grid: PixelGrid, source: PixelGrid, count: int) -> Positions | None:
+    """Return positions from a polynomial through control points, or None if it is not exact.
+
+    Args:
+        grid: whose pixel centres are placed.
+        source: in whose pixels.
+        count: control points along each side.
+    """
+    across, across_weights = _chebyshev(grid.width, count)
+    down, down_weights = _chebyshev(grid.height, count)
     node_columns, node_rows = np.meshgrid(across, down)
     check_columns, check_rows = _check_points(grid.width, grid.height)
     columns, rows = _exact(
@@ -234,9 +243,9 @@ def _interpolated_positions(grid: PixelGrid, source: PixelGrid) -> Positions | N
         return None
     found = []
     for values in (columns, rows):
-        nodes = values[: _NODES * _NODES].reshape(_NODES, _NODES)
+        nodes = values[: count * count].reshape(count, count)
         surface = _product(down_weights, nodes @ across_weights.T)
-        error = np.abs(surface[check_rows, check_columns] - values[_NODES * _NODES :])
+        error = np.abs(surface[check_rows, check_columns] - values[count * count :])
         if error.max() > _MAX_ERROR_PX:
             return None
         found.append(surface)
@@ -257,16 +266,16 @@ def _product(left: Coordinates, right: Coordinates) -> Coordinates:
 
 
 # Of 32768 pixels, as strangers may ask for, they take 4 MB.
-@lru_cache(maxsize=16)
-def _chebyshev(size: int) -> tuple[Coordinates, NDArray[np.float64]]:
+@lru_cache(maxsize=32)
+def _chebyshev(size: int, count: int) -> tuple[Coordinates, NDArray[np.float64]]:
     """Return the control points along a side, and each pixel centre's weights for them.
 
-    Shapes (17,) and (size, 17). Barycentric Lagrange interpolation at Chebyshev points of the
+    Shapes (count,) and (size, count). Barycentric Lagrange interpolation at Chebyshev points of the
     first kind (Berrut and Trefethen 2004, https://doi.org/10.1137/S0036144502417715).
     """
-    angles = (np.arange(_NODES) + 0.5) * np.pi / _NODES
+    angles = (np.arange(count) + 0.5) * np.pi / count
     nodes = size / 2 - size / 2 * np.cos(angles)
-    factors = (-1.0) ** np.arange(_NODES) * np.sin(angles)
+    factors = (-1.0) ** np.arange(count) * np.sin(angles)
     distance = (np.arange(size) + 0.5)[:, np.newaxis] - nodes[np.newaxis, :]
     on_node = np.abs(distance) < 1e-12 * size
     distance[on_node] = 1.0
@@ -297,8 +306,14 @@ def nearest(
         limit: an index is less than it, whatever its sign.
         nowhere: stands where there is no index.
     """
-    with np.errstate(invalid="ignore"):
-        is_index = np.abs(values) < limit
-    if not is_index.all():
+    low, high = values.min(initial=0.0), values.max(initial=0.0)
+    # Of NaN neither holds.
+    if not (-limit < low and high < limit):
+        with np.errstate(invalid="ignore"):
+            is_index = np.abs(values) < limit
         values = np.where(is_index, values, float(nowhere))
-    return np.floor(values + _ON_EDGE).astype(np.int64)
+        low = -limit
+    shifted = values + _ON_EDGE
+    # Without the sign, to cut off is to round down.
+    whole = shifted if low >= 0 else np.floor(shifted, out=shifted)
+    return whole.astype(np.int64)

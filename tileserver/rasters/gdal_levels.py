@@ -11,7 +11,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from tileserver.rasters.geotiffs import GeoTiff
-from tileserver.rasters.windows import Picks, Span
+from tileserver.rasters.windows import Picks
 
 
 class GdalLevel:
@@ -29,13 +29,12 @@ class GdalLevel:
     def read(
         self,
         indexes: Sequence[int],
-        span: Span,
         wanted: Picks,
         values: NDArray[Any],
         valid: NDArray[np.bool_],
     ) -> None:
-        """Read picks that lie in a span."""
-        left, top, right, bottom = span
+        """Read picks, some of which are inside, all at once."""
+        left, top, right, bottom = wanted.span
         window = Window(left, top, right - left, bottom - top)
         index = (wanted.rows - top) * (right - left) + (wanted.columns - left)
         block = self._dataset.read(indexes, window=window)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -16,10 +17,12 @@ from tileserver.errors import DeadlineExceeded
 from tileserver.geo.positions import Positions, nearest
 
 MAX_WINDOW_BYTES = 8_000_000
-_WHOLE = (slice(None), slice(None), slice(None))
+_WHOLE = (slice(None), slice(None))
 _NO_INDEX = np.iinfo(np.int64).max
 
 Index = NDArray[np.int64]
+Place = tuple[slice, slice]
+"""Rows and columns of an array."""
 
 
 class Span(NamedTuple):
@@ -43,6 +46,37 @@ class Picks:
     inside: NDArray[np.bool_]
     """False where the level has no pixel."""
 
+    @cached_property
+    def are_all_inside(self) -> bool:
+        """Whether the level has each pixel."""
+        return bool(self.inside.all())
+
+    @cached_property
+    def span(self) -> Span:
+        """The columns and rows of all picks; some are inside."""
+        left, right = self._ends(self.columns)
+        top, bottom = self._ends(self.rows)
+        return Span(left, top, right, bottom)
+
+    def within(self, span: Span) -> Iterator[tuple[Picks, Place]]:
+        """Yield the picks that a span holds, if any, and their place in (height, width)."""
+        inside = self.inside & _between(self.rows, span.top, span.bottom)
+        inside &= _between(self.columns, span.left, span.right)
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        if rows.size:
+            down, across = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            of_columns, of_rows = (_cut(p, down, across) for p in (self.columns, self.rows))
+            yield Picks(of_columns, of_rows, inside[down, across]), (down, across)
+
+    def _ends(self, places: Index) -> tuple[int, int]:
+        """Return the first place used and the one after the last."""
+        if self.are_all_inside:
+            return int(places.min()), int(places.max()) + 1
+        axes = tuple(axis for axis in (0, 1) if places.shape[axis] < self.inside.shape[axis])
+        used = self.inside.any(axis=axes, keepdims=True)
+        low = places.min(where=used, initial=_NO_INDEX)
+        return int(low), int(places.max(where=used, initial=-1)) + 1
+
 
 class LevelReader(Protocol):
     """One level of an asset, by GDAL or without it."""
@@ -57,12 +91,11 @@ class LevelReader(Protocol):
     def read(
         self,
         indexes: Sequence[int],
-        span: Span,
         wanted: Picks,
         values: NDArray[Any],
         valid: NDArray[np.bool_],
     ) -> None:
-        """Read picks that lie in a span, as `read_picks` does.
+        """Read picks, some of which are inside, as `read_picks` does but all at once.
 
         Raises:
             DeadlineExceeded: not all could be read in time.
@@ -73,8 +106,8 @@ def picks(at: Positions, native: PixelGrid, level: LevelReader) -> Picks:
     """Return the pixels of a level at positions in native pixels."""
     columns = nearest(at.columns * (level.width / native.width))
     rows = nearest(at.rows * (level.height / native.height))
-    inside_x = (columns >= 0) & (columns < level.width)
-    return Picks(columns, rows, inside_x & (rows >= 0) & (rows < level.height))
+    inside = _between(columns, 0, level.width) & _between(rows, 0, level.height)
+    return Picks(columns, rows, inside)
 
 
 def read_picks(
@@ -106,9 +139,9 @@ def read_picks(
     for span in spans:
         if time.monotonic() > deadline:
             raise read_timed_out(name)
-        held = [(wanted, _WHOLE)] if len(spans) == 1 else _held_by(span, wanted)
+        held = [(wanted, _WHOLE)] if len(spans) == 1 else wanted.within(span)
         for part, place in held:
-            level.read(indexes, span_of(part), part, values[place], valid[place])
+            level.read(indexes, part, values[:, *place], valid[:, *place])
 
 
 def read_timed_out(name: str) -> DeadlineExceeded:
@@ -126,7 +159,7 @@ def _spans(level: LevelReader, wanted: Picks, band_count: int, max_bytes: int) -
     """
     if not wanted.inside.any():
         return
-    left, top, right, bottom = span_of(wanted)
+    left, top, right, bottom = wanted.span
     pixels = max_bytes // (band_count * level.itemsize)
     block_height, block_width = level.block_shape
     height = max(pixels // (right - left) // block_height, 1) * block_height
@@ -138,13 +171,6 @@ def _spans(level: LevelReader, wanted: Picks, band_count: int, max_bytes: int) -
             yield Span(first, first_row, last, last_row)
 
 
-def span_of(wanted: Picks) -> Span:
-    """Return the span of all picks."""
-    left, right = _span(wanted.columns, wanted.inside)
-    top, bottom = _span(wanted.rows, wanted.inside)
-    return Span(left, top, right, bottom)
-
-
 def _stretches(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
     """Yield the parts of a range no longer than a step, cut at multiples of it."""
     if stop - start <= step:
@@ -152,15 +178,12 @@ def _stretches(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
     return pairwise([start, *range(start - start % step + step, stop, step), stop])
 
 
-def _held_by(span: Span, wanted: Picks) -> Iterator[tuple[Picks, tuple[slice, slice, slice]]]:
-    """Yield the picks that a span holds, if any, and their place in (bands, height, width)."""
-    inside = wanted.inside & (wanted.rows >= span.top) & (wanted.rows < span.bottom)
-    inside &= (wanted.columns >= span.left) & (wanted.columns < span.right)
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    if rows.size:
-        down, across = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        of_columns, of_rows = (_cut(p, down, across) for p in (wanted.columns, wanted.rows))
-        yield Picks(of_columns, of_rows, inside[down, across]), (slice(None), down, across)
+def _between(places: Index, start: int, stop: int) -> NDArray[np.bool_]:
+    """Return where places are in a range."""
+    shifted = places - start if start else places
+    # One comparison: what is less than zero is very large without a sign.
+    found: NDArray[np.bool_] = shifted.view(np.uint64) < max(stop - start, 0)
+    return found
 
 
 def _cut(places: Index, down: slice, across: slice) -> Index:
@@ -169,11 +192,3 @@ def _cut(places: Index, down: slice, across: slice) -> Index:
     return places[
         whole if places.shape[0] == 1 else down, whole if places.shape[1] == 1 else across
     ]
-
-
-def _span(places: Index, inside: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the first place used and the one after the last."""
-    axes = tuple(axis for axis in (0, 1) if places.shape[axis] < inside.shape[axis])
-    used = inside.any(axis=axes, keepdims=True)
-    low = places.min(where=used, initial=_NO_INDEX)
-    return int(low), int(places.max(where=used, initial=-1)) + 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -24,6 +23,9 @@ from tileserver.rasters.tiff_directories import ReadAt
 from tileserver.rasters.windows import Picks, Span
 
 _EPSILON = float(np.finfo(np.float32).eps)
+_WHOLE = (slice(None), slice(None))
+_FEW = 9
+"""Blocks that are picked from one by one; for more it costs less to put them together first."""
 
 
 class BlockKey(NamedTuple):
@@ -37,21 +39,18 @@ class BlockKey(NamedTuple):
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """Samples of a rectangle of a level, of shape (rows, columns, samples)."""
 
     left: int
     top: int
     samples: Block
 
-    def pick(self, wanted: Picks, sample: int) -> Block:
-        """Return one sample at each pick; those outside fall on some pixel or other."""
-        _, width, samples = self.samples.shape
-        across = (wanted.columns - self.left) * samples + sample
-        index = (wanted.rows - self.top) * (width * samples) + across
-        picked: Block = self.samples.reshape(-1).take(index, mode="clip")
-        return picked
+    @property
+    def span(self) -> Span:
+        """Its columns and rows."""
+        height, width, _ = self.samples.shape
+        return Span(self.left, self.top, self.left + width, self.top + height)
 
 
 class BlockLevel:
@@ -71,37 +70,69 @@ class BlockLevel:
     def read(
         self,
         indexes: Sequence[int],
-        span: Span,
         wanted: Picks,
         values: NDArray[Any],
         valid: NDArray[np.bool_],
     ) -> None:
-        """Read picks that lie in a span."""
-        shared = self._shared_mask(span, wanted)
-        for index, found, is_valid in zip(indexes, values, valid, strict=True):
-            picked = self._pick(self._layout.image, index - 1, span, wanted)
-            np.copyto(found, picked, where=wanted.inside)
+        """Read picks, some of which are inside, all at once."""
+        samples, arrays = [index - 1 for index in indexes], list(values)
+        if self._raster.alpha_index is not None:
+            samples.append(self._raster.alpha_index - 1)
+            arrays.append(np.zeros(wanted.inside.shape, values.dtype))
+        self._fill(self._layout.image, samples, wanted, arrays)
+        shared = self._shared_mask(wanted, arrays[-1])
+        for found, is_valid in zip(values, valid, strict=True):
             seen = wanted.inside if shared is None else shared
             if shared is None and self._raster.has_mask:
                 assert self._nodata is not None
-                seen = wanted.inside & ~is_nodata(picked, self._nodata)
+                seen = wanted.inside & ~is_nodata(found, self._nodata)
             np.logical_or(is_valid, seen, out=is_valid)
 
-    def _shared_mask(self, span: Span, wanted: Picks) -> NDArray[np.bool_] | None:
+    def _shared_mask(self, wanted: Picks, alpha: Block) -> NDArray[np.bool_] | None:
         """Return where pixels are valid in all bands, or None if no mask is shared by them."""
-        if self._raster.alpha_index is not None:
-            alpha = self._pick(self._layout.image, self._raster.alpha_index - 1, span, wanted)
-            seen: NDArray[np.bool_] = wanted.inside & (alpha != 0)
-            return seen
-        if self._layout.mask is None:
+        if self._raster.alpha_index is None and self._layout.mask is None:
             return None
-        mask = self._pick(self._layout.mask, 0, span, wanted)
-        seen = wanted.inside & (mask != 0)
+        mask = alpha
+        if self._raster.alpha_index is None and self._layout.mask is not None:
+            mask = np.zeros(wanted.inside.shape, self._layout.mask.dtype)
+            self._fill(self._layout.mask, [0], wanted, [mask])
+        seen: NDArray[np.bool_] = wanted.inside & (mask != 0)
         return seen
 
-    def _pick(self, layout: Layout, sample: int, span: Span, wanted: Picks) -> Block:
-        plane, sample = (sample, 0) if layout.planes > 1 else (0, sample)
-        return self._file.window(layout, plane, span).pick(wanted, sample)
+    def _fill(
+        self, layout: Layout, samples: Sequence[int], wanted: Picks, arrays: Sequence[Block]
+    ) -> None:
+        """Write samples at picks into arrays of shape (height, width), one each."""
+        if layout.planes == 1:
+            _pick(self._file.windows(layout, 0, wanted.span), samples, wanted, arrays)
+            return
+        for plane, array in zip(samples, arrays, strict=True):
+            _pick(self._file.windows(layout, plane, wanted.span), [0], wanted, [array])
+
+
+def _pick(
+    windows: Sequence[Window], samples: Sequence[int], wanted: Picks, arrays: Sequence[Block]
+) -> None:
+    """Write samples of windows, all of one width, at the picks that they hold."""
+    _, width, depth = windows[0].samples.shape
+    index = wanted.rows * (width * depth) + wanted.columns * depth
+    for window in windows:
+        flat = window.samples.reshape(-1)
+        corner = (window.top * width + window.left) * depth
+        held = [(wanted, _WHOLE)] if len(windows) == 1 else wanted.within(window.span)
+        for part, place in held:
+            here = index[place]
+            for sample, array in zip(samples, arrays, strict=True):
+                _take(flat, here + (sample - corner), part, array[place])
+
+
+def _take(flat: Block, index: NDArray[np.int64], part: Picks, array: NDArray[Any]) -> None:
+    """Write the samples at an index where picks are inside; elsewhere it may be any number."""
+    if part.are_all_inside and array.flags.c_contiguous and array.dtype == flat.dtype:
+        # With a mode np.take needs no array between.
+        flat.take(index, out=array, mode="clip")
+    else:
+        np.copyto(array, flat.take(index, mode="clip"), where=part.inside)
 
 
 def is_nodata(values: Block, nodata: float) -> NDArray[np.bool_]:
@@ -120,9 +151,6 @@ def is_nodata(values: Block, nodata: float) -> NDArray[np.bool_]:
         slack = values.dtype.type(2 * _EPSILON) * np.abs(values + exact)
         close: NDArray[np.bool_] = np.abs(values - exact) < slack
     return equal | close
-
-
-_NOTHING = Window(0, 0, np.empty((0, 0, 0)))
 
 
 def check_current(file: SeenFile | RemoteFile, name: str) -> None:
@@ -156,10 +184,9 @@ class FileBlocks:
         self._file = file
         self._name = name
         self._deadline = deadline
-        self._last: tuple[tuple[Layout, int, Span] | None, Window] = (None, _NOTHING)
 
-    def window(self, layout: Layout, plane: int, span: Span) -> Window:
-        """Return a rectangle of a level, or more than that if it lies within one block.
+    def windows(self, layout: Layout, plane: int, span: Span) -> Sequence[Window]:
+        """Return the blocks that hold a span, or one rectangle of the span if they are many.
 
         Raises:
             DamagedBlock: a block is not as the file's directories say.
@@ -167,13 +194,6 @@ class FileBlocks:
             UnreadableRaster: the file cannot be read.
             DeadlineExceeded: it takes too long.
         """
-        if (layout, plane, span) == self._last[0]:
-            return self._last[1]
-        window = self._window(layout, plane, span)
-        self._last = (layout, plane, span), window
-        return window
-
-    def _window(self, layout: Layout, plane: int, span: Span) -> Window:
         left, top, right, bottom = span
         height, width = layout.block_height, layout.block_width
         rows = range(top // height, (bottom - 1) // height + 1)
@@ -183,12 +203,12 @@ class FileBlocks:
             for row, column in product(rows, columns)
         ]
         blocks = self._cache.get(keys, partial(self._load, layout), self._deadline)
-        if len(keys) == 1:
-            return Window(left - left % width, top - top % height, blocks[keys[0]])
+        if len(keys) <= _FEW:
+            return [Window(key.column * width, key.row * height, blocks[key]) for key in keys]
         pixels = np.empty((bottom - top, right - left, layout.samples), layout.dtype)
         for key in keys:
             _copy(blocks[key], key.row * height - top, key.column * width - left, pixels)
-        return Window(left, top, pixels)
+        return [Window(left, top, pixels)]
 
     def _load(self, layout: Layout, keys: Sequence[BlockKey]) -> Iterator[Callable[[], Block]]:
         bodies = list(self._bodies(layout, keys))
