@@ -289,3 +289,34 @@ def test_the_same_pixels_are_the_same_bytes(file_format: ImageFileFormat) -> Non
     assert len(first) > 50
     if not file_format.is_picture:
         assert media_type(file_format, first) == file_format.media_type
+
+
+@pytest.mark.parametrize("opacity", [None, 0.0, 0.5])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "int32"])
+def test_a_palette_is_drawn_as_the_formula_says(dtype: str, opacity: float | None) -> None:
+    """The reference is NumPy's own interpolation of the palette, in double precision."""
+    values = np.linspace(-20, 120, 4096).reshape(64, 64).astype(dtype)
+    valid = np.ones((64, 64), bool)
+    valid[10:20, 5:30] = False
+    bands = BandArrays(("b1",), values[np.newaxis], valid[np.newaxis])
+    palette = ("000000", "ff8000", "00ff00", "ffffff")
+    options = VisualizationOptions(ranges=(Range(0, 100),), palette_colors=palette, opacity=opacity)
+    image = image_of(encode(ImageFileFormat.PNG, bands, grid_for(bands), options))
+    found = np.array(image.convert("RGBA"))
+    share = np.clip(values.astype(float) / 100, 0, 1)
+    stops = np.array([[0, 0, 0], [255, 128, 0], [0, 255, 0], [255, 255, 255]])
+    right = [np.interp(share, np.linspace(0, 1, 4), stops[:, channel]) for channel in range(3)]
+    alpha = int(255 * (1 if opacity is None else opacity) + 0.5)
+    assert (found[..., 3] == valid * alpha).all()
+    shown = valid & (alpha > 0)
+    assert np.abs(found[shown][:, :3] - np.stack(right, -1)[shown]).max(initial=0) <= 0.51
+    assert not found[~shown].any()
+
+
+def test_few_colours_are_written_with_a_palette() -> None:
+    values = (np.arange(65536).reshape(1, 256, 256) // 256).astype(np.uint8)
+    bands = BandArrays(("b1",), values, np.ones(values.shape, bool))
+    options = VisualizationOptions(ranges=(Range(0, 255),), palette_colors=("000000", "0000ff"))
+    body = encode(ImageFileFormat.PNG, bands, grid_for(bands), options)
+    assert image_of(body).mode == "P"
+    assert len(body) < 3000

@@ -1,6 +1,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from tileserver.rendering.png import SIGNATURE, transparent_png, write_png
-from tileserver.rendering.render import Picture
+from tileserver.rendering.png import SIGNATURE, transparent_png, write_palette_png, write_png
+from tileserver.rendering.render import PalettePicture, Picture
 
 SIDES = st.integers(1, 40)
 
@@ -104,3 +105,34 @@ def test_a_view_that_is_not_contiguous_is_written_as_it_looks() -> None:
     planar = np.arange(3 * 8 * 9, dtype=np.uint8).reshape(3, 8, 9)
     color: NDArray[np.uint8] = np.moveaxis(planar, 0, -1)
     assert np.array_equal(np.array(decoded(write_png(Picture(color, None)))), color)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 300),
+    st.integers(0, 255),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([np.uint8, np.uint16]),
+)
+def test_a_palette_png_has_the_colours_of_its_picture(
+    count: int, alpha: int, seed: int, dtype: type[np.unsignedinteger[Any]]
+) -> None:
+    random = np.random.default_rng(seed)
+    colors = random.integers(0, 256, (min(count, np.iinfo(dtype).max), 3), np.uint8)
+    colors[0] = 0
+    index = random.integers(0, len(colors), (19, 31)).astype(dtype) * (alpha > 0)
+    picture = PalettePicture(index.astype(dtype), colors, alpha)
+    image = decoded(write_palette_png(picture))
+    rgba = np.array(image.convert("RGBA"))
+    plain = np.array(decoded(write_png(picture.picture())).convert("RGBA"))
+    assert (rgba == plain).all()
+    assert (image.mode == "P") == (len(np.unique(index)) <= 256)
+
+
+def test_more_than_256_colours_are_written_without_a_palette() -> None:
+    index = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    colors = np.zeros((400, 3), np.uint8)
+    colors[:, 0], colors[:, 1] = np.arange(400) % 256, np.arange(400) // 256
+    image = decoded(write_palette_png(PalettePicture(index, colors, 255)))
+    assert image.mode == "RGBA"
+    assert (np.array(image)[..., :3] == colors[index]).all()

@@ -20,8 +20,8 @@ from tileserver.errors import InvalidRequest
 from tileserver.rendering.geotiff import write_geotiff
 from tileserver.rendering.npy import write_npy
 from tileserver.rendering.png import SIGNATURE as PNG_SIGNATURE
-from tileserver.rendering.png import write_png
-from tileserver.rendering.render import Picture, draw, draws, visualized
+from tileserver.rendering.png import write_palette_png, write_png
+from tileserver.rendering.render import Picture, draw, draw_palette, draws, visualized
 from tileserver.rendering.tfrecord import write_tfrecord
 
 _JPEG_QUALITY = 85
@@ -56,6 +56,9 @@ def encode(
     Raises:
         InvalidRequest: the bands cannot be drawn or do not fit the format.
     """
+    if file_format is ImageFileFormat.PNG and (few := draw_palette(bands, options)):
+        check_side(file_format, grid.width, grid.height)
+        return write_palette_png(few)
     if file_format.is_picture:
         return encode_picture(file_format, draw(bands, options))
     shown = visualized(bands, options) if draws(options) else bands

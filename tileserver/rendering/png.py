@@ -14,7 +14,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from tileserver.rendering.render import Picture
+from tileserver.rendering.render import PalettePicture, Picture
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -23,6 +23,7 @@ _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _INDEXED = 3
 _SUB = 1
 _FASTEST = 1
+_MOST_COLORS = 256
 
 
 def write_png(picture: Picture) -> bytes:
@@ -37,6 +38,26 @@ def write_png(picture: Picture) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOR_TYPES[samples.shape[2]], 0, 0, 0)
     data = isal_zlib.compress(_filtered(samples), _FASTEST)
     return _png((b"IHDR", header), (b"IDAT", data))
+
+
+def write_palette_png(picture: PalettePicture) -> bytes:
+    """Return the picture as a PNG with a palette if 256 colours are enough, else as `write_png`."""
+    used = np.flatnonzero(np.bincount(picture.index.ravel(), minlength=len(picture.colors)))
+    if len(used) > _MOST_COLORS:
+        return write_png(picture.picture())
+    height, width = picture.index.shape
+    if used.tolist() == [0] or picture.alpha == 0:
+        return transparent_png(width, height)
+    places = np.zeros(len(picture.colors), np.uint8)
+    places[used] = np.arange(len(used))
+    samples = places.take(picture.index)[..., np.newaxis]
+    header = struct.pack(">IIBBBBB", width, height, 8, _INDEXED, 0, 0, 0)
+    alphas = np.where(used == 0, 0, picture.alpha).astype(np.uint8)
+    palette = [(b"PLTE", picture.colors[used].tobytes())]
+    if alphas.min() < 255:
+        palette.append((b"tRNS", alphas.tobytes()))
+    data = isal_zlib.compress(_filtered(samples), _FASTEST)
+    return _png((b"IHDR", header), *palette, (b"IDAT", data))
 
 
 @lru_cache(maxsize=64)

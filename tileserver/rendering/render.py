@@ -43,6 +43,25 @@ class Picture:
     """Shape (height, width), 255 is opaque; None when every pixel is."""
 
 
+@dataclass(frozen=True)
+class PalettePicture:
+    """A picture of few colours: the number of each pixel's colour."""
+
+    index: NDArray[np.unsignedinteger[Any]]
+    """Shape (height, width); 0 where nothing shows."""
+    colors: NDArray[np.uint8]
+    """Shape (colours, 3); the first, of what does not show, is black."""
+    alpha: int
+    """Of the pixels that show; 255 is opaque."""
+
+    def picture(self) -> Picture:
+        """Return the same with the colour of each pixel."""
+        shown = self.index > 0
+        is_opaque = self.alpha == 255 and bool(shown.all())
+        color = self.colors.take(self.index, axis=0)
+        return Picture(color, None if is_opaque else shown * np.uint8(self.alpha))
+
+
 @dataclass(frozen=True, slots=True)
 class _Shade:
     """How the values of one band become bytes; hashable, so that its tables can be kept."""
@@ -66,9 +85,11 @@ def draw(bands: BandArrays, options: VisualizationOptions | None) -> Picture:
         InvalidRequest: see `check_options`.
     """
     options = options or _PLAIN
+    if few := draw_palette(bands, options):
+        return few.picture()
     color = _color(bands.values, _shades(options, len(bands.values)))
     opaque = _drawable(bands)
-    opacity = 1.0 if options.opacity is None else options.opacity
+    opacity = _opacity(options)
     if opacity == 1 and bands.alpha is None and opaque.all():
         return Picture(color, None)
     alpha = opaque * np.uint8(opacity * 255 + 0.5)
@@ -80,6 +101,24 @@ def draw(bands: BandArrays, options: VisualizationOptions | None) -> Picture:
         # GDAL reads samples out of such a picture: those of a band outlive the mask of another.
         _blacken(color, *map(_finite, bands.values, bands.valid))
     return Picture(color, alpha)
+
+
+def draw_palette(bands: BandArrays, options: VisualizationOptions | None) -> PalettePicture | None:
+    """Return the picture of one band coloured by a palette; None if it has none, or partial alpha.
+
+    Raises:
+        InvalidRequest: see `check_options`.
+    """
+    options = options or _PLAIN
+    (shade, *_) = _shades(options, len(bands.values))
+    if not shade.palette or bands.alpha is not None:
+        return None
+    steps, shade = _steps(bands.values[0], shade)
+    numbers, colors = _numbered(steps.dtype.str, shade)
+    alpha = int(_opacity(options) * 255 + 0.5)
+    # Where nothing shows the number is 0.
+    index = numbers.take(_unsigned(steps)) * (_drawable(bands) & (alpha > 0))
+    return PalettePicture(index, colors, alpha)
 
 
 def visualized(bands: BandArrays, options: VisualizationOptions | None) -> BandArrays:
@@ -172,6 +211,10 @@ def _check_ranges(ranges: tuple[Range, ...], band_count: int) -> None:
             )
 
 
+def _opacity(options: VisualizationOptions) -> float:
+    return 1.0 if options.opacity is None else options.opacity
+
+
 def _color(values: NDArray[Any], shades: Sequence[_Shade]) -> NDArray[np.uint8]:
     if len(shades) == 1:
         return _paint(values[0], shades[0])
@@ -203,15 +246,47 @@ def _blacken(color: NDArray[np.uint8], *shown: NDArray[np.bool_]) -> None:
 
 def _paint(values: NDArray[Any], shade: _Shade) -> NDArray[np.uint8]:
     """Return the bytes of one band, shape (height, width) or, with a palette, (…, 3)."""
-    dtype = values.dtype
-    if dtype.kind in "iu" and dtype.itemsize <= 2:
-        return np.take(_table(dtype.str, shade), values.view(dtype.str.replace("i", "u")), axis=0)
-    if not shade.palette:
+    if not shade.palette and not _is_narrow(values.dtype):
         return _shaded(values, shade)
-    # Interpolating three channels pixel by pixel is slow. 65536 steps are fine enough for the
-    # steepest palette: 255 stops of 0 and 255 in turn move by half a byte a step.
+    steps, shade = _steps(values, shade)
+    return np.take(_table(steps.dtype.str, shade), _unsigned(steps), axis=0)
+
+
+def _steps(values: NDArray[Any], shade: _Shade) -> tuple[NDArray[Any], _Shade]:
+    """Return integers of at most 16 bits, and how they become the bytes of the values.
+
+    Interpolating three channels pixel by pixel is slow. 65536 steps are fine enough for the
+    steepest palette: 255 stops of 0 and 255 in turn move by half a byte a step.
+    """
+    if _is_narrow(values.dtype):
+        return values, shade
     steps = _rounded(_stretched(values, shade.range, shade.gamma), np.uint16)
-    return _paint(steps, _Shade(Range(0.0, 65535.0), 1.0, shade.palette))
+    return steps, _Shade(Range(0.0, 65535.0), 1.0, shade.palette)
+
+
+def _is_narrow(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "iu" and dtype.itemsize <= 2
+
+
+def _unsigned(values: NDArray[Any]) -> NDArray[Any]:
+    return values.view(values.dtype.str.replace("i", "u"))
+
+
+@lru_cache(maxsize=128)
+def _numbered(
+    dtype_str: str, shade: _Shade
+) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.uint8]]:
+    """Return the number of every value's colour, as `_table` has them, and the colours.
+
+    Number 0 is black; the others are in the order of the values.
+    """
+    table = _table(dtype_str, shade)
+    packed = table @ np.array([1 << 16, 1 << 8, 1])
+    _, first, same = np.unique(packed, return_index=True, return_inverse=True)
+    order = first.argsort()
+    number = np.empty(len(order), np.min_scalar_type(len(order)))
+    number[order] = np.arange(1, len(order) + 1)
+    return number[same], np.concatenate([np.zeros((1, 3), np.uint8), table[first[order]]])
 
 
 @lru_cache(maxsize=128)
