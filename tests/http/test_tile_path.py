@@ -92,7 +92,7 @@ def test_each_parameter_of_a_cold_tile_is_parsed_once(traced: Traced) -> None:
 def test_the_options_of_a_cold_tile_are_checked_once(traced: Traced) -> None:
     called = counts(traced.get(TILE + "&min=202&max=3402"))
     assert called["rendering.render._check"] == 1
-    assert called["rendering.render.draw"] == 1
+    assert called["rendering.render.draw_palette"] == 1
     assert counts(traced.get(TILE + "&min=202&max=3402"))["rendering.render._check"] == 0
 
 
