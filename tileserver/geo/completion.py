@@ -19,7 +19,6 @@ And leaves these open; decided here:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from tileserver.contract.pixels import Geometry, PixelRequest
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import WGS84, Coordinates, crs_of, period, transform_points
 from tileserver.geo.extents import footprint_extent, within_map
+from tileserver.geo.local_scale import pixel_side
 
 _STEPS = 21
 """Points on an edge at least, four a degree otherwise."""
@@ -75,19 +75,12 @@ def native_lattice(asset: ImageAsset, native: PixelGrid, crs_code: str) -> Affin
     """Return the native transform, or in another CRS square pixels of about the same area."""
     if crs_code == native.crs_code:
         return native.transform
-    x, y = native.transform.apply(native.width / 2, native.height / 2)
-    t = native.transform
-    xs = x + np.array([0.0, t.scale_x, t.shear_x])
-    ys = y + np.array([0.0, t.shear_y, t.scale_y])
-    xs, ys = transform_points(native.crs_code, crs_code, xs, ys)
-    with np.errstate(invalid="ignore"):
-        area = (xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0])
-    if not math.isfinite(area) or area == 0:
+    side = pixel_side(native, crs_code)
+    if side is None:
         raise InvalidRequest(
             f"grid: {asset.name} lies outside the domain of {crs_code[:80]}; "
             "expected a CRS that shows it."
         )
-    side = math.sqrt(abs(area))
     box = footprint_extent(asset, crs_code)
     return AffineTransform.north_up(box.west, box.north, side, side)
 

@@ -7,6 +7,7 @@ from a file or from Earth Engine; PROJ sees what `crs_texts` has read of it and 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -199,7 +200,13 @@ def period(crs_code: str) -> float | None:
     """Return the x after which a CRS comes round to the same place, in CRS units, or None."""
     if crs_code == WEB_MERCATOR:
         return 2 * HALF_WORLD_M
-    return 360.0 if crs_of(crs_code).is_geographic else None
+    crs = crs_of(crs_code)
+    return 360.0 / _unit_deg(crs) if crs.is_geographic else None
+
+
+def _unit_deg(crs: CRS) -> float:
+    """Return the unit of a geographic CRS in degrees: 1, or 0.9 of grads."""
+    return round(math.degrees(crs.units_factor[1]), 12)
 
 
 def are_aligned(source: str, target: str) -> bool:
@@ -224,12 +231,13 @@ def transform_points(
     if source == target:
         return xs, ys
     check_time()
-    on_earth = np.abs(ys) <= _MAX_LATITUDE if crs_of(source).is_geographic else None
+    crs = crs_of(source)
+    on_earth = np.abs(ys) * _unit_deg(crs) <= _MAX_LATITUDE if crs.is_geographic else None
     if on_earth is not None and not on_earth.all():
         # Left to rasterio, which looks for such points one by one, they take seconds.
         return _of_those(on_earth, source, target, xs, ys)
     try:
-        x, y = transform(crs_of(source), crs_of(target), xs, ys)
+        x, y = transform(crs, crs_of(target), xs, ys)
     except CPLE_NotSupportedError:  # there is no operation between the two, for no point
         return np.full(xs.shape, np.inf), np.full(ys.shape, np.inf)
     except CPLE_BaseError as exc:
@@ -270,9 +278,9 @@ def transform_point(source: str, target: str, x: float, y: float) -> tuple[float
 def nominal_scale_m(crs_code: str, pixel: float) -> float:
     """Return a pixel's side in metres as Earth Engine's nominalScale has it.
 
-    Degrees count as along the equator, whatever the latitude.
+    Degrees, and grads, count as along the equator, whatever the latitude.
     """
     crs = crs_of(crs_code)
     if crs.is_geographic:
-        return abs(pixel) * 2 * HALF_WORLD_M / 360
+        return abs(pixel) * _unit_deg(crs) * 2 * HALF_WORLD_M / 360
     return abs(pixel) * float(crs.linear_units_factor[1])

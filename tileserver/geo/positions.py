@@ -13,15 +13,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box, PixelGrid, Window
-from tileserver.geo.crs import Coordinates, are_aligned, period, transform_point, transform_points
+from tileserver.geo.crs import Coordinates, are_aligned, period, transform_points
 from tileserver.geo.extents import footprint
+from tileserver.geo.local_scale import around
 
 _NODES = 9, 17
 """Control points along a side, in the order in which they are tried."""
@@ -29,10 +29,6 @@ _MAX_ERROR_PX = 1e-6
 _FEW_PX = 1024
 _BLAS_THREADED_FROM = 262_144
 """Multiplications: GEMM_MULTITHREAD_THRESHOLD * 65,536 in OpenBLAS' interface/gemm.c."""
-_PLACES = (0.5, 0.25, 0.75)
-"""Where on its diagonal an asset's pixels are compared: the first that has a place in the CRS."""
-_SHARES = (1.0, 1e-3, 1e-6)
-"""How much of a pixel is compared: less where a whole one does not fit on the map."""
 _LARGEST_INDEX = 2.0**31
 _ON_MAP = 1e-12
 _ON_EDGE = 1e-6
@@ -134,29 +130,11 @@ def _wanted_factor(
     """Return the shorter side of a grid's pixel, in native pixels, at the asset's middle."""
     across = np.array([-scale_x, scale_x, -shear_x, shear_x]) / 2
     down = np.array([-shear_y, shear_y, -scale_y, scale_y]) / 2
-    for share, place in product(_SHARES, _PLACES):
-        x, y = native.transform.apply(place * native.width, place * native.height)
-        columns, rows = _around(native, crs_code, x, y, across * share, down * share)
+    for columns, rows, share in around(native, crs_code, across, down):
         sides = np.hypot(np.diff(columns)[[0, 2]], np.diff(rows)[[0, 2]]) / share
         if np.isfinite(sides).all():
             return float(sides.min())
     return 1.0
-
-
-def _around(
-    native: PixelGrid, crs_code: str, x: float, y: float, across: Coordinates, down: Coordinates
-) -> tuple[Coordinates, Coordinates]:
-    """Return native (columns, rows) of points beside native (x, y), given their way in a CRS."""
-    x0, y0 = transform_point(native.crs_code, crs_code, x, y)
-    with np.errstate(invalid="ignore"):
-        xs, ys = transform_points(crs_code, native.crs_code, x0 + across, y0 + down)
-        turn = period(native.crs_code)
-        if turn is not None:
-            xs = x + (xs - x + turn / 2) % turn - turn / 2
-        found: tuple[Coordinates, Coordinates] = native.transform.inverse().apply(xs, ys)
-        # The difference of two infinities is not a number, and says no more than they do.
-        columns, rows = (np.where(np.isfinite(f), f, np.nan) for f in found)
-    return columns, rows
 
 
 def positions(grid: PixelGrid, source: PixelGrid) -> Positions:
