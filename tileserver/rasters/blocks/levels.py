@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +21,14 @@ from tileserver.rasters.files import SeenFile, file_errors, file_state, open_ben
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.tiff_directories import ReadAt
-from tileserver.rasters.windows import Picks, Span
+from tileserver.rasters.windows import MAX_WINDOW_BYTES, Picks, Span
 
 _EPSILON = float(np.finfo(np.float32).eps)
+_AT_ONCE_BYTES = 2 * MAX_WINDOW_BYTES
+"""Of decoded blocks that one read holds, unless a single band's are more."""
+
+Part = tuple[Layout, int]
+"""An image, and the plane of it that has blocks of its own."""
 
 
 class BlockKey(NamedTuple):
@@ -77,9 +82,31 @@ class BlockLevel:
         valid: NDArray[np.bool_],
     ) -> None:
         """Read picks that lie in a span."""
-        shared = self._shared_mask(span, wanted)
+        at_once = self._bands_at_once(span, len(indexes))
+        for first in range(0, len(indexes), at_once):
+            part = slice(first, first + at_once)
+            self._read_at_once(indexes[part], span, wanted, values[part], valid[part])
+
+    def _bands_at_once(self, span: Span, count: int) -> int:
+        """Return how many bands to fetch at once: all that share blocks, or as memory allows."""
+        image = self._layout.image
+        if image.planes == 1:
+            return count
+        rows, columns = image.blocks(span)
+        return max(_AT_ONCE_BYTES // (len(rows) * len(columns) * image.block_bytes), 1)
+
+    def _read_at_once(
+        self,
+        indexes: Sequence[int],
+        span: Span,
+        wanted: Picks,
+        values: NDArray[Any],
+        valid: NDArray[np.bool_],
+    ) -> None:
+        windows = self._file.windows(self._parts(indexes), span)
+        shared = self._shared_mask(windows, wanted)
         for index, found, is_valid in zip(indexes, values, valid, strict=True):
-            picked = self._pick(self._layout.image, index - 1, span, wanted)
+            picked = self._pick(windows, index, wanted)
             np.copyto(found, picked, where=wanted.inside)
             seen = wanted.inside if shared is None else shared
             if shared is None and self._raster.has_mask:
@@ -87,21 +114,34 @@ class BlockLevel:
                 seen = wanted.inside & ~is_nodata(picked, self._nodata)
             np.logical_or(is_valid, seen, out=is_valid)
 
-    def _shared_mask(self, span: Span, wanted: Picks) -> NDArray[np.bool_] | None:
+    def _parts(self, indexes: Sequence[int]) -> list[Part]:
+        """Return the parts of the level that hold bands, and their mask."""
+        alpha, mask = self._raster.alpha_index, self._layout.mask
+        bands = [*indexes, alpha] if alpha is not None else indexes
+        parts = dict.fromkeys(self._part(index) for index in bands)
+        return [*parts, (mask, 0)] if mask is not None and alpha is None else [*parts]
+
+    def _part(self, index: int) -> Part:
+        image = self._layout.image
+        return image, index - 1 if image.planes > 1 else 0
+
+    def _shared_mask(
+        self, windows: Mapping[Part, Window], wanted: Picks
+    ) -> NDArray[np.bool_] | None:
         """Return where pixels are valid in all bands, or None if no mask is shared by them."""
         if self._raster.alpha_index is not None:
-            alpha = self._pick(self._layout.image, self._raster.alpha_index - 1, span, wanted)
-            seen: NDArray[np.bool_] = wanted.inside & (alpha != 0)
-            return seen
-        if self._layout.mask is None:
+            mask = self._pick(windows, self._raster.alpha_index, wanted)
+        elif self._layout.mask is not None:
+            mask = windows[self._layout.mask, 0].pick(wanted, 0)
+        else:
             return None
-        mask = self._pick(self._layout.mask, 0, span, wanted)
-        seen = wanted.inside & (mask != 0)
+        seen: NDArray[np.bool_] = wanted.inside & (mask != 0)
         return seen
 
-    def _pick(self, layout: Layout, sample: int, span: Span, wanted: Picks) -> Block:
-        plane, sample = (sample, 0) if layout.planes > 1 else (0, sample)
-        return self._file.window(layout, plane, span).pick(wanted, sample)
+    def _pick(self, windows: Mapping[Part, Window], index: int, wanted: Picks) -> Block:
+        """Return a band, given GDAL's index of it, at each pick."""
+        sample = 0 if self._layout.image.planes > 1 else index - 1
+        return windows[self._part(index)].pick(wanted, sample)
 
 
 def is_nodata(values: Block, nodata: float) -> NDArray[np.bool_]:
@@ -120,9 +160,6 @@ def is_nodata(values: Block, nodata: float) -> NDArray[np.bool_]:
         slack = values.dtype.type(2 * _EPSILON) * np.abs(values + exact)
         close: NDArray[np.bool_] = np.abs(values - exact) < slack
     return equal | close
-
-
-_NOTHING = Window(0, 0, np.empty((0, 0, 0)))
 
 
 def check_current(file: SeenFile | RemoteFile, name: str) -> None:
@@ -156,10 +193,11 @@ class FileBlocks:
         self._file = file
         self._name = name
         self._deadline = deadline
-        self._last: tuple[tuple[Layout, int, Span] | None, Window] = (None, _NOTHING)
 
-    def window(self, layout: Layout, plane: int, span: Span) -> Window:
-        """Return a rectangle of a level, or more than that if it lies within one block.
+    def windows(self, parts: Sequence[Part], span: Span) -> Mapping[Part, Window]:
+        """Return a rectangle of each part of a level, or more if it lies within one block.
+
+        All blocks that are missing are fetched at once.
 
         Raises:
             DamagedBlock: a block is not as the file's directories say.
@@ -167,47 +205,59 @@ class FileBlocks:
             UnreadableRaster: the file cannot be read.
             DeadlineExceeded: it takes too long.
         """
-        if (layout, plane, span) == self._last[0]:
-            return self._last[1]
-        window = self._window(layout, plane, span)
-        self._last = (layout, plane, span), window
-        return window
+        keys = {part: self._keys(*part, span) for part in parts}
+        layouts = {layout.index: layout for layout, _ in parts}
+        blocks = self._cache.get(
+            [key for each in keys.values() for key in each],
+            partial(self._load, layouts),
+            self._deadline,
+        )
+        return {part: _window(part[0], span, keys[part], blocks) for part in parts}
 
-    def _window(self, layout: Layout, plane: int, span: Span) -> Window:
-        left, top, right, bottom = span
-        height, width = layout.block_height, layout.block_width
-        rows = range(top // height, (bottom - 1) // height + 1)
-        columns = range(left // width, (right - 1) // width + 1)
-        keys = [
+    def _keys(self, layout: Layout, plane: int, span: Span) -> list[BlockKey]:
+        return [
             BlockKey(self._file, layout.index, plane, row, column)
-            for row, column in product(rows, columns)
+            for row, column in product(*layout.blocks(span))
         ]
-        blocks = self._cache.get(keys, partial(self._load, layout), self._deadline)
-        if len(keys) == 1:
-            return Window(left - left % width, top - top % height, blocks[keys[0]])
-        pixels = np.empty((bottom - top, right - left, layout.samples), layout.dtype)
-        for key in keys:
-            _copy(blocks[key], key.row * height - top, key.column * width - left, pixels)
-        return Window(left, top, pixels)
 
-    def _load(self, layout: Layout, keys: Sequence[BlockKey]) -> Iterator[Callable[[], Block]]:
-        bodies = list(self._bodies(layout, keys))
+    def _load(
+        self, layouts: Mapping[int, Layout], keys: Sequence[BlockKey]
+    ) -> Iterator[Callable[[], Block]]:
+        bodies = self._bodies(layouts, keys)
         for key, body in zip(keys, bodies, strict=True):
+            layout = layouts[key.directory]
             rows = layout.height_of(key.row)
             yield partial(decode, layout, body, rows) if body else partial(empty_block, layout)
 
-    def _bodies(self, layout: Layout, keys: Sequence[BlockKey]) -> list[bytes]:
+    def _bodies(self, layouts: Mapping[int, Layout], keys: Sequence[BlockKey]) -> list[bytes]:
         if isinstance(self._file, RemoteFile):
-            places = _places(self._file.read_at, layout, keys)
-            return _whole(self._file.read_ranges(places, self._deadline), places)
+            tables = [place for key in keys for place in layouts[key.directory].tables(*key[2:])]
+            self._file.hold(list(dict.fromkeys(tables)), self._deadline)
+            places = _places(self._file.read_at, layouts, keys)
+            return _whole(self._file.fetch_ranges(places, self._deadline), places)
         with _open(self._file, self._name) as read_at:
-            places = _places(read_at, layout, keys)
+            places = _places(read_at, layouts, keys)
             return _whole([read_at(offset, size) for offset, size in places], places)
 
 
-def _places(read_at: ReadAt, layout: Layout, keys: Sequence[BlockKey]) -> list[tuple[int, int]]:
+def _window(
+    layout: Layout, span: Span, keys: Sequence[BlockKey], blocks: Mapping[BlockKey, Block]
+) -> Window:
+    left, top, right, bottom = span
+    height, width = layout.block_height, layout.block_width
+    if len(keys) == 1:
+        return Window(left - left % width, top - top % height, blocks[keys[0]])
+    pixels = np.empty((bottom - top, right - left, layout.samples), layout.dtype)
+    for key in keys:
+        _copy(blocks[key], key.row * height - top, key.column * width - left, pixels)
+    return Window(left, top, pixels)
+
+
+def _places(
+    read_at: ReadAt, layouts: Mapping[int, Layout], keys: Sequence[BlockKey]
+) -> list[tuple[int, int]]:
     try:
-        return [layout.find(read_at, key.plane, key.row, key.column) for key in keys]
+        return [layouts[key.directory].find(read_at, *key[2:]) for key in keys]
     except ValueError as exc:
         raise DamagedBlock(str(exc)) from exc
 
