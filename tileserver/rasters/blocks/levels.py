@@ -25,10 +25,10 @@ from tileserver.rasters.windows import MAX_WINDOW_BYTES, Picks, Span
 
 _EPSILON = float(np.finfo(np.float32).eps)
 _AT_ONCE_BYTES = 2 * MAX_WINDOW_BYTES
-"""Of decoded blocks that one read holds, unless a single band's are more."""
+"""Of decoded blocks that a thread fetches at once and holds, unless those of one plane are more."""
 
 Part = tuple[Layout, int]
-"""An image, and the plane of it that has blocks of its own."""
+"""An image, and a plane of it that has blocks of its own."""
 
 
 class BlockKey(NamedTuple):
@@ -82,31 +82,10 @@ class BlockLevel:
         valid: NDArray[np.bool_],
     ) -> None:
         """Read picks that lie in a span."""
-        at_once = self._bands_at_once(span, len(indexes))
-        for first in range(0, len(indexes), at_once):
-            part = slice(first, first + at_once)
-            self._read_at_once(indexes[part], span, wanted, values[part], valid[part])
-
-    def _bands_at_once(self, span: Span, count: int) -> int:
-        """Return how many bands to fetch at once: all that share blocks, or as memory allows."""
-        image = self._layout.image
-        if image.planes == 1:
-            return count
-        rows, columns = image.blocks(span)
-        return max(_AT_ONCE_BYTES // (len(rows) * len(columns) * image.block_bytes), 1)
-
-    def _read_at_once(
-        self,
-        indexes: Sequence[int],
-        span: Span,
-        wanted: Picks,
-        values: NDArray[Any],
-        valid: NDArray[np.bool_],
-    ) -> None:
-        windows = self._file.windows(self._parts(indexes), span)
-        shared = self._shared_mask(windows, wanted)
+        self._file.expect(self._parts(indexes), span)
+        shared = self._shared_mask(span, wanted)
         for index, found, is_valid in zip(indexes, values, valid, strict=True):
-            picked = self._pick(windows, index, wanted)
+            picked = self._pick(self._layout.image, index - 1, span, wanted)
             np.copyto(found, picked, where=wanted.inside)
             seen = wanted.inside if shared is None else shared
             if shared is None and self._raster.has_mask:
@@ -115,33 +94,28 @@ class BlockLevel:
             np.logical_or(is_valid, seen, out=is_valid)
 
     def _parts(self, indexes: Sequence[int]) -> list[Part]:
-        """Return the parts of the level that hold bands, and their mask."""
-        alpha, mask = self._raster.alpha_index, self._layout.mask
-        bands = [*indexes, alpha] if alpha is not None else indexes
-        parts = dict.fromkeys(self._part(index) for index in bands)
-        return [*parts, (mask, 0)] if mask is not None and alpha is None else [*parts]
+        """Return the parts of the level that hold bands and their mask, in the order of reading."""
+        image, mask, alpha = self._layout.image, self._layout.mask, self._raster.alpha_index
+        bands = indexes if alpha is None else [alpha, *indexes]
+        planes = dict.fromkeys(index - 1 if image.planes > 1 else 0 for index in bands)
+        parts = [(image, plane) for plane in planes]
+        return parts if mask is None or alpha is not None else [(mask, 0), *parts]
 
-    def _part(self, index: int) -> Part:
-        image = self._layout.image
-        return image, index - 1 if image.planes > 1 else 0
-
-    def _shared_mask(
-        self, windows: Mapping[Part, Window], wanted: Picks
-    ) -> NDArray[np.bool_] | None:
+    def _shared_mask(self, span: Span, wanted: Picks) -> NDArray[np.bool_] | None:
         """Return where pixels are valid in all bands, or None if no mask is shared by them."""
         if self._raster.alpha_index is not None:
-            mask = self._pick(windows, self._raster.alpha_index, wanted)
-        elif self._layout.mask is not None:
-            mask = windows[self._layout.mask, 0].pick(wanted, 0)
-        else:
+            alpha = self._pick(self._layout.image, self._raster.alpha_index - 1, span, wanted)
+            seen: NDArray[np.bool_] = wanted.inside & (alpha != 0)
+            return seen
+        if self._layout.mask is None:
             return None
-        seen: NDArray[np.bool_] = wanted.inside & (mask != 0)
+        mask = self._pick(self._layout.mask, 0, span, wanted)
+        seen = wanted.inside & (mask != 0)
         return seen
 
-    def _pick(self, windows: Mapping[Part, Window], index: int, wanted: Picks) -> Block:
-        """Return a band, given GDAL's index of it, at each pick."""
-        sample = 0 if self._layout.image.planes > 1 else index - 1
-        return windows[self._part(index)].pick(wanted, sample)
+    def _pick(self, layout: Layout, sample: int, span: Span, wanted: Picks) -> Block:
+        plane, sample = (sample, 0) if layout.planes > 1 else (0, sample)
+        return self._file.window(layout, plane, span).pick(wanted, sample)
 
 
 def is_nodata(values: Block, nodata: float) -> NDArray[np.bool_]:
@@ -160,6 +134,9 @@ def is_nodata(values: Block, nodata: float) -> NDArray[np.bool_]:
         slack = values.dtype.type(2 * _EPSILON) * np.abs(values + exact)
         close: NDArray[np.bool_] = np.abs(values - exact) < slack
     return equal | close
+
+
+_NOTHING = Window(0, 0, np.empty((0, 0, 0)))
 
 
 def check_current(file: SeenFile | RemoteFile, name: str) -> None:
@@ -193,11 +170,29 @@ class FileBlocks:
         self._file = file
         self._name = name
         self._deadline = deadline
+        self._last: tuple[tuple[Layout, int, Span] | None, Window] = (None, _NOTHING)
+        self._groups: list[list[Part]] = []
+        self._held: Mapping[BlockKey, Block] = {}
 
-    def windows(self, parts: Sequence[Part], span: Span) -> Mapping[Part, Window]:
-        """Return a rectangle of each part of a level, or more if it lies within one block.
+    def expect(self, parts: Sequence[Part], span: Span) -> None:
+        """Have the blocks of parts fetched together, as many as may be held.
 
-        All blocks that are missing are fetched at once.
+        Args:
+            parts: will be read one after the other, in this order.
+            span: will be read of each.
+        """
+        self._groups, left = [], 0
+        for layout, plane in parts:
+            rows, columns = layout.blocks(span)
+            size = len(rows) * len(columns) * layout.block_bytes
+            if size > left:
+                self._groups.append([])
+                left = _AT_ONCE_BYTES
+            self._groups[-1].append((layout, plane))
+            left -= size
+
+    def window(self, layout: Layout, plane: int, span: Span) -> Window:
+        """Return a rectangle of a level, or more than that if it lies within one block.
 
         Raises:
             DamagedBlock: a block is not as the file's directories say.
@@ -205,20 +200,39 @@ class FileBlocks:
             UnreadableRaster: the file cannot be read.
             DeadlineExceeded: it takes too long.
         """
-        keys = {part: self._keys(*part, span) for part in parts}
-        layouts = {layout.index: layout for layout, _ in parts}
-        blocks = self._cache.get(
-            [key for each in keys.values() for key in each],
-            partial(self._load, layouts),
-            self._deadline,
-        )
-        return {part: _window(part[0], span, keys[part], blocks) for part in parts}
+        if (layout, plane, span) == self._last[0]:
+            return self._last[1]
+        window = self._window(layout, plane, span)
+        self._last = (layout, plane, span), window
+        return window
+
+    def _window(self, layout: Layout, plane: int, span: Span) -> Window:
+        left, top, right, bottom = span
+        height, width = layout.block_height, layout.block_width
+        keys = self._keys(layout, plane, span)
+        blocks = self._blocks((layout, plane), keys, span)
+        if len(keys) == 1:
+            return Window(left - left % width, top - top % height, blocks[keys[0]])
+        pixels = np.empty((bottom - top, right - left, layout.samples), layout.dtype)
+        for key in keys:
+            _copy(blocks[key], key.row * height - top, key.column * width - left, pixels)
+        return Window(left, top, pixels)
 
     def _keys(self, layout: Layout, plane: int, span: Span) -> list[BlockKey]:
         return [
             BlockKey(self._file, layout.index, plane, row, column)
             for row, column in product(*layout.blocks(span))
         ]
+
+    def _blocks(self, part: Part, keys: Sequence[BlockKey], span: Span) -> Mapping[BlockKey, Block]:
+        """Return the blocks of a part, and of those that are expected with it."""
+        # Those held are rectangles of blocks, so between two corners there is none missing.
+        if keys[0] not in self._held or keys[-1] not in self._held:
+            group = next((each for each in self._groups if part in each), [part])
+            wanted = [key for each in group for key in self._keys(*each, span)]
+            layouts = {layout.index: layout for layout, _ in group}
+            self._held = self._cache.get(wanted, partial(self._load, layouts), self._deadline)
+        return self._held
 
     def _load(
         self, layouts: Mapping[int, Layout], keys: Sequence[BlockKey]
@@ -238,19 +252,6 @@ class FileBlocks:
         with _open(self._file, self._name) as read_at:
             places = _places(read_at, layouts, keys)
             return _whole([read_at(offset, size) for offset, size in places], places)
-
-
-def _window(
-    layout: Layout, span: Span, keys: Sequence[BlockKey], blocks: Mapping[BlockKey, Block]
-) -> Window:
-    left, top, right, bottom = span
-    height, width = layout.block_height, layout.block_width
-    if len(keys) == 1:
-        return Window(left - left % width, top - top % height, blocks[keys[0]])
-    pixels = np.empty((bottom - top, right - left, layout.samples), layout.dtype)
-    for key in keys:
-        _copy(blocks[key], key.row * height - top, key.column * width - left, pixels)
-    return Window(left, top, pixels)
 
 
 def _places(
