@@ -231,6 +231,7 @@ class FileBlocks:
             group = next((each for each in self._groups if part in each), [part])
             wanted = [key for each in group for key in self._keys(*each, span)]
             layouts = {layout.index: layout for layout, _ in group}
+            self._held = {}
             self._held = self._cache.get(wanted, partial(self._load, layouts), self._deadline)
         return self._held
 
