@@ -49,7 +49,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def files(clock: Clock) -> Iterator[RemoteFiles]:
-    made = RemoteFiles(60.0, clock=clock, total_s=1.0)
+    made = RemoteFiles(60.0, clock=clock, total_s=SOON_S)
     yield made
     made.close()
 
