@@ -152,3 +152,31 @@ def test_tiles_from_s3_equal_those_from_disk(bucket: Bucket) -> None:
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == engine(path).pixels(raw(path, tile_grid(tile)))
     assert {name for _, name, *_ in bucket.answers()} == {"/scenes/utah.tif"}
+
+
+LEAVE = """
+import sys
+import threading
+from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.pixels import PixelRequest
+from tileserver.rasters.engine import LocalRasters
+
+rasters = LocalRasters(Catalogue([Root(sys.argv[1])]))
+request = PixelRequest(sys.argv[2], ImageFileFormat.NPY)
+thread = threading.Thread(target=rasters.pixels, args=(request,))
+thread.start()
+thread.join()
+print(len(rasters.datasets._idle))
+"""
+
+
+def test_a_process_may_end_without_closing_what_gdal_read(bucket: Bucket) -> None:
+    path = local(bucket)
+    # GDAL reads it, for no other reader knows this compression.
+    write_raster(path, noise(1, 300, 300, "uint8"), compress="packbits")
+    url = f"http://{bucket.address}/scenes/utah.tif"
+    command = [sys.executable, "-c", LEAVE, url, name_of(path)]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.strip() == b"1"

@@ -15,6 +15,7 @@ from rasterio.windows import Window
 
 from tests.rasters.engine import name_of, raster_of
 from tests.support.rasterfiles import UTAH, noise, write_raster
+from tileserver.contract import grids as contract
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.pixels import PixelRequest
@@ -79,6 +80,36 @@ def test_windows_together_are_the_whole(
     assert np.array_equal(whole[1], piecewise[1])
     if grid == "its own":
         assert np.array_equal(whole[0], values)
+
+
+class Counted(GdalLevel):
+    """Counts how often it is read."""
+
+    reads = 0
+
+    def read(self, *arguments: Any, **named: Any) -> None:
+        self.reads += 1
+        super().read(*arguments, **named)
+
+
+@pytest.mark.parametrize(
+    ("side", "max_bytes", "reads"), [(200, 8_000_000, 1), (200, 131_072, 1), (500, 131_072, 4)]
+)
+def test_what_is_small_enough_is_read_at_once(
+    side: int, max_bytes: int, reads: int, tmp_path: Path
+) -> None:
+    """Even if it is no whole number of blocks wide."""
+    path = write_raster(tmp_path / "a.tif", noise(1, 500, 500), overviews=(), blockxsize=128)
+    raster = raster_of(path)
+    grid = raster.grid.window(contract.Window(0, 0, side, side))
+    values, valid = np.zeros((1, side, side), raster.dtype), np.zeros((1, side, side), np.bool_)
+    with rasterio.open(path) as dataset:
+        level = Counted(dataset, raster)
+        wanted = picks(positions(grid, raster.grid), raster.grid, level)
+        far_s = time.monotonic() + 60
+        read_picks(level, "a", raster.band_indexes, wanted, values, valid, far_s, max_bytes)
+    assert valid.all()
+    assert level.reads == reads
 
 
 def test_a_deadline_is_looked_at_between_windows(tmp_path: Path) -> None:

@@ -71,6 +71,9 @@ class DatasetPool:
         self.max_idle_bytes = max_idle_bytes
         self.sweep_s = sweep_s
         self._idle: OrderedDict[tuple[_Key, int], _Held] = OrderedDict()
+        # At the end of the interpreter too: GDAL calls Python to close a remote file, and a dataset
+        # that was opened in another thread and is freed open would crash the process there.
+        weakref.finalize(self, _close_all, self._idle)
         self._lock = threading.Lock()
         self._sweeper: threading.Timer | None = None
 
@@ -120,12 +123,12 @@ class DatasetPool:
     def close(self) -> None:
         """Close the idle datasets."""
         with self._lock:
-            idle, self._idle = self._idle, OrderedDict()
+            idle = self._idle.copy()
+            self._idle.clear()
             if self._sweeper is not None:
                 self._sweeper.cancel()
             self._sweeper = None
-        for held in idle.values():
-            held.close()
+        _close_all(idle)
 
     def sweep(self) -> None:
         """Close idle datasets whose files have been changed or removed."""
@@ -176,6 +179,11 @@ class DatasetPool:
                 self._sweeper = None
                 if self._idle:
                     self._sweep_later()
+
+
+def _close_all(idle: OrderedDict[tuple[_Key, int], _Held]) -> None:
+    while idle:
+        idle.popitem()[1].close()
 
 
 def _sweep_now(reference: weakref.ref[DatasetPool]) -> None:

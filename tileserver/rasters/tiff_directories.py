@@ -26,6 +26,8 @@ _MAX_TEXT_BYTES = 1_000_000
 """Bytes of all texts of a file: metadata of 1,000 bands, with a name and statistics each, fit."""
 _MAX_VALUES = 65_535
 """Values of a tag: one a sample."""
+_WHOLE_TABLE_BYTES = 524_288
+"""Of tables that are read as a whole, rather than where they are needed."""
 
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _TYPE_SIZES |= {16: 8, 17: 8, 18: 8}
@@ -81,6 +83,13 @@ class Table:
     count: int
     form: str
     """Byte order and type of an entry, as of `struct`."""
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Return the (offset, bytes) to fetch for the integer at an index: the table if small."""
+        size = struct.calcsize(self.form)
+        if size * self.count <= _WHOLE_TABLE_BYTES:
+            return self.offset, size * self.count
+        return self.offset + index * size, size
 
     def read(self, read_at: ReadAt, index: int) -> int:
         """Return the integer at an index.

@@ -163,7 +163,7 @@ def _spans(level: LevelReader, wanted: Picks, band_count: int, max_bytes: int) -
     pixels = max_bytes // (band_count * level.itemsize)
     block_height, block_width = level.block_shape
     height = max(pixels // (right - left) // block_height, 1) * block_height
-    width = max(pixels // height // block_width, 1) * block_width
+    width = max(pixels // min(height, bottom - top) // block_width, 1) * block_width
     if height * width > pixels:
         height = max(pixels // min(width, right - left), 1)
     for first_row, last_row in _stretches(top, bottom, height):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.rasters.remote.origin import Origin, Stored, asked, send, serve
+from tests.support.limits import SOON_S
 from tileserver.errors import AssetChanged, DeadlineExceeded, RasterUnreachable, UnreadableRaster
 from tileserver.rasters.remote.blocks import BLOCK_BYTES
 from tileserver.rasters.remote.files import RemoteFiles
@@ -48,7 +49,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def files(clock: Clock) -> Iterator[RemoteFiles]:
-    made = RemoteFiles(60.0, clock=clock, total_s=1.0)
+    made = RemoteFiles(60.0, clock=clock, total_s=SOON_S)
     yield made
     made.close()
 
@@ -82,6 +83,64 @@ def test_several_ranges_are_fetched_at_once_and_each_block_once(
         found = file.read_ranges(wanted)
         assert found == [stored.body[start : start + size] for start, size in wanted]
     assert len(origin.requests) == 3
+
+
+def far_s() -> float:
+    return time.monotonic() + SOON_S
+
+
+def test_ranges_near_one_another_are_fetched_by_one_request_and_not_kept(
+    stored: Stored, origin: Origin, files: RemoteFiles
+) -> None:
+    file = files.current(origin.url, "a")
+    at = 2 * BLOCK_BYTES
+    wanted = [(at + 5000, 100), (at + 10, 2990), (at + 200_000, 7), (10**12, 5), (at, 0)]
+    for count in (2, 4):
+        found = file.fetch_ranges(wanted, far_s())
+        assert found == [stored.body[start : start + size] for start, size in wanted]
+        assert len(origin.requests) == 1 + count
+    sent = {headers["range"] for _, headers in origin.requests[1:]}
+    assert sent == {f"bytes={at + 10}-{at + 5099}", f"bytes={at + 200_000}-{at + 200_006}"}
+
+
+def test_of_a_range_only_what_is_not_held_is_fetched(
+    stored: Stored, origin: Origin, files: RemoteFiles
+) -> None:
+    file = files.current(origin.url, "a")
+    file.read_at(BLOCK_BYTES, 9)
+    wanted = [(9, 20), (BLOCK_BYTES - 9, 2 * BLOCK_BYTES)]
+    found = file.fetch_ranges(wanted, far_s())
+    assert found == [stored.body[start : start + size] for start, size in wanted]
+    fetched = origin.requests[-1][1]["range"]
+    assert fetched == f"bytes={2 * BLOCK_BYTES}-{3 * BLOCK_BYTES - 10}"
+    assert len(origin.requests) == 3
+
+
+def test_a_long_range_is_fetched_in_parts(
+    stored: Stored, origin: Origin, files: RemoteFiles
+) -> None:
+    stored.body = noise(3, 150)
+    file = files.current(origin.url, "a")
+    wanted = [(BLOCK_BYTES + 7, 9_000_000), (BLOCK_BYTES + 9, 1000)]
+    found = file.fetch_ranges(wanted, far_s())
+    assert found == [stored.body[start : start + size] for start, size in wanted]
+    assert len(origin.requests) == 1 + 3 + 1
+
+
+def test_a_range_for_a_block_is_of_one_version_and_in_time(
+    stored: Stored, origin: Origin, files: RemoteFiles
+) -> None:
+    file = files.current(origin.url, "a")
+    wanted = [(3 * BLOCK_BYTES, 9), (5 * BLOCK_BYTES, 9)]
+    with pytest.raises(DeadlineExceeded, match=r"^a: the server sends too slowly"):
+        file.fetch_ranges(wanted, time.monotonic() - 1)
+    with pytest.raises(UnreadableRaster, match=r"^a: a part of more than 256 MB"):
+        file.fetch_ranges([(0, BLOCK_BYTES)] * 5000, far_s())
+    assert len(origin.requests) == 1
+    stored.etag = '"2"'
+    with pytest.raises(AssetChanged, match=r"^Asset 'a' changed while it was read"):
+        file.fetch_ranges(wanted, far_s())
+    assert files.current(origin.url, "a") is not file
 
 
 def test_a_version_holds_until_it_is_looked_at_again(

@@ -6,7 +6,7 @@ A layout that is not understood whole is left to GDAL: there is no `Layout` for 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from tileserver.geo.positions import Level
 from tileserver.rasters.tiff_directories import Directory, ReadAt, Storage, Table
+from tileserver.rasters.windows import Span
 
 NONE, LZW, JPEG, ADOBE_DEFLATE, DEFLATE, ZSTD = 1, 5, 7, 8, 32946, 50000
 """Values of the tag Compression."""
@@ -75,10 +76,22 @@ class Layout:
         """Bytes of a decoded block."""
         return self.block_height * self.block_width * self.samples * self.dtype.itemsize
 
+    def blocks(self, span: Span) -> tuple[range, range]:
+        """Return the (rows, columns) of the blocks that hold a span."""
+        left, top, right, bottom = span
+        rows = range(top // self.block_height, (bottom - 1) // self.block_height + 1)
+        return rows, range(left // self.block_width, (right - 1) // self.block_width + 1)
+
     def height_of(self, row: int) -> int:
         """Return the rows stored for the blocks of a row; the last strip is often shorter."""
         rows_left = self.height - row * self.block_height
         return self.block_height if self.is_tiled else min(self.block_height, rows_left)
+
+    def tables(self, plane: int, row: int, column: int) -> Iterator[tuple[int, int]]:
+        """Yield the (offset, bytes) of what `find` reads, or more."""
+        index = self._index(plane, row, column)
+        for table in (self.offsets, self.byte_counts):
+            yield table.place(index)
 
     def find(self, read_at: ReadAt, plane: int, row: int, column: int) -> tuple[int, int]:
         """Return the (offset, bytes) of a block in the file; (0, 0) if it was never written.
@@ -86,7 +99,7 @@ class Layout:
         Raises:
             ValueError: the file says nothing of it, or more than can be right.
         """
-        index = (plane * self.rows + row) * self.columns + column
+        index = self._index(plane, row, column)
         offset = self.offsets.read(read_at, index)
         count = self.byte_counts.read(read_at, index)
         if offset == 0 or count == 0:
@@ -94,6 +107,9 @@ class Layout:
         if count > 2 * self.block_bytes + _SLACK_BYTES:
             raise ValueError(f"block {index} is said to take {count} bytes")
         return offset, count
+
+    def _index(self, plane: int, row: int, column: int) -> int:
+        return (plane * self.rows + row) * self.columns + column
 
 
 @dataclass(frozen=True, slots=True)

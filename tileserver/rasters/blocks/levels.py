@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import product
@@ -20,12 +20,17 @@ from tileserver.rasters.files import SeenFile, file_errors, file_state, open_ben
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.tiff_directories import ReadAt
-from tileserver.rasters.windows import Picks, Span
+from tileserver.rasters.windows import MAX_WINDOW_BYTES, Picks, Span
 
 _EPSILON = float(np.finfo(np.float32).eps)
 _WHOLE = (slice(None), slice(None))
 _FEW = 9
 """Blocks that are picked from one by one; for more it costs less to put them together first."""
+_AT_ONCE_BYTES = 2 * MAX_WINDOW_BYTES
+"""Of decoded blocks that a thread fetches at once and holds, unless those of one plane are more."""
+
+Part = tuple[Layout, int]
+"""An image, and a plane of it that has blocks of its own."""
 
 
 class BlockKey(NamedTuple):
@@ -75,6 +80,7 @@ class BlockLevel:
         valid: NDArray[np.bool_],
     ) -> None:
         """Read picks, some of which are inside, all at once."""
+        self._file.expect(self._parts(indexes), wanted.span)
         samples, arrays = [index - 1 for index in indexes], list(values)
         if self._raster.alpha_index is not None:
             samples.append(self._raster.alpha_index - 1)
@@ -87,6 +93,14 @@ class BlockLevel:
                 assert self._nodata is not None
                 seen = wanted.inside & ~is_nodata(found, self._nodata)
             np.logical_or(is_valid, seen, out=is_valid)
+
+    def _parts(self, indexes: Sequence[int]) -> list[Part]:
+        """Return the parts of the level that hold bands and their mask, in the order of reading."""
+        image, mask, alpha = self._layout.image, self._layout.mask, self._raster.alpha_index
+        bands = indexes if alpha is None else [*indexes, alpha]
+        planes = dict.fromkeys(index - 1 if image.planes > 1 else 0 for index in bands)
+        parts = [(image, plane) for plane in planes]
+        return parts if mask is None or alpha is not None else [*parts, (mask, 0)]
 
     def _shared_mask(self, wanted: Picks, alpha: Block) -> NDArray[np.bool_] | None:
         """Return where pixels are valid in all bands, or None if no mask is shared by them."""
@@ -184,6 +198,25 @@ class FileBlocks:
         self._file = file
         self._name = name
         self._deadline = deadline
+        self._groups: list[list[Part]] = []
+        self._held: Mapping[BlockKey, Block] = {}
+
+    def expect(self, parts: Sequence[Part], span: Span) -> None:
+        """Have the blocks of parts fetched together, as many as may be held.
+
+        Args:
+            parts: will be read one after the other, in this order.
+            span: will be read of each.
+        """
+        self._groups, left = [], 0
+        for layout, plane in parts:
+            rows, columns = layout.blocks(span)
+            size = len(rows) * len(columns) * layout.block_bytes
+            if size > left:
+                self._groups.append([])
+                left = _AT_ONCE_BYTES
+            self._groups[-1].append((layout, plane))
+            left -= size
 
     def windows(self, layout: Layout, plane: int, span: Span) -> Sequence[Window]:
         """Return the blocks that hold a span, or one rectangle of the span if they are many.
@@ -196,13 +229,8 @@ class FileBlocks:
         """
         left, top, right, bottom = span
         height, width = layout.block_height, layout.block_width
-        rows = range(top // height, (bottom - 1) // height + 1)
-        columns = range(left // width, (right - 1) // width + 1)
-        keys = [
-            BlockKey(self._file, layout.index, plane, row, column)
-            for row, column in product(rows, columns)
-        ]
-        blocks = self._cache.get(keys, partial(self._load, layout), self._deadline)
+        keys = self._keys(layout, plane, span)
+        blocks = self._blocks((layout, plane), keys, span)
         if len(keys) <= _FEW:
             return [Window(key.column * width, key.row * height, blocks[key]) for key in keys]
         pixels = np.empty((bottom - top, right - left, layout.samples), layout.dtype)
@@ -210,24 +238,48 @@ class FileBlocks:
             _copy(blocks[key], key.row * height - top, key.column * width - left, pixels)
         return [Window(left, top, pixels)]
 
-    def _load(self, layout: Layout, keys: Sequence[BlockKey]) -> Iterator[Callable[[], Block]]:
-        bodies = list(self._bodies(layout, keys))
+    def _keys(self, layout: Layout, plane: int, span: Span) -> list[BlockKey]:
+        return [
+            BlockKey(self._file, layout.index, plane, row, column)
+            for row, column in product(*layout.blocks(span))
+        ]
+
+    def _blocks(self, part: Part, keys: Sequence[BlockKey], span: Span) -> Mapping[BlockKey, Block]:
+        """Return the blocks of a part, and of those that are expected with it."""
+        # Those held are rectangles of blocks, so between two corners there is none missing.
+        if keys[0] not in self._held or keys[-1] not in self._held:
+            group = next((each for each in self._groups if part in each), [part])
+            wanted = [key for each in group for key in self._keys(*each, span)]
+            layouts = {layout.index: layout for layout, _ in group}
+            self._held = {}
+            self._held = self._cache.get(wanted, partial(self._load, layouts), self._deadline)
+        return self._held
+
+    def _load(
+        self, layouts: Mapping[int, Layout], keys: Sequence[BlockKey]
+    ) -> Iterator[Callable[[], Block]]:
+        bodies = self._bodies(layouts, keys)
         for key, body in zip(keys, bodies, strict=True):
+            layout = layouts[key.directory]
             rows = layout.height_of(key.row)
             yield partial(decode, layout, body, rows) if body else partial(empty_block, layout)
 
-    def _bodies(self, layout: Layout, keys: Sequence[BlockKey]) -> list[bytes]:
+    def _bodies(self, layouts: Mapping[int, Layout], keys: Sequence[BlockKey]) -> list[bytes]:
         if isinstance(self._file, RemoteFile):
-            places = _places(self._file.read_at, layout, keys)
-            return _whole(self._file.read_ranges(places, self._deadline), places)
+            tables = [place for key in keys for place in layouts[key.directory].tables(*key[2:])]
+            self._file.hold(list(dict.fromkeys(tables)), self._deadline)
+            places = _places(self._file.read_at, layouts, keys)
+            return _whole(self._file.fetch_ranges(places, self._deadline), places)
         with _open(self._file, self._name) as read_at:
-            places = _places(read_at, layout, keys)
+            places = _places(read_at, layouts, keys)
             return _whole([read_at(offset, size) for offset, size in places], places)
 
 
-def _places(read_at: ReadAt, layout: Layout, keys: Sequence[BlockKey]) -> list[tuple[int, int]]:
+def _places(
+    read_at: ReadAt, layouts: Mapping[int, Layout], keys: Sequence[BlockKey]
+) -> list[tuple[int, int]]:
     try:
-        return [layout.find(read_at, key.plane, key.row, key.column) for key in keys]
+        return [layouts[key.directory].find(read_at, *key[2:]) for key in keys]
     except ValueError as exc:
         raise DamagedBlock(str(exc)) from exc
 

@@ -2,6 +2,9 @@
 
 The version is made of the ETag, Last-Modified and length of the object. It is checked again after
 `RECHECK_S`, and each fetched range must come with it.
+
+Headers are read in large blocks, which are kept; the blocks of an image in ranges of their own,
+which are not, for what is decoded from them is. Ranges near one another are fetched by one request.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,17 +29,20 @@ from tileserver.errors import (
 )
 from tileserver.rasters.remote.addresses import Resolve, resolve
 from tileserver.rasters.remote.answers import Validators
-from tileserver.rasters.remote.blocks import BLOCK_BYTES, Blocks, runs
+from tileserver.rasters.remote.blocks import BLOCK_BYTES, Blocks
 from tileserver.rasters.remote.objects import RemoteObject, find_object
 from tileserver.rasters.remote.ranges import Part, Ranges
+from tileserver.rasters.remote.stretches import Fetched, Stretch, joined
 
 RECHECK_S = 3600.0
 _CHECK_S = 5.0
 """Timeout of the single attempt to check a file whose version is known."""
 _FAILED_S = 5.0
 """Time without requests for a file after its server failed."""
-_RUN_BLOCKS = 16
-"""Blocks in one request: a megabyte, so that a slow connection can keep the deadline."""
+_REQUEST_BYTES = 4_194_304
+"""In one request, so that a slow connection can keep the deadline."""
+_GAP_BYTES = 2048
+"""Between two ranges that are fetched by one request: some files have a few bytes around blocks."""
 _AT_ONCE = 8
 _MAX_READ_BYTES = 256_000_000
 """Largest read; the sizes that a file declares are not trusted."""
@@ -66,7 +72,7 @@ class RemoteFile:
         self.is_outdated = False
         """True once the server has answered with another version."""
         self._source = source
-        source.blocks.put(self, 0, head)
+        source.headers.put(self, 0, head)
 
     @property
     def size(self) -> int:
@@ -74,50 +80,96 @@ class RemoteFile:
         return self.validators.size
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes from an offset on, fewer at the end of the file.
+        """Return `size` bytes of a header from an offset on, fewer at the end of the file.
 
         Raises:
             AssetChanged: the server has another version by now.
             UnreadableRaster: the file is gone, or the server fails.
             DeadlineExceeded: there was no answer in time.
         """
-        return self.read_ranges([(offset, size)])[0]
+        return self._read([(offset, size)], math.inf, self._source.headers)[0]
+
+    def hold(self, wanted: Sequence[tuple[int, int]], end_s: float) -> None:
+        """Fetch what `read_at` will be called for, at once; raises as `read_at`.
+
+        Args:
+            wanted: (offset, size) of each.
+            end_s: when all must be there, on time.monotonic().
+        """
+        self._read(wanted, end_s, self._source.headers)
 
     def read_ranges(
         self, wanted: Sequence[tuple[int, int]], end_s: float = math.inf
     ) -> list[bytes]:
         """Return the bytes of several (offset, size), fetched at once; raises as `read_at`.
 
+        They are fetched with their surroundings, and kept.
+
         Args:
             wanted: the ranges.
             end_s: when all must be there, on time.monotonic().
         """
-        spans = [(min(start, self.size), min(start + size, self.size)) for start, size in wanted]
-        self._check_read(sum(stop - start for start, stop in spans))
-        needed = {i for start, stop in spans for i in _indexes(start, stop)}
-        held = self._blocks(sorted(needed), end_s)
-        return [self._cut(held, start, stop) for start, stop in spans]
+        return self._read(wanted, end_s, self._source.blocks)
 
-    def _check_read(self, size_bytes: int) -> None:
-        if size_bytes > _MAX_READ_BYTES:
+    def fetch_ranges(self, wanted: Sequence[tuple[int, int]], end_s: float) -> list[bytes]:
+        """Return the bytes of several (offset, size), fetched at once; raises as `read_at`.
+
+        Nothing else is fetched but gaps between near ranges, and nothing is kept.
+
+        Args:
+            wanted: the ranges.
+            end_s: when all must be there, on time.monotonic().
+        """
+        spans = self._spans(wanted)
+        heads = [self._held_from(start, stop) for start, stop in spans]
+        missing = [(at + len(head), end) for (at, end), head in zip(spans, heads, strict=True)]
+        fetched = self._fetched(missing, _GAP_BYTES, end_s)
+        return [head + fetched.cut(*rest) for head, rest in zip(heads, missing, strict=True)]
+
+    def _spans(self, wanted: Sequence[tuple[int, int]]) -> list[Stretch]:
+        spans = [(min(start, self.size), min(start + size, self.size)) for start, size in wanted]
+        if sum(stop - start for start, stop in spans) > _MAX_READ_BYTES:
             raise UnreadableRaster(
                 f"{self.name}: a part of more than {_MAX_READ_BYTES // 10**6} MB would be read at "
                 "once; `tileserver ingest` makes a copy with smaller blocks."
             )
+        return spans
 
-    def _blocks(self, indexes: list[int], end_s: float) -> dict[int, bytes]:
-        blocks = self._source.blocks
-        held = {i: block for i in indexes if (block := blocks.get(self, i)) is not None}
-        missing = runs([i for i in indexes if i not in held], _RUN_BLOCKS)
-        fetched = self._source.each(partial(self._fetch, end_s), missing)
-        for (first, _), body in zip(missing, fetched, strict=True):
-            blocks.put(self, first, body)
-            cut = range(0, len(body), BLOCK_BYTES)
-            held |= {first + i // BLOCK_BYTES: body[i : i + BLOCK_BYTES] for i in cut}
-        return held
+    def _read(self, wanted: Sequence[tuple[int, int]], end_s: float, blocks: Blocks) -> list[bytes]:
+        """Return the bytes of several (offset, size), out of blocks; the missing ones are kept."""
+        spans = self._spans(wanted)
+        needed = sorted({i for start, stop in spans for i in _indexes(start, stop)})
+        held = self._held(needed)
+        missing = [i for i in needed if i not in held]
+        held |= blocks.get(self, missing, partial(self._fetch_blocks, end_s), end_s)
+        return [_cut(held, start, stop) for start, stop in spans]
 
-    def _fetch(self, end_s: float, run: tuple[int, int]) -> bytes:
-        start, stop = run[0] * BLOCK_BYTES, min((run[1] + 1) * BLOCK_BYTES, self.size)
+    def _held(self, indexes: Sequence[int]) -> dict[int, bytes]:
+        source = self._source
+        return source.blocks.held(self, indexes) | source.headers.held(self, indexes)
+
+    def _held_from(self, start: int, stop: int) -> bytes:
+        """Return the bytes of a range that are held already, as far as they go."""
+        held: dict[int, bytes] = {}
+        for i in _indexes(start, stop):
+            found = self._held([i])
+            if not found:
+                return _cut(held, start, i * BLOCK_BYTES)
+            held |= found
+        return _cut(held, start, stop)
+
+    def _fetch_blocks(self, end_s: float, indexes: list[int]) -> Iterable[tuple[int, bytes]]:
+        spans = [(i * BLOCK_BYTES, min((i + 1) * BLOCK_BYTES, self.size)) for i in indexes]
+        fetched = self._fetched(spans, 0, end_s)
+        return [(i, fetched.cut(*span)) for i, span in zip(indexes, spans, strict=True)]
+
+    def _fetched(self, spans: Iterable[Stretch], gap: int, end_s: float) -> Fetched:
+        """Return the bytes of spans, those near one another fetched by one request."""
+        fetch_all = partial(self._source.each, partial(self._fetch, end_s))
+        return Fetched(joined(spans, gap, _REQUEST_BYTES), fetch_all, _REQUEST_BYTES)
+
+    def _fetch(self, end_s: float, stretch: Stretch) -> bytes:
+        start, stop = stretch
         left_s = end_s - time.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded(f"{self.name}: the server sends too slowly.")
@@ -128,12 +180,14 @@ class RemoteFile:
             raise AssetChanged(self.name)
         return part.body
 
-    def _cut(self, held: dict[int, bytes], start: int, stop: int) -> bytes:
-        pieces = []
-        for i in _indexes(start, stop):
-            block, begin = held[i], i * BLOCK_BYTES
-            pieces.append(block[max(start - begin, 0) : stop - begin])
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+def _cut(held: dict[int, bytes], start: int, stop: int) -> bytes:
+    """Return a range out of blocks that hold it."""
+    pieces = []
+    for i in _indexes(start, stop):
+        block, begin = held[i], i * BLOCK_BYTES
+        pieces.append(block[max(start - begin, 0) : stop - begin])
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _indexes(start: int, stop: int) -> range:
@@ -151,23 +205,29 @@ def _prefixed_errors(name: str) -> Iterator[None]:
 
 @dataclass
 class _Source:
-    """Fetches and caches the blocks of all files."""
+    """Fetches ranges of all files, and keeps some."""
 
     ranges: Ranges
+    headers: Blocks
+    """Read again and again; pixels do not crowd them out."""
     blocks: Blocks
+    """Of files that GDAL reads."""
     _threads: ThreadPoolExecutor | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def each(
-        self, fetch: Callable[[tuple[int, int]], bytes], wanted: list[tuple[int, int]]
-    ) -> list[bytes]:
-        """Return the result of `fetch` for each item, several at once."""
+    def each(self, fetch: Callable[[Stretch], bytes], wanted: Sequence[Stretch]) -> Sequence[bytes]:
+        """Return the result of `fetch` for each item, several at once, one in this thread."""
         if len(wanted) < 2:
             return [fetch(each) for each in wanted]
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(_AT_ONCE, "remote")
-        return list(self._threads.map(fetch, wanted))
+            others = [self._threads.submit(fetch, each) for each in wanted[1:]]
+        try:
+            return [fetch(wanted[0]), *(each.result() for each in others)]
+        finally:
+            for each in others:
+                each.cancel()
 
     def close(self) -> None:
         self.ranges.close()
@@ -212,7 +272,9 @@ class RemoteFiles:
         self.recheck_s = recheck_s
         self.clock = clock
         make = partial(Ranges, private_hosts, resolve)
-        self._source = _Source(make() if total_s is None else make(total_s), Blocks())
+        self._source = _Source(
+            make() if total_s is None else make(total_s), headers=Blocks(), blocks=Blocks()
+        )
         weakref.finalize(self, self._source.close)
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
