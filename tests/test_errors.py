@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tileserver.errors import shown
-from tileserver.rasters.catalogue import Root
+from tileserver.rasters.roots import Root
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,9 @@ from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import make_client
 from tileserver.earthengine.splitting import stitch
 from tileserver.earthengine.tokens import GoogleAuth
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 from tileserver.rendering.encoders import PICTURE_WRITERS, RAW_WRITERS, empty, media_type
 from tileserver.server.app import create_app
 

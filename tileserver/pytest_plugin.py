@@ -71,7 +71,7 @@ def earth_engine(earth_engine_rasters: Path | None) -> Iterator[EarthEngineServe
 def _server(rasters: Path | None) -> AbstractContextManager[str]:
     """Return a server of rasters that runs while inside; it gives its URL."""
     from tileserver.config.config import Config, load_config
-    from tileserver.rasters.catalogue import Root
+    from tileserver.rasters.roots import Root
     from tileserver.server.app import create_app
     from tileserver.server.get_pixels import DEMO
     from tileserver.server.serving import served

@@ -24,8 +24,9 @@ from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import PixelRequest
 from tileserver.errors import DeadlineExceeded
 from tileserver.rasters import catalogue as catalogue_module
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 from tileserver.server.app import create_app
 
 # A server must not stop at what rasterio warns of.

@@ -30,8 +30,9 @@ from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.pixels import PixelRequest, Range, VisualizationOptions
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.layers.layers import LayerDefinition
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 from tileserver.rendering.encoders import encode
 from tileserver.rendering.png import write_png
 from tileserver.rendering.render import Picture, draw

@@ -12,8 +12,9 @@ import rasterio
 
 from tileserver.layers.layer_list import LayerList, filling
 from tileserver.layers.layers import Layers, automatic_layers
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 
 _COUNT = 1000
 _ROUNDS = 15

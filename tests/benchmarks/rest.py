@@ -16,7 +16,7 @@ from tests.support.serving import serve
 from tileserver.config.config import Config
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.contract.wire import grid_to_json
-from tileserver.rasters.catalogue import Root
+from tileserver.rasters.roots import Root
 from tileserver.server.app import create_app
 
 REPEATS = 200

@@ -18,8 +18,9 @@ from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.pixels import Geometry, PixelRequest, VisualizationOptions
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, UnreadableRaster
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 
 REQUEST = PixelRequest("projects/localhost/assets/scene", ImageFileFormat.NPY)
 

@@ -24,9 +24,10 @@ from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.mounts import Mounts
 from tileserver.contract.pixels import PixelRequest
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
+from tileserver.rasters.roots import Root
 from tileserver.server.world import LocalImages, World
 
 SIDE = 64

@@ -15,7 +15,7 @@ from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
 from tileserver.config.config import AccessSettings, Config, Server, load_config
 from tileserver.errors import ConfigError
-from tileserver.rasters.catalogue import Root
+from tileserver.rasters.roots import Root
 from tileserver.server.access import exposure, weak_keys
 from tileserver.server.app import create_app
 from tileserver.server.cli import checked_definitions

@@ -37,8 +37,9 @@ from tileserver.errors import (
     TransientError,
     UpstreamError,
 )
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 from tileserver.rendering.npy import write_npy
 from tileserver.rendering.png import write_png
 from tileserver.rendering.render import Picture

@@ -47,7 +47,8 @@ from tileserver.expressions.document import (
 from tileserver.geo.extents import lonlat_bounds
 from tileserver.layers.layers import Layer, LayerDefinition
 from tileserver.layers.styles import Style
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.roots import Root
 from tileserver.server.app import create_app
 from tileserver.server.definitions import definitions_of
 

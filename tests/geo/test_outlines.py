@@ -11,7 +11,8 @@ from tests.support.rasterfiles import noise, write_raster
 from tileserver.contract.assets import ImageAsset
 from tileserver.errors import InvalidRequest
 from tileserver.geo.outlines import footprint, geometry_json, meets, read_region
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.roots import Root
 
 
 def asset_of(folder: Path, crs: str, transform: Affine, side: int = 100) -> ImageAsset:

@@ -20,7 +20,7 @@ from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Config
 from tileserver.contract.tiles import Tile
-from tileserver.rasters.catalogue import Root
+from tileserver.rasters.roots import Root
 from tileserver.server.app import create_app
 from tileserver.server.get_pixels import DEMO, find_config
 

@@ -18,7 +18,7 @@ from tests.support.waiting import until
 from tileserver.config.config import AccessSettings, Config
 from tileserver.http.keys import Keys
 from tileserver.http.response_cache import Mark, ResponseCache
-from tileserver.rasters.catalogue import Root
+from tileserver.rasters.roots import Root
 from tileserver.server.app import create_app
 
 TILE = "/tiles/scene/12/772/1541.png?bands=b1&min=0&max=65535"

@@ -19,7 +19,7 @@ from tileserver.errors import NotFound
 from tileserver.http.hosts import Sender
 from tileserver.http.routes import ROWS, Resource, Row, named_layer, row_of
 from tileserver.http.rules import Rules
-from tileserver.rasters.catalogue import Root
+from tileserver.rasters.roots import Root
 from tileserver.rest.router import RestRouter
 from tileserver.server.app import create_app
 

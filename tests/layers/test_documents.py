@@ -14,8 +14,9 @@ from tileserver.layers.documents import layer_json, layer_page, tile_url, tilejs
 from tileserver.layers.layer_list import Failure, LayerPage
 from tileserver.layers.layers import Layer, LayerDefinition, Layers
 from tileserver.layers.styles import Style
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 
 BASE = "https://tiles.example.org/maps"
 WORLD = Affine(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)

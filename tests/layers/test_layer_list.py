@@ -16,8 +16,9 @@ from tileserver.layers import layer_list
 from tileserver.layers.layer_list import LayerList, LayerPage, ListedLayer, Search
 from tileserver.layers.layers import Layers, automatic_layers
 from tileserver.rasters import datasets, scenes
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 
 
 def write_scenes(folder: Path, count: int) -> None:

@@ -24,8 +24,9 @@ from tileserver.errors import AssetNotFound, InvalidRequest, UnreadableRaster
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import AssetMetadata, Layer, LayerDefinition, Layers, automatic_layers
 from tileserver.layers.styles import Style
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 
 PREFIX = "projects/localhost/assets"
 SCENE = f"{PREFIX}/scene"
@@ -232,11 +233,26 @@ def test_a_layer_whose_asset_is_gone_is_missed_under_its_own_name(tmp_path: Path
         find(layers_of(tmp_path, LayerDefinition("shown", SCENE)), "shown")
 
 
-def test_layers_made_from_files_are_named_after_them_and_the_second_by_its_path() -> None:
-    names = [f"{PREFIX}/a/scene", f"{PREFIX}/b/scene", f"{PREFIX}/other"]
+def test_layers_made_from_files_are_named_after_their_paths_whatever_lies_beside_them() -> None:
+    names = [f"{PREFIX}/a/scene", f"{PREFIX}/b/scene", f"{PREFIX}/other", f"{PREFIX}/scene"]
     found = automatic_layers(names, taken={"other"})
     assert [each.asset_name for each in found] == names
-    assert [each.name for each in found] == ["scene", "b/scene", f"{PREFIX}/other"]
+    assert [each.name for each in found] == ["a/scene", "b/scene", f"{PREFIX}/other", "scene"]
+    for each in names:
+        (alone,) = automatic_layers([each], taken={"other"})
+        assert alone in found
+
+
+def test_the_prefix_of_a_root_is_no_part_of_the_name() -> None:
+    names = [f"{PREFIX}/s2/a/scene", f"{PREFIX}/s2/other", f"{PREFIX}/scene"]
+    found = automatic_layers(names, (), (f"{PREFIX}/", f"{PREFIX}/s2/"))
+    assert [each.name for each in found] == ["a/scene", "other", "scene"]
+
+
+def test_files_of_one_path_below_two_prefixes_are_layers_by_their_full_names() -> None:
+    names = ["projects/first/assets/scene", "projects/other/assets/scene"]
+    assert [each.name for each in automatic_layers(names, ())] == names
+    assert [each.name for each in automatic_layers(names[1:], ())] == ["scene"]
 
 
 # Pages

@@ -23,8 +23,9 @@ from tileserver.layers.queries import (
     statistics_request,
 )
 from tileserver.layers.statistics import summarize
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 
 DEGREES = Affine(0.01, 0.0, 10.0, 0.0, -0.01, 50.0)
 

@@ -13,9 +13,10 @@ from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.tiles import Tile
 from tileserver.geo.extents import lonlat_bounds
 from tileserver.geo.positions import Level, choose_level
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.roots import Root
 
 
 def name_of(path: Path) -> str:

@@ -28,8 +28,9 @@ from tests.support.rasterfiles import write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Config, RasterFolder
 from tileserver.errors import AssetChanged, AssetNotFound, UnreadableRaster
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 from tileserver.server.app import create_app
 
 pytestmark = pytest.mark.slow  # Waits until a catalogue looks again.

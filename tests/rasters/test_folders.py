@@ -7,8 +7,9 @@ import pytest
 
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.errors import AssetNotFound, UnreadableRaster
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.folders import Folder, Tree
+from tileserver.rasters.roots import Root
 
 ROOT = "projects/localhost/assets"
 

@@ -21,8 +21,9 @@ from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import DeadlineExceeded, TileserverError, UnreadableRaster
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 
 
 @pytest.fixture
@@ -122,7 +123,8 @@ def test_the_loop_goes_on_while_a_slow_remote_is_described(bucket: Bucket) -> No
 ASK = """
 import sys
 from pathlib import Path
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.roots import Root
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.pixels import PixelRequest
 from tileserver.rasters.engine import LocalRasters
@@ -157,7 +159,8 @@ def test_tiles_from_s3_equal_those_from_disk(bucket: Bucket) -> None:
 LEAVE = """
 import sys
 import threading
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.roots import Root
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.pixels import PixelRequest
 from tileserver.rasters.engine import LocalRasters

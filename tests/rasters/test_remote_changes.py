@@ -25,9 +25,10 @@ from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import AssetChanged, TileserverError, UnreadableRaster
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.datasets import gdal_environment
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 from tileserver.server.definitions import catalogue_of
 
 pytestmark = pytest.mark.slow  # Waits until a catalogue looks again.

@@ -31,9 +31,10 @@ from tests.support.rasterfiles import write_raster
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.ingest.ingest import ingest
 from tileserver.layers.statistics import overview_request
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.datasets import gdal_environment, open_raster
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 
 ITEM = '<Item name="OVERVIEW_FILE" domain="OVERVIEWS">{}</Item>'
 SPELLINGS = {

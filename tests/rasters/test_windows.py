@@ -21,9 +21,10 @@ from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.pixels import PixelRequest
 from tileserver.errors import DeadlineExceeded
 from tileserver.geo.positions import positions
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.gdal_levels import GdalLevel
+from tileserver.rasters.roots import Root
 from tileserver.rasters.windows import picks, read_picks
 
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -121,7 +122,8 @@ def test_a_deadline_is_looked_at_between_windows(tmp_path: Path) -> None:
 
 FROM_AFAR = """
 import resource, sys
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.roots import Root
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.pixels import PixelRequest

@@ -9,7 +9,8 @@ import pytest
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.contract.assets import ImageAsset
 from tileserver.errors import InvalidRequest
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.roots import Root
 from tileserver.rest.filters import parse_filter, region_filter, time_filter, with_prefixes
 
 FACTS = {

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.support.rasterfiles import noise, write_raster
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.roots import Root
 from tileserver.rest.listing import basic_view, image_json
 
 NAME = "projects/earthengine-public/assets/A/scene"

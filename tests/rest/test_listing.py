@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.errors import AssetNotFound, InvalidRequest
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.folders import Tree
+from tileserver.rasters.roots import Root
 from tileserver.rest.listing import MAX_BASIC_PAGE, MAX_PAGE, list_page, read_page
 
 ROOT = "projects/localhost/assets"

@@ -16,7 +16,7 @@ from tests.support.serving import serve
 from tileserver.config.config import Config, load_config
 from tileserver.errors import ConfigError
 from tileserver.layers.styles import Style
-from tileserver.rasters.catalogue import Root
+from tileserver.rasters.roots import Root
 from tileserver.server.app import create_app
 from tileserver.server.definitions import catalogue_of, definitions_of
 

@@ -12,7 +12,7 @@ from tests.rasters.bucket import serve_folder
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Config
-from tileserver.rasters.catalogue import Root
+from tileserver.rasters.roots import Root
 from tileserver.server.app import create_app
 
 PREFIX = "projects/localhost/assets/s2"

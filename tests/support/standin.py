@@ -42,8 +42,9 @@ from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.wire import request_from_json
 from tileserver.errors import AssetNotFound, InvalidRequest, NotFound, TileserverError
 from tileserver.geo.completion import complete
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import Root
 from tileserver.rendering.encoders import media_type
 
 __all__ = [

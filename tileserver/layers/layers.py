@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -270,17 +271,32 @@ def workload_tag(layer_name: str) -> str | None:
     return _NOT_IN_TAGS.sub("-", layer_name.lower())[:63].strip("-_") or None
 
 
-def automatic_layers(asset_names: Iterable[str], taken: Iterable[str]) -> list[LayerDefinition]:
-    """Return a layer for each asset, named after its file, or its path if that name is taken."""
-    used = set(taken)
-    definitions = []
-    for asset_name in asset_names:
-        path = asset_name.partition("/assets/")[2] or asset_name
-        short = path.rsplit("/", 1)[-1]
-        name = next(each for each in (short, path, asset_name) if each not in used)
-        used.add(name)
-        definitions.append(LayerDefinition(name, asset_name))
-    return definitions
+def automatic_layers(
+    asset_names: Iterable[str], taken: Iterable[str], prefixes: Sequence[str] = ()
+) -> list[LayerDefinition]:
+    """Return a layer for each asset, named after its path below its root.
+
+    A name never leads to another file when files are added: those of one path below two prefixes
+    have their full names, as have those whose path is the name of a configured layer.
+
+    Args:
+        asset_names: full names, `projects/*/assets/**`.
+        taken: the names of configured layers.
+        prefixes: of the roots, each with a slash at its end.
+    """
+    paths = {each: _below(each, prefixes) for each in asset_names}
+    times = Counter(paths.values())
+    times.update(taken)
+    return [
+        LayerDefinition(path if times[path] == 1 else name, name) for name, path in paths.items()
+    ]
+
+
+def _below(asset_name: str, prefixes: Sequence[str]) -> str:
+    found = [each for each in prefixes if asset_name.startswith(each)]
+    if found:
+        return asset_name[max(map(len, found)) :]
+    return asset_name.partition("/assets/")[2] or asset_name
 
 
 def _classes(asset: ImageAsset) -> Style:

@@ -8,68 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tileserver.contract.names import LOCAL_PREFIX
-from tileserver.errors import AssetNotFound, ConfigError, DeadlineExceeded, TileserverError
-from tileserver.rasters.files import Place, file_errors, file_state, find_file, walk
+from tileserver.errors import AssetNotFound, DeadlineExceeded, TileserverError, UnreadableRaster
+from tileserver.rasters.files import Place, file_errors, file_state
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.remote.files import RemoteFiles
-from tileserver.rasters.remote.objects import file_name, find_object, is_remote
+from tileserver.rasters.remote.objects import file_name
+from tileserver.rasters.roots import Root, Scan, scan, top_of
 from tileserver.rasters.scenes import describe_remote, read_scene, version_of
 
-SUFFIXES = (".tif", ".tiff")
-COLLECTION_FILE = "collection.json"
-"""Makes a folder an image collection, and describes it."""
 _RECHECK_S = 2.0
 _LARGE_PX = 4_000_000
 _MAX_STATES = 10_000
 _LOCK_S = 5.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Root:
-    """A file, a folder or a URL, and the prefix its assets get."""
-
-    path: str = field(repr=False)
-    prefix: str = LOCAL_PREFIX
-    members: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """`properties`, `startTime` and `endTime` of its assets; a sidecar's own replace them."""
-    name: str | None = None
-    """Of the asset of a file or URL, below the prefix; None for the file's name."""
-
-
-@dataclass(frozen=True)
-class _Top:
-    """A root as it was when the server started."""
-
-    path: str
-    """Absolute, or a URL."""
-    prefix: str
-    is_link: bool
-    """Whether it is a link; one that is put in its place later is not followed."""
-    members: Mapping[str, Any]
-    name: str | None
-
-
-@dataclass(frozen=True)
-class Scan:
-    """The files and folders below the roots at one moment."""
-
-    images: Mapping[str, Place | str]
-    """Places or URLs of GeoTIFFs, by the names of their assets."""
-    members: Mapping[str, Mapping[str, Any]]
-    """Those that an image's root has for it, by the same names."""
-    folders: Sequence[tuple[str, Place | None]]
-    """Names of folders, those of roots included, each with its collection.json if it has one."""
 
 
 @dataclass
@@ -94,9 +53,9 @@ class Catalogue:
         """
         self.roots = tuple(roots)
         self.remote = remote or RemoteFiles()
-        self._tops = tuple(map(_top, self.roots))
+        self._tops = tuple(map(top_of, self.roots))
         self._entries: dict[str, _Entry] = {}
-        self._scan = Scan({}, {}, ())
+        self._scan = Scan({}, {}, (), {})
         self._scanned_s = -_RECHECK_S
         self._states: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
@@ -125,6 +84,11 @@ class Catalogue:
         entry = self._entries.get(name) or self._rescan().get(name)
         if entry is None:
             raise AssetNotFound(name)
+        if clash := self._scan.clashes.get(name):
+            raise UnreadableRaster(
+                f"{name}: {' and '.join(clash)} would both have this name; rename one of them, or "
+                "give their folders prefixes of their own ([[rasters]] prefix)."
+            )
         # Of several concurrent callers one reads the file, and all get the same object.
         with _locked(entry.lock, name):
             if known := self.known(name, max_age_s):
@@ -250,101 +214,6 @@ class Catalogue:
             is_same = held is not None and held.location == location
             entries[name] = held if held and is_same else _Entry(location, found.members[name])
         return entries
-
-
-def _top(root: Root) -> _Top:
-    if is_remote(root.path):
-        return _Top(root.path, root.prefix, False, root.members, root.name)
-    # A slash at the end would follow a link.
-    path = os.path.join(os.getcwd(), root.path.rstrip(os.sep) or os.sep)
-    return _Top(path, root.prefix, os.path.islink(path), root.members, root.name)
-
-
-def scan(tops: Iterable[_Top]) -> Scan:
-    """Return the GeoTIFFs and folders below roots; of two of a name the first is kept.
-
-    Raises OSError for failures that are not of one file or folder, such as too many open files.
-    """
-    images: dict[str, Place | str] = {}
-    members: dict[str, Mapping[str, Any]] = {}
-    folders: list[tuple[str, Place | None]] = []
-    for top in tops:
-        for path, location in _geotiffs(top, folders):
-            name = _name(top, path)
-            if name in images or not _is_name(name):
-                log.debug("left out %s: its name is taken or cannot be one", name)
-                continue
-            images[name], members[name] = location, top.members
-    return Scan(images, members, folders)
-
-
-def _geotiffs(
-    top: _Top, folders: list[tuple[str, Place | None]]
-) -> Iterator[tuple[str, Place | str]]:
-    """Yield (path below the root, location) of the GeoTIFFs of one root; add its folders."""
-    prefix = top.prefix.rstrip("/")
-    if is_remote(top.path) or not os.path.isdir(top.path):
-        folders.append((prefix, None))
-        yield from _single(top)
-        return
-    for listing in walk(top.path, top.is_link):
-        has_collection = COLLECTION_FILE in listing.files
-        file = Place(top.path, listing.path(COLLECTION_FILE), top.is_link)
-        if listing.below.isprintable():
-            name = f"{prefix}/{listing.below}".rstrip("/")
-            folders.append((name, file if has_collection else None))
-        for path in map(listing.path, sorted(filter(_is_geotiff, listing.files + listing.links))):
-            place = Place(top.path, path, top.is_link)
-            # A link may point anywhere; its target must lie below the root.
-            if path.rpartition("/")[2] in listing.links and find_file(place) is None:
-                continue
-            yield path, place
-
-
-def _single(top: _Top) -> Iterator[tuple[str, Place | str]]:
-    if is_remote(top.path):
-        yield file_name(top.path), top.path
-        return
-    folder, _, name = top.path.rpartition("/")
-    place = Place(folder or "/", name, links="anywhere" if top.is_link else "nowhere")
-    if _is_geotiff(name) and find_file(place) is not None:
-        yield name, place
-
-
-def _name(top: _Top, path: str) -> str:
-    return f"{top.prefix.rstrip('/')}/{top.name or os.path.splitext(path)[0]}"
-
-
-def _is_name(name: str) -> bool:
-    return name.isprintable() and name == name.strip()
-
-
-def check_root(path: str, shown: str = "") -> None:
-    """Raise if a root leads nowhere; `shown` is how the user wrote it.
-
-    Raises:
-        ConfigError: there is no such file or folder, or the file is not named as a GeoTIFF, or it
-            may not be read.
-    """
-    shown = shown or path
-    if is_remote(path):
-        if not file_name(path).lower().endswith(SUFFIXES):
-            raise ConfigError(
-                f"{file_name(path)}: expected the URL of a GeoTIFF, ending in .tif or .tiff"
-            )
-        find_object(path)
-        return
-    if not os.path.exists(path):
-        raise ConfigError(f"{shown}: no such file or folder")
-    is_folder = os.path.isdir(path)
-    if not is_folder and not (_is_geotiff(os.path.basename(path)) and os.path.isfile(path)):
-        raise ConfigError(f"{shown}: expected a GeoTIFF (.tif, .tiff) or a folder of them")
-    if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
-        raise ConfigError(f"{shown}: permission denied; the server must be allowed to read it")
-
-
-def _is_geotiff(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
 
 @contextmanager

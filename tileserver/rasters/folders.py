@@ -15,9 +15,10 @@ from typing import Any
 
 from tileserver.contract.names import short_name
 from tileserver.errors import AssetNotFound
-from tileserver.rasters.catalogue import COLLECTION_FILE, Catalogue, Scan
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.files import Place
 from tileserver.rasters.geotiffs import read_sidecar
+from tileserver.rasters.roots import COLLECTION_FILE, Scan
 from tileserver.rasters.scenes import read_json, update_time
 
 _MEMBERS = ("startTime", "endTime", "properties", "geometry", "title", "description")

@@ -25,7 +25,7 @@ from tileserver.http.response_cache import RESPONSES, KeepResponses
 from tileserver.http.responses import ByClient, Counted
 from tileserver.http.routes import ROWS
 from tileserver.layers.layer_list import filling
-from tileserver.rasters.catalogue import Root
+from tileserver.rasters.roots import Root
 from tileserver.rest.router import RestRouter
 from tileserver.server.assembly import Assembly, assemble
 from tileserver.server.gate import Gate

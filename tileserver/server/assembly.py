@@ -33,9 +33,9 @@ from tileserver.layers.layer_index import FILE, LayerIndex
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import Layers
 from tileserver.rasters.blocks.memory import default_block_bytes
-from tileserver.rasters.catalogue import Root
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
+from tileserver.rasters.roots import Root
 from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, RemoteAssets
 from tileserver.rest.call import Api
 from tileserver.rest.expression_store import ExpressionStore, default_folder

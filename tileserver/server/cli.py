@@ -27,7 +27,8 @@ from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.queries import point_request
 from tileserver.logs import LineFormatter, one_line
-from tileserver.rasters.catalogue import Catalogue, Root, check_root
+from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.roots import Root, check_root
 from tileserver.server.access import exposure, weak_keys
 from tileserver.server.app import create_app
 from tileserver.server.assembly import Assembly, assemble

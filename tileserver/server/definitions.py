@@ -10,8 +10,9 @@ from tileserver.contract.names import Access, layer_name
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.layers.layers import LayerDefinition, automatic_layers
 from tileserver.layers.styles import Style, parse_colors
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.remote.files import RemoteFiles
+from tileserver.rasters.roots import Root
 
 
 def roots_of(config: Config, added: Sequence[Root] = ()) -> list[Root]:
@@ -50,7 +51,7 @@ def definitions_of(
     drawn = Catalogue(added) if added or configured else catalogue
     # A configured layer may show any asset, an automatic one only what may be read by name.
     readable = filter(Access(config.access.assets).may_read, drawn.names())
-    return [*automatic_layers(readable, taken), *configured]
+    return [*automatic_layers(readable, taken, drawn.prefixes), *configured]
 
 
 def project_of(earth: EarthEngineSettings | None) -> str:

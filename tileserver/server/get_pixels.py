@@ -23,8 +23,9 @@ from tileserver.config.config import Config, load_config
 from tileserver.contract.names import check_asset_name
 from tileserver.contract.wire import request_from_params
 from tileserver.errors import AssetNotFound
-from tileserver.rasters.catalogue import SUFFIXES, Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.roots import SUFFIXES, Root
 from tileserver.server.definitions import catalogue_of
 
 DEMO = Path(__file__).parents[1] / "demo" / "tileserver.toml"

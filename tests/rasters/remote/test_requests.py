@@ -24,10 +24,11 @@ from tileserver.rasters import tiff_directories
 from tileserver.rasters.blocks.cache import Block, BlockCache, Load
 from tileserver.rasters.blocks.layouts import Layout
 from tileserver.rasters.blocks.levels import BlockKey
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.remote.blocks import BLOCK_BYTES, Blocks
 from tileserver.rasters.remote.files import RemoteFile
+from tileserver.rasters.roots import Root
 
 SIDE = 200
 ACROSS, DOWN = 6, 4

@@ -23,9 +23,10 @@ from tileserver.compute.budget import Budget
 from tileserver.compute.context import MAX_ELEMENTS, Context
 from tileserver.contract.assets import ImageAsset
 from tileserver.errors import InvalidRequest
-from tileserver.rasters.catalogue import Catalogue, Root
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
+from tileserver.rasters.roots import Root
 
 INSIDE = [-112.175, 40.643]
 """A point on the images of SERIES."""
