@@ -104,6 +104,19 @@ def test_a_layer_across_the_antimeridian_goes_all_the_way_around(tmp_path: Path)
     assert layer_json(BASE, layer)["bounds"] == list(layer.bounds)
 
 
+def test_the_center_of_a_layer_lies_on_it_wherever_that_is(tmp_path: Path) -> None:
+    for transform in (
+        FIJI,
+        Affine(0.02, 0, 174, 0, -0.02, 10),
+        Affine(0.02, 0, -178, 0, -0.02, 10),
+    ):
+        layer = layer_of(tmp_path, crs="EPSG:4326", transform=transform)
+        longitude = tilejson(BASE, layer, {})["center"][0]
+        right = transform.c + transform.a * 360 / 2
+        assert (longitude - right) % 360 == pytest.approx(0) or (right - longitude) % 360 < 1e-9
+        assert -180 <= longitude <= 180
+
+
 def test_a_tile_url_bears_the_version_and_the_style_it_was_asked_with(tmp_path: Path) -> None:
     layer = layer_of(tmp_path)
     url = tile_url(BASE, layer, {"palette": "000,fff", "min": "0"}, "@2x.webp")

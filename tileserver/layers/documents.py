@@ -85,6 +85,13 @@ def _bounds_without_antimeridian(bounds: Box) -> Box:
     return Box(west, max(bounds.south, -MAX_LATITUDE), east, min(bounds.north, MAX_LATITUDE))
 
 
+def _middle_longitude(bounds: Box) -> float:
+    """Return the longitude in the middle of bounds, -180 to 180; they may cross the antimeridian."""
+    west, _, east, _ = bounds.unrolled()
+    middle = (west + east) / 2
+    return middle - 360 if middle > 180 else middle
+
+
 def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str, Any]:
     """Return the TileJSON 3.0.0 of a layer.
 
@@ -103,7 +110,7 @@ def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str,
         "tileSize": 256,
         "format": "png",
         "bounds": [west, south, east, north],
-        "center": [(west + east) / 2, (south + north) / 2, layer.minzoom],
+        "center": [_middle_longitude(layer.bounds), (south + north) / 2, layer.minzoom],
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,
         "bands": list(layer.style.bands),
