@@ -86,7 +86,7 @@ def _bounds_without_antimeridian(bounds: Box) -> Box:
 
 
 def _middle_longitude(bounds: Box) -> float:
-    """Return the longitude in the middle of bounds, -180 to 180; they may cross the antimeridian."""
+    """Return the longitude in the middle of bounds, from -180 to 180."""
     west, _, east, _ = bounds.unrolled()
     middle = (west + east) / 2
     return middle - 360 if middle > 180 else middle
