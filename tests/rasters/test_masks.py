@@ -176,3 +176,52 @@ def test_overviews_beside_the_file_are_not_read(tmp_path: Path) -> None:
         dataset.build_overviews([2, 4])
     assert path.with_suffix(".tif.ovr").exists()
     assert [level.factor for level in raster_of(path).levels] == [1]
+
+
+def translucent(path: Path, nodata: float | None = None, **profile: Any) -> NDArray[np.uint8]:
+    """Write RGB of 200, 120, 40 with every alpha there is; return the alphas."""
+    alpha = np.arange(65536).reshape(256, 256).astype(np.uint8)
+    values = np.full((3, 256, 256), [[[200]], [[120]], [[40]]], np.uint8)
+    values[:, :16, :16] = 7
+    write_raster(path, values, mask=None, alpha=True, overviews=(), nodata=nodata, **profile)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write(alpha, 4)
+    return alpha
+
+
+def drawn(path: Path) -> NDArray[np.uint8]:
+    """Return the RGBA of a raster's own pixels, drawn from 0 to 255."""
+    options = VisualizationOptions((Range(0, 255),))
+    request = PixelRequest(
+        name_of(path), ImageFileFormat.PNG, raster_of(path).grid, visualization_options=options
+    )
+    return np.array(Image.open(io.BytesIO(engine(path).pixels(request))).convert("RGBA"))
+
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "blocks": {},
+    "strips": {"tiled": False},
+    "by GDAL": {"compress": "lerc", "max_z_error": 0},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_partial_alpha_is_drawn_as_it_is(tmp_path: Path, layout: str) -> None:
+    alpha = translucent(tmp_path / "a.tif", **LAYOUTS[layout])
+    found = drawn(tmp_path / "a.tif")
+    assert (found[..., 3] == alpha).all()
+    assert (found[20:][alpha[20:] > 0][:, :3] == [200, 120, 40]).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_alpha_band_and_a_nodata_value_both_hide_pixels(tmp_path: Path, layout: str) -> None:
+    alpha = translucent(tmp_path / "a.tif", nodata=7, **LAYOUTS[layout])
+    hidden = np.zeros((256, 256), bool)
+    hidden[:16, :16] = True
+    assert (drawn(tmp_path / "a.tif")[..., 3] == np.where(hidden, 0, alpha)).all()
+
+
+def test_partial_alpha_counts_as_valid_in_raw_values(tmp_path: Path) -> None:
+    alpha = translucent(tmp_path / "a.tif")
+    bands = read(tmp_path / "a.tif", raster_of(tmp_path / "a.tif").grid)
+    assert (bands.valid == (alpha > 0)).all()

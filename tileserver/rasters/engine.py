@@ -36,6 +36,7 @@ from tileserver.rasters.datasets import gdal_environment
 from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
 from tileserver.rasters.gdal_levels import GdalLevel
 from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.masking import is_partial
 from tileserver.rasters.windows import (
     MAX_WINDOW_BYTES,
     LevelReader,
@@ -162,7 +163,8 @@ class LocalRasters:
         indexes = [raster.band_indexes[i] for i in asset.indexes(request.band_ids)]
         shape = (len(chosen), grid.height, grid.width)
         values = np.zeros(shape, raster.dtype)
-        bands = BandArrays(tuple(b.id for b in chosen), values, np.zeros(shape, np.bool_))
+        valid = np.zeros(shape, np.bool_)
+        alpha = None if raster.alpha_index is None else np.zeros(shape[1:], np.uint8)
         level = choose_level(raster.levels, raster.grid, grid)
         deadline = time.monotonic() + self.deadline_s
         # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
@@ -170,11 +172,12 @@ class LocalRasters:
         for part in parts(asset, grid):
             at = positions(grid.window(part), raster.grid)
             place = slice(None), *part.slices
-            here = values[place], bands.valid[place]
+            here = values[place], valid[place], None if alpha is None else alpha[part.slices]
             # Until a dataset of large blocks is closed again, too.
             with self.budget.hold(raster.decode_bytes + window_bytes, deadline, asset.name):
                 self._read_part(raster, level, at, indexes, *here, deadline)
-        return bands
+        shown = alpha if alpha is not None and is_partial(alpha) else None
+        return BandArrays(tuple(b.id for b in chosen), values, valid, alpha=shown)
 
     def _read_part(
         self,
@@ -184,6 +187,7 @@ class LocalRasters:
         indexes: Sequence[int],
         values: NDArray[Any],
         valid: NDArray[np.bool_],
+        alpha: NDArray[np.uint8] | None,
         deadline: float,
     ) -> None:
         """Read a level at positions: by blocks, or by GDAL if they are not as they should be."""
@@ -191,7 +195,7 @@ class LocalRasters:
 
         def read(reader: LevelReader) -> None:
             wanted = picks(at, raster.grid, reader)
-            read_picks(reader, name, indexes, wanted, values, valid, deadline)
+            read_picks(reader, name, indexes, wanted, values, valid, deadline, alpha=alpha)
 
         if raster.layouts and (source := raster.source):
             try:

@@ -11,6 +11,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.masking import is_nodata, opacity
 from tileserver.rasters.windows import Picks
 
 
@@ -32,6 +33,7 @@ class GdalLevel:
         wanted: Picks,
         values: NDArray[Any],
         valid: NDArray[np.bool_],
+        alpha: NDArray[np.uint8] | None = None,
     ) -> None:
         """Read picks, some of which are inside, all at once."""
         left, top, right, bottom = wanted.span
@@ -43,16 +45,36 @@ class GdalLevel:
         if not self._raster.has_mask:
             np.logical_or(valid, wanted.inside, out=valid)
             return
+        if self._raster.alpha_index is not None:
+            self._show(values, window, index, wanted, valid, alpha)
+            return
         masks = self._masks(indexes, window)
         np.logical_or(valid, wanted.inside & (_pick(masks, index) != 0), out=valid)
 
+    def _show(
+        self,
+        values: NDArray[Any],
+        window: Window,
+        index: NDArray[np.int64],
+        wanted: Picks,
+        valid: NDArray[np.bool_],
+        alpha: NDArray[np.uint8] | None,
+    ) -> None:
+        """Fill valid and alpha from the alpha band, and from the nodata value if there is one."""
+        (shown,) = _pick(self._dataset.read([self._raster.alpha_index], window=window), index)
+        nodata = self._raster.asset.bands[0].nodata
+        for found, is_valid in zip(values, valid, strict=True):
+            seen = wanted.inside & (shown != 0)
+            if nodata is not None:
+                seen &= ~is_nodata(found, nodata)
+            np.logical_or(is_valid, seen, out=is_valid)
+        if alpha is not None:
+            np.copyto(alpha, opacity(shown), where=wanted.inside)
+
     def _masks(self, indexes: Sequence[int], window: Window) -> NDArray[Any]:
         """Return zero where pixels are masked; one mask for all bands where they share it."""
-        if self._raster.alpha_index is not None:
-            masks: NDArray[Any] = self._dataset.read([self._raster.alpha_index], window=window)
-        else:
-            which = indexes[:1] if self._raster.shares_mask else indexes
-            masks = self._dataset.read_masks(which, window=window)
+        which = indexes[:1] if self._raster.shares_mask else indexes
+        masks: NDArray[Any] = self._dataset.read_masks(which, window=window)
         return masks
 
 

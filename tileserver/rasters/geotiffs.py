@@ -115,7 +115,8 @@ def describe_raster(
         band_indexes=indexes,
         location=location,
         has_mask=alpha is not None or any(MaskFlags.all_valid not in flag for flag in flags),
-        shares_mask=alpha is not None or all(MaskFlags.per_dataset in flag for flag in flags),
+        shares_mask=all(MaskFlags.nodata not in flag for flag in flags)
+        and (alpha is not None or all(MaskFlags.per_dataset in flag for flag in flags)),
         alpha_index=alpha,
         decode_bytes=decode_bytes(directories) or 2 * block_bytes(dataset),
         layouts=_layouts(dataset, directories, levels, bands[0], () if alpha else flags),
@@ -271,11 +272,12 @@ def _has_masks(directories: Sequence[Directory]) -> bool | None:
 
 
 def _alpha_index(dataset: DatasetReader, flags: Sequence[set[MaskFlags]]) -> int | None:
-    """Return the alpha band, unless a nodata value or a mask comes first."""
+    """Return the alpha band, unless a mask comes first; a nodata value holds beside it."""
     if ColorInterp.alpha not in dataset.colorinterp:
         return None
     # GDAL itself knows an alpha band as a mask only behind one band or three.
-    is_first = all(MaskFlags.alpha in flag or MaskFlags.all_valid in flag for flag in flags)
+    beside = {MaskFlags.alpha, MaskFlags.all_valid, MaskFlags.nodata}
+    is_first = all(flag & beside for flag in flags)
     return dataset.colorinterp.index(ColorInterp.alpha) + 1 if is_first else None
 
 

@@ -94,6 +94,7 @@ class LevelReader(Protocol):
         wanted: Picks,
         values: NDArray[Any],
         valid: NDArray[np.bool_],
+        alpha: NDArray[np.uint8] | None = None,
     ) -> None:
         """Read picks, some of which are inside, as `read_picks` does but all at once.
 
@@ -119,6 +120,7 @@ def read_picks(
     valid: NDArray[np.bool_],
     deadline: float,
     max_window_bytes: int = MAX_WINDOW_BYTES,
+    alpha: NDArray[np.uint8] | None = None,
 ) -> None:
     """Read picked pixels into values and valid, both of shape (bands, height, width).
 
@@ -131,6 +133,7 @@ def read_picks(
         valid: set to True where they are not masked.
         deadline: on time.monotonic(); checked between spans.
         max_window_bytes: most bytes read at once, unless a single block is larger.
+        alpha: shape (height, width); gets the opacity of pixels, of a raster with an alpha band.
 
     Raises:
         DeadlineExceeded: not all could be read in time.
@@ -141,7 +144,8 @@ def read_picks(
             raise read_timed_out(name)
         held = [(wanted, _WHOLE)] if len(spans) == 1 else wanted.within(span)
         for part, place in held:
-            level.read(indexes, part, values[:, *place], valid[:, *place])
+            shown = None if alpha is None else alpha[place]
+            level.read(indexes, part, values[:, *place], valid[:, *place], shown)
 
 
 def read_timed_out(name: str) -> DeadlineExceeded:

@@ -18,11 +18,11 @@ from tileserver.rasters.blocks.codecs import DamagedBlock, decode, empty_block
 from tileserver.rasters.blocks.layouts import Layout, LevelLayout
 from tileserver.rasters.files import SeenFile, file_errors, file_state, open_beneath
 from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.masking import is_nodata, opacity
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.tiff_directories import ReadAt
 from tileserver.rasters.windows import MAX_WINDOW_BYTES, Picks, Span
 
-_EPSILON = float(np.finfo(np.float32).eps)
 _WHOLE = (slice(None), slice(None))
 _FEW = 9
 """Blocks that are picked from one by one; for more it costs less to put them together first."""
@@ -78,6 +78,7 @@ class BlockLevel:
         wanted: Picks,
         values: NDArray[Any],
         valid: NDArray[np.bool_],
+        alpha: NDArray[np.uint8] | None = None,
     ) -> None:
         """Read picks, some of which are inside, all at once."""
         self._file.expect(self._parts(indexes), wanted.span)
@@ -89,10 +90,11 @@ class BlockLevel:
         shared = self._shared_mask(wanted, arrays[-1])
         for found, is_valid in zip(values, valid, strict=True):
             seen = wanted.inside if shared is None else shared
-            if shared is None and self._raster.has_mask:
-                assert self._nodata is not None
-                seen = wanted.inside & ~is_nodata(found, self._nodata)
+            if self._nodata is not None and self._layout.mask is None:
+                seen = seen & ~is_nodata(found, self._nodata)
             np.logical_or(is_valid, seen, out=is_valid)
+        if alpha is not None and self._raster.alpha_index is not None:
+            np.copyto(alpha, opacity(arrays[-1]), where=wanted.inside)
 
     def _parts(self, indexes: Sequence[int]) -> list[Part]:
         """Return the parts of the level that hold bands and their mask, in the order of reading."""
@@ -147,24 +149,6 @@ def _take(flat: Block, index: NDArray[np.int64], part: Picks, array: NDArray[Any
         flat.take(index, out=array, mode="clip")
     else:
         np.copyto(array, flat.take(index, mode="clip"), where=part.inside)
-
-
-def is_nodata(values: Block, nodata: float) -> NDArray[np.bool_]:
-    """Return where values are nodata, as GDAL compares them: floats need not be quite equal.
-
-    https://github.com/OSGeo/gdal/blob/master/gcore/gdal_priv_templates.hpp, ARE_REAL_EQUAL, which
-    takes the precision of float32 for both types.
-    """
-    exact = values.dtype.type(nodata)
-    equal: NDArray[np.bool_] = np.equal(values, exact)
-    if values.dtype.kind != "f":
-        return equal
-    if np.isnan(exact):
-        return np.isnan(values)
-    with np.errstate(invalid="ignore", over="ignore"):
-        slack = values.dtype.type(2 * _EPSILON) * np.abs(values + exact)
-        close: NDArray[np.bool_] = np.abs(values - exact) < slack
-    return equal | close
 
 
 def check_current(file: SeenFile | RemoteFile, name: str) -> None:
