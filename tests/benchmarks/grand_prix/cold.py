@@ -147,13 +147,20 @@ def _round(
     """Let each server answer the same tiles; return the pictures of the first of `servers`."""
     pictures: dict[Peer, list[bytes]] = {}
     for peer in in_turn(servers, number):
+        if result.is_over(peer.name):
+            continue
         paths = [each.path(peer) for each in places]
         load, effort = measured(client, servers[peer], paths, clients, keep=True)
         if set(load.statuses) != {"200"}:
             result.notes.append(f"{peer.name}: statuses {load.statuses}")
         result.add(peer.name, load.per_s, effort)
         pictures[peer] = load.bodies
-    return pictures[next(iter(servers))] if servers else []
+    return pictures_of_first(servers, pictures)
+
+
+def pictures_of_first(servers: Iterable[Peer], pictures: Mapping[Peer, list[bytes]]) -> list[bytes]:
+    """Return the pictures of the first server that drew any, which the floor encodes."""
+    return next((pictures[each] for each in servers if each in pictures), [])
 
 
 def _floor(floor: Floor, places: Sequence[Place], pictures: Sequence[bytes]) -> float:

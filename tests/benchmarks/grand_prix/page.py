@@ -33,7 +33,7 @@ class Table:
             for name, row in self.rows.items()
             if row
         ]
-        return "\n".join([f"## {self.title}", "", *lines, ""])
+        return "\n".join([f"### {self.title}", "", *lines, ""])
 
 
 def parsed(text: str) -> dict[str, Table]:
@@ -41,8 +41,8 @@ def parsed(text: str) -> dict[str, Table]:
     tables: dict[str, Table] = {}
     title, head = "", [""]
     for line in text.splitlines():
-        if line.startswith("## "):
-            title, head = line.removeprefix("## "), []
+        if line.startswith("### "):
+            title, head = line.removeprefix("### "), []
         if not title or not line.startswith("| "):
             continue
         name, *cells = (each.strip() for each in line.strip().strip("|").split("|"))
@@ -58,6 +58,8 @@ def parsed(text: str) -> dict[str, Table]:
 def merged(old: Mapping[str, Table], new: Mapping[str, Table], order: Sequence[str]) -> list[Table]:
     """Return all tables, with the new rows in place of the old ones of the same name.
 
+    Of runs, whose table has "run" as its first column, those are kept that a row names.
+
     Args:
         old: tables of the page, by title.
         new: tables of a run.
@@ -69,6 +71,10 @@ def merged(old: Mapping[str, Table], new: Mapping[str, Table], order: Sequence[s
         rows = {**(old[title].rows if title in old else {}), **one.rows}
         kept = sorted((n for n, row in rows.items() if row), key=lambda n: _rank(n, order))
         tables.append(Table(title, one.first, {name: rows[name] for name in kept}))
+    named = {row.get("run") for each in tables for row in each.rows.values()}
+    for each in tables:
+        if each.first == "run":
+            each.rows = {name: row for name, row in each.rows.items() if name in named}
     return tables
 
 

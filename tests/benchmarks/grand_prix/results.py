@@ -6,6 +6,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+_LONGEST_S = 10.0
+"""Of a round, after which a server has no more."""
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -45,6 +48,10 @@ class Result:
         """Add a round of a server."""
         self.figures.setdefault(name, []).append(figure)
         self.efforts.setdefault(name, []).append(effort)
+
+    def is_over(self, name: str) -> bool:
+        """Tell whether a server was so slow in its last round that it has no further one."""
+        return name in self.efforts and self.efforts[name][-1].seconds > _LONGEST_S
 
     def median(self, name: str) -> float:
         """Return the median of a server's figures."""

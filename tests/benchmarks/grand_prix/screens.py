@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.grand_prix.client import Client
-from tests.benchmarks.grand_prix.cold import Place, able_of, in_turn, started
+from tests.benchmarks.grand_prix.cold import Place, able_of, in_turn, pictures_of_first, started
 from tests.benchmarks.grand_prix.environments import Environments
 from tests.benchmarks.grand_prix.floor import Floor
 from tests.benchmarks.grand_prix.measuring import measured
@@ -106,6 +106,8 @@ class _Track:
         """Let each server draw the screen; return the pictures of the first."""
         pictures: dict[Peer, list[bytes]] = {}
         for peer in in_turn(servers, number):
+            if self.result.is_over(peer.name):
+                continue
             paths = [each.path(peer) for each in self.places(tiles)]
             self.files.sent()
             load, effort = measured(self.client, servers[peer], paths, _CONNECTIONS, keep=True)
@@ -114,4 +116,4 @@ class _Track:
             self.result.add(peer.name, load.seconds, effort)
             self.result.fetched.setdefault(peer.name, []).append(self.files.sent())
             pictures[peer] = load.bodies
-        return pictures[next(iter(servers))] if servers else []
+        return pictures_of_first(servers, pictures)
