@@ -29,7 +29,7 @@ def _run(event: str, tiles_per_s: float, note: str = "", day: int = 1) -> dict[s
     for factor in (1.0, 1.2, 1.1):
         for name, per_s in (("tileserver", tiles_per_s), ("MapServer", 100.0)):
             result.add(name, per_s * factor, Effort(40, 40 / per_s, 0.2, client_share=0.1))
-        result.floor.append(1000.0)
+        result.add_floor(1000.0, 0.02, 40)
     at = datetime.datetime(2026, 1, day, 12, 30, tzinfo=datetime.UTC)
     versions = {"tileserver": "this checkout", "MapServer": "8"}
     return tables_of([result], {event: "some scene"}, versions, "small", at)
@@ -83,6 +83,8 @@ def test_a_page_without_marks_gets_the_tables_at_its_end(tmp_path: Path) -> None
 
 def test_the_cells_of_an_event_are_its_medians_and_shares() -> None:
     row = _run("utm-8", 50)["Cold tiles a second"].rows["utm-8"]
+    cpu = _run("utm-8", 50)["CPU time of a cold tile in ms"].rows["utm-8"]
+    assert (cpu["tileserver"], cpu["floor"]) == ("5", "0.5")
     assert row == {
         "tileserver": "55",
         "MapServer": "110",
@@ -109,3 +111,17 @@ def test_the_client_share_is_that_against_the_server_that_kept_it_busiest() -> N
     result.add("slow", 1.0, Effort(1, 10.0, 1.0, client_share=0.01))
     result.add("fast", 1.0, Effort(1, 0.1, 0.1, client_share=0.9))
     assert result.client_share() == pytest.approx(0.9)
+
+
+def test_a_server_whose_round_takes_long_is_out_with_a_note_and_has_no_ratio() -> None:
+    result = Result("e", "tiles/s")
+    result.add("tileserver", 40.0, Effort(40, 1.0, 1.0))
+    result.add("tileserver", 40.0, Effort(40, 1.0, 1.0))
+    result.add("slow", 2.0, Effort(40, 20.0, 20.0))
+    assert result.out == {"slow"}
+    at = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    tables = tables_of([result], {"e": "some scene"}, {}, "small", at)
+    assert tables["Notes"].rows["e"] == {"note": "slow: no more rounds, one took 20 s"}
+    row = tables["Cold tiles a second"].rows["e"]
+    assert row["slow"] == "2"
+    assert "us / best other" not in row

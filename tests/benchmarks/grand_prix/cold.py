@@ -99,8 +99,7 @@ def race(
         for number in range(event.rounds):
             turn = left[number * count : (number + 1) * count]
             pictures = _round(number, able, turn, event.clients, client, result)
-            result.floor.append(_floor(floor, turn, pictures))
-            result.floor_cpu_s += floor.cpu_s
+            result.add_floor(_floor(floor, turn, pictures), floor.cpu_s, len(turn))
     return result
 
 
@@ -147,10 +146,14 @@ def _round(
     """Let each server answer the same tiles; return the pictures of the first of `servers`."""
     pictures: dict[Peer, list[bytes]] = {}
     for peer in in_turn(servers, number):
-        if result.is_over(peer.name):
+        if peer.name in result.out:
             continue
         paths = [each.path(peer) for each in places]
-        load, effort = measured(client, servers[peer], paths, clients, keep=True)
+        try:
+            load, effort = measured(client, servers[peer], paths, clients, keep=True)
+        except RuntimeError as exc:
+            result.retire(peer.name, str(exc))
+            continue
         if set(load.statuses) != {"200"}:
             result.notes.append(f"{peer.name}: statuses {load.statuses}")
         result.add(peer.name, load.per_s, effort)

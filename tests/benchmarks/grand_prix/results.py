@@ -40,6 +40,10 @@ class Result:
     floor: list[float] = field(default_factory=list)
     floor_cpu_s: float = 0.0
     """CPU time of the floor over all rounds."""
+    floor_tiles: int = 0
+    """Of all rounds."""
+    out: set[str] = field(default_factory=set)
+    """Servers that have no further round."""
     notes: list[str] = field(default_factory=list)
     is_time: bool = False
     """Whether less is better."""
@@ -48,10 +52,19 @@ class Result:
         """Add a round of a server."""
         self.figures.setdefault(name, []).append(figure)
         self.efforts.setdefault(name, []).append(effort)
+        if effort.seconds > _LONGEST_S:
+            self.retire(name, f"no more rounds, one took {effort.seconds:.0f} s")
 
-    def is_over(self, name: str) -> bool:
-        """Tell whether a server was so slow in its last round that it has no further one."""
-        return name in self.efforts and self.efforts[name][-1].seconds > _LONGEST_S
+    def add_floor(self, figure: float, cpu_s: float, tiles: int) -> None:
+        """Add a round of the floor."""
+        self.floor.append(figure)
+        self.floor_cpu_s += cpu_s
+        self.floor_tiles += tiles
+
+    def retire(self, name: str, reason: str) -> None:
+        """Let a server have no further round, and note why."""
+        self.out.add(name)
+        self.notes.append(f"{name}: {reason}")
 
     def median(self, name: str) -> float:
         """Return the median of a server's figures."""
@@ -67,11 +80,12 @@ class Result:
 
         The floor decodes a block in the first round that touches it, so rounds differ.
         """
-        floor, own = (
+        own = self.figures[name]
+        floor_s, own_s = (
             sum(each if self.is_time else 1 / each for each in rounds)
-            for rounds in (self.floor, self.figures[name])
+            for rounds in (self.floor[: len(own)], own)
         )
-        return floor / own
+        return floor_s / own_s
 
     def cpu_ms(self, name: str) -> float:
         """Return a server's CPU time for an answer, over all rounds."""
@@ -80,8 +94,7 @@ class Result:
 
     def floor_cpu_ms(self) -> float:
         """Return the floor's CPU time for a tile, over all rounds."""
-        efforts = next(iter(self.efforts.values()))
-        return 1000 * self.floor_cpu_s / sum(each.answers for each in efforts)
+        return 1000 * self.floor_cpu_s / self.floor_tiles
 
     def body_kb(self, name: str) -> float:
         """Return the mean size of a server's bodies in kB."""

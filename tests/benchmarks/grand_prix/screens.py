@@ -80,8 +80,8 @@ def screens(
                 for tiles in batch:
                     pictures = track.round(number, able, tiles)
                     taken_s = len(tiles) / floor.round(tiles, pictures)
-                    result.floor.append(_DELAY_S * (1 + event.is_first) + taken_s)
-                    result.floor_cpu_s += floor.cpu_s
+                    least_s = _DELAY_S * (1 + event.is_first) + taken_s
+                    result.add_floor(least_s, floor.cpu_s, len(tiles))
                     number += 1
     return result
 
@@ -106,11 +106,15 @@ class _Track:
         """Let each server draw the screen; return the pictures of the first."""
         pictures: dict[Peer, list[bytes]] = {}
         for peer in in_turn(servers, number):
-            if self.result.is_over(peer.name):
+            if peer.name in self.result.out:
                 continue
             paths = [each.path(peer) for each in self.places(tiles)]
             self.files.sent()
-            load, effort = measured(self.client, servers[peer], paths, _CONNECTIONS, keep=True)
+            try:
+                load, effort = measured(self.client, servers[peer], paths, _CONNECTIONS, keep=True)
+            except RuntimeError as exc:
+                self.result.retire(peer.name, str(exc))
+                continue
             if set(load.statuses) != {"200"}:
                 self.result.notes.append(f"{peer.name}: statuses {load.statuses}")
             self.result.add(peer.name, load.seconds, effort)
