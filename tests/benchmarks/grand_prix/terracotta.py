@@ -42,9 +42,11 @@ class Terracotta:
         database = environments.folder / f"terracotta-{port}.sqlite"
         python = environments.python(self.name)
         run_script([python, _INGEST, database], _rows(scenes))
+        # One thread a worker: requests in several break each other's transactions now and then.
         command: list[str | Path] = [
             *(python, "-m", "gunicorn", "terracotta.server.app:app", "--bind", f"127.0.0.1:{port}"),
-            *("--workers", str(workers), "--threads", "8", "--keep-alive", "60"),
+            *("--workers", str(workers), "--worker-class", "gthread", "--threads", "1"),
+            *("--keep-alive", "60"),
         ]
         settings = {**GDAL, **_SETTINGS, "TC_DRIVER_PATH": str(database)}
         server = start_http(command, port, settings)

@@ -18,6 +18,7 @@ from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsMultiBandColorRenderer,
     QgsProject,
+    QgsRaster,
     QgsRasterLayer,
     QgsRasterShader,
     QgsSingleBandPseudoColorRenderer,
@@ -65,6 +66,9 @@ def _layer(row: dict[str, Any]) -> QgsRasterLayer:
     renderer.setRedContrastEnhancement(_stretch(provider.dataType(red), low, high))
     renderer.setGreenContrastEnhancement(_stretch(provider.dataType(green), low, high))
     renderer.setBlueContrastEnhancement(_stretch(provider.dataType(blue), low, high))
+    last = provider.bandCount()
+    if provider.colorInterpretation(last) == QgsRaster.AlphaBand:
+        renderer.setAlphaBand(last)  # A mask within the file, which QGIS counts as a band.
     layer.setRenderer(renderer)
     return layer
 
