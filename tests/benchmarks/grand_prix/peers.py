@@ -24,6 +24,8 @@ GDAL = {
 }
 """What TiTiler's documentation recommends, with a larger cache of blocks."""
 
+_MOST_ARGUMENTS = 100
+
 
 class Peer(Protocol):
     """A tile server."""
@@ -74,7 +76,7 @@ class Ours:
     ) -> Server:
         port = free_port()
         command = [
-            *(sys.executable, "-m", "tileserver", "serve", *scenes.values()),
+            *(sys.executable, "-m", "tileserver", "serve", *_rasters(list(scenes.values()))),
             *("--port", str(port), "--workers", str(workers)),
         ]
         return start_http(command, port, {"PYTHONPATH": str(ROOT)})
@@ -85,6 +87,13 @@ class Ours:
         stretch = f"min={scene.low:g}&max={scene.high + salt:g}"
         layer = Path(source).stem
         return f"/tiles/{layer}/{tile.z}/{tile.x}/{tile.y}.png?bands={bands}&{stretch}{palette}"
+
+
+def _rasters(sources: Sequence[str]) -> Sequence[str]:
+    """Return the arguments for so many files: their folder for more than one would write down."""
+    if len(sources) <= _MOST_ARGUMENTS:
+        return sources
+    return sorted({str(Path(source).parent) for source in sources})
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,11 @@ class Server:
         """Return the seconds from the start until a path was answered with 200.
 
         Raises:
-            TimeoutError: it was not, in a minute.
+            TimeoutError: it was not, within a minute from now.
         """
         said: object = None
-        while time.perf_counter() - self.started < _PATIENCE_S:
+        ends = time.perf_counter() + _PATIENCE_S
+        while time.perf_counter() < ends:
             try:
                 load = run(self.target, [path], 1, keep=True)
                 if "200" in load.statuses:

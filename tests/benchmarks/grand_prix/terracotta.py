@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,9 +41,8 @@ class Terracotta:
         self, scenes: Mapping[Scene, str], environments: Environments, workers: int
     ) -> Server:
         port = free_port()
-        database = environments.folder / f"terracotta-{port}.sqlite"
         python = environments.python(self.name)
-        run_script([python, _INGEST, database], _rows(scenes))
+        database = _database(python, environments.folder / "terracotta-databases", _rows(scenes))
         # One thread a worker: requests in several break each other's transactions now and then.
         command: list[str | Path] = [
             *(python, "-m", "gunicorn", "terracotta.server.app:app", "--bind", f"127.0.0.1:{port}"),
@@ -50,7 +51,8 @@ class Terracotta:
         ]
         settings = {**GDAL, **_SETTINGS, "TC_DRIVER_PATH": str(database)}
         server = start_http(command, port, settings)
-        server.files.append(database)
+        if any(source.startswith("http") for source in scenes.values()):
+            server.files.append(database)  # Of a port that is another one next time.
         return server
 
     def url(self, scene: Scene, source: str, tile: Tile, salt: int = 0) -> str:
@@ -62,6 +64,22 @@ class Terracotta:
         bands = zip("rgb", scene.drawn, strict=True)
         query = "&".join(f"{name}={band}&{name}_range={stretch}" for name, band in bands)
         return f"/rgb/{Path(source).stem}/{place}?{quote(query, '=&')}"
+
+
+def _database(python: Path, folder: Path, rows: list[tuple[str, str, str]]) -> Path:
+    """Return a database of rows, written unless it is there.
+
+    Raises:
+        Unavailable: Terracotta failed.
+    """
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+    database = folder / f"{digest}.sqlite"
+    if not database.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f"{digest}-{os.getpid()}.part.sqlite"
+        run_script([python, _INGEST, draft], rows)
+        draft.rename(database)
+    return database
 
 
 def _rows(scenes: Mapping[Scene, str]) -> list[tuple[str, str, str]]:
