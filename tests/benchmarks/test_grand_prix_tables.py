@@ -118,6 +118,8 @@ def test_a_server_whose_round_takes_long_is_out_with_a_note_and_has_no_ratio() -
     result.add("tileserver", 40.0, Effort(40, 1.0, 1.0))
     result.add("tileserver", 40.0, Effort(40, 1.0, 1.0))
     result.add("slow", 2.0, Effort(40, 20.0, 20.0))
+    for name in ("tileserver", "slow"):
+        result.limit(name)
     assert result.out == {"slow"}
     at = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     tables = tables_of([result], {"e": "some scene"}, {}, "small", at)

@@ -157,6 +157,7 @@ def _round(
         if set(load.statuses) != {"200"}:
             result.notes.append(f"{peer.name}: statuses {load.statuses}")
         result.add(peer.name, load.per_s, effort)
+        result.limit(peer.name)
         pictures[peer] = load.bodies
     return pictures_of_first(servers, pictures)
 

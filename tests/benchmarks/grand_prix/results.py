@@ -52,14 +52,18 @@ class Result:
         """Add a round of a server."""
         self.figures.setdefault(name, []).append(figure)
         self.efforts.setdefault(name, []).append(effort)
-        if effort.seconds > _LONGEST_S:
-            self.retire(name, f"no more rounds, one took {effort.seconds:.0f} s")
 
     def add_floor(self, figure: float, cpu_s: float, tiles: int) -> None:
         """Add a round of the floor."""
         self.floor.append(figure)
         self.floor_cpu_s += cpu_s
         self.floor_tiles += tiles
+
+    def limit(self, name: str) -> None:
+        """Let a server have no further round if its last one took too long."""
+        seconds = self.efforts[name][-1].seconds
+        if seconds > _LONGEST_S:
+            self.retire(name, f"no more rounds, one took {seconds:.0f} s")
 
     def retire(self, name: str, reason: str) -> None:
         """Let a server have no further round, and note why."""

@@ -118,6 +118,7 @@ class _Track:
             if set(load.statuses) != {"200"}:
                 self.result.notes.append(f"{peer.name}: statuses {load.statuses}")
             self.result.add(peer.name, load.seconds, effort)
+            self.result.limit(peer.name)
             self.result.fetched.setdefault(peer.name, []).append(self.files.sent())
             pictures[peer] = load.bodies
         return pictures_of_first(servers, pictures)

@@ -95,7 +95,7 @@ def _figures(result: Result) -> dict[str, str]:
         cells["floor"] = number(statistics.median(result.floor))
     if OURS in result.figures:
         cells |= _of_ours(result)
-    if result.efforts:
+    if result.efforts and result.client_share():
         cells["others"] = f"{result.others_share():.0%}"
         cells["client"] = f"{result.client_share():.0%}"
     return cells
