@@ -167,7 +167,8 @@ def linked(scene: Scene, path: Path, count: int) -> dict[Scene, str]:
     for number in range(count):
         one = replace(scene, name=f"{scene.name}-{number:05}")
         link = one.path(folder)
-        if not link.exists():
+        if not (link.exists() and link.samefile(path)):
+            link.unlink(missing_ok=True)
             link.hardlink_to(path)
         scenes[one] = str(link)
     return scenes
