@@ -21,6 +21,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_END_OF_HEAD = re.compile(rb"\r\n\r\n|\n\n")
+"""Of CGI, whose lines end with either."""
 _READ_BYTES = 1 << 18
 
 
@@ -139,7 +141,7 @@ class _FastCgi:
             if kind == 6:
                 output.append(received[at + 8 : at + 8 + length])
             at += 8 + length + padding
-        head, _, body = b"".join(output).partition(b"\r\n\r\n")
+        head, body = _END_OF_HEAD.split(b"".join(output), 1)
         status = re.search(rb"^Status: *(\d+)", head, re.MULTILINE)
         is_picture = b"image/" in head
         return (int(status[1]) if status else (200 if is_picture else 500)), body

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,26 @@ class Environments:
         code = f"import importlib.metadata as m; print(m.version({distribution!r}))"
         command = [str(self.python(name)), "-c", code]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def run_script(
+    command: Sequence[str | Path], stdin: object, environ: Mapping[str, str] | None = None
+) -> None:
+    """Run a script of a peer with an object as JSON on its standard input.
+
+    Raises:
+        Unavailable: it failed.
+    """
+    ended = subprocess.run(
+        command,
+        input=json.dumps(stdin),
+        env={**os.environ, **(environ or {})},
+        capture_output=True,
+        text=True,
+    )
+    if ended.returncode:
+        last = (ended.stderr.strip() or "no message").splitlines()[-1]
+        raise Unavailable(f"{Path(command[1]).name} ended with {ended.returncode}: {last}")
 
 
 def program(*places: str) -> str:

@@ -46,7 +46,9 @@ class Floor:
 
     def __init__(self, scene: Scene, path: Path) -> None:
         self.scene, self.path = scene, path
-        self.seen: set[Block] = set()
+        self.seen: set[tuple[str, Block]] = set()
+        self.cpu_s = 0.0
+        """CPU time of the last round."""
 
     def __enter__(self) -> Self:
         """Open the file."""
@@ -66,18 +68,33 @@ class Floor:
         os.close(self.file)
         self.dataset.close()
 
-    def round(self, tiles: Sequence[Tile], pictures: Sequence[bytes]) -> float:
-        """Return the tiles a second of decoding the new blocks of tiles and encoding pictures."""
-        blocks = {block for tile in tiles for block in self.blocks(tile)} - self.seen
-        self.seen |= blocks
+    def round(
+        self, tiles: Sequence[Tile], pictures: Sequence[bytes], layers: Sequence[str] = ()
+    ) -> float:
+        """Return the tiles a second of decoding the new blocks of tiles and encoding pictures.
+
+        Args:
+            tiles: those of the round.
+            pictures: what was drawn of them, as PNG.
+            layers: of each tile, if many layers have a file like this one each.
+        """
+        names = layers or [""] * len(tiles)
+        touched = {
+            (name, block)
+            for name, tile in zip(names, tiles, strict=True)
+            for block in self.blocks(tile)
+        }
+        new = touched - self.seen
+        self.seen |= new
         rows = [_rows(picture) for picture in pictures]
-        started = time.perf_counter()
-        decoded = [self.pool.submit(self.decode, block) for block in blocks]
+        started, cpu_s = time.perf_counter(), time.process_time()
+        decoded = [self.pool.submit(self.decode, block) for _, block in new]
         encoded = [self.pool.submit(isal_zlib.compress, each, 1) for each in rows]
         for decoding in decoded:
             decoding.result()
         for encoding in encoded:
             encoding.result()
+        self.cpu_s = time.process_time() - cpu_s
         return len(tiles) / (time.perf_counter() - started)
 
     def blocks(self, tile: Tile) -> set[Block]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.benchmarks.grand_prix.client import Client
-from tests.benchmarks.grand_prix.cold import Result
 from tests.benchmarks.grand_prix.environments import Environments
+from tests.benchmarks.grand_prix.measuring import measured
 from tests.benchmarks.grand_prix.peers import Ours
+from tests.benchmarks.grand_prix.results import Result
 from tests.benchmarks.grand_prix.scenes import Scene, tiles_within
 from tests.benchmarks.grand_prix.servers import Server, free_port, start_http
 from tileserver.contract.tiles import Tile
@@ -92,14 +93,10 @@ def _rounds(
     result = Result(name, "answers/s")
     for number in range(_ROUNDS + 1):
         for each, server in servers.items():
-            load = client.run(server.target, [url] * _REQUESTS, clients, headers=headers)
+            load, effort = measured(client, server, [url] * _REQUESTS, clients, headers=headers)
             if number == 0:
                 continue
-            result.figures.setdefault(each, []).append(load.per_s)
-            if each == BARE and number == _ROUNDS:
-                busy = load.cpu_s / load.seconds
-                result.notes.append(f"the client took {busy:.0%} of a core against bare ASGI")
-            if len(load.statuses) != 1:
+            result.add(each, load.per_s, effort)
+            if set(load.statuses) != {"200"}:
                 result.notes.append(f"{each}: statuses {load.statuses}")
-    result.notes.append(f"statuses {load.statuses}")
     return result

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import rasterio
 
 from tests.benchmarks.grand_prix.environments import Environments, program
+from tests.benchmarks.grand_prix.peers import GDAL
 from tests.benchmarks.grand_prix.scenes import Scene
-from tests.benchmarks.grand_prix.servers import Server, start_fastcgi
+from tests.benchmarks.grand_prix.servers import Server, free_port, start_fastcgi
 from tileserver.contract.tiles import Tile
 
-_KNOTS = ("440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725")
+KNOTS = ("440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725")
 """viridis at every eighth."""
 _MAP = """MAP
   NAME "prix"
@@ -40,7 +40,11 @@ _LAYER = """  LAYER
     NAME "{name}"
     TYPE RASTER
     STATUS ON
-    DATA "{data}"
+    DATA "%source%"
+    VALIDATION
+      "source" "^(/vsicurl/http:/)?/[a-z0-9/.:_-]+$"
+      "default_source" "{data}"
+    END
     PROJECTION
       {projection}
     END
@@ -67,32 +71,45 @@ class MapServer:
     ) -> Server:
         folder = environments.folder / "mapserver"
         folder.mkdir(parents=True, exist_ok=True)
-        config, map_file = folder / "mapserver.conf", folder / "prix.map"
+        config, map_file = folder / "mapserver.conf", folder / f"prix-{free_port()}.map"
         config.write_text('CONFIG\n  ENV\n    MS_MAP_PATTERN "."\n  END\nEND\n')
         has_mask = any(each.masked or each.rotation_deg for each in scenes)
-        layers = "".join(_layer(scene, source) for scene, source in scenes.items())
+        # Files that are drawn alike share a layer: each request parses the map file anew.
+        alike = {replace(scene, name=""): (scene, source) for scene, source in scenes.items()}
+        layers = "".join(_layer(scene, source) for scene, source in alike.values())
         map_file.write_text(_MAP.format(mode="RGBA" if has_mask else "RGB", layers=layers))
-        environ = {"MAPSERVER_CONFIG_FILE": str(config), "MS_MAPFILE": str(map_file)}
-        return start_fastcgi([_program()], environ, folder, workers)
+        environ = {"MAPSERVER_CONFIG_FILE": str(config), "MS_MAPFILE": str(map_file), **GDAL}
+        server = start_fastcgi([_program()], environ, folder, workers)
+        server.files.append(map_file)
+        return server
 
     def url(self, scene: Scene, source: str, tile: Tile, salt: int = 0) -> str:
         place = f"tile={tile.x}+{tile.y}+{tile.z}"
-        return f"/mapserv?mode=tile&tilemode=gmap&layers={Path(source).stem}&{place}"
+        layer = f"layers={_name(scene)}&source={_data(source)}"
+        return f"/mapserv?mode=tile&tilemode=gmap&{layer}&{place}"
 
 
 def _program() -> str:
     return program("/usr/lib/cgi-bin/mapserv", "mapserv")
 
 
+def _name(scene: Scene) -> str:
+    """Return the name of the layer of all scenes that are drawn alike."""
+    return scene.name.partition("-")[0]
+
+
+def _data(source: str) -> str:
+    return f"/vsicurl/{source}" if source.startswith("http") else source
+
+
 def _layer(scene: Scene, source: str) -> str:
-    remote = source.startswith("http")
     with rasterio.open(source) as dataset:
         # PROJ's own definition, for MapServer's parser has no other.
         projection = "\n      ".join(f'"{part[1:]}"' for part in dataset.crs.to_proj4().split())
     classes = _classes(scene) if scene.palette else ""
     return _LAYER.format(
-        name=Path(source).stem,
-        data=f"/vsicurl/{source}" if remote else source,
+        name=_name(scene),
+        data=_data(source),
         projection=projection,
         bands=",".join(map(str, scene.drawn)),
         low=scene.low,
@@ -102,9 +119,9 @@ def _layer(scene: Scene, source: str) -> str:
 
 
 def _classes(scene: Scene) -> str:
-    step = (scene.high - scene.low) / (len(_KNOTS) - 1)
+    step = (scene.high - scene.low) / (len(KNOTS) - 1)
     classes = ""
-    for index, (left, right) in enumerate(pairwise(_KNOTS)):
+    for index, (left, right) in enumerate(pairwise(KNOTS)):
         low, high = scene.low + index * step, scene.low + (index + 1) * step
         classes += (
             f"    CLASS EXPRESSION ([pixel] >= {low:g} AND [pixel] < {high:g})\n"

@@ -15,7 +15,7 @@ from tests.benchmarks.grand_prix.servers import Server, free_port, start_http
 from tests.support.commands import ROOT
 from tileserver.contract.tiles import Tile
 
-_GDAL = {
+GDAL = {
     "GDAL_CACHEMAX": "2048",
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "VSI_CACHE": "TRUE",
@@ -23,6 +23,8 @@ _GDAL = {
     "GDAL_HTTP_MULTIPLEX": "YES",
 }
 """What TiTiler's documentation recommends, with a larger cache of blocks."""
+
+_MOST_ARGUMENTS = 100
 
 
 class Peer(Protocol):
@@ -42,7 +44,11 @@ class Peer(Protocol):
     def start(
         self, scenes: Mapping[Scene, str], environments: Environments, workers: int
     ) -> Server:
-        """Start it with the rasters of scenes: files, or addresses of them."""
+        """Start it with the rasters of scenes: files, or addresses of them.
+
+        Raises:
+            Unavailable: it cannot serve them.
+        """
 
     def url(self, scene: Scene, source: str, tile: Tile, salt: int = 0) -> str:
         """Return the path and query of a tile as PNG of 256x256.
@@ -51,7 +57,8 @@ class Peer(Protocol):
             scene: and its style.
             source: its file or address.
             tile: of Web Mercator.
-            salt: is added to the upper end of the stretch, where the URL has it.
+            salt: is added to the upper end of the stretch, where the URL has it. A server whose
+                URLs have none must not keep pictures.
         """
 
 
@@ -69,7 +76,7 @@ class Ours:
     ) -> Server:
         port = free_port()
         command = [
-            *(sys.executable, "-m", "tileserver", "serve", *scenes.values()),
+            *(sys.executable, "-m", "tileserver", "serve", *_rasters(list(scenes.values()))),
             *("--port", str(port), "--workers", str(workers)),
         ]
         return start_http(command, port, {"PYTHONPATH": str(ROOT)})
@@ -80,6 +87,13 @@ class Ours:
         stretch = f"min={scene.low:g}&max={scene.high + salt:g}"
         layer = Path(source).stem
         return f"/tiles/{layer}/{tile.z}/{tile.x}/{tile.y}.png?bands={bands}&{stretch}{palette}"
+
+
+def _rasters(sources: Sequence[str]) -> Sequence[str]:
+    """Return the arguments for so many files: their folder for more than one would write down."""
+    if len(sources) <= _MOST_ARGUMENTS:
+        return sources
+    return sorted({str(Path(source).parent) for source in sources})
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,7 @@ class Pip:
             *("--workers", str(workers), "--no-access-log", "--log-level", "error"),
         )
         apps = str(Path(__file__).parent / "apps")
-        return start_http(command, port, {**_GDAL, "PYTHONPATH": apps})
+        return start_http(command, port, {**GDAL, "PYTHONPATH": apps})
 
     def url(self, scene: Scene, source: str, tile: Tile, salt: int = 0) -> str:
         bands = "".join(f"&bidx={number}" for number in scene.drawn)
@@ -134,4 +148,26 @@ RIO_TILER = Pip(
     "rio-tiler",
     "rio_tiler_app:app",
     "/tiles",
+)
+
+
+@dataclass(frozen=True)
+class LocalTileServer(Pip):
+    """localtileserver, whose parameters have names of their own."""
+
+    def url(self, scene: Scene, source: str, tile: Tile, salt: int = 0) -> str:
+        bands = ",".join(map(str, scene.drawn))
+        palette = f"&colormap={scene.palette}" if scene.palette else ""
+        low = ",".join(f"{scene.low:g}" for _ in scene.drawn)
+        high = ",".join(f"{scene.high + salt:g}" for _ in scene.drawn)
+        place = f"{self.route}/{tile.z}/{tile.x}/{tile.y}.png?filename={quote(source, safe='/:')}"
+        return f"{place}&indexes={bands}&vmin={low}&vmax={high}{palette}"
+
+
+LOCALTILESERVER = LocalTileServer(
+    "localtileserver",
+    ("localtileserver", "uvicorn[standard]"),
+    "localtileserver",
+    "localtileserver.web.wsgi:app",
+    "/api/tiles",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from tileserver.contract.tiles import Tile
 
 _UTM = "EPSG:32612"
 _MERCATOR = "EPSG:3857"
+SIDE, SMALL_SIDE = 7400, 2048
+"""Pixels."""
 _DEFLATE = {"compress": "deflate", "predictor": 2}
 
 
@@ -44,6 +46,8 @@ class Scene:
     """Whether a dataset mask hides a disc in the middle."""
     share: float = 1.0
     """Side as a share of the side of the others."""
+    what: str = field(default="", compare=False)
+    """In words."""
 
     def path(self, folder: Path) -> Path:
         """Return where the raster lies."""
@@ -51,8 +55,8 @@ class Scene:
 
 
 SCENES = (
-    Scene("utm"),
-    Scene("mercator", crs=_MERCATOR),
+    Scene("utm", what="7 bands uint16 in UTM, three drawn"),
+    Scene("mercator", crs=_MERCATOR, what="7 bands uint16 in Web Mercator"),
     Scene(
         "dem",
         bands=1,
@@ -61,6 +65,7 @@ SCENES = (
         drawn=(1,),
         high=6000.0,
         palette="viridis",
+        what="a DEM in float32 with a palette",
     ),
     Scene(
         "jpeg",
@@ -68,20 +73,27 @@ SCENES = (
         dtype="uint8",
         creation={"compress": "jpeg", "photometric": "ycbcr", "interleave": "pixel"},
         high=255.0,
+        what="a JPEG COG",
     ),
-    Scene("zstd", creation={"compress": "zstd", "predictor": 2}),
-    Scene("three", bands=3),
-    Scene("mask", bands=3, masked=True),
-    Scene("rotated", bands=3, rotation_deg=20.0),
-    Scene("flat", bands=3, overviews=()),
-    Scene("many", bands=64, share=0.25, creation={**_DEFLATE, "interleave": "band"}),
+    Scene("zstd", creation={"compress": "zstd", "predictor": 2}, what="7 bands uint16, ZSTD"),
+    Scene("three", bands=3, what="3 bands uint16"),
+    Scene("mask", bands=3, masked=True, what="a mask"),
+    Scene("rotated", bands=3, rotation_deg=20.0, what="rotated by 20 degrees"),
+    Scene("flat", bands=3, overviews=(), what="no overviews"),
+    Scene(
+        "many",
+        bands=64,
+        share=0.25,
+        creation={**_DEFLATE, "interleave": "band"},
+        what="64 bands, three drawn",
+    ),
 )
 SCENE = {each.name: each for each in SCENES}
 
 
 def side_of(scene: Scene, is_small: bool) -> int:
     """Return the pixels on a side of a scene."""
-    return int((2048 if is_small else 7400) * scene.share)
+    return int((SMALL_SIDE if is_small else SIDE) * scene.share)
 
 
 def write_scene(scene: Scene, folder: Path, is_small: bool) -> Path:
@@ -145,6 +157,47 @@ def _disc(side: int) -> NDArray[np.uint8]:
     y, x = np.ogrid[0:side, 0:side]
     inside = (x - side / 2) ** 2 + (y - side / 2) ** 2 < (side / 4) ** 2
     return np.where(inside, 0, 255).astype(np.uint8)
+
+
+def linked(scene: Scene, path: Path, count: int) -> dict[Scene, str]:
+    """Return so many scenes with the pixels of one, as hard links in a folder beside its file."""
+    folder = path.parent / f"{scene.name}-{count}"
+    folder.mkdir(exist_ok=True)
+    scenes = {}
+    for number in range(count):
+        one = replace(scene, name=f"{scene.name}-{number:05}")
+        link = one.path(folder)
+        if not (link.exists() and link.samefile(path)):
+            link.unlink(missing_ok=True)
+            link.hardlink_to(path)
+        scenes[one] = str(link)
+    return scenes
+
+
+def write_bands(scene: Scene, path: Path) -> list[Path]:
+    """Write the drawn bands of a scene into a file each, unless they are there; return those."""
+    paths = [path.parent / "bands" / f"{path.stem}-{number}.tif" for number in scene.drawn]
+    for number, each in zip(scene.drawn, paths, strict=True):
+        if not each.exists():
+            each.parent.mkdir(exist_ok=True)
+            _write_band(scene, path, number, each)
+    return paths
+
+
+def _write_band(scene: Scene, path: Path, number: int, to: Path) -> None:
+    draft = to.with_suffix(".part.tif")
+    creation = {key: text for key, text in scene.creation.items() if key != "photometric"}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        with rasterio.open(path) as dataset:
+            profile = {**_profile(replace(scene, bands=1, creation=creation), dataset.width)}
+            with rasterio.open(draft, "w", **profile) as band:
+                band.write(dataset.read(number), 1)
+                if scene.masked:
+                    band.write_mask(dataset.dataset_mask())
+        if scene.overviews:
+            with rasterio.open(draft, "r+") as band:
+                band.build_overviews(scene.overviews, Resampling.average)
+    draft.rename(to)
 
 
 def tiles_within(path: Path, zooms: tuple[int, ...], seed: int = 0) -> list[Tile]:

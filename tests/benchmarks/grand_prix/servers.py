@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.grand_prix.client import Target, run
@@ -16,6 +16,8 @@ from tests.benchmarks.grand_prix.client import Target, run
 _PATIENCE_S = 60
 CORES = sorted(os.sched_getaffinity(0))[:2]
 """Of every server."""
+TICKS = os.sysconf("SC_CLK_TCK")
+"""Units of CPU time in /proc, in a second."""
 
 
 @dataclass
@@ -26,15 +28,18 @@ class Server:
     processes: list[subprocess.Popen[bytes]]
     started: float
     """`time.perf_counter()` before the first process."""
+    files: list[Path] = field(default_factory=list)
+    """Are deleted when it has ended."""
 
     def wait(self, path: str) -> float:
         """Return the seconds from the start until a path was answered with 200.
 
         Raises:
-            TimeoutError: it was not, in a minute.
+            TimeoutError: it was not, within a minute from now.
         """
         said: object = None
-        while time.perf_counter() - self.started < _PATIENCE_S:
+        ends = time.perf_counter() + _PATIENCE_S
+        while time.perf_counter() < ends:
             try:
                 load = run(self.target, [path], 1, keep=True)
                 if "200" in load.statuses:
@@ -50,6 +55,10 @@ class Server:
     def memory_mb(self) -> float:
         """Return the memory of its processes and their children in MB, shared pages divided."""
         return sum(_pss_kb(pid) for pid in self._pids()) / 1024
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds of its processes, their children, and those that have ended."""
+        return sum(_cpu_s(pid) for pid in self._pids())
 
     def _pids(self) -> list[int]:
         groups = {each.pid for each in self.processes}
@@ -67,8 +76,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 os.killpg(each.pid, signal.SIGKILL)
                 each.wait(10)
-        if self.target.socket_path:
-            Path(self.target.socket_path).unlink(missing_ok=True)
+        for path in self.files:
+            path.unlink(missing_ok=True)
 
 
 def free_port() -> int:
@@ -95,7 +104,7 @@ def start_fastcgi(
     started = time.perf_counter()
     with listening:
         running = [_start(command, environ, listening.fileno()) for _ in range(processes)]
-    return Server(Target(socket_path=str(path), parameters=dict(environ)), running, started)
+    return Server(Target(socket_path=str(path), parameters=dict(environ)), running, started, [path])
 
 
 def _start(
@@ -117,6 +126,15 @@ def _group(pid: int) -> int:
         return os.getpgid(pid)
     except ProcessLookupError:
         return -1
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    # Its own in user and system mode, and of the children that it has waited for.
+    return sum(map(int, text.rpartition(")")[2].split()[11:15])) / TICKS
 
 
 def _pss_kb(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""The results as Markdown: medians, ratios within one run, noise, date and class of machine."""
+"""The results as tables: medians, CPU time, pictures, noise, date and class of machine."""
 
 from __future__ import annotations
 
@@ -7,88 +7,128 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from tests.benchmarks.grand_prix.cold import Result
+from tests.benchmarks.grand_prix.hot import BARE
+from tests.benchmarks.grand_prix.page import Table
+from tests.benchmarks.grand_prix.results import Result
 from tests.benchmarks.grand_prix.servers import CORES
 
-BEGIN, END = "<!-- grand prix -->", "<!-- end of grand prix -->"
+OURS = "tileserver"
+_LAST = ("floor", "us / best other", "us / floor", "noise", "others", "client", "run")
+_FIGURES = {
+    "tiles/s": "Cold tiles a second",
+    "answers/s": "Answers a second without pixels to compute",
+    "s": "Seconds",
+    "MB": "Memory in MB",
+}
+"""Titles by unit."""
+_CPU = {
+    "tiles/s": ("CPU time of a cold tile in ms", 1.0),
+    "answers/s": ("CPU time of such an answer in µs", 1000.0),
+    "s": ("CPU time in those seconds, in ms a tile", 1.0),
+}
+"""Titles by unit, and how many of its unit make a millisecond."""
 
 
-def markdown(results: Sequence[Result], versions: Mapping[str, str], ours: str) -> str:
-    """Return the table of results.
+def columns(peers: Sequence[str]) -> list[str]:
+    """Return the order of columns."""
+    return ["what", *peers, BARE, *_LAST]
+
+
+def tables_of(
+    results: Sequence[Result],
+    words: Mapping[str, str],
+    versions: Mapping[str, str],
+    scenes: str,
+    at: datetime.datetime,
+) -> dict[str, Table]:
+    """Return the tables of a run, by title.
 
     Args:
         results: of the events.
+        words: what each event is.
         versions: of the peers by name; of one that is missing, why.
-        ours: name of the server whose ratios are shown.
+        scenes: how large they are.
+        at: when the run began, in UTC.
     """
-    names = list(dict.fromkeys(name for each in results for name in each.figures))
-    others = [name for name in names if name != ours]
-    ratios = [f"us / {name}" for name in others]
-    head = ["event", "unit", *names, *ratios, "us / floor", "bytes", "noise"]
-    lines = [_line(head), _line(["---"] * len(head))]
-    lines += [_line(_cells(each, names, others, ours)) for each in results]
-    notes = [f"- {each.event}: {note}" for each in results for note in dict.fromkeys(each.notes)]
-    missing = [f"- {name}: {text}" for name, text in versions.items()]
-    return "\n".join([_machine(), "", *lines, "", *missing, *notes, ""])
+    run = f"{at:%Y-%m-%d %H:%M}"
+    runs = Table("Runs", "run", {run: {"machine": _machine(), "scenes": scenes, **versions}})
+    notes = Table("Notes", "event")
+    tables = {each.title: each for each in (runs, Table("Events", "event"))}
+    for result in results:
+        tables["Events"].rows[result.event] = {"what": words[result.event]}
+        for title, row in _rows(result, run):
+            tables.setdefault(title, Table(title, "event")).rows[result.event] = row
+        note = "; ".join(dict.fromkeys(result.notes))
+        notes.rows[result.event] = {"note": note} if note else {}
+    return {**tables, notes.title: notes}
 
 
-def _cells(result: Result, names: Sequence[str], others: Sequence[str], ours: str) -> list[str]:
-    figures = [_number(result.median(each)) if each in result.figures else "" for each in names]
-    has_ours = ours in result.figures
-    ratios = [
-        f"{result.ratio(ours, each):.2f}" if has_ours and each in result.figures else ""
-        for each in others
-    ]
-    floor = ""
-    if result.floor and has_ours:
-        floor = f"{result.of_floor(ours):.2f}"
-    return [
-        result.event,
-        result.unit,
-        *figures,
-        *ratios,
-        floor,
-        _bytes(result, names),
-        _noise(result, ours),
-    ]
+def _rows(result: Result, run: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the rows of an event, with the titles of their tables."""
+    rows = [(_FIGURES[result.unit], {**_figures(result), "run": run})]
+    if result.efforts and result.unit in _CPU:
+        title, factor = _CPU[result.unit]
+        cells = {each: number(result.cpu_ms(each) * factor) for each in result.efforts}
+        floor = {"floor": number(result.floor_cpu_ms())} if result.floor else {}
+        rows.append((title, {**cells, **floor, "run": run}))
+    if result.differences:
+        rows += [
+            (
+                "Pictures: mean difference from ours, of 255",
+                {each: f"{far:.1f}" for each, far in result.differences.items()},
+            ),
+            (
+                "Pictures: kB a tile",
+                {each: number(result.body_kb(each)) for each in result.efforts},
+            ),
+        ]
+    if result.fetched:
+        cells = {each: _fetched(rounds) for each, rounds in result.fetched.items()}
+        rows.append(("Requests and MB that a screen takes from the file's server", cells))
+    return rows
 
 
-def _bytes(result: Result, names: Sequence[str]) -> str:
-    return " / ".join(f"{result.bytes[each] / 1000:.0f}" for each in names if each in result.bytes)
+def _figures(result: Result) -> dict[str, str]:
+    cells = {each: number(result.median(each)) for each in result.figures}
+    if result.floor:
+        cells["floor"] = number(statistics.median(result.floor))
+    if OURS in result.figures:
+        cells |= _of_ours(result)
+    if result.efforts and result.client_share():
+        cells["others"] = f"{result.others_share():.0%}"
+        cells["client"] = f"{result.client_share():.0%}"
+    return cells
 
 
-def _noise(result: Result, ours: str) -> str:
-    """Return the spread of our rounds, in per cent of their median."""
-    rounds = result.figures.get(ours, [])
-    if len(rounds) < 3:
-        return ""
-    low, _, high = statistics.quantiles(rounds, n=4)
-    return f"{(high - low) / statistics.median(rounds):.0%}"
+def _of_ours(result: Result) -> dict[str, str]:
+    """Return the ratios that our figures have, and their noise."""
+    cells = {}
+    whole = len(result.figures[OURS])
+    others = [n for n, rounds in result.figures.items() if n != OURS and len(rounds) == whole]
+    if others:
+        best = (min if result.is_time else max)(others, key=result.median)
+        cells["us / best other"] = f"{result.ratio(OURS, best):.2f} ({best})"
+    if result.floor:
+        cells["us / floor"] = f"{result.of_floor(OURS):.2f}"
+    noise = result.noise(OURS)
+    if noise is not None:
+        cells["noise"] = f"{noise:.0%}"
+    return cells
 
 
-def _number(value: float) -> str:
+def _fetched(rounds: Sequence[tuple[int, int]]) -> str:
+    requests = statistics.median(each for each, _ in rounds)
+    return f"{requests:.0f}, {statistics.median(size for _, size in rounds) / 1e6:.1f}"
+
+
+def number(value: float) -> str:
+    """Return a figure with three digits, or all those before the point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _machine() -> str:
     pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    return (
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {platform.machine()}, "
-        f"{os.cpu_count()} cores, {pages * page / 1e9:.0f} GB; servers on {len(CORES)} cores. "
-        "Medians of interleaved rounds; bytes in kB a tile, in the order of the servers; noise is "
-        "the distance of the quartiles of our rounds."
-    )
-
-
-def write(page: Path, table: str) -> None:
-    """Put a table between the marks of a page, or at its end."""
-    text = page.read_text()
-    head, found, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2] if found else ""
-    page.write_text(f"{head.rstrip()}\n\n{BEGIN}\n\n{table}\n{END}\n{tail.lstrip()}")
+    gigabytes = pages * page / 1e9
+    cores = f"{os.cpu_count()} cores, servers on {len(CORES)}"
+    return f"{platform.machine()}, {cores}, {gigabytes:.0f} GB"
