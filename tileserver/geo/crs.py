@@ -184,9 +184,7 @@ def code_of_file(crs: CRS, name: str) -> str:
         UnreadableRaster: `crs_of` would refuse it.
     """
     try:
-        map_of(crs)
-        found = code_of(crs)
-        map_of(_made(read_crs(found)))
+        return _checked_code(crs)
     except (RefusedCrs, CRSError) as exc:
         # Nothing leads to the Earth from elsewhere: gdalwarp refuses it, too.
         remedy = (
@@ -196,6 +194,13 @@ def code_of_file(crs: CRS, name: str) -> str:
             else "gdalwarp -t_srs EPSG:4326 brings it to one that can be shown."
         )
         raise UnreadableRaster(f"{name}: the GeoTIFF's CRS {exc}; {remedy}") from exc
+
+
+@lru_cache(maxsize=256)
+def _checked_code(crs: CRS) -> str:
+    map_of(crs)
+    found = code_of(crs)
+    map_of(_made(read_crs(found)))
     return found
 
 

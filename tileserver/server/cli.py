@@ -37,6 +37,8 @@ from tileserver.server.get_pixels import find_config, get_pixels
 from tileserver.server.serving import listen, page_url, serve_app
 
 _SHOWN_LAYERS = 8
+_READ_AT_START = 100
+"""Files of the command line that are read before anything is served; others when they are used."""
 FILE = click.Path(path_type=Path)
 
 
@@ -107,8 +109,8 @@ def serve(
             config = load_config(config_path, os.environ, given)
         else:
             config = find_config(config_path, os.environ, given)
-        for path, root in zip(paths, added, strict=True):
-            _check_path(path, root, config)
+        for number, (path, root) in enumerate(zip(paths, added, strict=True)):
+            _check_path(path, root, config, is_read=number < _READ_AT_START)
         definitions = checked_definitions(config, added)
         listening = listen(config.server.host, config.server.port)
     _warn_of_access(config)
@@ -121,14 +123,14 @@ def _warn_of_access(config: Config) -> None:
         click.echo(f"WARNING: {warning}", err=True)
 
 
-def _check_path(path: str, root: Root, config: Config) -> None:
+def _check_path(path: str, root: Root, config: Config, is_read: bool) -> None:
     if not path:
         raise ConfigError("a path is empty; expected a GeoTIFF or a folder of them")
     check_root(root.path, path)
     names = Catalogue([root]).names()
     if not names:
         raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder")
-    if not os.path.isdir(root.path):
+    if is_read and not os.path.isdir(root.path):
         Catalogue([root], remote_files(config)).find(names[0])
 
 
