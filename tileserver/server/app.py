@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ExceptionHandler
 
 from tileserver.config.config import Config
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 from tileserver.errors import TileserverError
 from tileserver.http.disconnects import ClientGone, timely
 from tileserver.http.error_responses import on_client_gone, on_crash, on_error, on_http_error
@@ -66,7 +66,12 @@ def create_app(
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         async with assembly.resources:
             with assembly.services.readiness.draining_on_signals():
-                async with watched(assembly.sample), assembly.seated, filling(listed):
+                async with (
+                    watched(assembly.sample),
+                    assembly.seated,
+                    assembly.starting,
+                    filling(listed),
+                ):
                     yield {"services": assembly.services, RESPONSES: assembly.responses}
 
     app = Starlette(

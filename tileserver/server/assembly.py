@@ -11,19 +11,18 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tileserver import metrics
 from tileserver.caching.folder_store import FolderStore
 from tileserver.caching.memory import Cached, MemoryCache
-from tileserver.caching.redis_store import RedisStore
 from tileserver.caching.shared import BestEffortStore
-from tileserver.compute.engine import COMPUTING_S, Computing
+from tileserver.compute.budget import COMPUTING_S
 from tileserver.config.config import Config
 from tileserver.contract.engine import Engine
 from tileserver.contract.mounts import Mounts
 from tileserver.contract.names import EXPRESSIONS, Access, layer_prefix
-from tileserver.earthengine.stack import Earth, Tuning, connect
+from tileserver.earthengine.tuning import Tuning
 from tileserver.expressions.document import Computed
 from tileserver.http import endpoints
 from tileserver.http.readiness import Readiness
@@ -42,8 +41,12 @@ from tileserver.rest.expression_store import ExpressionStore, default_folder
 from tileserver.server.access import readable_assets, rules_of
 from tileserver.server.definitions import catalogue_of, definitions_of, project_of
 from tileserver.server.engines import Engines
+from tileserver.server.late_computing import LateComputing
 from tileserver.server.worker_slots import seated
 from tileserver.server.world import EngineImages, ImageReader, LocalImages, World
+
+if TYPE_CHECKING:
+    from tileserver.earthengine.stack import Earth
 
 T = TypeVar("T")
 
@@ -81,6 +84,8 @@ class Assembly:
     """Which Google credentials are used and whose; None without Earth Engine."""
     seated: AbstractAsyncContextManager[None]
     """Entered while serving: only a worker with a seat sends requests to Earth Engine."""
+    starting: AbstractAsyncContextManager[None]
+    """Entered while serving: begins what takes long and will be needed."""
     sample: Callable[[], None]
     """Updates the gauges before a scrape."""
     resources: AsyncExitStack
@@ -117,9 +122,9 @@ def assemble(
     providers = _providers(rasters, earth, access)
     images = Mounts(_by_prefix(providers, lambda provider: provider.images))
     deadline_s = min(COMPUTING_S, tuning.deadline_s)
-    computing = Computing(World(images, access.may_read), deadline_s=deadline_s)
+    computing = LateComputing(World(images, access.may_read), deadline_s)
     # Layers are chosen by the operator, so their expressions may read every asset.
-    trusted = Computing(World(images), deadline_s=deadline_s, computed=computed)
+    trusted = LateComputing(World(images), deadline_s, None if earth else computed)
     of_layers = earth.engine if earth else trusted
     engine = engines(providers, computing, of_layers, project_of(config.earth_engine))
     layers = Layers(definitions, engine, access)
@@ -133,6 +138,7 @@ def assemble(
         responses=ResponseCache(rules.keys, responses_bytes),
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
+        starting=trusted.imported_early(),
         sample=partial(_sample, memory, earth),
         resources=resources,
     )
@@ -169,6 +175,9 @@ def earth_engine(
     """
     if config.earth_engine is None:
         return None
+    # Late, as the clients of Earth Engine take 0.3 s and 25 MB.
+    from tileserver.earthengine.stack import connect
+
     earth = connect(config.earth_engine, memory, config.server.workers, tuning, computed, store)
     resources.push_async_callback(earth.close)
     return earth
@@ -219,7 +228,7 @@ def rest_api(
     config: Config,
     services: endpoints.Services,
     providers: Sequence[Provider],
-    computing: Computing,
+    computing: LateComputing,
 ) -> Api:
     """Return what the methods of the REST API work with."""
     folder = Path(config.api.graphs) if config.api.graphs else default_folder(os.environ)
@@ -236,6 +245,8 @@ def shared_store(
         ConfigError: there can be no Redis at that address.
     """
     if config.cache.url is not None:
+        from tileserver.caching.redis_store import RedisStore
+
         store = BestEffortStore(RedisStore(config.cache.url, config.cache.ttl_s))
     elif folder is not None:
         max_bytes = min(_SHARED_BYTES, config.cache.memory_bytes)

@@ -22,7 +22,6 @@ from tileserver.config.schema import json_schema
 from tileserver.earthengine.refusals import AssetRefused
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
 from tileserver.http.endpoints import Services
-from tileserver.ingest.ingest import ingest as ingest_sources
 from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.queries import point_request
@@ -321,6 +320,9 @@ def ingest(
 
     ASSET is the file to write; .tif is added if it has no suffix.
     """
+    # Late, as no other command needs it.
+    from tileserver.ingest.ingest import ingest as ingest_sources
+
     destination = asset if asset.suffix else asset.with_name(asset.name + ".tif")
     with one_clear_line(), _progress_bar() as progress:
         result = ingest_sources(
