@@ -59,6 +59,20 @@ def create_app(
         ConfigError: the configuration cannot be served; says why.
     """
     assembly = assemble(config, added, tuning, folder)
+    return app_of(assembly, config.api.enabled, tuning.deadline_s)
+
+
+def app_of(assembly: Assembly, has_api: bool, deadline_s: float = _TUNED.deadline_s) -> Starlette:
+    """Return the application of an assembly.
+
+    Args:
+        assembly: the services; closed when the application has been served.
+        has_api: whether it answers Earth Engine's REST API.
+        deadline_s: of a request.
+
+    Raises:
+        ConfigError: the page is missing.
+    """
     listed = assembly.services.layer_list
 
     @asynccontextmanager
@@ -75,7 +89,7 @@ def create_app(
                     yield {"services": assembly.services, RESPONSES: assembly.responses}
 
     app = Starlette(
-        routes=_routes(assembly, config.api.enabled, tuning.deadline_s),
+        routes=_routes(assembly, has_api, deadline_s),
         middleware=[
             Middleware(KeepResponses),
             Middleware(Counted),

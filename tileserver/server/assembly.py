@@ -17,6 +17,7 @@ from tileserver import metrics
 from tileserver.caching.folder_store import FolderStore
 from tileserver.caching.memory import Cached, MemoryCache
 from tileserver.caching.shared import BestEffortStore
+from tileserver.caching.sizes import default_block_bytes, default_tile_bytes
 from tileserver.compute.budget import COMPUTING_S
 from tileserver.config.config import Config
 from tileserver.contract.engine import Engine
@@ -31,7 +32,6 @@ from tileserver.http.rules import Rules
 from tileserver.layers.layer_index import FILE, LayerIndex
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import Layers
-from tileserver.rasters.blocks.memory import default_block_bytes
 from tileserver.rasters.catalogue import Root
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
@@ -111,8 +111,9 @@ def assemble(
         AuthenticationFailed: Earth Engine is on, and there are no credentials.
     """
     resources = AsyncExitStack()
-    responses_bytes = config.cache.memory_bytes // _RESPONSES_SHARE
-    memory = MemoryCache(config.cache.memory_bytes - responses_bytes, config.cache.ttl_s)
+    tiles_bytes = config.cache.memory_bytes or default_tile_bytes(config.server.workers)
+    responses_bytes = tiles_bytes // _RESPONSES_SHARE
+    memory = MemoryCache(tiles_bytes - responses_bytes, config.cache.ttl_s)
     rasters = local_engine(config, added, resources)
     definitions = definitions_of(config, rasters.catalogue, added)
     computed = {each.asset_name: each.computed for each in definitions if each.computed}
@@ -131,15 +132,16 @@ def assemble(
     listed = layer_list(layers, rasters, folder, resources)
     services = services_of(config, listed, engine, memory, _readiness(earth, store))
     rules = rules_of(config, rasters.catalogue.prefixes, layers.definitions, os.environ)
+    responses = ResponseCache(rules.keys, responses_bytes)
     return Assembly(
         services=services,
         api=rest_api(config, services, providers, computing),
         rules=rules,
-        responses=ResponseCache(rules.keys, responses_bytes),
+        responses=responses,
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
         starting=trusted.imported_early(),
-        sample=partial(_sample, memory, earth),
+        sample=partial(_sample, memory, responses, rasters, earth),
         resources=resources,
     )
 
@@ -249,7 +251,7 @@ def shared_store(
 
         store = BestEffortStore(RedisStore(config.cache.url, config.cache.ttl_s))
     elif folder is not None:
-        max_bytes = min(_SHARED_BYTES, config.cache.memory_bytes)
+        max_bytes = min(_SHARED_BYTES, config.cache.memory_bytes or _SHARED_BYTES)
         workers = config.server.workers
         store = BestEffortStore(FolderStore(folder, max_bytes, config.cache.ttl_s, workers))
     else:
@@ -305,8 +307,12 @@ def _readiness(earth: Earth | None, store: BestEffortStore | None) -> Readiness:
     return Readiness(earth.auth.token, lambda: earth.auth.problem, troubles)
 
 
-def _sample(memory: MemoryCache, earth: Earth | None) -> None:
+def _sample(
+    memory: MemoryCache, responses: ResponseCache, rasters: LocalRasters, earth: Earth | None
+) -> None:
     metrics.MEMORY.set(memory.held_bytes)
+    metrics.RESPONSES.set(responses.held_bytes)
+    metrics.BLOCKS.set(rasters.blocks.held_bytes)
     if earth is not None:
         metrics.BREAKER_OPEN.set(earth.breaker.is_open)
         metrics.QUEUE.set(earth.slots.waiting)
