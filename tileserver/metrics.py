@@ -145,6 +145,18 @@ MEMORY = Gauge(
     registry=REGISTRY,
     multiprocess_mode="livesum",
 )
+RESPONSES = Gauge(
+    "tileserver_response_cache_bytes",
+    "Bytes of the responses that are kept to be repeated.",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+BLOCKS = Gauge(
+    "tileserver_block_cache_bytes",
+    "Bytes of the decoded blocks of local rasters that are kept.",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
 
 OUTCOMES: Mapping[type[BaseException], str] = {
     RateLimited: "rate_limited",

@@ -77,7 +77,7 @@ def test_nothing_given_makes_the_defaults(load: Load) -> None:
     config = load()
     assert config == Config()
     assert config.server == Server("127.0.0.1", 8080, 1, None)
-    assert config.cache == CacheSettings(512_000_000, 3600, None)
+    assert config.cache == CacheSettings(None, 3600, None)
     assert config.access == AccessSettings(None, ())
     assert config.api == ApiSettings(True, None)
     assert (config.rasters, config.earth_engine, config.layers) == ((), None, ())
@@ -91,7 +91,7 @@ def test_the_example_of_the_documentation_is_read_whole(load: Load) -> None:
     assert load(DESIGN_EXAMPLE) == Config(
         earth_engine=EarthEngineSettings("my-cloud-project"),
         rasters=(RasterFolder("scenes"),),
-        cache=CacheSettings(url="redis://localhost:6379"),
+        cache=CacheSettings(512_000_000, url="redis://localhost:6379"),
         access=AccessSettings(
             ("projects/my-cloud-project/assets/**", "COPERNICUS/S2_SR_HARMONIZED/**"),
             (("dashboard", "env:DASHBOARD_KEY"),),

@@ -108,4 +108,4 @@ def test_enums_and_examples_are_offered() -> None:
     assert found["layers.NAME.reduce"]["enum"][:2] == ["mosaic", "first"]
     assert found["layers.NAME.tiles_per_side"]["enum"] == [1, 2, 4, 8]
     assert "64MiB" in found["cache.memory"]["examples"]
-    assert found["cache.memory"]["default"] == "512MB"
+    assert found["cache.ttl"]["default"] == "1h"

@@ -18,7 +18,7 @@ from tileserver.errors import ConfigError
 from tileserver.rasters.roots import Root
 from tileserver.server.access import exposure, weak_keys
 from tileserver.server.app import create_app
-from tileserver.server.cli import checked_definitions
+from tileserver.server.cli import checked_assembly
 from tileserver.server.definitions import catalogue_of, definitions_of
 
 LOCAL = "projects/localhost/assets"
@@ -211,7 +211,7 @@ def test_rasters_of_the_command_line_are_no_exception(folder: Path) -> None:
 def test_a_server_with_nothing_that_may_be_read_says_so(folder: Path) -> None:
     config = Config(access=AccessSettings(assets=()))
     with pytest.raises(ConfigError, match=r"with a GeoTIFF that \[access\] assets allows"):
-        checked_definitions(config, [Root(str(folder / "rasters"))])
+        checked_assembly(config, [Root(str(folder / "rasters"))])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.support.serving import serve
 from tests.support.standin import PREFIX
 from tileserver.config.config import Config, EarthEngineSettings, LayerSettings, RasterFolder
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 from tileserver.server.app import create_app
 
 SCENE = LayerSettings(

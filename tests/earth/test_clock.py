@@ -19,7 +19,7 @@ from tests.support.serving import serve
 from tests.support.standin import StandIn
 from tests.support.waiting import until
 from tileserver.config.config import Config, EarthEngineSettings
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 from tileserver.server.app import create_app
 
 LIBRARY = "faketime/libfaketime.so.1"

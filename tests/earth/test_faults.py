@@ -32,7 +32,7 @@ from tests.support.standin import (
 )
 from tests.support.waiting import until
 from tileserver.config.config import Config
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 
 pytestmark = pytest.mark.usefixtures("no_secret_told")
 

@@ -14,7 +14,7 @@ from tests.earth.conftest import Google
 from tests.earth.workers import figure, serving_earth, statuses_of
 from tests.support.standin import StandIn
 from tests.support.waiting import until
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -21,7 +21,7 @@ from tests.support.redisserver import Wire, free_port, redis_server
 from tests.support.standin import StandIn
 from tests.support.waiting import until
 from tileserver.config.config import CacheSettings, Config
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -32,7 +32,7 @@ from tests.support.standin import PREFIX, StandIn
 from tests.support.waiting import until
 from tileserver.config.config import AccessSettings, CacheSettings, Config, Server
 from tileserver.contract.tiles import Tile
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 
 PICTURES = (".png", "@2x.png", ".webp", "@2x.webp", ".jpg")
 

@@ -40,14 +40,29 @@ def list_of(folder: Path) -> LayerList:
 
 
 async def filled(listed: LayerList, is_filled: int) -> None:
-    """Fill the index until it has so many entries."""
+    """Fill the index until it has so many entries, and nothing that was asked for is missing."""
     task = asyncio.create_task(listed.fill())
     async with asyncio.timeout(300):
-        while len(listed.index.places()) < is_filled or listed._unread or listed._next:  # noqa: ASYNC110
+        while (  # noqa: ASYNC110
+            len(listed.index.places()) < is_filled or listed._unread or listed._wanted.is_set()
+        ):
             await asyncio.sleep(0.02)
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+def test_the_index_is_filled_from_a_catalogue_that_nothing_has_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layer_list, "LONG", 3)
+    write_scenes(tmp_path, 5)
+    roots = [Root(str(tmp_path))]
+    definitions = automatic_layers(Catalogue(roots).names(), ())
+    unused = Catalogue(roots)
+    listed = LayerList(Layers(definitions, LocalRasters(unused)), files=unused)
+    asyncio.run(asyncio.wait_for(filled(listed, 5), 60))
+    assert len(listed.index.places()) == 5
 
 
 def names(page: LayerPage) -> list[str]:

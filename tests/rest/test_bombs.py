@@ -21,7 +21,7 @@ from tests.rest.conftest import LOCAL, config_of
 from tests.support.serving import serve
 from tests.support.waiting import Stopwatch, computing_threads
 from tileserver.config.config import AccessSettings
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 from tileserver.server.app import create_app
 
 pytestmark = pytest.mark.slow  # Each takes seconds.

@@ -18,7 +18,7 @@ from tileserver.compute.registry import algorithm_list
 from tileserver.config.config import AccessSettings
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.contract.wire import grid_to_json
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 from tileserver.expressions.document import call, constant, loaded, reference
 from tileserver.server.app import create_app
 

@@ -21,7 +21,7 @@ from tests.rest import memory
 from tests.rest.conftest import LOCAL, config_of
 from tests.support.serving import serve
 from tests.support.waiting import Stopwatch
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 from tileserver.expressions.document import loaded
 from tileserver.server.app import create_app
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from tileserver.errors import InvalidRequest
 
+COMPUTING_S = 30.0
+"""Default deadline of one request."""
 MAX_WORK_PX = 20_000_000_000
 """Steps times pixels, over all pieces."""
 MAX_LIVE_BYTES = 400_000_000

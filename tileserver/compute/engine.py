@@ -22,7 +22,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from tileserver.compute import algorithms as algorithms
-from tileserver.compute.budget import Budget, timed_out
+from tileserver.compute.budget import COMPUTING_S, Budget, timed_out
 from tileserver.compute.context import Context, World, check_length
 from tileserver.compute.graph import assets_named, evaluate
 from tileserver.compute.image_cache import ImageCache
@@ -41,8 +41,6 @@ from tileserver.expressions.document import Computed, from_text
 from tileserver.geo.completion import complete
 from tileserver.rendering.encoders import encode
 
-COMPUTING_S = 30.0
-"""Default deadline of one request."""
 _THREADS = 4
 _MOST_ASSETS = 5000
 """Assets that one expression may name."""

@@ -68,9 +68,13 @@ class RasterFolder:
 class CacheSettings:
     """[cache]: finished tiles and decoded blocks that are kept."""
 
-    memory_bytes: Annotated[int, kinds.MEMORY, "most memory the cache takes, per worker"] = (
-        512_000_000
-    )
+    memory_bytes: Annotated[
+        int | None,
+        kinds.MEMORY,
+        "most memory that finished tiles and repeated responses take, per worker; "
+        "else an eighth of the machine's or the container's, shared by the workers, "
+        "at most 512 MB",
+    ] = None
     ttl_s: Annotated[
         float, kinds.DURATION, "age after which a tile is fetched again, served stale meanwhile"
     ] = 3600

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ from tileserver.caching.shared import BestEffortStore, Shared
 from tileserver.config.config import EarthEngineSettings
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.pixels import PixelRequest, PixelSource
-from tileserver.earthengine.assets import POLL_S, EarthAssets
+from tileserver.earthengine.assets import EarthAssets
 from tileserver.earthengine.breaker import Breaker, Guarded
 from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import make_client
@@ -22,9 +21,10 @@ from tileserver.earthengine.credentials import find_credentials
 from tileserver.earthengine.engine import EarthRasters
 from tileserver.earthengine.metatile import Metatiled, Terms
 from tileserver.earthengine.quota import Limited, RequestSlots, worker_share
-from tileserver.earthengine.retries import DEADLINE_S, Retrying
+from tileserver.earthengine.retries import Retrying
 from tileserver.earthengine.splitting import Split
 from tileserver.earthengine.tokens import GoogleAuth
+from tileserver.earthengine.tuning import Tuning
 from tileserver.expressions.document import Computed
 from tileserver.geo.asset_extents import known_extent
 from tileserver.geo.positions import parts_within
@@ -32,22 +32,6 @@ from tileserver.geo.positions import parts_within
 _BLOCK_DEPTH = 1
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Defaults that tests and benchmarks override."""
-
-    tiles_per_side: int = 4
-    """Tiles on the side of a block."""
-    try_s: float = 20.0
-    """Of one attempt; shorter than the deadline, so that the breaker sees the failure."""
-    deadline_s: float = DEADLINE_S
-    """Of all attempts of a request."""
-    poll_s: float = POLL_S
-    """Age at which an asset's metadata is refreshed."""
-    tls: ssl.SSLContext | None = None
-    """The trusted authorities; None is those that browsers trust."""
 
 
 _TUNED = Tuning()

@@ -83,6 +83,11 @@ class ResponseCache:
             max_bytes, getsizeof=lambda entry: entry.size
         )
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes in use, bookkeeping included; at most `max_bytes`."""
+        return int(self._entries.currsize)
+
     def find(self, url: bytes, headers: RawHeaders) -> tuple[bytes, bytes] | None:
         """Return the response to a GET request, or None.
 

@@ -171,13 +171,15 @@ class Catalogue:
         return entry is not None and isinstance(entry.location, Place)
 
     def local_versions(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the versions of local files as they are now; opens none.
+        """Return the versions of local files as they are now; opens none of them.
 
         Names of remote files are left out, and those of files that are gone or cannot be reached.
         """
         versions = {}
+        # Nothing was scanned yet if the names are from elsewhere.
+        entries = self._entries or self._rescan()
         for name in names:
-            entry = self._entries.get(name)
+            entry = entries.get(name)
             if entry is None or not isinstance(entry.location, Place):
                 continue
             with suppress(TileserverError):

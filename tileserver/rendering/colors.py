@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageColor
 
 from tileserver.contract.pixels import MAX_COLORS
 from tileserver.errors import InvalidRequest
@@ -29,14 +28,22 @@ def hex_color(text: str) -> str:
     """
     # Longer texts are mostly blanks, which caches would keep with the palette.
     lower = text.strip().lower() if len(text) <= _MAX_CHARACTERS else ""
-    # Pillow maps names to "#rrggbb"; its getrgb would also take rgb(), hsl() and alpha.
-    match = _HEX.fullmatch(str(ImageColor.colormap.get(lower, lower)))
+    match = _HEX.fullmatch(lower) or _HEX.fullmatch(_named(lower))
     if match:
         return match[1] if len(match[1]) == 6 else "".join(digit * 2 for digit in match[1])
     raise InvalidRequest(
         f"Palette color {text[:_MAX_CHARACTERS]!r} is neither 3 or 6 hex digits, "
         "such as ff8800, nor a CSS color name, such as teal."
     )
+
+
+def _named(name: str) -> str:
+    """Return "#rrggbb" for a CSS colour name, or "" if it is none."""
+    # Late, as most colours are digits, and tiles are PNGs without Pillow.
+    from PIL import ImageColor
+
+    # Its getrgb would also take rgb(), hsl() and alpha.
+    return str(ImageColor.colormap.get(name, ""))
 
 
 def parse_color(text: str) -> tuple[int, int, int]:

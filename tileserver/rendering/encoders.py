@@ -7,11 +7,10 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from tileserver.contract.formats import ImageFileFormat, check_side
 from tileserver.contract.grids import AffineTransform, PixelGrid
@@ -23,6 +22,9 @@ from tileserver.rendering.png import SIGNATURE as PNG_SIGNATURE
 from tileserver.rendering.png import write_palette_png, write_png
 from tileserver.rendering.render import Picture, draw, draw_palette, draws, visualized
 from tileserver.rendering.tfrecord import write_tfrecord
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _JPEG_QUALITY = 85
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -103,6 +105,9 @@ def encode_picture(file_format: ImageFileFormat, picture: Picture) -> bytes:
 
 def pillow_image(picture: Picture) -> Image.Image:
     """Return a picture as Pillow has it: RGB, with alpha only where something shows through."""
+    # Late, as most tiles are PNGs, which are written without Pillow.
+    from PIL import Image
+
     image = Image.fromarray(picture.color).convert("RGB")
     if picture.alpha is not None and picture.alpha.min(initial=255) < 255:
         image.putalpha(Image.fromarray(picture.alpha))
@@ -111,6 +116,8 @@ def pillow_image(picture: Picture) -> Image.Image:
 
 def write_jpeg(picture: Picture) -> bytes:
     """Return a JPEG. It has no alpha: masked pixels are black, opacity changes nothing."""
+    from PIL import Image
+
     body = io.BytesIO()
     Image.fromarray(picture.color).save(body, "JPEG", quality=_JPEG_QUALITY)
     return body.getvalue()

@@ -45,7 +45,7 @@ class Computer(Protocol):
         """Return a token that changes whenever an asset it loads does; raises as `value`."""
         ...
 
-    def algorithms(self) -> list[dict[str, Any]]:
+    async def algorithms(self) -> list[dict[str, Any]]:
         """Return the algorithms, as Earth Engine lists its own."""
         ...
 

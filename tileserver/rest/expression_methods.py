@@ -67,7 +67,7 @@ async def compute_pixels(call: Call) -> Response:
 
 async def list_algorithms(call: Call) -> Response:
     """Answer GET {parent}/algorithms."""
-    return json_answer({"algorithms": call.api.computer.algorithms()})
+    return json_answer({"algorithms": await call.api.computer.algorithms()})
 
 
 async def get_config(call: Call) -> Response:

@@ -27,7 +27,6 @@ from typing import Any, TypeAlias
 
 from tileserver.contract.assets import ImageAsset
 from tileserver.errors import InvalidRequest, shown
-from tileserver.geo.outlines import Region, meets, read_region
 
 Test: TypeAlias = Callable[[ImageAsset], bool]
 """Whether an image is wanted."""
@@ -136,6 +135,9 @@ def region_filter(text: str) -> Test:
     Raises:
         InvalidRequest: it is no geometry.
     """
+    # Late, as it imports shapely, which tiles do without.
+    from tileserver.geo.outlines import Region, meets, read_region
+
     try:
         region: Region = read_region(json.loads(text.replace("'", '"')))
     except (ValueError, RecursionError):

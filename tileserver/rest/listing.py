@@ -18,7 +18,6 @@ from tileserver.concurrency.time_limit import time_limit
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.names import is_root, short_name
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, shown
-from tileserver.geo.outlines import geometry_json
 from tileserver.rasters.folders import Folder, Tree
 from tileserver.rest.filters import Test, parse_filter, region_filter, time_filter
 
@@ -84,6 +83,9 @@ def image_json(asset: ImageAsset) -> dict[str, Any]:
     members = asset.to_json()
     for band in members["bands"]:
         band.setdefault("pyramidingPolicy", DEFAULT_POLICY)
+    # Late, as it imports shapely, which tiles do without.
+    from tileserver.geo.outlines import geometry_json
+
     geometry = geometry_json(asset)
     return members if geometry is None else members | {"geometry": geometry}
 

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ExceptionHandler
 
 from tileserver.config.config import Config
-from tileserver.earthengine.stack import Tuning
+from tileserver.earthengine.tuning import Tuning
 from tileserver.errors import TileserverError
 from tileserver.http.disconnects import ClientGone, timely
 from tileserver.http.error_responses import on_client_gone, on_crash, on_error, on_http_error
@@ -59,6 +59,20 @@ def create_app(
         ConfigError: the configuration cannot be served; says why.
     """
     assembly = assemble(config, added, tuning, folder)
+    return app_of(assembly, config.api.enabled, tuning.deadline_s)
+
+
+def app_of(assembly: Assembly, has_api: bool, deadline_s: float = _TUNED.deadline_s) -> Starlette:
+    """Return the application of an assembly.
+
+    Args:
+        assembly: the services; closed when the application has been served.
+        has_api: whether it answers Earth Engine's REST API.
+        deadline_s: of a request.
+
+    Raises:
+        ConfigError: the page is missing.
+    """
     listed = assembly.services.layer_list
 
     @asynccontextmanager
@@ -66,11 +80,16 @@ def create_app(
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         async with assembly.resources:
             with assembly.services.readiness.draining_on_signals():
-                async with watched(assembly.sample), assembly.seated, filling(listed):
+                async with (
+                    watched(assembly.sample),
+                    assembly.seated,
+                    assembly.starting,
+                    filling(listed),
+                ):
                     yield {"services": assembly.services, RESPONSES: assembly.responses}
 
     app = Starlette(
-        routes=_routes(assembly, config.api.enabled, tuning.deadline_s),
+        routes=_routes(assembly, has_api, deadline_s),
         middleware=[
             Middleware(KeepResponses),
             Middleware(Counted),

@@ -11,19 +11,19 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tileserver import metrics
 from tileserver.caching.folder_store import FolderStore
 from tileserver.caching.memory import Cached, MemoryCache
-from tileserver.caching.redis_store import RedisStore
 from tileserver.caching.shared import BestEffortStore
-from tileserver.compute.engine import COMPUTING_S, Computing
+from tileserver.caching.sizes import default_block_bytes, default_tile_bytes
+from tileserver.compute.budget import COMPUTING_S
 from tileserver.config.config import Config
 from tileserver.contract.engine import Engine
 from tileserver.contract.mounts import Mounts
 from tileserver.contract.names import EXPRESSIONS, Access, layer_prefix
-from tileserver.earthengine.stack import Earth, Tuning, connect
+from tileserver.earthengine.tuning import Tuning
 from tileserver.expressions.document import Computed
 from tileserver.http import endpoints
 from tileserver.http.readiness import Readiness
@@ -32,7 +32,6 @@ from tileserver.http.rules import Rules
 from tileserver.layers.layer_index import FILE, LayerIndex
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import Layers
-from tileserver.rasters.blocks.memory import default_block_bytes
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
 from tileserver.rasters.roots import Root
@@ -42,8 +41,12 @@ from tileserver.rest.expression_store import ExpressionStore, default_folder
 from tileserver.server.access import readable_assets, rules_of
 from tileserver.server.definitions import catalogue_of, definitions_of, project_of
 from tileserver.server.engines import Engines
+from tileserver.server.late_computing import LateComputing
 from tileserver.server.worker_slots import seated
 from tileserver.server.world import EngineImages, ImageReader, LocalImages, World
+
+if TYPE_CHECKING:
+    from tileserver.earthengine.stack import Earth
 
 T = TypeVar("T")
 
@@ -81,6 +84,8 @@ class Assembly:
     """Which Google credentials are used and whose; None without Earth Engine."""
     seated: AbstractAsyncContextManager[None]
     """Entered while serving: only a worker with a seat sends requests to Earth Engine."""
+    starting: AbstractAsyncContextManager[None]
+    """Entered while serving: begins what takes long and will be needed."""
     sample: Callable[[], None]
     """Updates the gauges before a scrape."""
     resources: AsyncExitStack
@@ -106,8 +111,9 @@ def assemble(
         AuthenticationFailed: Earth Engine is on, and there are no credentials.
     """
     resources = AsyncExitStack()
-    responses_bytes = config.cache.memory_bytes // _RESPONSES_SHARE
-    memory = MemoryCache(config.cache.memory_bytes - responses_bytes, config.cache.ttl_s)
+    tiles_bytes = config.cache.memory_bytes or default_tile_bytes(config.server.workers)
+    responses_bytes = tiles_bytes // _RESPONSES_SHARE
+    memory = MemoryCache(tiles_bytes - responses_bytes, config.cache.ttl_s)
     rasters = local_engine(config, added, resources)
     definitions = definitions_of(config, rasters.catalogue, added)
     computed = {each.asset_name: each.computed for each in definitions if each.computed}
@@ -117,23 +123,25 @@ def assemble(
     providers = _providers(rasters, earth, access)
     images = Mounts(_by_prefix(providers, lambda provider: provider.images))
     deadline_s = min(COMPUTING_S, tuning.deadline_s)
-    computing = Computing(World(images, access.may_read), deadline_s=deadline_s)
+    computing = LateComputing(World(images, access.may_read), deadline_s)
     # Layers are chosen by the operator, so their expressions may read every asset.
-    trusted = Computing(World(images), deadline_s=deadline_s, computed=computed)
+    trusted = LateComputing(World(images), deadline_s, None if earth else computed)
     of_layers = earth.engine if earth else trusted
     engine = engines(providers, computing, of_layers, project_of(config.earth_engine))
     layers = Layers(definitions, engine, access)
     listed = layer_list(layers, rasters, folder, resources)
     services = services_of(config, listed, engine, memory, _readiness(earth, store))
     rules = rules_of(config, rasters.catalogue.prefixes, layers.definitions, os.environ)
+    responses = ResponseCache(rules.keys, responses_bytes)
     return Assembly(
         services=services,
         api=rest_api(config, services, providers, computing),
         rules=rules,
-        responses=ResponseCache(rules.keys, responses_bytes),
+        responses=responses,
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
-        sample=partial(_sample, memory, earth),
+        starting=trusted.imported_early(),
+        sample=partial(_sample, memory, responses, rasters, earth),
         resources=resources,
     )
 
@@ -169,6 +177,9 @@ def earth_engine(
     """
     if config.earth_engine is None:
         return None
+    # Late, as the clients of Earth Engine take 0.2 s and 20 MB.
+    from tileserver.earthengine.stack import connect
+
     earth = connect(config.earth_engine, memory, config.server.workers, tuning, computed, store)
     resources.push_async_callback(earth.close)
     return earth
@@ -219,7 +230,7 @@ def rest_api(
     config: Config,
     services: endpoints.Services,
     providers: Sequence[Provider],
-    computing: Computing,
+    computing: LateComputing,
 ) -> Api:
     """Return what the methods of the REST API work with."""
     folder = Path(config.api.graphs) if config.api.graphs else default_folder(os.environ)
@@ -236,9 +247,11 @@ def shared_store(
         ConfigError: there can be no Redis at that address.
     """
     if config.cache.url is not None:
+        from tileserver.caching.redis_store import RedisStore
+
         store = BestEffortStore(RedisStore(config.cache.url, config.cache.ttl_s))
     elif folder is not None:
-        max_bytes = min(_SHARED_BYTES, config.cache.memory_bytes)
+        max_bytes = min(_SHARED_BYTES, config.cache.memory_bytes or _SHARED_BYTES)
         workers = config.server.workers
         store = BestEffortStore(FolderStore(folder, max_bytes, config.cache.ttl_s, workers))
     else:
@@ -294,8 +307,12 @@ def _readiness(earth: Earth | None, store: BestEffortStore | None) -> Readiness:
     return Readiness(earth.auth.token, lambda: earth.auth.problem, troubles)
 
 
-def _sample(memory: MemoryCache, earth: Earth | None) -> None:
+def _sample(
+    memory: MemoryCache, responses: ResponseCache, rasters: LocalRasters, earth: Earth | None
+) -> None:
     metrics.MEMORY.set(memory.held_bytes)
+    metrics.RESPONSES.set(responses.held_bytes)
+    metrics.BLOCKS.set(rasters.blocks.held_bytes)
     if earth is not None:
         metrics.BREAKER_OPEN.set(earth.breaker.is_open)
         metrics.QUEUE.set(earth.slots.waiting)

@@ -22,7 +22,6 @@ from tileserver.config.schema import json_schema
 from tileserver.earthengine.refusals import AssetRefused
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
 from tileserver.http.endpoints import Services
-from tileserver.ingest.ingest import ingest as ingest_sources
 from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.queries import point_request
@@ -30,9 +29,9 @@ from tileserver.logs import LineFormatter, one_line
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.roots import Root, check_root
 from tileserver.server.access import exposure, weak_keys
-from tileserver.server.app import create_app
+from tileserver.server.app import app_of, create_app
 from tileserver.server.assembly import Assembly, assemble
-from tileserver.server.definitions import catalogue_of, definitions_of, remote_files
+from tileserver.server.definitions import catalogue_of, remote_files
 from tileserver.server.get_pixels import find_config, get_pixels
 from tileserver.server.serving import listen, page_url, serve_app
 
@@ -111,11 +110,13 @@ def serve(
             config = find_config(config_path, os.environ, given)
         for number, (path, root) in enumerate(zip(paths, added, strict=True)):
             _check_path(path, root, config, is_read=number < _READ_AT_START)
-        definitions = checked_definitions(config, added)
+        assembly = checked_assembly(config, added)
+        app = app_of(assembly, config.api.enabled)
         listening = listen(config.server.host, config.server.port)
     _warn_of_access(config)
-    _say_what_is_served(definitions, page_url(listening))
-    serve_app(partial(create_app, config, added), listening, config.server.workers)
+    _say_what_is_served(definitions_in(assembly), page_url(listening))
+    make_app = (lambda: app) if config.server.workers == 1 else partial(create_app, config, added)
+    serve_app(make_app, listening, config.server.workers)
 
 
 def _warn_of_access(config: Config) -> None:
@@ -134,22 +135,26 @@ def _check_path(path: str, root: Root, config: Config, is_read: bool) -> None:
         Catalogue([root], remote_files(config)).find(names[0])
 
 
-def checked_definitions(config: Config, added: Sequence[Root]) -> list[LayerDefinition]:
-    """Return the layers a configuration makes, after a look that it can be served.
+def checked_assembly(config: Config, added: Sequence[Root]) -> Assembly:
+    """Return the services of a configuration that has something to serve.
 
     Raises:
         ConfigError: a path leads nowhere, or there is nothing to serve.
     """
     for each in config.rasters:
         check_root(each.path)
-    create_app(config, added)
-    definitions = definitions_of(config, catalogue_of(config, added), added)
-    if not definitions and config.earth_engine is None:
+    assembly = assemble(config, added)
+    if not definitions_in(assembly) and config.earth_engine is None:
         raise ConfigError(
             "nothing to serve: expected a [layers.NAME], or [[rasters]] with a GeoTIFF "
             "that [access] assets allows"
         )
-    return definitions
+    return assembly
+
+
+def definitions_in(assembly: Assembly) -> list[LayerDefinition]:
+    """Return the layers of an assembly, in their order."""
+    return list(assembly.services.layers.definitions.values())
 
 
 def _say_what_is_served(definitions: Sequence[LayerDefinition], url: str) -> None:
@@ -224,12 +229,12 @@ def check(config_path: Path | None) -> None:
     """Read the configuration and ask one pixel of each layer; say what is wrong and where."""
     with one_clear_line():
         config = find_config(config_path, os.environ, {})
-        definitions = checked_definitions(config, ())
-        assembly = assemble(config)
+        assembly = checked_assembly(config, ())
+        app_of(assembly, config.api.enabled)
     _warn_of_access(config)
     if assembly.credentials:
         click.echo(f"Earth Engine: {assembly.credentials}")
-    faults = anyio.run(_check_layers, assembly, [each.name for each in definitions])
+    faults = anyio.run(_check_layers, assembly, [each.name for each in definitions_in(assembly)])
     for name, fault in faults.items():
         click.echo(one_line(f"{name}: {fault or 'ok'}"))
     if any(faults.values()):
@@ -324,6 +329,9 @@ def ingest(
 
     ASSET is the file to write; .tif is added if it has no suffix.
     """
+    # Late, as no other command needs it.
+    from tileserver.ingest.ingest import ingest as ingest_sources
+
     destination = asset if asset.suffix else asset.with_name(asset.name + ".tif")
     with one_clear_line(), _progress_bar() as progress:
         result = ingest_sources(

@@ -48,7 +48,9 @@ def definitions_of(
     """
     configured = [_definition(each, config.earth_engine) for each in config.layers]
     taken = {each.name for each in configured}
-    drawn = Catalogue(added) if added or configured else catalogue
+    only_added = (added or configured) and len(added) < len(catalogue.roots)
+    # A catalogue of its own reads the folders once more.
+    drawn = Catalogue(added) if only_added else catalogue
     # A configured layer may show any asset, an automatic one only what may be read by name.
     readable = filter(Access(config.access.assets).may_read, drawn.names())
     return [*automatic_layers(readable, taken, drawn.prefixes), *configured]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ class Ours:
     name: str = "tileserver"
 
     def version(self, environments: Environments) -> str:
+        # As pip does with what it installs: else each start may compile all modules.
+        compileall.compile_dir(ROOT / "tileserver", quiet=1)
         return "this checkout"
 
     def start(

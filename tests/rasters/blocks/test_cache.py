@@ -15,7 +15,6 @@ from tests.support.rasterfiles import noise, write_raster
 from tileserver.contract.grids import Window
 from tileserver.errors import DeadlineExceeded
 from tileserver.rasters.blocks.cache import Block, BlockCache
-from tileserver.rasters.blocks.memory import default_block_bytes
 
 PATIENCE_S = 60.0
 
@@ -144,8 +143,3 @@ def test_neighbouring_tiles_decode_each_block_once(tmp_path: Path) -> None:
         rasters.bands(raw(path, grid))
     assert rasters.blocks.decoded == 16
     rasters.close()
-
-
-def test_the_default_is_a_share_of_the_memory_and_bounded() -> None:
-    assert 64_000_000 <= default_block_bytes(1) <= 2_000_000_000
-    assert default_block_bytes(10_000) == 64_000_000

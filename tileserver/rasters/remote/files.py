@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tileserver.errors import (
     AssetChanged,
@@ -31,8 +32,10 @@ from tileserver.rasters.remote.addresses import Resolve, resolve
 from tileserver.rasters.remote.answers import Validators
 from tileserver.rasters.remote.blocks import BLOCK_BYTES, Blocks
 from tileserver.rasters.remote.objects import RemoteObject, find_object
-from tileserver.rasters.remote.ranges import Part, Ranges
 from tileserver.rasters.remote.stretches import Fetched, Stretch, joined
+
+if TYPE_CHECKING:
+    from tileserver.rasters.remote.ranges import Part, Ranges
 
 RECHECK_S = 3600.0
 _CHECK_S = 5.0
@@ -207,13 +210,23 @@ def _prefixed_errors(name: str) -> Iterator[None]:
 class _Source:
     """Fetches ranges of all files, and keeps some."""
 
-    ranges: Ranges
+    make_ranges: Callable[[], Ranges]
+    """Called once, in a thread that fetches."""
     headers: Blocks
     """Read again and again; pixels do not crowd them out."""
     blocks: Blocks
     """Of files that GDAL reads."""
+    _ranges: Ranges | None = None
     _threads: ThreadPoolExecutor | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def ranges(self) -> Ranges:
+        """What fetches; made with the first file."""
+        with self._lock:
+            if self._ranges is None:
+                self._ranges = self.make_ranges()
+            return self._ranges
 
     def each(self, fetch: Callable[[Stretch], bytes], wanted: Sequence[Stretch]) -> Sequence[bytes]:
         """Return the result of `fetch` for each item, several at once, one in this thread."""
@@ -230,9 +243,11 @@ class _Source:
                 each.cancel()
 
     def close(self) -> None:
-        self.ranges.close()
         with self._lock:
+            ranges, self._ranges = self._ranges, None
             threads, self._threads = self._threads, None
+        if ranges is not None:
+            ranges.close()
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -271,9 +286,8 @@ class RemoteFiles:
         """
         self.recheck_s = recheck_s
         self.clock = clock
-        make = partial(Ranges, private_hosts, resolve)
         self._source = _Source(
-            make() if total_s is None else make(total_s), headers=Blocks(), blocks=Blocks()
+            partial(_ranges, private_hosts, resolve, total_s), headers=Blocks(), blocks=Blocks()
         )
         weakref.finalize(self, self._source.close)
         self._held: dict[str, _Held] = {}
@@ -340,6 +354,14 @@ class RemoteFiles:
 
     def _new(self, name: str, remote: RemoteObject, part: Part) -> RemoteFile:
         return RemoteFile(name, remote, part.validators, part.body, self._source)
+
+
+def _ranges(private_hosts: Collection[str], resolve: Resolve, total_s: float | None) -> Ranges:
+    """Return what fetches; imports an HTTP client, which a server of local files does without."""
+    from tileserver.rasters.remote.ranges import Ranges
+
+    make = partial(Ranges, private_hosts, resolve)
+    return make() if total_s is None else make(total_s)
 
 
 def _token(part: Part) -> str:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
 
-import httpx
-
 from tileserver.errors import ConfigError
 from tileserver.rasters.remote.gs import bearer
 from tileserver.rasters.remote.s3 import AwsSigner
@@ -81,6 +79,8 @@ def find_object(location: str, environ: Mapping[str, str] = os.environ) -> Remot
 
 
 def _web(location: str) -> RemoteObject:
+    import httpx
+
     try:
         parsed = httpx.URL(location).copy_with(fragment=None)
     except (httpx.InvalidURL, UnicodeError) as exc:
@@ -140,6 +140,8 @@ def _gs(bucket: str, key: str, environ: Mapping[str, str]) -> RemoteObject:
 
 
 def _checked(url: str) -> str:
+    import httpx
+
     try:
         return str(httpx.URL(url))
     except (httpx.InvalidURL, UnicodeError) as exc:

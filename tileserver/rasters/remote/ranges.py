@@ -18,8 +18,9 @@ from tileserver.errors import (
     TileserverError,
     UnreadableRaster,
 )
-from tileserver.rasters.remote.addresses import Deadlines, Network, RefusedAddress, Resolve, resolve
+from tileserver.rasters.remote.addresses import Resolve, resolve
 from tileserver.rasters.remote.answers import BadAnswer, Head, Validators
+from tileserver.rasters.remote.network import Deadlines, Network, RefusedAddress
 from tileserver.rasters.remote.objects import RemoteObject
 
 _CONNECT_S = 5.0
