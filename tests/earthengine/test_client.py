@@ -355,7 +355,7 @@ def test_the_deadline_holds_for_the_whole_call(
         assert await source.get_pixels(REQUEST)
         return took_s
 
-    assert ask(twice, concurrency=1, deadline_s=0.6) < SOON_S
+    assert ask(twice, concurrency=1, deadline_s=0.3) < SOON_S
 
 
 def test_a_token_that_does_not_come_counts_against_the_deadline(
@@ -364,7 +364,7 @@ def test_a_token_that_does_not_come_counts_against_the_deadline(
     tokens.inject("silence")
     try:
         with pytest.raises(DeadlineExceeded):
-            ask(pixels(), deadline_s=0.5)
+            ask(pixels(), deadline_s=0.2)
     finally:
         tokens.heal()
 
