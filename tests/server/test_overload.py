@@ -210,8 +210,9 @@ def test_short_expressions_and_hot_tiles_do_not_wait_for_those_that_compute_with
     assert max(tiles) < 1.5, tiles
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("workers", "signal_number"), [("1", signal.SIGINT), ("2", signal.SIGTERM)]
+)
 def test_a_signal_ends_a_server_whose_thread_never_returns(
     tmp_path: Path, workers: str, signal_number: signal.Signals
 ) -> None:
