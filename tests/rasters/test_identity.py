@@ -11,6 +11,7 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
+from tests.rasters.conftest import Once
 from tests.rasters.engine import (
     asset_of,
     engine,
@@ -120,9 +121,9 @@ def test_its_own_grid_shows_every_pixel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("tile", [Tile(386, 770, 11), Tile(1545, 3082, 13)])
-def test_every_type_of_pixel_keeps_its_values(tmp_path: Path, dtype: str, tile: Tile) -> None:
+def test_every_type_of_pixel_keeps_its_values(once: Once, dtype: str, tile: Tile) -> None:
     values = noise(2, HEIGHT, WIDTH, dtype)
-    path = write_raster(tmp_path / "a.tif", values, resampling="nearest")
+    path = once(dtype, lambda path: write_raster(path, values, resampling="nearest"))
     grid = tile_grid(tile)
     bands = read(path, grid)
     assert bands.values.dtype == np.dtype(dtype)
