@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import certifi
@@ -12,6 +13,10 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import speeds
 from tests.support.alone import Alone
+from tileserver.rasters import scenes
+
+_TICK_S = 0.01
+"""Between two times that Linux gives files; on most machines it is less."""
 
 # Both are limits by the clock, which a busy machine does not keep.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,7 +26,17 @@ settings.load_profile("patient")
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run the fast tests, if nothing else is named."""
+    _keep_bytecode()
     speeds.choose(config)
+
+
+def _keep_bytecode() -> None:
+    """Compile each module once, in a container too, where Python is often told not to keep that.
+
+    Else each worker, each server and each command that the tests start compiles all it imports.
+    """
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,6 +75,18 @@ def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     path.write_text(certificate + end)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certifi, "where", lambda: str(path))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_settle_soon() -> Iterator[None]:
+    """Wait for files that were just written as long as this system needs, and no longer.
+
+    Nearly every raster of a test is one, and those of other systems are waited for five times
+    as long. Servers in other processes wait as they always do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "_SETTLED_S", _TICK_S)
         yield
 
 

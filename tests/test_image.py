@@ -21,7 +21,7 @@ from tileserver.rest.expression_store import default_folder
 from tileserver.server.get_pixels import DEMO
 
 SCRIPT = ROOT / "docker" / "healthcheck.py"
-START_S = 20
+START_S = 60
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -97,7 +97,7 @@ def healthcheck(pid: int) -> subprocess.CompletedProcess[str]:
     assert first(rows, "COPY", f"docker/healthcheck.py {command[2]}") < first(rows, "USER")
     assert (command[0], command[3]) == ("python", "1"), "a container's first process has the id 1"
     here = [sys.executable, command[1], str(SCRIPT), str(pid)]
-    return subprocess.run(here, capture_output=True, text=True, timeout=10)
+    return subprocess.run(here, capture_output=True, text=True, timeout=START_S)
 
 
 @pytest.mark.parametrize("more", [(), ("--workers", "2"), ("--host", "::1")])
@@ -113,7 +113,7 @@ def test_the_health_check_follows_the_port_of_the_command_line(
             checked = healthcheck(server.process.pid)
         assert checked.returncode == 0, checked.stderr
         server.process.terminate()
-        server.process.wait(15)
+        server.process.wait(START_S)
         assert healthcheck(server.process.pid).returncode == 1
 
 

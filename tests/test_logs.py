@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.commands import ROOT, run
-from tileserver.logs import LineFormatter, log_config, one_line
+from tests.support.commands import ROOT, environment, run
+from tileserver.logs import LineFormatter, UnblockedHandler, log_config, one_line
 
 FORGERIES = [
     "x\nERROR tileserver: all is lost",
@@ -100,3 +106,101 @@ def test_what_the_command_says_of_a_wrong_name_is_one_line(tmp_path: Path) -> No
     assert done.returncode != 0
     said = done.stderr.decode()
     assert "\x1b" not in said
+
+
+@contextmanager
+def full_pipe() -> Iterator[tuple[int, TextIO]]:
+    """Yield the end to read of a pipe, and the other as a file: it has no room for one byte."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"." * 65536)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b".")
+    os.set_blocking(writing, True)
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "w") as file:
+        yield reading, file
+
+
+def test_a_pipe_that_nobody_reads_stops_nobody_who_logs() -> None:
+    with full_pipe() as (reading, file):
+        handler = UnblockedHandler(file, most=10)
+        handler.setFormatter(LineFormatter())
+        for number in range(1000):
+            handler.handle(record("%d", number))
+        # The thread holds one record besides those that wait.
+        assert handler.dropped in (989, 990)
+        written = f"x: {999 - handler.dropped}\n".encode()
+        said = b""
+        while written not in said or b"dropped" not in said:
+            said += os.read(reading, 1 << 20).lstrip(b".")
+        handler.close()
+    lines = said.decode().splitlines()
+    (report,) = [line for line in lines if "tileserver.x" not in line]
+    assert report.endswith(f": {handler.dropped} records dropped: nobody read this log")
+    kept = [f"WARNING tileserver.x: {number}" for number in range(1000 - handler.dropped)]
+    assert [line for line in lines if line != report] == kept
+
+
+def test_what_waits_is_written_at_the_end_of_the_process() -> None:
+    code = """
+import logging, logging.config
+from tileserver.logs import log_config
+logging.config.dictConfig(log_config())
+for number in range(900):
+    logging.warning("%d", number)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert done.stderr.splitlines() == [f"WARNING root: {number}" for number in range(900)]
+
+
+_LOGS_AND_ANSWERS = """
+import logging, sys
+from tileserver.server.serving import listen, page_url, serve_app
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    logging.getLogger("tileserver").warning("x" * 3000)
+    await send({"type": "http.response.start", "status": 204})
+    await send({"type": "http.response.body"})
+
+def make(folder=None):
+    return app
+
+if __name__ == "__main__":
+    listening = listen("127.0.0.1", 0)
+    print(page_url(listening), flush=True)
+    serve_app(make, listening, int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_answers_and_ends_though_nobody_reads_its_log(
+    tmp_path: Path, workers: int
+) -> None:
+    program = tmp_path / "logging_server.py"
+    program.write_text(_LOGS_AND_ANSWERS)
+    with full_pipe() as (_, file):
+        command = [sys.executable, str(program), str(workers)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=file, text=True, env=environment({})
+        ) as process:
+            try:
+                assert process.stdout is not None
+                url = process.stdout.readline().strip()
+                with httpx.Client(timeout=60) as client:
+                    statuses = {client.get(url).status_code for _ in range(50)}
+                process.terminate()
+                ended = process.wait(60)
+            finally:
+                process.kill()
+    assert statuses == {204}
+    assert ended in (0, -signal.SIGTERM)

@@ -1,18 +1,27 @@
 """Lines of the log: one a record, whatever strangers, files or Earth Engine have put into it.
 
 A name in a request may hold a line break and what looks like a record of its own, or codes that
-make a terminal do things. Whatever is logged passes through `LineFormatter`.
+make a terminal do things. Whatever is logged passes through `LineFormatter`. A server writes by
+`UnblockedHandler`, for it must not wait until somebody reads its standard error.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+import os
+import queue
+import select
+import threading
+from contextlib import suppress
+from typing import Any, TextIO
 
 _FORMAT = "%(levelname)s %(name)s: %(message)s"
 _MAX_CHARACTERS = 4000
 _MAX_TRACE = 40_000
 _INDENT = "    "
+_MOST_WAITING = 1000
+_FLUSH_S = 1.0
+"""How long the end of a process may be delayed for lines that nobody reads."""
 
 
 def one_line(text: str, most: int = _MAX_CHARACTERS) -> str:
@@ -53,11 +62,80 @@ def _indented(text: str) -> str:
     return "\n".join(_INDENT + one_line(line) for line in lines)
 
 
+class UnblockedHandler(logging.Handler):
+    """Writes records to a file, terminal or pipe in a thread of its own: no caller ever waits.
+
+    A process that reads the other end of a pipe may stop reading. A `StreamHandler` would then
+    stop the thread that logs, and with it the event loop. Here a bounded number of records waits
+    to be written, more are dropped, and a line says how many as soon as there is room again.
+    """
+
+    def __init__(self, stream: TextIO | None, most: int = _MOST_WAITING) -> None:
+        """Start the thread.
+
+        Args:
+            stream: is written to by its file descriptor, past its buffer; None drops everything,
+                as Python has no `sys.stderr` in a process without one.
+            most: records that wait to be written.
+        """
+        super().__init__()
+        self.dropped = 0
+        self._descriptor = None if stream is None else stream.fileno()
+        self._most = most
+        self._waiting: queue.SimpleQueue[str | threading.Event | None] = queue.SimpleQueue()
+        threading.Thread(target=self._write_all, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put a record among those that wait, or drop it; `handle` holds the handler's lock."""
+        if self._waiting.qsize() >= self._most:
+            self.dropped += 1
+            return
+        try:
+            self._waiting.put(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait until what was logged so far is written, but no longer than a second."""
+        written = threading.Event()
+        self._waiting.put(written)
+        written.wait(_FLUSH_S)
+
+    def close(self) -> None:
+        """End the thread, once it has written what waits."""
+        self._waiting.put(None)
+        super().close()
+
+    def _write_all(self) -> None:
+        reported = 0
+        while (item := self._waiting.get()) is not None:
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            self._write(item)
+            lost = self.dropped - reported
+            if lost >= self._most or (lost and self._waiting.empty()):
+                reported += lost
+                self._write(f"WARNING {__name__}: {lost} records dropped: nobody read this log")
+
+    def _write(self, line: str) -> None:
+        if self._descriptor is None:
+            return
+        left = memoryview(f"{line}\n".encode(errors="backslashreplace"))
+        with suppress(OSError):  # Nobody is left to read it.
+            while left:
+                try:
+                    left = left[os.write(self._descriptor, left) :]
+                except BlockingIOError:  # Another process has set the pipe so.
+                    select.select([], [self._descriptor], [])
+
+
 def log_config(logger: str = "") -> dict[str, Any]:
     """Return what `logging.config.dictConfig` takes: warnings of a logger go to standard error.
 
     Args:
-        logger: its name; without one it is the root, and so all.
+        logger: its name, in a process that is not the server's own; without one it is the root,
+            and so all, and nothing waits for the lines to be read.
     """
     to_stderr = {"handlers": ["stderr"], "level": "WARNING"}
     loggers = {"loggers": {logger: to_stderr | {"propagate": False}}} if logger else {}
@@ -67,7 +145,7 @@ def log_config(logger: str = "") -> dict[str, Any]:
         "formatters": {"line": {"()": LineFormatter}},
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
+                "()": logging.StreamHandler if logger else UnblockedHandler,
                 "formatter": "line",
                 "stream": "ext://sys.stderr",
             }

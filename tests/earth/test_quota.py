@@ -22,14 +22,13 @@ SIXTY = view("smooth", 9, 264, 232, 10, 6)
 """In 3x2 blocks."""
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 def test_a_thousand_clients_of_the_same_sixty_tiles_take_a_request_a_block(
-    workers: int, folder: Path, google: Google, tmp_path: Path
+    folder: Path, google: Google, tmp_path: Path
 ) -> None:
-    """A tenth of the sixty tiles a client, chosen by chance."""
+    """A tenth of the sixty tiles a client, chosen by chance; two workers."""
     with (
         StandIn(folder, accepts=google.tokens.accepts, latency_s=0.3) as engine,
-        serving_earth(engine, google, tmp_path, workers) as server,
+        serving_earth(engine, google, tmp_path, 2) as server,
     ):
         assert statuses_of(server.url, 1000, SIXTY, each=6) == {200}
     assert engine.pixel_requests == 6, grids(engine)

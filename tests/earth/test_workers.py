@@ -101,7 +101,8 @@ def test_on_sighup_the_workers_are_replaced_and_no_request_fails(
 
         def keep_asking(places: list[str]) -> None:
             for path in places * 1000:
-                if is_over.is_set():
+                # A pause, so that the new workers start soon.
+                if is_over.wait(0.02):
                     return
                 heard.append(ask_alone(server.url + path))
 

@@ -343,19 +343,22 @@ def test_credentials_that_are_refused_twice_have_failed(
 def test_the_deadline_holds_for_the_whole_call(
     ask: Callable[..., Any], engine: StandIn, fault: str
 ) -> None:
-    engine.inject(fault)
-
-    async def twice(source: EarthEngine) -> float:
+    async def thrice(source: EarthEngine) -> float:
+        # With a token and a connection, a busy machine meets the fault in time.
+        assert await source.get_pixels(REQUEST)
+        engine.inject(fault)
+        source.deadline_s = 0.4
         began_s = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await source.get_pixels(REQUEST)
         took_s = time.monotonic() - began_s
-        source.deadline_s = 10
+        engine.heal()
+        source.deadline_s = SOON_S
         # The only connection is free again.
         assert await source.get_pixels(REQUEST)
         return took_s
 
-    assert ask(twice, concurrency=1, deadline_s=0.6) < SOON_S
+    assert ask(thrice, concurrency=1, deadline_s=SOON_S) < SOON_S
 
 
 def test_a_token_that_does_not_come_counts_against_the_deadline(
@@ -364,7 +367,7 @@ def test_a_token_that_does_not_come_counts_against_the_deadline(
     tokens.inject("silence")
     try:
         with pytest.raises(DeadlineExceeded):
-            ask(pixels(), deadline_s=0.5)
+            ask(pixels(), deadline_s=0.2)
     finally:
         tokens.heal()
 

@@ -273,6 +273,7 @@ def test_the_smallest_size_counts_though_a_larger_one_fails_later() -> None:
 
         def __init__(self) -> None:
             self.sides: list[int] = []
+            self.told = asyncio.Event()
 
         async def get_pixels(self, request: PixelRequest) -> bytes:
             grid = request.grid
@@ -284,7 +285,10 @@ def test_the_smallest_size_counts_though_a_larger_one_fails_later() -> None:
             if west > middle[0]:
                 most = 32 if north > middle[1] else 64
             if grid.width > most:
-                await asyncio.sleep(0 if most == 32 else 0.05)
+                if most == 64:
+                    await self.told.wait()
+                elif (most, grid.width) == (32, 64):
+                    self.told.set()
                 raise TooComplex("User memory limit exceeded.")
             return drawn(request)
 

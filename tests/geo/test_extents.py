@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +19,28 @@ from tileserver.contract.tiles import HALF_WORLD_M
 from tileserver.errors import InvalidRequest
 from tileserver.geo.extents import footprint, footprint_extent, lonlat_bounds
 
+At = Callable[[str], ImageAsset]
 
-def asset_at(folder: Path, place: str) -> ImageAsset:
-    return asset_of(write_raster(folder / "a.tif", noise(1, HEIGHT, WIDTH), *PLACES[place]))
+
+@pytest.fixture(scope="module")
+def asset_at(tmp_path_factory: pytest.TempPathFactory) -> At:
+    """Return what writes a raster at a place, the first time, and describes it."""
+    folder = tmp_path_factory.mktemp("places")
+
+    @cache
+    def written(place: str) -> ImageAsset:
+        path = folder / f"{place}.tif"
+        return asset_of(write_raster(path, noise(1, HEIGHT, WIDTH), *PLACES[place], overviews=()))
+
+    return written
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("crs_code", ["EPSG:4326", "EPSG:3857", "EPSG:3413"])
 def test_a_footprint_holds_every_pixel_and_lies_on_the_map(
-    tmp_path: Path, place: str, crs_code: str
+    asset_at: At, place: str, crs_code: str
 ) -> None:
-    asset = asset_at(tmp_path, place)
+    asset = asset_at(place)
     boxes = footprint(asset, crs_code)
     source, target = CRS.from_string(asset.common_grid.crs_code), CRS.from_string(crs_code)
     across, down = np.meshgrid(np.linspace(0, WIDTH, 91), np.linspace(0, HEIGHT, 71))
@@ -70,9 +83,9 @@ BOUNDS = {
 
 @pytest.mark.parametrize("place", BOUNDS)
 def test_bounds_in_degrees_run_east_from_west_across_the_antimeridian(
-    tmp_path: Path, place: str
+    asset_at: At, place: str
 ) -> None:
-    assert lonlat_bounds(asset_at(tmp_path, place)) == pytest.approx(BOUNDS[place], abs=2e-2)
+    assert lonlat_bounds(asset_at(place)) == pytest.approx(BOUNDS[place], abs=2e-2)
 
 
 def test_an_edge_on_the_antimeridian_belongs_to_the_assets_side(tmp_path: Path) -> None:
@@ -92,14 +105,14 @@ def test_a_disk_of_the_earth_does_not_reach_around_it(tmp_path: Path) -> None:
     assert 60 < bounds.east < 82
 
 
-def test_an_extent_may_go_on_past_the_antimeridian(tmp_path: Path) -> None:
-    asset = asset_at(tmp_path, "utm south, antimeridian")
+def test_an_extent_may_go_on_past_the_antimeridian(asset_at: At) -> None:
+    asset = asset_at("utm south, antimeridian")
     extent = footprint_extent(asset, "EPSG:4326")
     assert (extent.west, extent.east) == pytest.approx((178.880, 180.167), abs=1e-2)
 
 
-def test_an_extent_ends_where_web_mercator_does(tmp_path: Path) -> None:
-    world = footprint_extent(asset_at(tmp_path, "whole world"), "EPSG:3857")
+def test_an_extent_ends_where_web_mercator_does(asset_at: At) -> None:
+    world = footprint_extent(asset_at("whole world"), "EPSG:3857")
     assert world == pytest.approx(Box(-HALF_WORLD_M, -HALF_WORLD_M, HALF_WORLD_M, HALF_WORLD_M))
 
 

@@ -155,7 +155,8 @@ def test_pixels_that_are_kept_for_ever_are_those_of_their_version(
 ) -> None:
     first = shown.version()
     assert shown.tile(TILES[0], first) == Tile(1, is_immutable=True)
-    for value in (2, 3):
+    # The catalogue looks again after two seconds: a second change is for one way of reading.
+    for value in (2, 3) if COMPRESSION == ["none"] else (2,):
         before = shown.version()
         WAYS[way](scene, value)
         for tile in TILES[1:]:

@@ -12,6 +12,7 @@ from PIL import Image
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
+from tests.rasters.conftest import Once
 from tests.rasters.engine import asset_of, engine, name_of, oracle, tiles_over
 from tests.rendering.test_tfrecord import example_class, payload_of
 from tests.support.oracles import Answer
@@ -31,13 +32,11 @@ IDS = ("red", "green", "blue")
 EXAMPLE = example_class()
 
 
-def scene(folder: Path, dtype: str) -> Path:
-    """Write three bands of noise, a third of it masked."""
-    values = noise(3, 333, 451, dtype)
+def scene(once: Once, dtype: str) -> Path:
+    """Return three bands of noise, a third of it masked."""
     shown = np.random.default_rng(5).random((333, 451)) > 0.3
-    return write_raster(
-        folder / "a.tif", values, mask=shown, resampling="nearest", descriptions=IDS
-    )
+    options: Any = {"mask": shown, "resampling": "nearest", "descriptions": IDS}
+    return once(dtype, lambda path: write_raster(path, noise(3, 333, 451, dtype), **options))
 
 
 def asked(
@@ -93,9 +92,9 @@ RAW = {
     [(f, d) for f in RAW for d in (("uint16", "float32") if "ZIP" in f else DTYPES)],
 )
 def test_raw_formats_hold_the_values_and_zero_where_masked(
-    tmp_path: Path, file_format: ImageFileFormat, dtype: str
+    once: Once, file_format: ImageFileFormat, dtype: str
 ) -> None:
-    path = scene(tmp_path, dtype)
+    path = scene(once, dtype)
     expected = oracle(path, GRID)
     bands = RAW[file_format](asked(path, file_format))
     assert tuple(bands) == IDS
@@ -145,13 +144,16 @@ def drawn(expected: Answer, options: VisualizationOptions, bands: tuple[str, ...
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
-def test_a_picture_is_the_formula_to_within_one(tmp_path: Path, style: str, dtype: str) -> None:
+def test_a_picture_is_the_formula_to_within_one(once: Once, style: str, dtype: str) -> None:
     options, bands = STYLES[style]
     # Beyond 0 and 255 too, where the type goes there.
     values = noise(3, 333, 451, "uint8").astype(np.float64) * 1.1 - 10
     values = values.clip(0 if dtype.startswith("u") else -10, 255 if dtype == "uint8" else 300)
     shown = np.random.default_rng(5).random((333, 451)) > 0.3
-    path = write_raster(tmp_path / "a.tif", values.astype(dtype), mask=shown, descriptions=IDS)
+    path = once(
+        f"{dtype} beyond",
+        lambda path: write_raster(path, values.astype(dtype), mask=shown, descriptions=IDS),
+    )
     expected = oracle(path, GRID)
     body = asked(path, ImageFileFormat.PNG, options, *bands)
     image = np.array(Image.open(io.BytesIO(body)).convert("RGBA")).astype(int)
@@ -161,8 +163,8 @@ def test_a_picture_is_the_formula_to_within_one(tmp_path: Path, style: str, dtyp
     assert expected.valid.sum() > 10_000
 
 
-def test_a_webp_is_the_png_exactly(tmp_path: Path) -> None:
-    path = scene(tmp_path, "uint8")
+def test_a_webp_is_the_png_exactly(once: Once) -> None:
+    path = scene(once, "uint8")
     bodies = [asked(path, each) for each in (ImageFileFormat.PNG, ImageFileFormat.WEBP)]
     png, webp = (np.array(Image.open(io.BytesIO(body)).convert("RGBA")) for body in bodies)
     assert np.array_equal(png, webp)
@@ -190,16 +192,16 @@ def test_auto_is_a_jpeg_inside_and_a_png_at_the_edge(tmp_path: Path) -> None:
     assert [Image.open(io.BytesIO(body)).format for body in (inside, at_edge)] == ["JPEG", "PNG"]
 
 
-def test_bands_come_in_the_order_asked_for(tmp_path: Path) -> None:
-    path = scene(tmp_path, "int16")
+def test_bands_come_in_the_order_asked_for(once: Once) -> None:
+    path = scene(once, "int16")
     bands = of_npy(asked(path, ImageFileFormat.NPY, None, "blue", "red"))
     every = of_npy(asked(path, ImageFileFormat.NPY))
     assert list(bands) == ["blue", "red"]
     assert all(np.array_equal(bands[name], every[name]) for name in bands)
 
 
-def test_a_picture_that_cannot_be_drawn_is_refused_before_a_pixel_is_read(tmp_path: Path) -> None:
-    path = scene(tmp_path, "int16")
+def test_a_picture_that_cannot_be_drawn_is_refused_before_a_pixel_is_read(once: Once) -> None:
+    path = scene(once, "int16")
     with pytest.raises(InvalidRequest, match="one or three bands, got 2"):
         asked(path, ImageFileFormat.PNG, None, "blue", "red")
     with pytest.raises(InvalidRequest, match=r"'nir' did not match any bands\. Bands: red, green"):
@@ -207,16 +209,16 @@ def test_a_picture_that_cannot_be_drawn_is_refused_before_a_pixel_is_read(tmp_pa
 
 
 @pytest.mark.parametrize("file_format", [f for f in ImageFileFormat if f.is_picture])
-def test_a_picture_beside_the_asset_is_empty(tmp_path: Path, file_format: ImageFileFormat) -> None:
-    body = asked(scene(tmp_path, "uint8"), file_format, grid=tile_grid(Tile(386, 385, 11)))
+def test_a_picture_beside_the_asset_is_empty(once: Once, file_format: ImageFileFormat) -> None:
+    body = asked(scene(once, "uint8"), file_format, grid=tile_grid(Tile(386, 385, 11)))
     image = Image.open(io.BytesIO(body))
     pixels = np.array(image.convert("RGBA"))
     assert not pixels[..., :3].any()
     assert image.format == "JPEG" or not pixels[..., 3].any()
 
 
-def test_values_beside_the_asset_are_zero(tmp_path: Path) -> None:
-    path = scene(tmp_path, "int16")
+def test_values_beside_the_asset_are_zero(once: Once) -> None:
+    path = scene(once, "int16")
     bands = of_npy(asked(path, ImageFileFormat.NPY, grid=tile_grid(Tile(386, 385, 11))))
     assert list(bands) == list(IDS)
     assert not any(band.any() for band in bands.values())

@@ -11,6 +11,7 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.rasters.conftest import Once
 from tests.rasters.engine import engine, name_of, oracle, raster_of, read
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.contract.formats import ImageFileFormat
@@ -82,8 +83,8 @@ def enlarged(raster: GeoTiff, factor: int) -> PixelGrid:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", MASKED)
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
-def test_what_is_hidden_is_hidden_at_every_level(tmp_path: Path, kind: str, factor: int) -> None:
-    path = MASKED[kind](tmp_path / "a.tif")
+def test_what_is_hidden_is_hidden_at_every_level(once: Once, kind: str, factor: int) -> None:
+    path = once(kind, MASKED[kind])
     raster = raster_of(path)
     assert raster.has_mask
     assert len(raster.asset.band_ids) == 2
@@ -98,8 +99,8 @@ def test_what_is_hidden_is_hidden_at_every_level(tmp_path: Path, kind: str, fact
 
 
 @pytest.mark.parametrize("kind", MASKED)
-def test_a_picture_is_transparent_where_it_is_masked(tmp_path: Path, kind: str) -> None:
-    path = MASKED[kind](tmp_path / "a.tif")
+def test_a_picture_is_transparent_where_it_is_masked(once: Once, kind: str) -> None:
+    path = once(kind, MASKED[kind])
     raster = raster_of(path)
     request = PixelRequest(
         name_of(path),

@@ -13,6 +13,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from tests.rasters.conftest import Once
 from tests.rasters.engine import name_of, raster_of
 from tests.support.rasterfiles import UTAH, noise, write_raster
 from tileserver.contract import grids as contract
@@ -69,11 +70,12 @@ def whole_and_piecewise(
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("max_window_bytes", [1, 50_000, 400_000])
 def test_windows_together_are_the_whole(
-    tmp_path: Path, layout: str, grid: str, max_window_bytes: int
+    once: Once, layout: str, grid: str, max_window_bytes: int
 ) -> None:
     shown = np.random.default_rng(1).random((500, 600)) > 0.2
     values = noise(2, 500, 600)
-    path = write_raster(tmp_path / "a.tif", values, mask=shown, overviews=(), **LAYOUTS[layout])
+    options = LAYOUTS[layout] | {"mask": shown, "overviews": ()}
+    path = once(layout, lambda path: write_raster(path, values, **options))
     native = raster_of(path).grid
     whole, piecewise = whole_and_piecewise(path, GRIDS[grid](native), max_window_bytes)
     assert whole[1].any()

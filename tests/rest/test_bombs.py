@@ -144,9 +144,10 @@ def test_eight_bombs_at_once_hold_nothing_else_up(hurried: httpx.Client) -> None
         looking.result()
     wait_until_idle(3)
     assert found == [400] * 8
-    assert statistics.median(waits_s) < 0.3
-    assert max(waits_s) < 1
-    assert max(tile_waits_s) < 2
+    # A bomb on the loop would hold it up for DEADLINE_S, and all eight one after the other.
+    assert statistics.median(waits_s) < 0.6
+    assert max(waits_s) < DEADLINE_S
+    assert max(tile_waits_s) < 2 * DEADLINE_S
 
 
 def test_nobody_computes_on_for_a_client_that_has_left(folder: Path, graphs: Path) -> None:

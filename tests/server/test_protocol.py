@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 import tileserver
-from tests.support.commands import Serving, serving
+from tests.support.commands import Serving, log_of, serving
 from tests.support.serving import serve
 from tests.support.waiting import until
 from tileserver.server.app import create_app
@@ -186,9 +186,7 @@ def test_clients_that_hang_up_in_a_body_leave_no_trace_in_the_log(tmp_path: Path
                     connection.sendall(head + more)
                     time.sleep(0.2)
             assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
-            server.process.terminate()
-            assert server.process.stdout is not None
-            assert server.process.stdout.read().strip() == ""
+            assert log_of(server) == ""
 
 
 def test_clients_that_hang_up_amid_pipelined_requests_leave_no_trace_in_the_log(
@@ -200,9 +198,7 @@ def test_clients_that_hang_up_amid_pipelined_requests_leave_no_trace_in_the_log(
             # What it has not read when it closes makes the kernel reset the connection.
             flood(server, one * 15, one * 100, 3_000_000)
         assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
-        server.process.terminate()
-        assert server.process.stdout is not None
-        assert server.process.stdout.read().strip() == ""
+        assert log_of(server) == ""
 
 
 def test_long_heads_that_clients_send_are_answered(server: Serving) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support.commands import run, serving, wait_until_ended
+from tests.support.commands import log_of, run, serving, wait_until_ended
 from tileserver.errors import ConfigError
 from tileserver.server.serving import listen, page_url
 
@@ -64,8 +64,7 @@ def test_a_request_under_way_is_answered_before_the_end(
         assert received.startswith(b"HTTP/1.1 200 ")
         assert json.loads(received.partition(b"\r\n\r\n")[2]) == {"result": 3}
         assert wait_until_ended(server.process) in (0, -signal_number)
-        assert server.process.stdout is not None
-        assert server.process.stdout.read() == ""
+        assert log_of(server) == ""
 
 
 def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What getPixels must answer, worked out the slow way by rasterio alone."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ def points_in(source: CRS, target: CRS, x: Floats, y: Floats) -> tuple[Floats, F
     return np.asarray(xs), np.asarray(ys)
 
 
+@cache
 def _turn(crs: CRS) -> float | None:
     if crs.is_geographic:
         return 360.0

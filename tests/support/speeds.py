@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
 from functools import cache
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -26,6 +27,8 @@ _SLOW_FIXTURES = frozenset({"cubexpress", "geedim", "geemap", "google", "opened"
 of pytest in a process."""
 _STARTS_A_PROCESS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.exec")
 _MOST_WORKERS = 4
+_LONG = 10
+"""As how many slow tests one with a limit of time of its own counts."""
 _fast: list[str] = []
 """The test under way, if it may not start a process."""
 _hooked: list[bool] = []
@@ -51,15 +54,19 @@ def choose(config: pytest.Config) -> None:
 
 
 def mark(items: list[pytest.Item]) -> None:
-    """Mark tests as slow by what they use, and put files with many slow tests first.
+    """Mark tests as slow by what they use, and put files that take long first.
 
-    Else a worker may begin with the longest file when the others have nothing left to do.
+    Else a worker may begin with the longest file when the others have nothing left to do. Those
+    are files with many slow tests, or with some that have a limit of time of their own.
     """
     for item in items:
         if isinstance(item, pytest.Function) and _makes_processes(item):
             item.add_marker(pytest.mark.slow)
-    counts = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -counts[item.path])
+    weights: Counter[Path] = Counter()
+    for item in items:
+        if item.get_closest_marker("slow"):
+            weights[item.path] += _LONG if item.get_closest_marker("timeout") else 1
+    items.sort(key=lambda item: -weights[item.path])
 
 
 def _makes_processes(item: pytest.Function) -> bool:

@@ -59,8 +59,9 @@ class Page(StaticFiles):
     def __init__(self, directory: Path, html: bool) -> None:
         """Serve a folder; with `html`, its index.html for the folder itself."""
         super().__init__(directory=directory, html=html)
-        # The first call reads the system's tables: not during a request.
-        mimetypes.init()
+        # Reads the system's tables, which the first request would do otherwise.
+        if not mimetypes.inited:
+            mimetypes.init()
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, or 404 for one that only the build uses."""
