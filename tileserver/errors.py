@@ -103,8 +103,8 @@ class NotFound(TileserverError):
 class AssetNotFound(NotFound):
     """No such asset, or none the caller may see; the two are not told apart."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"Asset {name!r} not found.")
+    def __init__(self, name: str, hint: str = "") -> None:
+        super().__init__(f"Asset {name!r} not found{hint and '; '}{hint}.")
 
 
 class TileOutOfRange(NotFound):

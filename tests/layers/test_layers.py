@@ -233,26 +233,42 @@ def test_a_layer_whose_asset_is_gone_is_missed_under_its_own_name(tmp_path: Path
         find(layers_of(tmp_path, LayerDefinition("shown", SCENE)), "shown")
 
 
-def test_layers_made_from_files_are_named_after_their_paths_whatever_lies_beside_them() -> None:
-    names = [f"{PREFIX}/a/scene", f"{PREFIX}/b/scene", f"{PREFIX}/other", f"{PREFIX}/scene"]
+def test_layers_made_from_files_are_named_after_them_where_no_other_has_the_name() -> None:
+    names = [f"{PREFIX}/{each}" for each in ("S2A_1/B4", "S2A_2/B4", "a/other", "b/alone")]
     found = automatic_layers(names, taken={"other"})
     assert [each.asset_name for each in found] == names
-    assert [each.name for each in found] == ["a/scene", "b/scene", f"{PREFIX}/other", "scene"]
-    for each in names:
-        (alone,) = automatic_layers([each], taken={"other"})
-        assert alone in found
+    assert [each.name for each in found] == ["S2A_1/B4", "S2A_2/B4", "a/other", "alone"]
+
+
+@pytest.mark.parametrize("added", ["S2A_0/B4", "B4", "S2A_1/a/B4", "S2A_3/B4"])
+def test_no_name_leads_to_another_file_when_one_is_added(added: str) -> None:
+    names = [f"{PREFIX}/S2A_1/B4"]
+    assert [each.name for each in automatic_layers(names, ())] == ["B4"]
+    before = {each.name: each.asset_name for each in automatic_layers(names, ())}
+    after = {
+        each.name: each.asset_name for each in automatic_layers([f"{PREFIX}/{added}", *names], ())
+    }
+    assert len(after) == 2
+    assert all(after.get(name, asset) == asset for name, asset in before.items())
 
 
 def test_the_prefix_of_a_root_is_no_part_of_the_name() -> None:
-    names = [f"{PREFIX}/s2/a/scene", f"{PREFIX}/s2/other", f"{PREFIX}/scene"]
+    names = [f"{PREFIX}/s2/a/scene", f"{PREFIX}/s2/b/scene", f"{PREFIX}/s2/other"]
     found = automatic_layers(names, (), (f"{PREFIX}/", f"{PREFIX}/s2/"))
-    assert [each.name for each in found] == ["a/scene", "other", "scene"]
+    assert [each.name for each in found] == ["a/scene", "b/scene", "other"]
 
 
 def test_files_of_one_path_below_two_prefixes_are_layers_by_their_full_names() -> None:
     names = ["projects/first/assets/scene", "projects/other/assets/scene"]
     assert [each.name for each in automatic_layers(names, ())] == names
     assert [each.name for each in automatic_layers(names[1:], ())] == ["scene"]
+
+
+def test_a_name_that_several_files_share_is_refused_with_their_names(tmp_path: Path) -> None:
+    names = [f"{PREFIX}/S2A_1/B4", f"{PREFIX}/S2A_2/B4"]
+    layers = layers_of(tmp_path, *automatic_layers(names, ()))
+    with pytest.raises(AssetNotFound, match="'B4' not found; expected one of S2A_1/B4, S2A_2/B4"):
+        find(layers, "B4")
 
 
 # Pages

@@ -31,6 +31,8 @@ from tileserver.layers.statistics import overview_request, percentiles
 from tileserver.layers.styles import Style
 
 _NOT_IN_TAGS = re.compile(r"[^a-z0-9_-]+")
+_SHOWN = 3
+"""Names that an error lists."""
 MIN_TAIL, MAX_TAIL = 2.0, 98.0
 """Percentiles of the values that an automatic stretch maps to black and white."""
 
@@ -181,6 +183,7 @@ class Layers:
             access: the assets that may be read by name; None is all.
         """
         self.definitions = {definition.name: definition for definition in definitions}
+        self._longer = _longer_names(self.definitions)
         self.source = source
         self.access = access or Access()
         self.extents = AssetExtents()
@@ -223,6 +226,8 @@ class Layers:
         return self.access.may_read(asset_name)
 
     def _ad_hoc(self, name: str) -> LayerDefinition:
+        if longer := self._longer.get(name):
+            raise AssetNotFound(name, f"expected one of {', '.join(longer[:_SHOWN])}")
         try:
             asset_name = check_asset_name(name)
         except InvalidRequest as exc:
@@ -271,13 +276,22 @@ def workload_tag(layer_name: str) -> str | None:
     return _NOT_IN_TAGS.sub("-", layer_name.lower())[:63].strip("-_") or None
 
 
+def _longer_names(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names that end in each name."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.rpartition("/")[2], []).append(name)
+    return {short: longer for short, longer in found.items() if short not in longer}
+
+
 def automatic_layers(
     asset_names: Iterable[str], taken: Iterable[str], prefixes: Sequence[str] = ()
 ) -> list[LayerDefinition]:
-    """Return a layer for each asset, named after its path below its root.
+    """Return a layer for each asset, named after its file, where no other has that name.
 
-    A name never leads to another file when files are added: those of one path below two prefixes
-    have their full names, as have those whose path is the name of a configured layer.
+    A name never leads to another file when files are added. Files of one name are named after
+    their paths below the root, or in full where a path is the name that they share; the name
+    itself then leads to none of them.
 
     Args:
         asset_names: full names, `projects/*/assets/**`.
@@ -285,11 +299,14 @@ def automatic_layers(
         prefixes: of the roots, each with a slash at its end.
     """
     paths = {each: _below(each, prefixes) for each in asset_names}
-    times = Counter(paths.values())
+    times = Counter(path.rpartition("/")[2] for path in paths.values())
+    times.update(path for path in paths.values() if "/" in path)
     times.update(taken)
-    return [
-        LayerDefinition(path if times[path] == 1 else name, name) for name, path in paths.items()
-    ]
+    definitions = []
+    for name, path in paths.items():
+        names = (each for each in (path.rpartition("/")[2], path) if times[each] == 1)
+        definitions.append(LayerDefinition(next(names, name), name))
+    return definitions
 
 
 def _below(asset_name: str, prefixes: Sequence[str]) -> str:
