@@ -18,8 +18,10 @@ from rasterio import Affine
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
+from tileserver.compute.values.antimeridian import copies
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest
+from tileserver.geo.crs import period
 
 MAX_SIZE_PX = 500
 """Of lines' widths and points' sizes."""
@@ -47,7 +49,7 @@ def drawn(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> NDArray[np.int32]:
     """
     size = (grid.height, grid.width)
     # Clipped first, so that a long coast costs no more than its part near the grid.
-    cut = shapely.intersection(np.array(shapes, object), grid_polygon(grid, 1))
+    cut = shapely.intersection(np.array(shown_on(shapes, grid), object), grid_polygon(grid, 1))
     places = [(part, place) for place, part in enumerate(cut) if not part.is_empty]
     if not places:
         return np.full(size, -1, np.int32)
@@ -61,8 +63,19 @@ def near(parts: Sequence[BaseGeometry], grid: PixelGrid, margin_px: float) -> li
     """Return the parts that lie on a grid or so many pixels around it."""
     if not parts:
         return []
+    parts = [each for part in shown_on(parts, grid) for each in parts_of(part)]
     found = shapely.intersects(np.array(parts, object), grid_polygon(grid, margin_px))
     return [part for part, is_near in zip(parts, found, strict=True) if is_near]
+
+
+def shown_on(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> list[BaseGeometry]:
+    """Return shapes where they show on a grid that may lie past the antimeridian, as they may."""
+    turn = period(grid.crs_code)
+    if turn is None:
+        return list(shapes)
+    margin = 2 * MAX_SIZE_PX * grid.transform.pixel_side
+    west, east = grid.box.west - margin, grid.box.east + margin
+    return [copies(each, west, east, turn) for each in shapes]
 
 
 def outline(part: BaseGeometry, width_px: float, grid: PixelGrid) -> BaseGeometry:

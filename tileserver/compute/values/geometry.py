@@ -1,7 +1,8 @@
 """Geometries: shapes on the Earth, or in the pixels of a projection.
 
 Shapely geometries with a projection. Edges are straight in the coordinates they are given in;
-`geodesic` is kept and returned to clients, and does not change the shape.
+`geodesic` is kept and returned to clients. Unless it is False, edges in degrees go the short way
+around the Earth; a shape across the antimeridian is in one piece, with longitudes beyond 180.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import shapely
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
+from tileserver.compute.values.antimeridian import unrolled
 from tileserver.compute.values.geometry_limits import check_crossings
 from tileserver.compute.values.image import Projection
 from tileserver.errors import InvalidRequest, shown
-from tileserver.geo.crs import EARTH_RADIUS_M, WGS84, transform_points
+from tileserver.geo.crs import EARTH_RADIUS_M, WGS84, period, transform_points
 
 MAX_POINTS = 1_000_000
 _MANY_POINTS = 50_000
@@ -63,13 +65,20 @@ class Geometry:
         step = max(east - west, north - south) * _STEP_SHARE
         fine = shapely.segmentize(moved, step) if step > 0 else moved
 
+        source_turn, turn = period(self.projection.crs_code), period(crs_code)
+
         def project(x: Any, y: Any) -> tuple[Any, Any]:
-            return transform_points(self.projection.crs_code, crs_code, x, y)
+            found_x, found_y = transform_points(self.projection.crs_code, crs_code, x, y)
+            if source_turn is not None and turn is not None:
+                # Past the antimeridian here as there.
+                with np.errstate(invalid="ignore"):
+                    found_x = found_x + turn * np.round(x / source_turn - found_x / turn)
+            return found_x, found_y
 
         found = moved_shape(fine, project)
         if not np.isfinite(shapely.get_coordinates(found)).all():
             raise InvalidRequest(f"The geometry reaches outside the domain of {crs_code[:60]}.")
-        return found
+        return found if turn is None or source_turn is not None else unrolled(found, turn)
 
     def in_projection(self, projection: Projection) -> Geometry:
         """Return the geometry in the pixels of a projection, its edges followed closely.
@@ -130,6 +139,8 @@ def make_geometry(
         raise _bad_coordinates(kind, coordinates) from exc
     if not is_finite:
         raise _bad_coordinates(kind, coordinates)
+    if geodesic is not False and projection in (None, _DEGREES):
+        found = unrolled(found, 360.0)
     is_area = found.geom_type.endswith("Polygon")
     if is_area and shapely.get_num_coordinates(found) > _MANY_POINTS:
         # The validity check alone would take seconds.

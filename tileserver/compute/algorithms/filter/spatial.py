@@ -19,6 +19,7 @@ from tileserver.compute.algorithms.filter.filters import OPERANDS, value_of
 from tileserver.compute.coercion import to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
+from tileserver.compute.values.antimeridian import beside, on_map
 from tileserver.compute.values.feature import Element
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.geometry import Geometry, area_m2, metres_around
@@ -83,7 +84,7 @@ def _constant_shape(context: Context, value: Any) -> BaseGeometry | None:
 
 
 def _shape(geometry: Geometry | None) -> BaseGeometry | None:
-    return None if geometry is None else geometry.in_degrees()
+    return None if geometry is None else on_map(geometry.in_degrees(), 360.0)
 
 
 def _holds(a: BaseGeometry, b: BaseGeometry) -> bool:
@@ -125,7 +126,7 @@ def within_distance(context: Context, distance: float, *operands: Any) -> Filter
     def is_near(a: BaseGeometry, b: BaseGeometry) -> bool:
         if a.is_empty or b.is_empty:
             return False
-        between = shapely.shortest_line(a, b)
+        between = shapely.shortest_line(a, beside(a, b, 360.0))
         return bool(Geometry(between).in_crs(metres_around(between)).length <= distance)
 
     return _related("withinDistance", is_near, True, *operands[:4], context)

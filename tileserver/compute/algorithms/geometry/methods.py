@@ -18,6 +18,14 @@ from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.context import check_length
 from tileserver.compute.registry import algorithm
+from tileserver.compute.values.antimeridian import (
+    beside,
+    in_one_piece,
+    leaves_map,
+    narrowest,
+    on_map,
+    related,
+)
 from tileserver.compute.values.feature import Element, Feature, geometry_of, image_geometry
 from tileserver.compute.values.geometry import (
     ErrorMargin,
@@ -32,7 +40,7 @@ from tileserver.compute.values.geometry import (
 from tileserver.compute.values.geometry_limits import check_crossings
 from tileserver.compute.values.image import DEFAULT_PROJECTION, Image, Projection
 from tileserver.errors import InvalidRequest
-from tileserver.geo.crs import WGS84, transform_points
+from tileserver.geo.crs import WGS84, period, transform_points
 
 _MARGINS = "maxError: ErrorMargin = null, proj: Projection = null"
 _MAX_BUFFERED_PARTS, _MAX_BUFFERED_POINTS = 5000, 100_000
@@ -64,6 +72,14 @@ def with_geometry(element: Element, geometry: Geometry) -> Feature:
 def _in_working_projection(geometry: Geometry, projection: Projection | None) -> Geometry:
     """Return a geometry in the coordinates of a projection, by default in degrees."""
     return geometry.in_projection(projection or DEFAULT_PROJECTION)
+
+
+def _turn(projection: Projection | None) -> float | None:
+    """Return the x after which the coordinates of a projection come round, or None."""
+    working = projection or DEFAULT_PROJECTION
+    if working.transform != DEFAULT_PROJECTION.transform:
+        return None
+    return period(working.crs_code)
 
 
 def in_metres(found: BaseGeometry, change: Callable[[BaseGeometry], BaseGeometry]) -> BaseGeometry:
@@ -106,7 +122,7 @@ def buffered(geometry: Geometry, distance: float, projection: Projection | None)
         for part in shapely.get_parts(moved.shape)
         if not part.is_empty
     ]
-    return replace(moved, shape=shapely.union_all(parts), geodesic=None)
+    return replace(moved, shape=in_one_piece(shapely.union_all(parts), 360.0), geodesic=None)
 
 
 def _check_buffer(found: BaseGeometry) -> None:
@@ -132,7 +148,8 @@ def _bounds(geometry: Geometry, projection: Projection | None) -> Geometry:
     moved = _in_working_projection(geometry, projection)
     if moved.shape.is_empty:
         raise InvalidRequest("The geometry is empty.")
-    return rectangle(*moved.shape.bounds, moved.projection, False)
+    found = narrowest(moved.shape, _turn(projection))
+    return rectangle(*found.bounds, moved.projection, False)
 
 
 def _centroid(geometry: Geometry, projection: Projection | None) -> Geometry:
@@ -141,12 +158,13 @@ def _centroid(geometry: Geometry, projection: Projection | None) -> Geometry:
         raise InvalidRequest("The geometry is empty.")
     if projection is not None or moved.shape.geom_type == "Point":
         return Geometry(moved.shape.centroid, moved.projection)
-    return Geometry(in_metres(moved.shape, lambda shape: shape.centroid))
+    found = in_metres(narrowest(moved.shape, _turn(projection)), lambda shape: shape.centroid)
+    return Geometry(found)
 
 
 def _hull(geometry: Geometry, projection: Projection | None) -> Geometry:
     moved = _in_working_projection(geometry, projection)
-    return replace(moved, shape=moved.shape.convex_hull)
+    return replace(moved, shape=narrowest(moved.shape, _turn(projection)).convex_hull)
 
 
 def _dissolved(geometry: Geometry, projection: Projection | None) -> Geometry:
@@ -185,6 +203,9 @@ def nearest(left: Geometry, right: Geometry, projection: Projection | None) -> B
     )
     if a.is_empty or b.is_empty:
         raise InvalidRequest("The geometry is empty.")
+    turn = _turn(projection)
+    a, b = narrowest(a, turn), narrowest(b, turn)
+    b = beside(a, b, turn)
     line = shapely.shortest_line(a, b)
     if line is None:
         raise InvalidRequest("The geometries have no distance.")
@@ -211,7 +232,7 @@ def distance_between(left: Geometry, right: Geometry, projection: Projection | N
 def _related(name: str) -> Callable[[Geometry, Geometry, Projection | None], bool]:
     def relate(left: Geometry, right: Geometry, projection: Projection | None) -> bool:
         a, b = _in_working_projection(left, projection), _in_working_projection(right, projection)
-        return bool(getattr(shapely, name)(a.shape, b.shape))
+        return related(name, a.shape, b.shape, _turn(projection))
 
     return relate
 
@@ -220,7 +241,11 @@ def _joined(name: str) -> Callable[[Geometry, Geometry, Projection | None], Geom
     def join(left: Geometry, right: Geometry, projection: Projection | None) -> Geometry:
         a, b = _in_working_projection(left, projection), _in_working_projection(right, projection)
         check_crossings([a.shape, b.shape])
-        return replace(a, shape=getattr(shapely, name)(a.shape, b.shape))
+        turn = _turn(projection)
+        if turn is None or not (leaves_map(a.shape, turn) or leaves_map(b.shape, turn)):
+            return replace(a, shape=getattr(shapely, name)(a.shape, b.shape))
+        found = getattr(shapely, name)(on_map(a.shape, turn), on_map(b.shape, turn))
+        return replace(a, shape=in_one_piece(found, turn))
 
     return join
 

@@ -16,7 +16,7 @@ from rasterio.features import geometry_mask
 from tileserver.compute.coercion import to_collection, to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
-from tileserver.compute.pixels.rasterize import grid_polygon, rasterio_affine
+from tileserver.compute.pixels.rasterize import grid_polygon, rasterio_affine, shown_on
 from tileserver.compute.pixels.reprojected import within
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import Geometry
@@ -50,7 +50,8 @@ class GeometryMask:
         """Return which pixels of a grid lie in the geometry, shape (height, width)."""
         shape = (grid.height, grid.width)
         # Clipped first, so that a long coast costs no more than its part near the grid.
-        near = shapely.intersection(self.shape_in(grid.crs_code), grid_polygon(grid, 1))
+        (shown_here,) = shown_on([self.shape_in(grid.crs_code)], grid)
+        near = shapely.intersection(shown_here, grid_polygon(grid, 1))
         if near.is_empty:
             return np.zeros(shape, bool)
         is_area = near.geom_type.endswith("Polygon")
