@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests.rasters.engine import asset_of, engine, name_of
 from tests.support.rasterfiles import UTAH, affine, grid_of, noise, write_raster
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.formats import ImageFileFormat
-from tileserver.contract.geojson import read_geometry
+from tileserver.contract.geojson import read_geometry, write_geometry
 from tileserver.contract.grids import AffineTransform, PartialGrid, PixelGrid
 from tileserver.contract.pixels import Geometry, PixelRequest, check_limits
 from tileserver.contract.tiles import HALF_WORLD_M
@@ -353,3 +354,24 @@ def test_a_request_has_at_most_1024_bands(tmp_path: Path) -> None:
     message = r"Number of bands \(1025\) must be less than or equal to 1024\."
     with pytest.raises(RequestTooLarge, match=message):
         engine(path).pixels(PixelRequest(name_of(path), ImageFileFormat.NPY))
+
+
+@pytest.mark.parametrize("crs_code", ["EPSG:4326", "EPSG:3857"])
+def test_a_region_across_the_antimeridian_is_as_wide_as_its_control(
+    fiji: ImageAsset, crs_code: str
+) -> None:
+    grids = [
+        completed(fiji, PartialGrid(crs_code=crs_code), box(west, -15, east, -12))
+        for west, east in ((178, -178), (178, 182), (-182, -178), (174, 178))
+    ]
+    sizes = [(grid.width, grid.height) for grid in grids]
+    assert max(w for w, _ in sizes) - min(w for w, _ in sizes) <= 1
+    assert max(h for _, h in sizes) - min(h for _, h in sizes) <= 1
+    assert 70 < sizes[0][0] < 100
+
+
+def test_a_planar_region_goes_the_long_way(fiji: ImageAsset) -> None:
+    wide = replace(box(-170, -15, 170, -12), is_planar=True)
+    assert completed(fiji, PartialGrid(crs_code="EPSG:4326"), wide).width == 340 / 0.05
+    again = read_geometry(write_geometry(wide))
+    assert again == wide

@@ -1,7 +1,7 @@
 """GeoJSON geometries (RFC 7946) as frozen values, and back.
 
-As lenient as Earth Engine: rings need not be closed, and the client's own members
-`geodesic`, `evenOdd` and `crs` are read past.
+As lenient as Earth Engine: rings need not be closed, and the client's own members `evenOdd` and
+`crs` are read past.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def read_geometry(value: object, depth: int = 0) -> Geometry:
             f"{', '.join(_DEPTH)}, GeometryCollection."
         )
     _check_members(value, "coordinates")
-    geometry = Geometry(kind, _coordinates(value.get("coordinates"), _DEPTH[kind]))
+    is_planar = value.get("geodesic") is False
+    coordinates = _coordinates(value.get("coordinates"), _DEPTH[kind])
+    geometry = Geometry(kind, coordinates, is_planar=is_planar)
     count = sum(1 for _ in geometry.positions())
     if not 1 <= count <= _MAX_POSITIONS:
         raise InvalidRequest(
@@ -62,7 +64,8 @@ def write_geometry(geometry: Geometry) -> dict[str, Any]:
     if geometry.geometries:
         parts = [write_geometry(part) for part in geometry.geometries]
         return {"type": geometry.type, "geometries": parts}
-    return {"type": geometry.type, "coordinates": _lists(geometry.coordinates)}
+    members = {"type": geometry.type, "coordinates": _lists(geometry.coordinates)}
+    return members | ({"geodesic": False} if geometry.is_planar else {})
 
 
 def _check_members(value: Mapping[str, Any], own: str) -> None:

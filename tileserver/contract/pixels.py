@@ -37,6 +37,9 @@ class Geometry:
     coordinates: Any = ()
     """Nested tuples of floats; empty for a GeometryCollection."""
     geometries: tuple[Geometry, ...] = ()
+    is_planar: bool = False
+    """Whether edges are straight in degrees even where the other way around the Earth is shorter;
+    `geodesic` of the client's JSON is False then."""
 
     def positions(self) -> Iterator[tuple[float, float]]:
         """Yield every (longitude, latitude) in degrees."""

@@ -31,6 +31,7 @@ from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import WGS84, Coordinates, crs_of, period, transform_points
 from tileserver.geo.extents import footprint_extent, within_map
 from tileserver.geo.local_scale import pixel_side
+from tileserver.geo.short_way import short_way
 
 _STEPS = 21
 """Points on an edge at least, four a degree otherwise."""
@@ -88,9 +89,10 @@ def native_lattice(asset: ImageAsset, native: PixelGrid, crs_code: str) -> Affin
 def _bounding_box(region: Geometry, crs_code: str) -> Box:
     """Return the bounding box of a region in a CRS; its edges are straight in degrees.
 
-    A region past the antimeridian, say at 170 to 190, stays in one piece.
+    Unless it is planar they go the short way around the Earth. A region past the antimeridian, say
+    at 170 to 190, stays in one piece.
     """
-    points = np.concatenate([_along(line) for line in _lines(region)])
+    points = np.concatenate([_along(line, is_planar) for line, is_planar in _lines(region)])
     x, y = transform_points(WGS84, crs_code, points[:, 0].copy(), points[:, 1].copy())
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise InvalidRequest(
@@ -103,10 +105,15 @@ def _bounding_box(region: Geometry, crs_code: str) -> Box:
     return within_map(box, crs_code)
 
 
-def _lines(geometry: Geometry) -> Iterator[tuple[Any, ...]]:
-    """Yield the lines that bound a geometry; a ring comes back to its start, a point is one."""
+def _lines(geometry: Geometry) -> Iterator[tuple[tuple[Any, ...], bool]]:
+    """Yield the lines that bound a geometry, and whether they are planar."""
     for part in geometry.geometries:
         yield from _lines(part)
+    yield from ((line, geometry.is_planar) for line in _own_lines(geometry))
+
+
+def _own_lines(geometry: Geometry) -> Iterator[tuple[Any, ...]]:
+    """Yield lines of coordinates; a ring comes back to its start, a point is a line."""
     coordinates = geometry.coordinates
     match geometry.type:
         case "Point":
@@ -123,9 +130,11 @@ def _lines(geometry: Geometry) -> Iterator[tuple[Any, ...]]:
             yield from ((*ring, *ring[:1]) for rings in coordinates for ring in rings)
 
 
-def _along(line: Sequence[Sequence[float]]) -> Coordinates:
+def _along(line: Sequence[Sequence[float]], is_planar: bool) -> Coordinates:
     """Return points along a line, shape (n, 2), close enough to follow it into another CRS."""
-    corners = np.array([position[:2] for position in line]).reshape(-1, 2)
+    corners = np.array([position[:2] for position in line], np.float64).reshape(-1, 2)
+    if not is_planar:
+        corners[:, 0] = short_way(corners[:, 0], 360.0)
     edges = np.diff(corners, axis=0)
     if not edges.size:
         return corners

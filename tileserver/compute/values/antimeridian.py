@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
+from tileserver.geo.short_way import jumps, short_way
+
 _EDGE = 1e-9
 """Of a turn: a part this close to the end of the map touches it."""
 _MOST_COPIES = 8
@@ -25,7 +27,7 @@ def unrolled(shape: BaseGeometry, turn: float) -> BaseGeometry:
     A step of more than half a turn is taken the other way; one of a whole turn, as along the
     edges of a map of the world, stays. Areas around a pole stay as they are.
     """
-    if not _jumps(shapely.get_coordinates(shape)[:, 0], turn).any():
+    if not jumps(shapely.get_coordinates(shape)[:, 0], turn).any():
         return shape
     make: Any = type(shape)
     if isinstance(shape, shapely.Polygon):
@@ -37,21 +39,8 @@ def unrolled(shape: BaseGeometry, turn: float) -> BaseGeometry:
     return found
 
 
-def _jumps(x: NDArray[np.float64], turn: float) -> NDArray[np.bool_]:
-    steps = np.abs(np.diff(x))
-    jumps: NDArray[np.bool_] = (steps > turn / 2) & (steps != turn)
-    return jumps
-
-
 def _line(points: NDArray[np.float64], turn: float) -> NDArray[np.float64]:
-    """Return points the short way from each to the next, the westernmost on the map."""
-    x = points[:, 0]
-    turns = np.where(_jumps(x, turn), -np.round(np.diff(x) / turn), 0.0)
-    if not turns.any():
-        return points
-    x = x + turn * np.concatenate([[0.0], np.cumsum(turns)])
-    x -= turn * math.floor(x.min() / turn + 0.5)
-    return np.column_stack([x, points[:, 1]])
+    return np.column_stack([short_way(points[:, 0], turn), points[:, 1]])
 
 
 def _polygon(shape: shapely.Polygon, turn: float) -> shapely.Polygon:
