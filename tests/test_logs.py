@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,18 +131,24 @@ def test_a_pipe_that_nobody_reads_stops_nobody_who_logs() -> None:
         handler.setFormatter(LineFormatter())
         for number in range(1000):
             handler.handle(record("%d", number))
-        # The thread holds one record besides those that wait.
-        assert handler.dropped in (989, 990)
-        written = f"x: {999 - handler.dropped}\n".encode()
         said = b""
-        while written not in said or b"dropped" not in said:
+        while told(said) < 1000:
             said += os.read(reading, 1 << 20).lstrip(b".")
         handler.close()
     lines = said.decode().splitlines()
-    (report,) = [line for line in lines if "tileserver.x" not in line]
-    assert report.endswith(f": {handler.dropped} records dropped: nobody read this log")
-    kept = [f"WARNING tileserver.x: {number}" for number in range(1000 - handler.dropped)]
-    assert [line for line in lines if line != report] == kept
+    kept = [int(line.rpartition(" ")[2]) for line in lines if "tileserver.x" in line]
+    assert kept == sorted(set(kept))
+    # The thread holds one record besides those that wait.
+    assert 10 <= len(kept) <= 12
+    assert handler.dropped == 1000 - len(kept)
+
+
+def told(said: bytes) -> int:
+    """Return how many records the whole lines of a log hold, or say are dropped."""
+    lines = said.decode().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    reports = [re.search(r": (\d+) records dropped: nobody read this log", each) for each in whole]
+    return sum(int(each[1]) if each else 1 for each in reports)
 
 
 def test_what_waits_is_written_at_the_end_of_the_process() -> None:
