@@ -195,3 +195,30 @@ def test_a_queue_without_a_limit_refuses_nobody() -> None:
         assert len(done) == 3000
 
     asyncio.run(scenario())
+
+
+def test_a_call_that_takes_long_lets_others_pass_while_there_are_slow_slots() -> None:
+    async def run() -> None:
+        threads, may_end = Threads(1, slow_slots=2, quick_s=0.01), threading.Event()
+        begun = [threading.Event() for _ in range(3)]
+
+        def long(number: int) -> bool:
+            begun[number].set()
+            return may_end.wait(60)
+
+        tasks = []
+        for number in range(3):
+            # The only quick slot is free again, as the ones before are in slow slots.
+            tasks.append(asyncio.create_task(threads.run(long, number)))
+            assert await asyncio.to_thread(begun[number].wait, 60)
+        later = asyncio.create_task(threads.run(lambda: "later"))
+        done, _ = await asyncio.wait([later], timeout=0.1)
+        assert not done  # No slow slot is left for the third.
+        may_end.set()
+        assert await asyncio.wait_for(later, 60) == "later"
+        assert await asyncio.gather(*tasks) == [True] * 3
+        # All slots are free again.
+        assert [threads.slots.take_free() for _ in range(2)] == [True, False]
+        assert [threads._slow.take_free() for _ in range(3)] == [True, True, False]
+
+    asyncio.run(run())

@@ -32,6 +32,8 @@ from cachetools import TTLCache
 from tileserver.errors import Overloaded
 
 MAX_WAITING = 1024
+QUICK_S = 0.25
+"""How long a call holds up others that wait for its slot, where there are slots for slow ones."""
 PATIENCE_S = 10.0
 """Longest wait for a slot; clients and proxies give up after 25 to 60 s."""
 _SCREENFUL = 100
@@ -306,10 +308,23 @@ class Threads:
         what: str = "requests",
         max_waiting: float = MAX_WAITING,
         patience_s: float = PATIENCE_S,
+        slow_slots: int = 0,
+        quick_s: float = QUICK_S,
     ) -> None:
-        """Make threads; see `Slots` for the arguments."""
+        """Make threads.
+
+        Args:
+            slots: see `Slots`, as for the next three.
+            what: plural noun.
+            max_waiting: calls.
+            patience_s: longest wait.
+            slow_slots: calls that may go on beside the others once they have taken long.
+            quick_s: when a call has taken long.
+        """
         self.slots = Slots(slots, what, max_waiting, patience_s)
-        self._pool = Pool(slots, what)
+        self._slow = Slots(slow_slots, what)
+        self._quick_s = quick_s
+        self._pool = Pool(slots + slow_slots, what)
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """Return the result of a blocking function; after a cancellation it runs on, abandoned.
@@ -318,4 +333,15 @@ class Threads:
             Overloaded: the queue is full, or the wait too long.
         """
         await self.slots.take()
-        return await self._pool.begin(self.slots, partial(function, *arguments)).result()
+        work = self._pool.begin(self.slots, partial(function, *arguments))
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._quick_s, self._let_others_pass, work)
+        try:
+            return await work.result()
+        finally:
+            timer.cancel()
+
+    def _let_others_pass(self, work: Work[T]) -> None:
+        """Let a call that takes long go on in a slow slot, if one is free."""
+        if self._slow.take_free():
+            work.move(self._slow)

@@ -19,7 +19,7 @@ from tileserver.errors import AssetNotFound, DeadlineExceeded, TileserverError, 
 from tileserver.rasters.files import Place, file_errors, file_state
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.remote.files import RemoteFiles
-from tileserver.rasters.remote.objects import file_name
+from tileserver.rasters.remote.objects import file_name, is_remote
 from tileserver.rasters.roots import Root, Scan, scan, top_of
 from tileserver.rasters.scenes import describe_remote, read_scene, version_of
 
@@ -53,6 +53,8 @@ class Catalogue:
         """
         self.roots = tuple(roots)
         self.remote = remote or RemoteFiles()
+        self.has_remote = any(is_remote(root.path) for root in self.roots)
+        """Whether a root is a URL."""
         self._tops = tuple(map(top_of, self.roots))
         self._entries: dict[str, _Entry] = {}
         self._scan = Scan({}, {}, (), {})

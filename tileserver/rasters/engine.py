@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.concurrency.allocator import reuse_memory
+from tileserver.concurrency.cores import cores
 from tileserver.concurrency.limited_calls import LimitedCalls
 from tileserver.concurrency.retry_changed import read_again
 from tileserver.concurrency.threads import Threads
@@ -51,6 +52,7 @@ _DEADLINE_S = 30.0
 _DESCRIBING_S = 5.0
 """Seconds to read the metadata of an asset; a local file takes a few milliseconds."""
 _THREADS = 8
+"""Requests at once that are slow, or for remote rasters."""
 BLOCK_CACHE_BYTES = 256_000_000
 """Unless it is told otherwise, as a server is."""
 
@@ -66,7 +68,7 @@ class LocalRasters:
     def __init__(
         self,
         catalogue: Catalogue,
-        threads: int = _THREADS,
+        threads: int | None = None,
         deadline_s: float = _DEADLINE_S,
         max_decoding_bytes: int = MAX_DECODING_BYTES,
         block_cache_bytes: int = BLOCK_CACHE_BYTES,
@@ -80,7 +82,10 @@ class LocalRasters:
         self._describing: LimitedCalls[str, GeoTiff] = LimitedCalls(
             catalogue.find, _slow_to_describe, _DESCRIBING_S, _THREADS
         )
-        self._threads = Threads(threads, "requests for rasters")
+        # More threads than cores would only take turns with Python's lock, and crowd the caches.
+        quick = cores() + 1 if threads is None else threads
+        self._threads = Threads(quick, "requests for rasters", slow_slots=_THREADS)
+        self._remote_threads = Threads(threads or _THREADS, "requests for remote rasters")
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels, read in a thread.
@@ -215,7 +220,9 @@ class LocalRasters:
     async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
         try:
             async with asyncio.timeout(self.deadline_s):
-                return await self._threads.run(function, argument)
+                is_local = self.catalogue.is_local(name) or not self.catalogue.has_remote
+                threads = self._threads if is_local else self._remote_threads
+                return await threads.run(function, argument)
         except TimeoutError as exc:
             raise read_timed_out(name) from exc
 

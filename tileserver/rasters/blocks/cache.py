@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from tileserver.concurrency.cores import cores
 from tileserver.errors import DeadlineExceeded
 
 K = TypeVar("K", bound=Hashable)
@@ -41,7 +41,7 @@ class BlockCache(Generic[K]):
         self._held: LRUCache[K, Block] = LRUCache(max_bytes, getsizeof=_size)
         self._flights: dict[K, Future[Block]] = {}
         self._lock = threading.Lock()
-        self._decoders = max((os.cpu_count() or 1) - 1, 1) if decoders is None else decoders
+        self._decoders = max(cores() - 1, 1) if decoders is None else decoders
         self._threads: ThreadPoolExecutor | None = None
 
     @property
