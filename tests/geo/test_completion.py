@@ -375,3 +375,10 @@ def test_a_planar_region_goes_the_long_way(fiji: ImageAsset) -> None:
     assert completed(fiji, PartialGrid(crs_code="EPSG:4326"), wide).width == 340 / 0.05
     again = read_geometry(write_geometry(wide))
     assert again == wide
+
+
+def test_a_hole_beyond_the_antimeridian_does_not_widen_a_region(fiji: ImageAsset) -> None:
+    ring = ((178.0, -15.0), (-178.0, -15.0), (-178.0, -12.0), (178.0, -12.0))
+    hole = ((-179.5, -14.0), (-179.0, -14.0), (-179.0, -13.0), (-179.5, -13.0))
+    region = Geometry("Polygon", (ring, hole))
+    assert completed(fiji, PartialGrid(crs_code="EPSG:4326"), region).width == 4 / 0.05

@@ -226,3 +226,11 @@ def test_partial_alpha_counts_as_valid_in_raw_values(tmp_path: Path) -> None:
     alpha = translucent(tmp_path / "a.tif")
     bands = read(tmp_path / "a.tif", raster_of(tmp_path / "a.tif").grid)
     assert (bands.valid == (alpha > 0)).all()
+
+
+def test_an_alpha_band_of_zeros_and_ones_is_opaque_at_one(tmp_path: Path) -> None:
+    translucent(tmp_path / "a.tif")
+    shown = np.indices((256, 256)).sum(axis=0) % 2
+    with rasterio.open(tmp_path / "a.tif", "r+") as dataset:
+        dataset.write(shown.astype(np.uint8), 4)
+    assert (drawn(tmp_path / "a.tif")[..., 3] == shown * 255).all()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.rasterfiles import noise, write_raster
+from tests.support.waiting import until
 from tileserver.errors import UnreadableRaster
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.roots import Root
@@ -60,3 +61,30 @@ def test_prefixes_tell_files_of_one_name_apart(tmp_path: Path) -> None:
         for each in ("first", "other")
     ]
     assert len({id(Catalogue(roots).find(f"{root.prefix}/x")) for root in roots}) == 2
+
+
+def test_a_clash_is_over_when_one_of_the_files_is_gone(tmp_path: Path) -> None:
+    for each in ("a/x.tif", "b/x.tif"):
+        write(tmp_path / each)
+    catalogue = Catalogue([Root(str(tmp_path / "a")), Root(str(tmp_path / "b"))])
+    with pytest.raises(UnreadableRaster):
+        catalogue.find(f"{PREFIX}/x")
+    (tmp_path / "b/x.tif").unlink()
+
+    def is_found() -> bool:
+        try:
+            return bool(catalogue.find(f"{PREFIX}/x"))
+        except UnreadableRaster:
+            return False
+
+    until(is_found)
+
+
+def test_a_root_that_is_written_in_two_ways_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a/x.tif")
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    catalogue = Catalogue([Root("a"), Root("./a"), Root("b/../a"), Root("./a/x.tif")])
+    assert catalogue.find(f"{PREFIX}/x").asset.name == f"{PREFIX}/x"

@@ -125,9 +125,10 @@ def _own_lines(geometry: Geometry) -> Iterator[tuple[Any, ...]]:
         case "MultiLineString":
             yield from coordinates
         case "Polygon":
-            yield from ((*ring, *ring[:1]) for ring in coordinates)
+            # Holes lie within.
+            yield from ((*ring, *ring[:1]) for ring in coordinates[:1])
         case "MultiPolygon":
-            yield from ((*ring, *ring[:1]) for rings in coordinates for ring in rings)
+            yield from ((*ring, *ring[:1]) for rings in coordinates for ring in rings[:1])
 
 
 def _along(line: Sequence[Sequence[float]], is_planar: bool) -> Coordinates:

@@ -83,7 +83,9 @@ class Catalogue:
             AssetNotFound: there is none of that name.
             UnreadableRaster: its file or sidecar is broken.
         """
-        entry = self._entries.get(name) or self._rescan().get(name)
+        entry = self._entries.get(name)
+        if entry is None or name in self._scan.clashes:
+            entry = self._rescan().get(name)
         if entry is None:
             raise AssetNotFound(name)
         if clash := self._scan.clashes.get(name):

@@ -24,8 +24,8 @@ def opacity(alpha: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def is_partial(alpha: NDArray[np.uint8]) -> bool:
-    """Return whether some pixel is neither opaque nor transparent."""
-    return bool(((alpha > 0) & (alpha < OPAQUE)).any())
+    """Return whether some pixel is neither opaque nor transparent; 1 alone means opaque."""
+    return bool(alpha.max(initial=0) > 1 and ((alpha > 0) & (alpha < OPAQUE)).any())
 
 
 def is_nodata(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:

@@ -67,7 +67,7 @@ def top_of(root: Root) -> Top:
     if is_remote(root.path):
         return Top(root.path, root.prefix, False, root.members, root.name)
     # A slash at the end would follow a link.
-    path = os.path.join(os.getcwd(), root.path.rstrip(os.sep) or os.sep)
+    path = os.path.abspath(root.path.rstrip(os.sep) or os.sep)
     return Top(path, root.prefix, os.path.islink(path), root.members, root.name)
 
 

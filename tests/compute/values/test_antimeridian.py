@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 
 from tests.compute.conftest import Evaluator
+from tests.support.limits import cpu_limit
+from tileserver.compute.pixels.rasterize import shown_on
+from tileserver.compute.values.antimeridian import in_one_piece
+from tileserver.compute.values.geometry import make_geometry
 from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.errors import InvalidRequest
 
 SHIFT = 40
 """Degrees from the control's middle, 140, to the antimeridian."""
@@ -178,3 +184,91 @@ def test_the_world_stays_the_world(ee: ModuleType, evaluator: Evaluator) -> None
         for name in ("crossing", "west", "far"):
             box = ee.Geometry.BBox(lon(BOXES[name][0], False), 7, lon(BOXES[name][1], False), 9)
             assert evaluator.value(world.contains(box, 1))
+
+
+@pytest.mark.parametrize("side_px", [50, 64, 128, 180, 256])
+@pytest.mark.parametrize("how", ["clip", "paint"])
+def test_a_map_of_the_world_shows_both_parts(
+    ee: ModuleType, evaluator: Evaluator, how: str, side_px: int
+) -> None:
+    area = ee.Geometry.BBox(145, -10, -140, 10)
+    features = ee.FeatureCollection([ee.Feature(area)])
+    image = {
+        "clip": lambda: ee.Image(1).clip(area),
+        "paint": lambda: ee.Image(0).toByte().paint(features, 1).selfMask(),
+    }[how]()
+    for crs, half in (("EPSG:4326", 180.0), ("EPSG:3857", 20_037_508.342789244)):
+        pixel = 2 * half / side_px
+        grid = PixelGrid(side_px, side_px, AffineTransform(pixel, 0, -half, 0, -pixel, half), crs)
+        (band,) = evaluator.masked(image, grid).values()
+        shown = ~np.ma.getmaskarray(band)
+        west, east = shown[:, : side_px // 2].sum(), shown[:, side_px // 2 :].sum()
+        assert west > 0
+        assert east > 0
+        assert west / east == pytest.approx(40 / 35, rel=0.35)
+
+
+def test_a_tangled_line_is_not_drawn_again_for_each_turn(ee: ModuleType) -> None:
+    random = np.random.default_rng(0)
+    points = random.uniform([120, 0], [170, 40], (300, 2))
+    line = make_geometry("LineString", points.tolist()).in_crs("EPSG:3857")
+    half = 20_037_508.342789244
+    world = PixelGrid(
+        256, 256, AffineTransform(half / 128, 0, -half, 0, -half / 128, half), "EPSG:3857"
+    )
+    assert len(shown_on(line, world)) == 1
+
+
+def test_many_parts_at_the_antimeridian_take_no_square_of_their_number() -> None:
+    left = [shapely.box(-180, y / 100, -179, (y + 0.5) / 100) for y in range(4000)]
+    right = shapely.box(179, 0, 180, 1)
+    with cpu_limit(2):
+        found = in_one_piece(shapely.MultiPolygon([*left, right]), 360)
+    assert found.bounds[2] > 180
+
+
+def test_filters_and_methods_agree_at_the_antimeridian(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    for x in (-180, 180):
+        point = ee.Geometry.Point([x, 8])
+        for west, east in ((-180, -179), (179, 180), (179, -179), (-180, 170)):
+            box = ee.Geometry.BBox(west, 7, east, 9)
+            features = ee.FeatureCollection([ee.Feature(point)])
+            assert evaluator.value(features.filterBounds(box).size()) == 1
+            assert evaluator.value(box.contains(point, 1))
+
+
+def test_parts_that_overlap_across_the_antimeridian_dissolve(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    both = ee.Geometry.MultiPolygon(
+        [
+            [[[179, 5], [-179, 5], [-179, 6], [179, 6]]],
+            [[[-180, 5], [-179, 5], [-179, 6], [-180, 6]]],
+        ]
+    )
+    whole = evaluator.value(ee.Geometry.BBox(179, 5, -179, 6).area(1))
+    assert evaluator.value(both.dissolve(1).area(1)) == pytest.approx(whole, rel=1e-6)
+
+
+def test_bounds_and_scale_of_parts_on_both_sides_are_small(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    both = ee.Geometry.MultiPolygon(
+        [
+            [[[178.5, 5], [179, 5], [179, 6], [178.5, 6]]],
+            [[[-179, 5], [-178.5, 5], [-178.5, 6], [-179, 6]]],
+        ]
+    )
+    image = ee.Image.pixelLonLat().clipToBoundsAndScale(geometry=both, scale=10_000)
+    band = evaluator.value(image)["bands"][0]
+    assert band["dimensions"][0] < 50
+
+
+@pytest.mark.parametrize("x", [1e300, 1.7e308, -1e200])
+def test_coordinates_that_overflow_are_refused(
+    ee: ModuleType, evaluator: Evaluator, x: float
+) -> None:
+    with pytest.raises(InvalidRequest, match="Invalid GeoJSON coordinates"):
+        evaluator.value(ee.Geometry.LineString([[x, 0], [-x, 0]]))

@@ -48,9 +48,14 @@ def drawn(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> NDArray[np.int32]:
     The shapes are in the CRS of the grid, the result has the shape (height, width).
     """
     size = (grid.height, grid.width)
+    placed = [(part, place) for place, each in enumerate(shapes) for part in shown_on(each, grid)]
     # Clipped first, so that a long coast costs no more than its part near the grid.
-    cut = shapely.intersection(np.array(shown_on(shapes, grid), object), grid_polygon(grid, 1))
-    places = [(part, place) for place, part in enumerate(cut) if not part.is_empty]
+    cut = shapely.intersection(
+        np.array([part for part, _ in placed], object), grid_polygon(grid, 1)
+    )
+    places = [
+        (part, place) for part, (_, place) in zip(cut, placed, strict=True) if not part.is_empty
+    ]
     if not places:
         return np.full(size, -1, np.int32)
     found: NDArray[np.int32] = rasterize(
@@ -63,19 +68,24 @@ def near(parts: Sequence[BaseGeometry], grid: PixelGrid, margin_px: float) -> li
     """Return the parts that lie on a grid or so many pixels around it."""
     if not parts:
         return []
-    parts = [each for part in shown_on(parts, grid) for each in parts_of(part)]
+    parts = [each for part in parts for each in shown_on(part, grid, margin_px)]
     found = shapely.intersects(np.array(parts, object), grid_polygon(grid, margin_px))
     return [part for part, is_near in zip(parts, found, strict=True) if is_near]
 
 
-def shown_on(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> list[BaseGeometry]:
-    """Return shapes where they show on a grid that may lie past the antimeridian, as they may."""
+def shown_on(shape: BaseGeometry, grid: PixelGrid, margin_px: float = 1.0) -> list[BaseGeometry]:
+    """Return a shape wherever it may show on a grid: both may lie past the antimeridian.
+
+    Args:
+        shape: in the CRS of the grid.
+        grid: where it is drawn.
+        margin_px: pixels around the grid, at most half a turn of the Earth.
+    """
     turn = period(grid.crs_code)
     if turn is None:
-        return list(shapes)
-    margin = 2 * MAX_SIZE_PX * grid.transform.pixel_side
-    west, east = grid.box.west - margin, grid.box.east + margin
-    return [copies(each, west, east, turn) for each in shapes]
+        return [shape]
+    margin = min(margin_px * grid.transform.pixel_side, turn / 2)
+    return copies(shape, grid.box.west - margin, grid.box.east + margin, turn)
 
 
 def outline(part: BaseGeometry, width_px: float, grid: PixelGrid) -> BaseGeometry:

@@ -79,25 +79,32 @@ def in_one_piece(shape: BaseGeometry, turn: float) -> BaseGeometry:
     """Return a shape whose parts meet at the antimeridian as one that goes on past it."""
     parts = list(shapely.get_parts(shape))
     half = turn / 2 * (1 - _EDGE)
-    western = [part for part in parts if not part.is_empty and part.bounds[0] <= -half]
-    is_met = any(not part.is_empty and part.bounds[2] >= half for part in parts)
+    left, right = (shapely.bounds(parts)[:, side] if parts else np.zeros(0) for side in (0, 2))
+    # Of NaN, an empty part, neither holds.
+    is_western, is_met = left <= -half, right >= half
     # Around the whole Earth there is no beginning.
-    if not western or not is_met or any(part.bounds[2] >= half for part in western):
+    if not is_western.any() or not is_met.any() or (is_western & is_met).any():
         return shape
-    moved = [translate(part, turn) if part in western else part for part in parts]
+    moved = [
+        translate(part, turn) if is_moved else part
+        for part, is_moved in zip(parts, is_western, strict=True)
+    ]
     return shapely.union_all(moved)
 
 
-def copies(shape: BaseGeometry, west: float, east: float, turn: float | None) -> BaseGeometry:
-    """Return a shape as often as it shows between two x, moved by whole turns."""
+def copies(shape: BaseGeometry, west: float, east: float, turn: float | None) -> list[BaseGeometry]:
+    """Return a shape as often as it shows between two x, moved by whole turns.
+
+    Of a grid that goes around the Earth many times, those nearest to the shape.
+    """
     if turn is None or shape.is_empty:
-        return shape
+        return [shape]
     left, _, right, _ = shape.bounds
+    if not math.isfinite(left + right + west + east):
+        return [shape]
     first, last = math.ceil((west - right) / turn), math.floor((east - left) / turn)
-    if first > last or first == last == 0 or last - first > _MOST_COPIES:
-        return shape
-    moved = [translate(shape, k * turn) for k in range(first, last + 1)]
-    return moved[0] if len(moved) == 1 else shapely.union_all(moved)
+    first, last = max(first, -_MOST_COPIES), min(last, _MOST_COPIES)
+    return [translate(shape, k * turn) if k else shape for k in range(first, last + 1)]
 
 
 def beside(a: BaseGeometry, b: BaseGeometry, turn: float | None) -> BaseGeometry:

@@ -25,6 +25,8 @@ from tileserver.geo.crs import EARTH_RADIUS_M, WGS84, period, transform_points
 
 MAX_POINTS = 1_000_000
 _MANY_POINTS = 50_000
+_LARGEST = 1e100
+"""Coordinates beyond it overflow in the simplest sums."""
 _MAX_DEPTH = 4
 """Collections of geometries within collections."""
 _DEGREES = Projection(WGS84)
@@ -132,7 +134,7 @@ def make_geometry(
     _check_count(coordinates)
     try:
         found = shape({"type": kind, "coordinates": _closed(kind, coordinates)})
-        is_finite = bool(np.isfinite(shapely.get_coordinates(found)).all())
+        is_finite = bool((np.abs(shapely.get_coordinates(found)) < _LARGEST).all())
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, RecursionError) as exc:
         raise _bad_coordinates(kind, coordinates) from exc
     except shapely.errors.ShapelyError as exc:

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import shapely
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.algorithms.filter.filters import OPERANDS, value_of
 from tileserver.compute.coercion import to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
-from tileserver.compute.values.antimeridian import beside, on_map
+from tileserver.compute.values.antimeridian import beside, leaves_map, on_map, related
 from tileserver.compute.values.feature import Element
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.geometry import Geometry, area_m2, metres_around
@@ -87,12 +88,25 @@ def _shape(geometry: Geometry | None) -> BaseGeometry | None:
     return None if geometry is None else on_map(geometry.in_degrees(), 360.0)
 
 
+def _meets(a: BaseGeometry, b: BaseGeometry) -> bool:
+    """Tell whether two shapes on the map meet, at the antimeridian too."""
+    if shapely.intersects(b, a):
+        return True
+    if not (leaves_map(a, 360.0) and leaves_map(b, 360.0)):
+        return False
+    return any(shapely.intersects(b, translate(a, turn)) for turn in (-360.0, 360.0))
+
+
 def _holds(a: BaseGeometry, b: BaseGeometry) -> bool:
-    return not b.is_empty and bool(shapely.covers(a, b))
+    if b.is_empty:
+        return False
+    if shapely.covers(a, b):
+        return True
+    return leaves_map(b, 360.0) and related("covers", a, b, 360.0)
 
 
 RELATIONS: dict[str, tuple[Relation, bool, str]] = {
-    "intersects": (lambda a, b: bool(shapely.intersects(b, a)), True, "meets the right one"),
+    "intersects": (_meets, True, "meets the right one"),
     "contains": (_holds, True, "holds the right one"),
     "isContained": (lambda a, b: _holds(b, a), False, "lies within the right one"),
 }

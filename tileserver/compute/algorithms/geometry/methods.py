@@ -170,7 +170,10 @@ def _hull(geometry: Geometry, projection: Projection | None) -> Geometry:
 def _dissolved(geometry: Geometry, projection: Projection | None) -> Geometry:
     moved = _in_working_projection(geometry, projection)
     check_crossings([moved.shape])
-    return replace(moved, shape=shapely.union_all(shapely.get_parts(moved.shape)))
+    turn = _turn(projection)
+    shape = moved.shape if turn is None else on_map(moved.shape, turn)
+    found = shapely.union_all(shapely.get_parts(shape))
+    return replace(moved, shape=found if turn is None else in_one_piece(found, turn))
 
 
 def _area(geometry: Geometry, projection: Projection | None) -> float:

@@ -19,6 +19,7 @@ from tileserver.compute.nodes import ApplyOnGrid, Pixels
 from tileserver.compute.pixels.rasterize import grid_polygon, rasterio_affine, shown_on
 from tileserver.compute.pixels.reprojected import within
 from tileserver.compute.registry import algorithm
+from tileserver.compute.values.antimeridian import narrowest
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import (
     FOOTPRINT,
@@ -31,6 +32,7 @@ from tileserver.compute.values.image import (
 from tileserver.contract.grids import Box, PixelGrid, Window
 from tileserver.contract.pixels import MAX_SIDE
 from tileserver.errors import InvalidRequest, shown
+from tileserver.geo.crs import period
 
 
 class GeometryMask:
@@ -50,8 +52,9 @@ class GeometryMask:
         """Return which pixels of a grid lie in the geometry, shape (height, width)."""
         shape = (grid.height, grid.width)
         # Clipped first, so that a long coast costs no more than its part near the grid.
-        (shown_here,) = shown_on([self.shape_in(grid.crs_code)], grid)
-        near = shapely.intersection(shown_here, grid_polygon(grid, 1))
+        shown_here = shown_on(self.shape_in(grid.crs_code), grid)
+        cut = [shapely.intersection(each, grid_polygon(grid, 1)) for each in shown_here]
+        near = cut[0] if len(cut) == 1 else shapely.union_all(cut)
         if near.is_empty:
             return np.zeros(shape, bool)
         is_area = near.geom_type.endswith("Polygon")
@@ -171,6 +174,7 @@ def _bounds(band: Band, geometry: Geometry | None) -> Box:
     """
     if geometry is not None:
         shape = geometry.in_crs(band.projection.crs_code)
+        shape = narrowest(shape, period(band.projection.crs_code))
         box = Box(*(shape.bounds if not shape.is_empty else (0.0,) * 4))
     elif band.extent is None:
         raise InvalidRequest("The image is unbounded; expected a geometry to clip it to.")
