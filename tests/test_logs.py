@@ -143,6 +143,18 @@ def test_a_pipe_that_nobody_reads_stops_nobody_who_logs() -> None:
     assert handler.dropped == 1000 - len(kept)
 
 
+def test_a_record_that_cannot_be_written_stops_nobody_and_is_told() -> None:
+    with full_pipe() as (reading, file):
+        handler = UnblockedHandler(file)
+        handler.setFormatter(LineFormatter())
+        handler.handle(record("%d", "no number"))
+        said = b""
+        while not said.endswith(b"\n"):
+            said += os.read(reading, 1 << 20).lstrip(b".")
+        handler.close()
+    assert said == b"WARNING tileserver.logs: a record of tileserver.x cannot be written\n"
+
+
 def told(said: bytes) -> int:
     """Return how many records the whole lines of a log hold, or say are dropped."""
     lines = said.decode().splitlines(keepends=True)

@@ -95,6 +95,10 @@ class UnblockedHandler(logging.Handler):
         except Exception:
             self.handleError(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say which logger's record cannot be written, instead of printing where that may block."""
+        self._waiting.put(f"WARNING {__name__}: a record of {record.name} cannot be written")
+
     def flush(self) -> None:
         """Wait until what was logged so far is written, but no longer than a second."""
         written = threading.Event()

@@ -200,11 +200,12 @@ def test_a_queue_without_a_limit_refuses_nobody() -> None:
 def test_a_call_that_takes_long_lets_others_pass_while_there_are_slow_slots() -> None:
     async def run() -> None:
         threads, may_end = Threads(1, slow_slots=2, quick_s=0.01), threading.Event()
+        may_end_first = threading.Event()
         begun = [threading.Event() for _ in range(3)]
 
         def long(number: int) -> bool:
             begun[number].set()
-            return may_end.wait(60)
+            return (may_end if number else may_end_first).wait(60)
 
         tasks = []
         for number in range(3):
@@ -214,8 +215,11 @@ def test_a_call_that_takes_long_lets_others_pass_while_there_are_slow_slots() ->
         later = asyncio.create_task(threads.run(lambda: "later"))
         done, _ = await asyncio.wait([later], timeout=0.1)
         assert not done  # No slow slot is left for the third.
-        may_end.set()
+        may_end_first.set()
+        # The third takes the slow slot of the first, though it was late before that was free.
         assert await asyncio.wait_for(later, 60) == "later"
+        assert not tasks[2].done()
+        may_end.set()
         assert await asyncio.gather(*tasks) == [True] * 3
         # All slots are free again.
         assert [threads.slots.take_free() for _ in range(2)] == [True, False]

@@ -207,6 +207,7 @@ class Work(Generic[T]):
         self._is_running = False
         self._is_left = False
         self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
         self._scope = anyio.CancelScope()
         self._task = asyncio.create_task(self._run(call))
         # Without waiters asyncio would log the error.
@@ -231,11 +232,23 @@ class Work(Generic[T]):
         self._slots = slots
         self._began_s = time.monotonic()
 
+    def move_when_late(self, slots: Slots, after_s: float) -> None:
+        """Exchange the slot for one of `slots` once the call has taken so long and one is free."""
+        self._timer = self._loop.call_later(after_s, self._move_if_free, slots, after_s)
+
+    def _move_if_free(self, slots: Slots, again_s: float) -> None:
+        if slots.take_free():
+            self.move(slots)
+        else:
+            self.move_when_late(slots, again_s)
+
     def leave(self) -> None:
         """Free the slot when the call returns, or a little later if it does not.
 
         Code that the call runs in the event loop (`anyio.from_thread`) is cancelled.
         """
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task.done() and not self._is_running:
             self._free()
             return
@@ -334,14 +347,5 @@ class Threads:
         """
         await self.slots.take()
         work = self._pool.begin(self.slots, partial(function, *arguments))
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._quick_s, self._let_others_pass, work)
-        try:
-            return await work.result()
-        finally:
-            timer.cancel()
-
-    def _let_others_pass(self, work: Work[T]) -> None:
-        """Let a call that takes long go on in a slow slot, if one is free."""
-        if self._slow.take_free():
-            work.move(self._slow)
+        work.move_when_late(self._slow, self._quick_s)
+        return await work.result()

@@ -6,8 +6,9 @@ It takes 0.1 s and 5 MB, which a server of rasters alone does without.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ from tileserver.server.world import World
 
 if TYPE_CHECKING:
     from tileserver.compute.engine import Computing
+
+
+log = logging.getLogger(__name__)
 
 
 class LateComputing:
@@ -98,5 +102,6 @@ class LateComputing:
         finally:
             if task is not None:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await asyncio.wait([task])
+                if not task.cancelled() and (error := task.exception()):
+                    log.error("expressions cannot be computed: %r", error)

@@ -6,6 +6,7 @@ import io
 import time
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from tests.rasters.engine import engine, raster_of, raw
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.speeds import slow
 from tileserver.errors import UnreadableRaster
+from tileserver.geo.positions import Level
 from tileserver.rasters.blocks.cache import BlockCache
 from tileserver.rasters.blocks.codecs import DamagedBlock, decode
+from tileserver.rasters.blocks.layouts import layouts_of
 from tileserver.rasters.blocks.levels import BlockLevel, FileBlocks
-from tileserver.rasters.datasets import GDAL_OPTIONS
+from tileserver.rasters.datasets import GDAL_OPTIONS, directories_of
 from tileserver.rasters.gdal_levels import GdalLevel
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.windows import LevelReader, Picks, read_picks
@@ -210,3 +213,17 @@ def test_a_jpeg_that_declares_another_size_is_refused_before_it_takes_memory(
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("predictor", [2, 3])
+def test_the_predictor_of_an_uncompressed_file_is_read_past_as_libtiff_does(
+    tmp_path: Path, predictor: int
+) -> None:
+    values = np.arange(64 * 64, dtype="float32").reshape(1, 64, 64)
+    path = write_raster(tmp_path / "a.tif", values, overviews=(), compress="none", zlevel=None)
+    directories = directories_of(str(path), "a")
+    raw_one = directories[0]
+    marked = replace(raw_one, storage=replace(raw_one.storage, predictor=predictor))
+    levels = (Level(None, 1),)
+    (layout,) = layouts_of([marked], levels, np.dtype("float32"), None, False)
+    assert layout.image.predictor == 1

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tileserver.geo.positions import Level
-from tileserver.rasters.tiff_directories import Directory, ReadAt, Storage, Table
+from tileserver.rasters.tiff_directories import Directory, ReadAt, Table
 from tileserver.rasters.windows import Span
 
 NONE, LZW, JPEG, ADOBE_DEFLATE, DEFLATE, ZSTD = 1, 5, 7, 8, 32946, 50000
@@ -198,7 +198,7 @@ def _layout(directory: Directory, index: int, nodata: float | None) -> Layout | 
         dtype=dtype,
         byte_order=storage.byte_order,
         compression=directory.compression,
-        predictor=storage.predictor,
+        predictor=_predictor(directory),
         is_ycbcr=directory.photometric == _YCBCR,
         jpeg_tables=storage.jpeg_tables,
         fill=fill,
@@ -228,17 +228,25 @@ def _is_read(directory: Directory, dtype: np.dtype[Any]) -> bool:
     sides = directory.width, directory.height, directory.block_width, directory.block_height
     if min(sides) < 1 or directory.samples < 1 or storage.fill_order != 1:
         return False
-    if directory.compression not in _COMPRESSIONS or not _is_predicted(storage, dtype):
+    if directory.compression not in _COMPRESSIONS:
+        return False
+    if not _is_predicted(_predictor(directory), dtype):
         return False
     if directory.compression == JPEG:
         return _is_jpeg_read(directory, dtype)
     return directory.is_mask or directory.photometric in _GREY_TO_PALETTE
 
 
-def _is_predicted(storage: Storage, dtype: np.dtype[Any]) -> bool:
-    if storage.predictor == 1:
+def _predictor(directory: Directory) -> int:
+    """Return the predictor that holds: libtiff reads the tag for some compressions alone."""
+    is_heeded = directory.compression in (LZW, ADOBE_DEFLATE, DEFLATE, ZSTD)
+    return directory.storage.predictor if is_heeded else 1
+
+
+def _is_predicted(predictor: int, dtype: np.dtype[Any]) -> bool:
+    if predictor == 1:
         return True
-    return dtype.kind in {2: "iuf", 3: "f"}.get(storage.predictor, "")
+    return dtype.kind in {2: "iuf", 3: "f"}.get(predictor, "")
 
 
 def _is_jpeg_read(directory: Directory, dtype: np.dtype[Any]) -> bool:
