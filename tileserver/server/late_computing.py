@@ -78,7 +78,7 @@ class LateComputing:
         return None if self._made is None else self._made.known_asset(name)
 
     async def _computing(self) -> Computing:
-        """Return what computes; imported in a thread, as that holds up whoever imports."""
+        """Return the engine; a thread imports it, since an import holds up the event loop."""
         if self._made is not None:
             return self._made
         return await anyio.to_thread.run_sync(self._make)
