@@ -67,17 +67,21 @@ async def one_client(port: int, paths: Sequence[str]) -> list[int]:
     """Ask for all paths over one connection, a few at a time; return the statuses."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     statuses = []
-    for first in range(0, len(paths), _AT_ONCE):
-        asked = paths[first : first + _AT_ONCE]
-        writer.write(
-            b"".join(f"GET {each} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode() for each in asked)
-        )
-        for _ in asked:
-            found = _HEAD.match(await reader.readuntil(b"\r\n\r\n"))
-            assert found
-            statuses.append(int(found[1]))
-            await reader.readexactly(int(found[2]))
-    writer.close()
+    try:
+        for first in range(0, len(paths), _AT_ONCE):
+            asked = paths[first : first + _AT_ONCE]
+            writer.write(
+                b"".join(
+                    f"GET {each} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode() for each in asked
+                )
+            )
+            for _ in asked:
+                found = _HEAD.match(await reader.readuntil(b"\r\n\r\n"))
+                assert found
+                statuses.append(int(found[1]))
+                await reader.readexactly(int(found[2]))
+    finally:
+        writer.close()
     return statuses
 
 

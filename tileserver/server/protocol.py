@@ -27,11 +27,12 @@ from weakref import WeakKeyDictionary
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from tileserver.concurrency.threads import was_refused
 from tileserver.http.response_cache import RESPONSES, ResponseCache
+from tileserver.server.ending import EndingProtocol
 from tileserver.server.starts import Starts
 
 MAX_LINE_BYTES = 16_384
@@ -88,7 +89,7 @@ class _Shared:
 _shared: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(EndingProtocol):
     """A connection of a client."""
 
     def __init__(self, config: Config, server_state: ServerState, *more: Any, **named: Any) -> None:
@@ -265,7 +266,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.parser.get_method() == b"GET"
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
-            and not self.parser.should_upgrade()
+            and not (self.parser.should_upgrade() or self.is_ending)
             and (self.cycle is None or self.cycle.response_complete)
             and len(self.connections) <= _MAX_KEPT_CONNECTIONS
             and not (self.flow.write_paused or self.expect_100_continue or self._has_body())
@@ -330,10 +331,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refusal = status, message
         raise _Refused
 
+    def is_reading_head(self) -> bool:
+        """Return whether a part of a request's head has arrived; `_late` bounds its time."""
+        return self._reading is _Reading.HEAD or bool(self._silent_bytes)
+
     def _late(self) -> None:
         """Close a connection whose request head did not arrive in time."""
         self._head_timer = None
-        if self._reading is _Reading.HEAD or self._silent_bytes:
+        if self.is_reading_head():
             self.refuse(408, f"The headers have not come within {_HEAD_S:.0f} s.")
         else:
             self.transport.close()
