@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tileserver.contract.band_notes import NO_NOTES, BandNotes
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.names import short_name
 from tileserver.contract.wire import grid_to_json
@@ -35,6 +36,8 @@ class Band:
     """How pixels of overviews were made: MEAN, SAMPLE, MODE …; None when it is not known."""
     nodata: float | None = None
     """The value of pixels without data, `missingData` of an ImageBand."""
+    notes: BandNotes = NO_NOTES
+    """What its file says beside its values."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the ImageBand."""

@@ -23,10 +23,12 @@ from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.names import Access, check_asset_name
 from tileserver.contract.pixels import BandArrays, PixelRequest
+from tileserver.contract.true_color import is_picture
 from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.expressions.document import Computed
 from tileserver.geo.asset_extents import AssetExtents, extent_of, known_extent
 from tileserver.geo.positions import parts_within
+from tileserver.layers.defaults import default_bands
 from tileserver.layers.statistics import overview_request, percentiles
 from tileserver.layers.styles import Style
 
@@ -245,9 +247,11 @@ class Layers:
             return style
         if not style.bands and asset.color_table and not style.has_range and not style.palette:
             return style.over(_classes(asset))
-        bands = style.bands or asset.band_ids[: 3 if len(asset.band_ids) >= 3 else 1]
+        bands = style.bands or default_bands(asset)
         if style.has_range:
             return style.over(Style(bands))
+        if is_picture(asset, bands):
+            return style.over(Style(bands, (0.0,), (255.0,)))
         return style.over(await self._stretch(asset, bands))
 
     async def _stretch(self, asset: ImageAsset, bands: tuple[str, ...]) -> Style:

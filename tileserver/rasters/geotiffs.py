@@ -19,6 +19,7 @@ from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.errors import UnreadableRaster
 from tileserver.geo.crs import code_of_file
 from tileserver.geo.positions import Level
+from tileserver.rasters.band_notes import band_notes
 from tileserver.rasters.blocks.layouts import LevelLayout, layouts_of
 from tileserver.rasters.datasets import Location, block_bytes, shows_mask
 from tileserver.rasters.decode_budget import decode_bytes
@@ -131,9 +132,10 @@ def _bands(
     ids = _band_ids([descriptions[i - 1] for i in indexes], listed)
     policies = _policies(sidecar, listed) or (None,) * len(indexes)
     grid, dtype, nodata = _native_grid(dataset, name), _dtype(dataset, name), dataset.nodata
+    notes = band_notes(dataset, indexes, listed, sidecar.get("properties") or {})
     return tuple(
-        Band(band_id, dtype, grid, policy, nodata)
-        for band_id, policy in zip(ids, policies, strict=True)
+        Band(band_id, dtype, grid, policy, nodata, note)
+        for band_id, policy, note in zip(ids, policies, notes, strict=True)
     )
 
 
