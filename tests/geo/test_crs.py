@@ -12,10 +12,10 @@ from tileserver.geo.crs import (
     code_of,
     crs_of,
     nominal_scale_m,
-    period,
     transform_point,
     transform_points,
 )
+from tileserver.geo.turns import period
 
 DISK = CRS.from_proj4("+proj=ortho +lat_0=0 +lon_0=0").to_wkt()
 

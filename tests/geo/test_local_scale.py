@@ -17,9 +17,10 @@ from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import tile_at, tile_grid
 from tileserver.geo.asset_extents import extent_of
 from tileserver.geo.completion import complete
-from tileserver.geo.crs import nominal_scale_m, period
+from tileserver.geo.crs import nominal_scale_m
 from tileserver.geo.local_scale import pixel_side
 from tileserver.geo.positions import choose_level
+from tileserver.geo.turns import period
 
 
 def placed(folder: Path, crs: str, transform: Affine, side: int = 256) -> Path:

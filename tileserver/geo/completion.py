@@ -28,10 +28,11 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import AffineTransform, Box, PartialGrid, PixelGrid
 from tileserver.contract.pixels import Geometry, PixelRequest
 from tileserver.errors import InvalidRequest
-from tileserver.geo.crs import WGS84, Coordinates, crs_of, period, transform_points
+from tileserver.geo.crs import WGS84, Coordinates, crs_of, transform_points
 from tileserver.geo.extents import footprint_extent, within_map
 from tileserver.geo.local_scale import pixel_side
 from tileserver.geo.short_way import short_way
+from tileserver.geo.turns import middle_longitude, period
 
 _STEPS = 21
 """Points on an edge at least, four a degree otherwise."""
@@ -100,7 +101,7 @@ def _bounding_box(region: Geometry, crs_code: str) -> Box:
         )
     turn = period(crs_code)
     if turn is not None:
-        x = x + turn * np.round(points[:, 0] / 360 - x / turn)
+        x = x + turn * np.round((points[:, 0] - middle_longitude(crs_code)) / 360 - x / turn)
     box = Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
     return within_map(box, crs_code)
 

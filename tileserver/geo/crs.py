@@ -204,16 +204,7 @@ def _checked_code(crs: CRS) -> str:
     return found
 
 
-@lru_cache(maxsize=256)
-def period(crs_code: str) -> float | None:
-    """Return the x after which a CRS comes round to the same place, in CRS units, or None."""
-    if crs_code == WEB_MERCATOR:
-        return 2 * HALF_WORLD_M
-    crs = crs_of(crs_code)
-    return 360.0 / _unit_deg(crs) if crs.is_geographic else None
-
-
-def _unit_deg(crs: CRS) -> float:
+def unit_deg(crs: CRS) -> float:
     """Return the unit of a geographic CRS in degrees: 1, or 0.9 of grads."""
     return round(math.degrees(crs.units_factor[1]), 12)
 
@@ -241,7 +232,7 @@ def transform_points(
         return xs, ys
     check_time()
     crs = crs_of(source)
-    on_earth = np.abs(ys) * _unit_deg(crs) <= _MAX_LATITUDE if crs.is_geographic else None
+    on_earth = np.abs(ys) * unit_deg(crs) <= _MAX_LATITUDE if crs.is_geographic else None
     if on_earth is not None and not on_earth.all():
         # Left to rasterio, which looks for such points one by one, they take seconds.
         return _of_those(on_earth, source, target, xs, ys)
@@ -299,5 +290,5 @@ def nominal_scale_m(crs_code: str, pixel: float) -> float:
     """
     crs = crs_of(crs_code)
     if crs.is_geographic:
-        return abs(pixel) * _unit_deg(crs) * 2 * HALF_WORLD_M / 360
+        return abs(pixel) * unit_deg(crs) * 2 * HALF_WORLD_M / 360
     return abs(pixel) * float(crs.linear_units_factor[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +11,8 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
 from tileserver.errors import InvalidRequest, UnreadableRaster
-from tileserver.geo.crs import WGS84, Coordinates, period, transform_point, transform_points
+from tileserver.geo.crs import WGS84, Coordinates, transform_point, transform_points
+from tileserver.geo.turns import period
 
 _STEPS = 21
 _FINE_STEPS = 201
@@ -146,10 +148,16 @@ def _with_poles(grid: PixelGrid, crs_code: str, box: Box, turn: float) -> Box:
         column, row = inverse.apply(*transform_point(WGS84, grid.crs_code, 0.0, latitude))
         is_far = grid.crs_code in (WGS84, WEB_MERCATOR) or period(grid.crs_code) is not None
         if not is_far and 0 <= column <= grid.width and 0 <= row <= grid.height:
-            end = np.sign(latitude) * (90.0 if crs_code != WEB_MERCATOR else HALF_WORLD_M)
+            end = _pole(crs_code, latitude, turn)
             south, north = min(box.south, end), max(box.north, end)
             box = Box(-turn / 2, float(south), turn / 2, float(north))
     return box
+
+
+def _pole(crs_code: str, latitude: float, turn: float) -> float:
+    """Return y at a pole; where that is nowhere, as on Mercator's maps, the end of a square."""
+    _, y = transform_point(WGS84, crs_code, 0.0, latitude)
+    return y if abs(y) < turn / 2 else math.copysign(turn / 2, latitude)
 
 
 def _largest_step(values: Coordinates) -> float:

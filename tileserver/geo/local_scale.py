@@ -14,7 +14,8 @@ from itertools import product
 import numpy as np
 
 from tileserver.contract.grids import PixelGrid
-from tileserver.geo.crs import WGS84, Coordinates, period, transform_points
+from tileserver.geo.crs import WGS84, Coordinates, transform_points
+from tileserver.geo.turns import period
 
 SHARES = (1.0, 1e-3, 1e-6)
 """How much of a pixel is compared: less where a whole one does not fit on the map."""

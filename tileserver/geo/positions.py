@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box, PixelGrid, Window
-from tileserver.geo.crs import Coordinates, are_aligned, period, transform_points
+from tileserver.geo.crs import Coordinates, are_aligned, transform_points
 from tileserver.geo.extents import footprint
 from tileserver.geo.local_scale import around
+from tileserver.geo.turns import period
 
 _NODES = 9, 17
 """Control points along a side, in the order in which they are tried."""

@@ -13,7 +13,8 @@ from tileserver.contract.pixels import BandArrays, Geometry, PixelRequest
 from tileserver.contract.tiles import MAX_LATITUDE, WEB_MERCATOR, mercator_box
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.geo.completion import complete
-from tileserver.geo.crs import nominal_scale_m, period
+from tileserver.geo.crs import nominal_scale_m
+from tileserver.geo.turns import period
 from tileserver.layers.layers import Layer
 from tileserver.layers.statistics import MAX_SAMPLES, overview_request, thinned
 

@@ -16,8 +16,8 @@ import numpy as np
 from tileserver.compute.nodes import Apply, Node, Pixels, Step, masked_pixels
 from tileserver.compute.values.image import Band, band_grid
 from tileserver.contract.grids import PixelGrid
-from tileserver.geo.crs import period
 from tileserver.geo.extents import grid_boxes
+from tileserver.geo.turns import period
 
 _MARGIN_PX = 2
 """Interpolation reads a little beyond an image's edge."""

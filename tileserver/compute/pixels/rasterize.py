@@ -21,7 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from tileserver.compute.values.antimeridian import copies
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest
-from tileserver.geo.crs import period
+from tileserver.geo.turns import period
 
 MAX_SIZE_PX = 500
 """Of lines' widths and points' sizes."""

@@ -18,8 +18,9 @@ from tileserver.compute.nodes import ApplyOnGrid, Node, Pixels, Step, masked_pix
 from tileserver.compute.values.image import Band, Projection
 from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
-from tileserver.geo.crs import Coordinates, period, transform_point
+from tileserver.geo.crs import Coordinates, transform_point
 from tileserver.geo.positions import nearest, positions
+from tileserver.geo.turns import period
 
 MAX_WINDOW_PX = 4_000_000
 """Pixels of another lattice that are computed for one piece."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +19,13 @@ from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.values.antimeridian import unrolled
+from tileserver.compute.values.cuts import cut_at_seams
 from tileserver.compute.values.geometry_limits import check_crossings
 from tileserver.compute.values.image import Projection
 from tileserver.errors import InvalidRequest, shown
-from tileserver.geo.crs import EARTH_RADIUS_M, WGS84, period, transform_points
+from tileserver.geo.crs import EARTH_RADIUS_M, WGS84, transform_points
+from tileserver.geo.seams import seams
+from tileserver.geo.turns import middle_longitude, period
 
 MAX_POINTS = 1_000_000
 _MANY_POINTS = 50_000
@@ -63,24 +67,22 @@ class Geometry:
         moved = moved_shape(self.shape, self.projection.transform.apply)
         if crs_code == self.projection.crs_code:
             return moved
+        if period(self.projection.crs_code) is None and seams(crs_code):
+            return Geometry(self.in_degrees()).in_crs(crs_code)
         west, south, east, north = moved.bounds if not moved.is_empty else (0.0,) * 4
         step = max(east - west, north - south) * _STEP_SHARE
         fine = shapely.segmentize(moved, step) if step > 0 else moved
 
-        source_turn, turn = period(self.projection.crs_code), period(crs_code)
-
-        def project(x: Any, y: Any) -> tuple[Any, Any]:
-            found_x, found_y = transform_points(self.projection.crs_code, crs_code, x, y)
-            if source_turn is not None and turn is not None:
-                # Past the antimeridian here as there.
-                with np.errstate(invalid="ignore"):
-                    found_x = found_x + turn * np.round(x / source_turn - found_x / turn)
-            return found_x, found_y
-
-        found = moved_shape(fine, project)
+        cut = cut_at_seams(fine, self.projection.crs_code, crs_code)
+        if cut is not fine:
+            # Along a seam there are new edges, which bend too.
+            fine = shapely.segmentize(cut, step)
+        found = moved_shape(fine, partial(_carried, self.projection.crs_code, crs_code))
         if not np.isfinite(shapely.get_coordinates(found)).all():
             raise InvalidRequest(f"The geometry reaches outside the domain of {crs_code[:60]}.")
-        return found if turn is None or source_turn is not None else unrolled(found, turn)
+        turn = period(crs_code)
+        is_unrolled = turn is None or period(self.projection.crs_code) is not None
+        return found if is_unrolled or turn is None else unrolled(found, turn)
 
     def in_projection(self, projection: Projection) -> Geometry:
         """Return the geometry in the pixels of a projection, its edges followed closely.
@@ -96,6 +98,17 @@ class Geometry:
     def in_degrees(self) -> BaseGeometry:
         """Return the shape in longitude and latitude."""
         return self.shape if self.projection == _DEGREES else self.in_crs(WGS84)
+
+
+def _carried(source: str, target: str, x: Any, y: Any) -> tuple[Any, Any]:
+    """Return points of a CRS in another, those past the antimeridian past it there, too."""
+    found_x, found_y = transform_points(source, target, x, y)
+    source_turn, turn = period(source), period(target)
+    if source_turn is not None and turn is not None:
+        between = (middle_longitude(target) - middle_longitude(source)) / 360
+        with np.errstate(invalid="ignore"):
+            found_x = found_x + turn * np.round(x / source_turn - between - found_x / turn)
+    return found_x, found_y
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ from tileserver.compute.values.geometry import (
 from tileserver.compute.values.geometry_limits import check_crossings
 from tileserver.compute.values.image import DEFAULT_PROJECTION, Image, Projection
 from tileserver.errors import InvalidRequest
-from tileserver.geo.crs import WGS84, period, transform_points
+from tileserver.geo.crs import WGS84, transform_points
+from tileserver.geo.turns import period
 
 _MARGINS = "maxError: ErrorMargin = null, proj: Projection = null"
 _MAX_BUFFERED_PARTS, _MAX_BUFFERED_POINTS = 5000, 100_000

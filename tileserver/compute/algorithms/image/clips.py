@@ -32,7 +32,7 @@ from tileserver.compute.values.image import (
 from tileserver.contract.grids import Box, PixelGrid, Window
 from tileserver.contract.pixels import MAX_SIDE
 from tileserver.errors import InvalidRequest, shown
-from tileserver.geo.crs import period
+from tileserver.geo.turns import period
 
 
 class GeometryMask:
