@@ -30,6 +30,7 @@ name assets, never paths.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 
 _MAX_SHOWN = 80
@@ -186,3 +187,8 @@ class AuthenticationFailed(UpstreamError):
 
 class ConfigError(TileserverError):
     """The configuration or the command line is wrong."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like this one, for "did you mean", or None if none is like it."""
+    return next(iter(difflib.get_close_matches(name[:_MAX_SHOWN], list(known), n=1)), None)

@@ -36,6 +36,7 @@ ROUTES = [
     "/statistics/sierra-nevada",
     "/preview/sierra-nevada.png?width=64",
     "/legend/sierra-nevada.svg",
+    "/colormaps",
     "/healthz",
 ]
 ERRORS = [
@@ -452,3 +453,15 @@ def test_a_damaged_raster_is_502_and_tells_no_path(tmp_path: Path) -> None:
             assert (route, response.status_code) == (route, 502)
             assert response.headers["cache-control"] == "no-store"
             assert str(tmp_path) not in response.text
+
+
+def test_the_colour_maps_are_listed_as_the_tiles_draw_them(client: httpx.Client) -> None:
+    listed = {each["name"]: each for each in client.get("/colormaps").json()["colormaps"]}
+    assert len(listed) > 140
+    assert listed["batlow"]["kind"] == "sequential"
+    colors = listed["thermal"]["colors"]
+    assert all(re.fullmatch("#[0-9a-f]{6}", each) for each in colors)
+    route = "/preview/sierra-nevada.png?width=64&min=0&max=4000"
+    by_name = client.get(f"{route}&palette=thermal").content
+    spelled = ",".join(each[1:] for each in colors)
+    assert by_name == client.get(f"{route}&palette={spelled}").content

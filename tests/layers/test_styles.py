@@ -128,3 +128,17 @@ def test_the_json_has_one_number_for_one_and_a_list_for_more() -> None:
         "opacity": 0.5,
     }
     assert Style().to_json()["min"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("virdis", "viridis"), ("Terain", "terrain"), ("batlo", "batlow")]
+)
+def test_a_misspelt_colour_map_gets_the_one_that_was_meant(text: str, meant: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"palette: .*Did you mean the colour map '{meant}'"):
+        parse_colors(text)
+    with pytest.raises(InvalidRequest) as refused:
+        parse_colors(f"{text},000")
+    assert "mean" not in str(refused.value)
+    with pytest.raises(InvalidRequest) as refused:
+        parse_colors("x" * 100_000)
+    assert len(str(refused.value)) < 300

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tileserver.config.kinds import bracketed
-from tileserver.config.messages import nearest
 from tileserver.config.tables import settings_of
 from tileserver.config.values import LIST, REPEATED, Given, KeyPath, Values, shown, table_label
-from tileserver.errors import ConfigError
+from tileserver.errors import ConfigError, nearest
 
 PREFIX = "TILESERVER_"
 PLAIN_VARIABLES: Mapping[str, KeyPath] = {"HOST": ("server", "host"), "PORT": ("server", "port")}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tileserver.config.kinds import written
 from tileserver.config.layers import Contradiction
 from tileserver.config.tables import name_fault, settings_of
 from tileserver.config.values import KeyPath, Values, shown, table_depth, table_label
-from tileserver.errors import ConfigError
+from tileserver.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -61,8 +60,3 @@ def _unknown_key(path: KeyPath, values: Values) -> ConfigError:
     if homes and not table:
         return ConfigError(f"{problem}, did you mean it in [{homes[0]}]?")
     return ConfigError(f"{problem}, expected one of: {', '.join(known)}")
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like this one, if any is."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)

@@ -172,6 +172,11 @@ async def legend(request: Request) -> Response:
     return bytes_response(request, svg.encode(), "image/svg+xml", cache_control)
 
 
+async def colormaps(request: Request) -> Response:
+    """Answer GET /colormaps: the named palettes, their kinds and colours; `_r` turns one around."""
+    return json_response(request, await anyio.to_thread.run_sync(documents.colormap_list))
+
+
 async def healthz(request: Request) -> Response:
     """Answer GET /healthz: 200 while the event loop runs."""
     repeatable(request, lambda: True)

@@ -27,7 +27,7 @@ class Resource(Enum):
     API = auto()
     FIGURES = auto()
     PROBE = auto()
-    """Health checks, and the page's files, which are the same on every server."""
+    """Health checks, colour maps, and the page's files, which are the same on every server."""
     PAGE = auto()
 
 
@@ -87,6 +87,7 @@ ROWS = (
         form="/legend/{layer}.svg",
         has_text_errors=True,
     ),
+    Row(path="/colormaps", endpoint=endpoints.colormaps, resource=Resource.PROBE),
     Row(path="/healthz", endpoint=endpoints.healthz, resource=Resource.PROBE, is_timed=False),
     Row(path="/readyz", endpoint=endpoints.readyz, resource=Resource.PROBE, is_timed=False),
     Row(path="/metrics", endpoint=endpoints.figures, resource=Resource.FIGURES, is_timed=False),

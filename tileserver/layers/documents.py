@@ -12,6 +12,7 @@ from tileserver.contract.grids import Box
 from tileserver.contract.tiles import MAX_LATITUDE
 from tileserver.layers.layer_list import LayerPage, ListedLayer
 from tileserver.layers.layers import Layer
+from tileserver.rendering.colormaps import colormaps
 
 TILEJSON_VERSION = "3.0.0"
 
@@ -116,3 +117,12 @@ def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str,
         "bands": list(layer.style.bands),
     }
     return {name: value for name, value in members.items() if value is not None}
+
+
+def colormap_list() -> dict[str, Any]:
+    """Return the JSON of `/colormaps`: name, kind and colours of every named palette."""
+    maps = [
+        {"name": each.name, "kind": each.kind, "colors": [f"#{stop}" for stop in each.stops]}
+        for each in colormaps().values()
+    ]
+    return {"colormaps": maps}

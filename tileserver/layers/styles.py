@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from tileserver.contract.pixels import Range, VisualizationOptions
-from tileserver.errors import InvalidRequest
-from tileserver.rendering.colormaps import named_palette
+from tileserver.errors import InvalidRequest, nearest
+from tileserver.rendering.colormaps import named_palette, names
 from tileserver.rendering.colors import check_palette_length, hex_color
 from tileserver.rendering.render import check_options
 
@@ -131,7 +131,9 @@ def parse_colors(text: str | Sequence[str]) -> tuple[str, ...]:
         check_palette_length(len(colors))
         return tuple(map(hex_color, colors))
     except InvalidRequest as exc:
-        raise InvalidRequest(f"palette: {exc}") from exc
+        similar = nearest(colors[0].lower(), names()) if len(colors) == 1 else None
+        hint = f" Did you mean the colour map {similar!r}?" if similar else ""
+        raise InvalidRequest(f"palette: {exc}{hint}") from exc
 
 
 def parse_bands(text: str) -> tuple[str, ...]:
