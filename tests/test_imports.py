@@ -51,6 +51,7 @@ HOMES = {
     "httpx_aiohttp": {"earthengine"},
     "botocore": {"rasters"},
     "imagecodecs": {"rasters"},
+    "watchfiles": {"rasters"},
     "google": {"pytest_plugin", "earthengine", "rasters"},
 }
 """The only packages that may import a library with opinions; general tools have no home."""

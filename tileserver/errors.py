@@ -17,7 +17,8 @@
     │   ├── QuotaExhausted        Earth Engine says: not before tomorrow
     │   ├── StoreFull             no room for one more map, thumbnail or table
     │   ├── UpstreamDown          the breaker is open
-    │   └── AssetChanged          a file changed each time that it was read
+    │   ├── AssetChanged          a file changed each time that it was read
+    │   └── BeingWritten          a file is being written
     ├── UpstreamError             Earth Engine failed, or its answer is not what was asked for
     │   ├── TransientError        asking again may help
     │   ├── TooComplex            out of memory or time; a smaller request may help
@@ -163,6 +164,16 @@ class AssetChanged(Overloaded):
         """`name` is the asset's; None is one that an expression reads."""
         what = "An asset of the expression" if name is None else f"Asset {name!r}"
         super().__init__(f"{what} changed while it was read; ask again.", retry_after_s=1.0)
+
+
+class BeingWritten(Overloaded):
+    """The file behind an asset is being written."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is the asset's."""
+        super().__init__(
+            f"{name}: its file is being written; it is shown once that is done.", retry_after_s=2.0
+        )
 
 
 class UpstreamError(TileserverError):

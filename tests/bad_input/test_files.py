@@ -19,6 +19,7 @@ from tests.bad_input.server import Server
 from tests.support.limits import ends_soon
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
+from tests.support.waiting import until
 from tileserver.config.config import Config, RasterFolder
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import PixelRequest
@@ -163,6 +164,9 @@ def test_a_file_that_is_removed_is_not_found_any_more(unguarded: Server) -> None
 def test_a_file_that_is_cut_while_it_is_open_is_refused(unguarded: Server) -> None:
     assert unguarded.ask("/tiles/scene/0/0/0.png").status == 200
     os.truncate(unguarded.folder / "scene.tif", 200)
+    # It may be a copy in progress: for the first seconds it is not called damaged.
+    unguarded.check_refuses("/tiles/scene/0/0/0.png", "is being written", status=503)
+    until(lambda: unguarded.ask("/tiles/scene/0/0/0.png").status == 502)
     unguarded.check_refuses("/tiles/scene/0/0/0.png", NOT_TIFF, status=502)
 
 

@@ -87,9 +87,11 @@ def rewrite_in_place(path: Path, value: int) -> None:
 
 
 def swap_folders(path: Path, value: int) -> None:
-    flat(path.parent.with_name("next") / path.name, value)
-    path.parent.rename(path.parent.with_name(f"old{value}"))
-    path.parent.with_name("next").rename(path.parent)
+    # Beside the root: below it, a second scene.tif would take the short name from the first.
+    outside = path.parent.parent.parent
+    flat(outside / "next" / path.name, value)
+    path.parent.rename(outside / f"old{value}")
+    (outside / "next").rename(path.parent)
 
 
 WAYS: dict[str, Callable[[Path, int], None]] = {
@@ -439,7 +441,8 @@ def test_a_file_that_may_not_be_read_says_so_and_no_path(
     catalogue.find(name_of(path))
     catalogue.expire(name_of(path))
     (tmp_path / refused).chmod(0)
-    os.utime(path)
+    # To another user the system does not tell who writes a file: it must look settled.
+    os.utime(path, (1, 1))
     request.getfixturevalue("nobody")
     with pytest.raises(UnreadableRaster, match="permission denied; the server must") as caught:
         catalogue.find(name_of(path))

@@ -22,7 +22,8 @@ import anyio
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.grids import Box
 from tileserver.contract.tiles import MAX_LATITUDE, MAX_ZOOM
-from tileserver.errors import InvalidRequest, TileserverError
+from tileserver.errors import InvalidRequest, Overloaded, TileserverError
+from tileserver.layers.boxes import touches
 from tileserver.layers.layer_index import IndexEntry, LayerIndex
 from tileserver.layers.layers import Layer, LayerDefinition, Layers
 from tileserver.layers.styles import Style
@@ -72,6 +73,10 @@ class Failure:
     name: str
     title: str
     reason: str
+
+
+class PassingFailure(Failure):
+    """A failure that may be over at the next look, though the file is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +192,16 @@ class LayerList:
         """Whether the index is used."""
         return len(self.layers.definitions) > LONG
 
+    def replace(self, definitions: Iterable[LayerDefinition]) -> None:
+        """List these layers in place of those before; called on the event loop."""
+        before = self.layers.definitions
+        self.layers.replace(definitions)
+        now = self.layers.definitions
+        self._failed = {name: each for name, each in self._failed.items() if name in now}
+        self._logged = {name: each for name, each in self._logged.items() if name in now}
+        self._unread.extend(name for name in now if now[name] != before.get(name))
+        self._wanted.set()
+
     async def page(self, after: str | None, limit: int, search: Search | None = None) -> LayerPage:
         """Return at most `limit` configured layers, those after the one named `after`.
 
@@ -215,7 +230,7 @@ class LayerList:
     def _matching(self, after: str | None, search: Search) -> tuple[list[str], int]:
         """Return the names that may fit a search, and the number of those not known yet."""
         definitions = self.layers.definitions
-        names = [name for name in self._names_after(after) if search.fits(definitions[name])]
+        names = [name for name in _after(definitions, after) if search.fits(definitions[name])]
         if search.bbox is None or not self.is_long:
             return names, 0
         bbox, places = search.bbox, self.index.places()
@@ -223,18 +238,10 @@ class LayerList:
         unread = {
             name for name in names if name not in places and is_local(definitions[name].asset_name)
         }
-        outside = {name for name, box in places.items() if not _touches(box, bbox)}
+        outside = {name for name, box in places.items() if not touches(box, bbox)}
         hidden = unread | outside
         count = len(unread - self._failed.keys())
         return [name for name in names if name not in hidden], count
-
-    def _names_after(self, after: str | None) -> list[str]:
-        names = list(self.layers.definitions)
-        if after is None:
-            return names
-        if after not in self.layers.definitions:
-            raise InvalidRequest(f"after: there is no layer named {after[:80]!r}")
-        return names[names.index(after) + 1 :]
 
     async def _found(self, names: Sequence[str]) -> list[Layer | ListedLayer | Failure]:
         """Return layers in order: from the index where it is for them, else as they are now."""
@@ -256,18 +263,21 @@ class LayerList:
                 listed[name] = failed[2]
             else:
                 is_current = entry is not None and entry.state == state
-                definition = self.layers.definitions[name]
-                listed[name] = ListedLayer(definition, entry if is_current else None)
+                listed[name] = ListedLayer(self._definition(name), entry if is_current else None)
         return listed
 
     def _states(self, names: Sequence[str]) -> dict[str, str]:
-        definitions = [self.layers.definitions[name] for name in names]
+        definitions = [self._definition(name) for name in names]
         versions = self.files.local_versions([each.asset_name for each in definitions])
         return {
             each.name: _state(each, versions[each.asset_name])
             for each in definitions
             if each.asset_name in versions
         }
+
+    def _definition(self, name: str) -> LayerDefinition:
+        """Return a layer's definition, also of one that has vanished meanwhile."""
+        return self.layers.definitions.get(name) or LayerDefinition(name, name)
 
     # Filling the index
 
@@ -279,11 +289,11 @@ class LayerList:
     async def fill(self) -> None:
         """Read the files of layers that the index does not have, until cancelled."""
         resets = self.index.resets
-        while self.is_long:
+        while True:
             if resets != self.index.resets:
                 resets = self.index.resets
                 self._unread = deque(self.layers.definitions)
-            batch = self._batch()
+            batch = self._batch() if self.is_long else []
             if batch:
                 await self._fill(batch)
             else:
@@ -304,6 +314,8 @@ class LayerList:
             if not _is_unread(each):
                 continue
             layer = await self._layer_or_failure(name)
+            if isinstance(layer, PassingFailure):
+                continue
             if isinstance(layer, Failure):
                 self._failed[name] = (states[name], time.monotonic(), layer)
             else:
@@ -315,11 +327,13 @@ class LayerList:
     async def _layer_or_failure(self, name: str) -> Layer | Failure:
         """Return a layer, or why it cannot be drawn, which is logged too."""
         self._lookups.keep(name, lambda: self.layers.find(name))
+        kind = Failure
         try:
             async with asyncio.timeout(self.patience_s):
                 layer = await self._lookups.join(name, lambda: self.layers.find(name))
         except TileserverError as exc:
             reason = " ".join(str(exc).split())
+            kind = PassingFailure if isinstance(exc, Overloaded) else Failure
         except TimeoutError:
             reason = f"It was not ready after {self.patience_s:g} s; it may be when asked again."
         except Exception:
@@ -330,7 +344,7 @@ class LayerList:
             self._logged.pop(name, None)
             return layer
         self._log_failure(name, reason)
-        return Failure(name, self.layers.definitions[name].display_title, reason)
+        return kind(name, self._definition(name).display_title, reason)
 
     def _log_failure(self, name: str, reason: str) -> None:
         """Log why a layer fails: once, until the reason changes or the layer works again."""
@@ -351,6 +365,15 @@ async def filling(layers: LayerList) -> AsyncIterator[None]:
             await task
 
 
+def _after(names: Iterable[str], after: str | None) -> list[str]:
+    listed = list(names)
+    if after is None:
+        return listed
+    if after not in listed:
+        raise InvalidRequest(f"after: there is no layer named {after[:80]!r}")
+    return listed[listed.index(after) + 1 :]
+
+
 def _state(definition: LayerDefinition, version: str) -> str:
     text = f"{definition.asset_name} {version} {definition.style}"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -365,22 +388,8 @@ def _is_in(each: Layer | ListedLayer | Failure, bbox: Box) -> bool:
     """Tell whether a layer is known to touch a box."""
     if isinstance(each, Failure) or _is_unread(each):
         return False
-    return _touches(each.bounds, bbox)
+    return touches(each.bounds, bbox)
 
 
 def _is_unread(each: Layer | ListedLayer | Failure) -> bool:
     return isinstance(each, ListedLayer) and each.entry is None
-
-
-def _touches(one: Box, other: Box) -> bool:
-    """Tell whether two boxes in degrees have a point in common; both may cross 180 degrees."""
-    if one.south > other.north or other.south > one.north:
-        return False
-    spans = [_spans(box) for box in (one, other)]
-    return any(a[0] <= b[1] and b[0] <= a[1] for a in spans[0] for b in spans[1])
-
-
-def _spans(box: Box) -> list[tuple[float, float]]:
-    if box.west <= box.east:
-        return [(box.west, box.east)]
-    return [(box.west, 180.0), (-180.0, box.east)]

@@ -184,8 +184,7 @@ class Layers:
             source: the engine of their assets.
             access: the assets that may be read by name; None is all.
         """
-        self.definitions = {definition.name: definition for definition in definitions}
-        self._longer = _longer_names(self.definitions)
+        self.replace(definitions)
         self.source = source
         self.access = access or Access()
         self.extents = AssetExtents()
@@ -193,6 +192,15 @@ class Layers:
             WeakKeyDictionary()
         )
         self._measuring: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Style] = SingleFlight()
+
+    def replace(self, definitions: Iterable[LayerDefinition]) -> None:
+        """Have these configured layers in place of those before."""
+        self.definitions = {definition.name: definition for definition in definitions}
+        self._longer = _longer_names(self.definitions)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a name is that of a configured layer."""
+        return name in self.definitions
 
     async def find(self, name: str, style: Style | None = None) -> Layer:
         """Return a layer by its name or its asset's, in `style` over its own style.

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tileserver.errors import AssetNotFound, DeadlineExceeded, TileserverError, UnreadableRaster
@@ -22,6 +22,7 @@ from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.objects import file_name, is_remote
 from tileserver.rasters.roots import Root, Scan, scan, top_of
 from tileserver.rasters.scenes import describe_remote, read_scene, version_of
+from tileserver.rasters.settling import Settling
 
 _RECHECK_S = 2.0
 _LARGE_PX = 4_000_000
@@ -58,6 +59,9 @@ class Catalogue:
         self._tops = tuple(map(top_of, self.roots))
         self._entries: dict[str, _Entry] = {}
         self._scan = Scan({}, {}, (), {})
+        self._settling = Settling()
+        self.pending: frozenset[str] = frozenset()
+        """Names of assets whose files were still being written at the last scan."""
         self._scanned_s = -_RECHECK_S
         self._states: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
@@ -156,6 +160,7 @@ class Catalogue:
         version = version_of(entry.location, name)
         if version is None or (entry.raster and entry.raster.asset.version == version):
             return entry.raster if version else None
+        self._settling.check(entry.location, name, is_start=entry.raster is None)
         raster = read_scene(entry.location, name, entry.members)
         if raster is not None:
             _warn_without_overviews(raster, entry.location.below.rpartition("/")[2])
@@ -201,17 +206,38 @@ class Catalogue:
         self._rescan()
         return self._scan
 
+    def scan_again(self) -> Scan:
+        """Return the files and folders as they are now."""
+        with self._lock:
+            self._scanned_s = -_RECHECK_S
+        return self.scanned()
+
     def _rescan(self) -> dict[str, _Entry]:
         with self._lock:
             if time.monotonic() - self._scanned_s >= _RECHECK_S:
                 try:
-                    self._scan = scan(self._tops)
+                    self._scan = self._settled(scan(self._tops))
                     self._entries = self._merged(self._scan)
                 except OSError as exc:
                     # The last scan stays in use; each file is opened on its own anyway.
                     log.warning("the folders of rasters cannot be scanned: %s", exc.strerror)
                 self._scanned_s = time.monotonic()
             return self._entries
+
+    def _settled(self, found: Scan) -> Scan:
+        """Return a scan without the files that have come and are still being written."""
+        new = {
+            name: place
+            for name, place in found.images.items()
+            if isinstance(place, Place) and place.links == "below" and not self._holds(name, place)
+        }
+        self.pending = frozenset(self._settling.pending(new, is_start=not self._scan.folders))
+        images = {name: at for name, at in found.images.items() if name not in self.pending}
+        return replace(found, images=images)
+
+    def _holds(self, name: str, place: Place) -> bool:
+        held = self._entries.get(name)
+        return held is not None and held.location == place
 
     def _merged(self, found: Scan) -> dict[str, _Entry]:
         entries = {}

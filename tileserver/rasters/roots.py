@@ -60,6 +60,8 @@ class Scan:
     """Names of folders, those of roots included, each with its collection.json if it has one."""
     clashes: Mapping[str, Sequence[str]]
     """Files that would have one name, by that name: which of them it is cannot be told."""
+    paths: Sequence[str] = ()
+    """Absolute paths of the folders that were looked into."""
 
 
 def top_of(root: Root) -> Top:
@@ -80,8 +82,9 @@ def scan(tops: Iterable[Top]) -> Scan:
     members: dict[str, Mapping[str, Any]] = {}
     folders: list[tuple[str, Place | None]] = []
     files: dict[str, list[str]] = {}
+    paths: list[str] = []
     for top in tops:
-        for path, location in _geotiffs(top, folders):
+        for path, location in _geotiffs(top, folders, paths):
             name = _name(top, path)
             if not _is_name(name):
                 log.debug("left out %s: it cannot be a name", name)
@@ -91,7 +94,7 @@ def scan(tops: Iterable[Top]) -> Scan:
             images.setdefault(name, location)
             members.setdefault(name, top.members)
     clashes = {name: paths for name, paths in files.items() if len(paths) > 1}
-    return Scan(images, members, folders, clashes)
+    return Scan(images, members, folders, clashes, paths)
 
 
 def _file(location: Place | str) -> str:
@@ -106,7 +109,7 @@ def _shown(top: Top, path: str) -> str:
 
 
 def _geotiffs(
-    top: Top, folders: list[tuple[str, Place | None]]
+    top: Top, folders: list[tuple[str, Place | None]], paths: list[str]
 ) -> Iterator[tuple[str, Place | str]]:
     """Yield (path below the root, location) of the GeoTIFFs of one root; add its folders."""
     prefix = top.prefix.rstrip("/")
@@ -115,6 +118,7 @@ def _geotiffs(
         yield from _single(top)
         return
     for listing in walk(top.path, top.is_link):
+        paths.append(os.path.join(top.path, listing.below))
         has_collection = COLLECTION_FILE in listing.files
         file = Place(top.path, listing.path(COLLECTION_FILE), top.is_link)
         if listing.below.isprintable():

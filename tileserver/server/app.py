@@ -85,6 +85,7 @@ def app_of(assembly: Assembly, has_api: bool, deadline_s: float = _TUNED.deadlin
                     assembly.seated,
                     assembly.starting,
                     filling(listed),
+                    assembly.following,
                 ):
                     yield {"services": assembly.services, RESPONSES: assembly.responses}
 

@@ -31,7 +31,8 @@ from tileserver.http.response_cache import ResponseCache
 from tileserver.http.rules import Rules
 from tileserver.layers.layer_index import FILE, LayerIndex
 from tileserver.layers.layer_list import LayerList
-from tileserver.layers.layers import Layers
+from tileserver.layers.layers import LayerDefinition, Layers
+from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
 from tileserver.rasters.roots import Root
@@ -39,8 +40,9 @@ from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, RemoteAss
 from tileserver.rest.call import Api
 from tileserver.rest.expression_store import ExpressionStore, default_folder
 from tileserver.server.access import readable_assets, rules_of
-from tileserver.server.definitions import catalogue_of, definitions_of, project_of
+from tileserver.server.definitions import catalogue_of, definitions_of, drawn_of, project_of
 from tileserver.server.engines import Engines
+from tileserver.server.hot_folders import HotFolders
 from tileserver.server.late_computing import LateComputing
 from tileserver.server.worker_slots import seated
 from tileserver.server.world import EngineImages, ImageReader, LocalImages, World
@@ -86,6 +88,8 @@ class Assembly:
     """Entered while serving: only a worker with a seat sends requests to Earth Engine."""
     starting: AbstractAsyncContextManager[None]
     """Entered while serving: begins what takes long and will be needed."""
+    following: AbstractAsyncContextManager[None]
+    """Entered while serving: has the layers follow the folders of rasters."""
     sample: Callable[[], None]
     """Updates the gauges before a scrape."""
     resources: AsyncExitStack
@@ -115,7 +119,9 @@ def assemble(
     responses_bytes = tiles_bytes // _RESPONSES_SHARE
     memory = MemoryCache(tiles_bytes - responses_bytes, config.cache.ttl_s)
     rasters = local_engine(config, added, resources)
-    definitions = definitions_of(config, rasters.catalogue, added)
+    drawn = drawn_of(config, rasters.catalogue, added)
+    look = partial(definitions_of, config, drawn, added)
+    definitions = look()
     computed = {each.asset_name: each.computed for each in definitions if each.computed}
     store = shared_store(config, folder, resources) if config.earth_engine else None
     earth = earth_engine(config, memory, tuning, computed, store, resources)
@@ -131,7 +137,7 @@ def assemble(
     layers = Layers(definitions, engine, access)
     listed = layer_list(layers, rasters, folder, resources)
     services = services_of(config, listed, engine, memory, _readiness(earth, store))
-    rules = rules_of(config, rasters.catalogue.prefixes, layers.definitions, os.environ)
+    rules = rules_of(config, rasters.catalogue.prefixes, layers, os.environ)
     responses = ResponseCache(rules.keys, responses_bytes)
     return Assembly(
         services=services,
@@ -141,6 +147,7 @@ def assemble(
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
         starting=trusted.imported_early(),
+        following=_following(listed, [rasters.catalogue, drawn], look),
         sample=partial(_sample, memory, responses, rasters, earth),
         resources=resources,
     )
@@ -291,6 +298,17 @@ def _seat(
         return nullcontext()
     earth.slots.hold()
     return seated(folder, config.server.workers, earth.slots.resume)
+
+
+def _following(
+    listed: LayerList,
+    catalogues: Sequence[Catalogue],
+    look: Callable[[], Sequence[LayerDefinition]],
+) -> AbstractAsyncContextManager[None]:
+    """Return what has layers follow the folders of catalogues, if there are any."""
+    if not any(each.scanned().paths for each in catalogues):
+        return nullcontext()
+    return HotFolders(list(dict.fromkeys(catalogues)), look, listed).followed()
 
 
 def _readiness(earth: Earth | None, store: BestEffortStore | None) -> Readiness:

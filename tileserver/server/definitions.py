@@ -38,19 +38,30 @@ def remote_files(config: Config) -> RemoteFiles:
     return RemoteFiles(config.cache.ttl_s, config.remote.private_hosts)
 
 
+def drawn_of(config: Config, catalogue: Catalogue, added: Sequence[Root] = ()) -> Catalogue:
+    """Return the catalogue of the rasters that become layers by themselves.
+
+    Each raster of `added` becomes a layer; without configured layers each raster of the
+    catalogue does.
+    """
+    only_added = (added or config.layers) and len(added) < len(catalogue.roots)
+    # A catalogue of its own reads the folders once more.
+    return Catalogue(added) if only_added else catalogue
+
+
 def definitions_of(
     config: Config, catalogue: Catalogue, added: Sequence[Root] = ()
 ) -> list[LayerDefinition]:
-    """Return the configured layers, and layers of rasters where none are configured.
+    """Return the configured layers, and those of rasters, as they are now.
 
-    Each raster of `added` becomes a layer; without configured layers each raster of the
-    catalogue does. Those that `[access] assets` excludes do not.
+    Args:
+        config: rasters that `[access] assets` excludes are no layers.
+        catalogue: all assets, or those that `drawn_of` returns.
+        added: rasters beside those of the configuration.
     """
+    drawn = drawn_of(config, catalogue, added)
     configured = [_definition(each, config.earth_engine) for each in config.layers]
     taken = {each.name for each in configured}
-    only_added = (added or configured) and len(added) < len(catalogue.roots)
-    # A catalogue of its own reads the folders once more.
-    drawn = Catalogue(added) if only_added else catalogue
     # A configured layer may show any asset, an automatic one only what may be read by name.
     readable = filter(Access(config.access.assets).may_read, drawn.names())
     return [*automatic_layers(readable, taken, drawn.prefixes), *configured]
