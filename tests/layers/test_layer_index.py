@@ -57,6 +57,14 @@ def test_an_index_returns_the_entries_that_were_put_also_to_another_worker(tmp_p
     other.close()
 
 
+def test_an_index_keeps_the_classes_of_a_style() -> None:
+    style = Style(("b1",), (1.0,), (2.0,), ("ff0000", "0000ff"), classes=((1, "land"), (2, "sea")))
+    index = LayerIndex()
+    index.put([replace(ENTRY, style=style)])
+    assert index.get(["scene"])["scene"].style == style
+    index.close()
+
+
 @pytest.mark.parametrize("kind", REBUILT)
 def test_a_foreign_file_is_replaced_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str

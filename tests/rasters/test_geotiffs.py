@@ -153,7 +153,8 @@ def test_a_table_of_colours_is_kept(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", values, photometric="palette", resampling="nearest")
     with rasterio.open(path, "r+") as dataset:
         dataset.write_colormap(1, {0: (255, 0, 0), 1: (0, 255, 0), 2: (0, 0, 255)})
-    assert asset_of(path).color_table == ("ff0000", "00ff00", "0000ff")
+    # The table has black for all other values.
+    assert asset_of(path).color_table == ("ff0000", "00ff00", "0000ff", "000000")
 
 
 @pytest.mark.parametrize(

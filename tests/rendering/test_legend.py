@@ -75,6 +75,15 @@ def test_classes_are_swatches_with_their_names() -> None:
     assert texts(svg) == ["Land cover", "Water", "Trees", "Grass"]
 
 
+def test_classes_of_few_values_are_swatches_of_those_values() -> None:
+    options = VisualizationOptions((Range(10, 13),), ("ff0000", "00ff00", "00ff00", "0000ff"))
+    svg = legend_svg("cover", ["b"], options, (), [(10, "Trees"), (13, "Water")])
+    assert texts(svg)[-2:] == ["Trees", "Water"]
+    assert [svg.count(f'fill="#{each}"') for each in ("ff0000", "00ff00", "0000ff")] == [1, 0, 1]
+    three = legend_svg("cover", ["r", "g", "b"], None, (), [(10, "Trees")])
+    assert "Trees" not in three
+
+
 def test_three_bands_name_their_channels_and_ranges() -> None:
     ranges = (Range(0, 3000), Range(-1, 1), Range(0, 0.25))
     svg = legend_svg("Delta", ["B4", "B3", "B2"], VisualizationOptions(ranges))

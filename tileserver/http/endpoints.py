@@ -167,7 +167,8 @@ async def legend(request: Request) -> Response:
     """Answer GET /legend/{layer}.svg: a colour bar, swatches of classes, or channels."""
     layer, _, parameters = await _styled_layer(request)
     style = layer.style
-    svg = legend_svg(layer.title, style.bands, style.options(), layer.definition.class_names)
+    names = layer.definition.class_names
+    svg = legend_svg(layer.title, style.bands, style.options(), names, style.classes)
     cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
     return bytes_response(request, svg.encode(), "image/svg+xml", cache_control)
 

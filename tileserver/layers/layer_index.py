@@ -198,7 +198,8 @@ def _style(members: dict[str, Any]) -> Style:
     gamma, opacity = (
         None if members[key] is None else _finite(members[key]) for key in ("gamma", "opacity")
     )
-    return Style(bands, low, high, palette, gamma, opacity)
+    classes = tuple((int(value), str(name)) for value, name in members["classes"])
+    return Style(bands, low, high, palette, gamma, opacity, classes)
 
 
 def _texts(values: list[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -28,7 +28,7 @@ from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.expressions.document import Computed
 from tileserver.geo.asset_extents import AssetExtents, extent_of, known_extent
 from tileserver.geo.positions import parts_within
-from tileserver.layers.defaults import default_bands
+from tileserver.layers.defaults import declared_classes, default_bands, measured_look
 from tileserver.layers.statistics import overview_request, percentiles
 from tileserver.layers.styles import Style
 
@@ -168,6 +168,15 @@ def _version(asset_name: str, asset_version: str, style: Style) -> str:
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
+class Measured(NamedTuple):
+    """Styles of bands after a look at their values."""
+
+    stretch: Style
+    """Their range alone."""
+    look: Style
+    """The same, and the colours of elevations or classes."""
+
+
 class Layers:
     """The configured layers, and all readable assets by their names."""
 
@@ -188,10 +197,10 @@ class Layers:
         self.source = source
         self.access = access or Access()
         self.extents = AssetExtents()
-        self._stretches: WeakKeyDictionary[ImageAsset, dict[tuple[str, ...], Style]] = (
+        self._stretches: WeakKeyDictionary[ImageAsset, dict[tuple[str, ...], Measured]] = (
             WeakKeyDictionary()
         )
-        self._measuring: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Style] = SingleFlight()
+        self._measuring: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Measured] = SingleFlight()
 
     def replace(self, definitions: Iterable[LayerDefinition]) -> None:
         """Have these configured layers in place of those before."""
@@ -253,16 +262,18 @@ class Layers:
             return style
         if style.bands and len(style.bands) not in (1, 3):
             return style
-        if not style.bands and asset.color_table and not style.has_range and not style.palette:
-            return style.over(_classes(asset))
+        is_plain = not (style.bands or style.has_range or style.palette)
+        if is_plain and (classes := declared_classes(asset)):
+            return style.over(classes)
         bands = style.bands or default_bands(asset)
         if style.has_range:
             return style.over(Style(bands))
         if is_picture(asset, bands):
             return style.over(Style(bands, (0.0,), (255.0,)))
-        return style.over(await self._stretch(asset, bands))
+        measured = await self._measured(asset, bands)
+        return style.over(measured.look if is_plain else measured.stretch)
 
-    async def _stretch(self, asset: ImageAsset, bands: tuple[str, ...]) -> Style:
+    async def _measured(self, asset: ImageAsset, bands: tuple[str, ...]) -> Measured:
         """Return the range of bands between two percentiles, measured once for each asset."""
         held = self._stretches.setdefault(asset, {})
         if bands not in held:
@@ -271,11 +282,15 @@ class Layers:
             )
         return held[bands]
 
-    async def _measure(self, asset: ImageAsset, bands: tuple[str, ...]) -> Style:
+    async def _measure(self, asset: ImageAsset, bands: tuple[str, ...]) -> Measured:
         arrays = await self.source.read_bands(overview_request(asset, bands))
-        tails = await anyio.to_thread.run_sync(percentiles, arrays, MIN_TAIL, MAX_TAIL)
-        lows, highs = zip(*tails, strict=True)
-        return Style(bands, lows, highs)
+
+        def measure() -> Measured:
+            lows, highs = zip(*percentiles(arrays, MIN_TAIL, MAX_TAIL), strict=True)
+            stretch = Style(bands, lows, highs)
+            return Measured(stretch, measured_look(asset, arrays, stretch))
+
+        return await anyio.to_thread.run_sync(measure)
 
 
 @lru_cache(maxsize=4096)
@@ -326,8 +341,3 @@ def _below(asset_name: str, prefixes: Sequence[str]) -> str:
     if found:
         return asset_name[max(map(len, found)) :]
     return asset_name.partition("/assets/")[2] or asset_name
-
-
-def _classes(asset: ImageAsset) -> Style:
-    table = asset.color_table
-    return Style(asset.band_ids[:1], (0.0,), (len(table) - 1.0,), table)

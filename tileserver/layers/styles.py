@@ -34,6 +34,9 @@ class Style:
     palette: tuple[str, ...] = ()
     gamma: float | None = None
     opacity: float | None = None
+    classes: tuple[tuple[int, str], ...] = ()
+    """Values and names of the classes that the palette is for: it has one colour for each integer
+    from min to max."""
 
     def options(self) -> VisualizationOptions | None:
         """Return the visualization options, or None if all are unset.
@@ -76,7 +79,9 @@ class Style:
                 max=base.max if len(base.max) == 1 else (),
                 palette=base.palette if len(self.bands) == 1 else (),
             )
+        is_other = bool(self.palette or self.has_range or (self.bands or base.bands) != base.bands)
         return Style(
+            classes=self.classes or (() if is_other else base.classes),
             bands=self.bands or base.bands,
             min=self.min or base.min,
             max=self.max or base.max,
@@ -99,7 +104,13 @@ class Style:
             "palette": list(self.palette) or None,
             "gamma": 1.0 if self.gamma is None else self.gamma,
             "opacity": 1.0 if self.opacity is None else self.opacity,
+            **({"classes": [*map(self._class_json, self.classes)]} if self.classes else {}),
         }
+
+    def _class_json(self, member: tuple[int, str]) -> dict[str, Any]:
+        value, name = member
+        color = self.palette[value - int(self.min[0])]
+        return {"value": value, "name": name, "color": f"#{color}"}
 
 
 def _one_or_list(values: Sequence[float]) -> float | list[float] | None:

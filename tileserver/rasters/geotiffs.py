@@ -332,4 +332,7 @@ def _color_table(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str, ...
     last = max((value for value, rgba in table.items() if rgba[:3] != (0, 0, 0)), default=0)
     if not 1 <= last <= 255:
         return ()
-    return tuple("{:02x}{:02x}{:02x}".format(*table[value][:3]) for value in range(last + 1))
+    # All values beyond are black, as the table has them.
+    beyond = () if last == 255 else ("000000",)
+    used = (table.get(value, (0, 0, 0)) for value in range(last + 1))
+    return (*("{:02x}{:02x}{:02x}".format(*each[:3]) for each in used), *beyond)

@@ -32,6 +32,7 @@ def legend_svg(
     band_ids: Sequence[str],
     options: VisualizationOptions | None,
     class_names: Sequence[str] | None = None,
+    classes: Sequence[tuple[int, str]] = (),
 ) -> str:
     """Return the legend of a style, with the colours the tiles have.
 
@@ -44,6 +45,7 @@ def legend_svg(
         options: the style; None is a clip to 0..255.
         class_names: when given with one band, the classes from min to max, equally spaced, as
             the colours of a class palette are.
+        classes: when given instead with one band, the values and names of classes.
 
     Raises:
         InvalidRequest: the options cannot draw this many bands, see `render.check_options`.
@@ -55,7 +57,12 @@ def legend_svg(
     if len(band_ids) == 3:
         height = _add_channels(body, band_ids, ranges)
     elif class_names:
-        height = _add_classes(body, class_names, options)
+        at = np.linspace(0, 1, len(class_names))
+        height = _add_classes(body, class_names, at, options)
+    elif classes:
+        between = ranges[0]
+        places = [(value - between.min) / (between.max - between.min) for value, _ in classes]
+        height = _add_classes(body, [name for _, name in classes], np.array(places), options)
     else:
         height = _add_bar(body, band_ids[0], ranges[0], options)
     return _document(title or ", ".join(band_ids), body, height)
@@ -119,9 +126,12 @@ def _offsets(options: VisualizationOptions) -> NDArray[np.float64]:
 
 
 def _add_classes(
-    parent: ET.Element, class_names: Sequence[str], options: VisualizationOptions
+    parent: ET.Element,
+    class_names: Sequence[str],
+    positions: NDArray[np.float64],
+    options: VisualizationOptions,
 ) -> int:
-    colors = ramp(options, np.linspace(0, 1, len(class_names)))
+    colors = ramp(options, positions)
     for row, (name, color) in enumerate(zip(class_names, colors, strict=True)):
         top = _BODY_TOP + row * _ROW
         _rectangle(parent, _MARGIN, top, 14, 14, _hex(color), rx="2")
