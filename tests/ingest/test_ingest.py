@@ -172,7 +172,7 @@ def test_a_mean_that_hits_nodata_by_chance_stays_valid(tmp_path: Path) -> None:
         values = np.full((1, 512, 512), 4, dtype)
         values[0, ::2] = -4
         source = write(tmp_path / f"{dtype}.tif", values, nodata=0)
-        result = ingest([source], tmp_path / f"{dtype}-out.tif")
+        result = ingest([source], tmp_path / f"{dtype}-out.tif", policy=MEAN)
         values, valid = read_levels(result.path)[1]
         assert valid.all()
         np.testing.assert_allclose(values, 1 if dtype == "int16" else 0, atol=1e-30)
@@ -332,6 +332,39 @@ def test_a_uniform_policy_is_told_once_more_for_the_whole_image(tmp_path: Path) 
     assert asset["pyramidingPolicy"] == "MODE"
     assert "startTime" not in asset
     assert "properties" not in asset
+
+
+def fields(values: list[int], dtype: str = "uint8") -> Any:
+    """Fields of 7 pixels a side, each of a random class."""
+    few = np.random.default_rng(6).choice(values, (1, 90, 80))
+    return np.kron(few, np.ones((1, 7, 7), int)).astype(dtype)
+
+
+@pytest.mark.parametrize("how", ["few values", "a table", "a name"])
+def test_classes_are_never_averaged_unless_told_to(tmp_path: Path, how: str) -> None:
+    values = {"few values": [10, 20, 95], "a table": [1, 5, 9], "a name": [*range(0, 240, 3)]}[how]
+    file = "nlcd.tif" if how == "a name" else "a.tif"
+    source = write(tmp_path / file, fields(values))
+    if how == "a table":
+        with rasterio.open(source, "r+") as dataset:
+            dataset.write_colormap(1, {each: (each, 0, 0) for each in values})
+    result = ingest([source], tmp_path / "o.tif")
+    assert result.found_classes == ("b1",)
+    assert_pyramid(result.path, [MODE])
+    assert all(set(np.unique(level)) <= set(values) for level, _ in read_levels(result.path))
+    assert json.loads(result.sidecar.read_text())["pyramidingPolicy"] == "MODE"
+    averaged = ingest([source], tmp_path / "p.tif", policy=MEAN)
+    assert averaged.found_classes == ()
+    assert_pyramid(averaged.path, [MEAN])
+
+
+def test_bands_of_a_stack_are_averaged_but_for_those_of_classes(tmp_path: Path) -> None:
+    image = write(tmp_path / "a.tif", pixels("uint16", 1, 630, 560))
+    mask = write(tmp_path / "m.tif", fields([0, 1, 2], "uint16"), names=("qa",))
+    heights = write(tmp_path / "dem.tif", fields([100, 120], "int16").astype("uint16"))
+    result = ingest([image, mask, heights], tmp_path / "o.tif", band_ids=["r", "qa", "z"])
+    assert result.found_classes == ("qa",)
+    assert_pyramid(result.path, [MEAN, MODE, MEAN])
 
 
 @pytest.mark.parametrize(

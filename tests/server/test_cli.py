@@ -245,6 +245,15 @@ def test_ingest_makes_an_asset_and_says_so(tmp_path: Path) -> None:
     assert [band["id"] for band in info["bands"]] == ["ndvi", "class"]
 
 
+def test_ingest_says_that_classes_are_not_averaged(tmp_path: Path) -> None:
+    values = np.kron([[10, 20], [20, 30]], np.ones((200, 200))).astype("uint8")[None]
+    write_raster(tmp_path / "in.tif", values, overviews=())
+    ended = run("ingest", "in.tif", "out", cwd=tmp_path)
+    first, second = ended.stdout.decode().splitlines()
+    assert first.endswith("bands b1")
+    assert second.startswith("b1: classes, so overviews have the most frequent")
+
+
 def test_ingest_shows_how_far_it_is(tmp_path: Path) -> None:
     write_raster(tmp_path / "in.tif", noise(1, 600, 700), overviews=())
     ours, theirs = pty.openpty()

@@ -57,13 +57,15 @@ class IngestResult:
     band_ids: tuple[str, ...]
     levels: int
     """Overviews, not counting the image itself."""
+    found_classes: tuple[str, ...]
+    """Bands whose overviews were made by MODE, without having been told to."""
 
 
 def ingest(
     sources: Sequence[Path],
     destination: Path,
     *,
-    policy: PyramidingPolicy = PyramidingPolicy.MEAN,
+    policy: PyramidingPolicy | None = None,
     band_policies: Mapping[str, PyramidingPolicy] = {},
     band_ids: Sequence[str] | None = None,
     nodata: float | None = None,
@@ -83,7 +85,8 @@ def ingest(
     Args:
         sources: GeoTIFFs with a CRS and an affine transform, which may be rotated.
         destination: the `.tif` or `.tiff` to make; its folder exists.
-        policy: how a pixel is made from those below it.
+        policy: how a pixel is made from those below it; None is MODE for bands of classes, whose
+            mean would be another class, and MEAN for others.
         band_policies: exceptions, by band id.
         band_ids: a name for each band; else the sources' descriptions when all are unique and
             of letters, digits and `_.-`; else b1, b2 ….
@@ -124,6 +127,7 @@ def _result(mosaic: Mosaic, destination: Path) -> IngestResult:
         height=mosaic.height,
         band_ids=mosaic.band_ids,
         levels=len(level_sizes(mosaic.width, mosaic.height)) - 1,
+        found_classes=mosaic.found_classes,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from rasterio.windows import Window
 from tileserver.contract.grids import AffineTransform
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.geo.crs import code_of_file
+from tileserver.ingest.classes import has_classes
 from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.rasters.datasets import open_raster
 
@@ -76,6 +77,8 @@ class Mosaic:
     """Source pixels equal to this are masked, too."""
     nodata: float | None
     has_mask: bool
+    found_classes: tuple[str, ...] = ()
+    """Bands with MODE because their values are classes."""
 
     @property
     def fill(self) -> Any:
@@ -125,7 +128,7 @@ def plan(
     datasets: Sequence[DatasetReader],
     band_ids: Sequence[str] | None,
     nodata: float | None,
-    policy: PyramidingPolicy,
+    policy: PyramidingPolicy | None,
     band_policies: Mapping[str, PyramidingPolicy],
 ) -> Mosaic:
     """Decide where each source goes, and the type, bands, policies and masking of the whole.
@@ -134,7 +137,7 @@ def plan(
         datasets: the sources, open.
         band_ids: a name for each band, or None to take those of the sources.
         nodata: the value that marks missing pixels, besides the sources' own masks.
-        policy: how a pixel of the pyramid is made.
+        policy: how a pixel of the pyramid is made; None is MODE for bands of classes, else MEAN.
         band_policies: exceptions, by band id.
 
     Raises:
@@ -150,6 +153,9 @@ def plan(
     if unknown := sorted(set(band_policies) - set(ids)):
         raise InvalidRequest(f"no band {unknown[0]!r} to set a policy for; there are {list(ids)}")
     has_gaps = any(piece.dataset.shape != (height, width) for piece in pieces)
+    told = {**(dict.fromkeys(ids, policy) if policy else {}), **band_policies}
+    classes = tuple(_classes(pieces, ids, told))
+    policies = dict.fromkeys(classes, PyramidingPolicy.MODE) | told
     kept_nodata, has_mask = _masking(pieces, dtype, nodata, has_gaps)
     return Mosaic(
         pieces=pieces,
@@ -157,10 +163,11 @@ def plan(
         height=height,
         dtype=dtype,
         band_ids=ids,
-        policies=tuple(band_policies.get(band_id, policy) for band_id in ids),
+        policies=tuple(policies.get(each, PyramidingPolicy.MEAN) for each in ids),
         missing=nodata,
         nodata=kept_nodata,
         has_mask=has_mask,
+        found_classes=classes,
     )
 
 
@@ -229,6 +236,15 @@ def _band_ids(pieces: Sequence[Piece], given: Sequence[str] | None) -> tuple[str
 
 def _are_ids(names: Sequence[str]) -> bool:
     return len(set(names)) == len(names) and all(map(_ID.fullmatch, names))
+
+
+def _classes(pieces: Sequence[Piece], ids: Sequence[str], told: Container[str]) -> Iterator[str]:
+    """Yield the ids of the bands whose values are classes, but for those with a policy."""
+    for place, band_id in enumerate(ids):
+        if band_id not in told:
+            piece = next(each for each in pieces if each.first_band <= place < each.bands.stop)
+            if has_classes(piece.dataset, piece.indexes[place - piece.first_band], band_id):
+                yield band_id
 
 
 def _masking(

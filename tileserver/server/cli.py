@@ -300,9 +300,7 @@ def _property(text: str) -> tuple[str, object]:
 @click.option(
     "--policy",
     type=click.Choice([str(policy) for policy in PyramidingPolicy], case_sensitive=False),
-    default="MEAN",
-    show_default=True,
-    help="How a pixel is made from the four below it.",
+    help="How a pixel is made from the four below it.  [default: MODE for classes, else MEAN]",
 )
 @click.option(
     "--band-policy", multiple=True, metavar="BAND=POLICY", help="An exception for a band."
@@ -316,7 +314,7 @@ def _property(text: str) -> tuple[str, object]:
 def ingest(
     sources: tuple[Path, ...],
     asset: Path,
-    policy: str,
+    policy: str | None,
     band_policy: tuple[str, ...],
     bands: str | None,
     nodata: float | None,
@@ -337,7 +335,7 @@ def ingest(
         result = ingest_sources(
             sources,
             destination,
-            policy=PyramidingPolicy(policy.upper()),
+            policy=PyramidingPolicy(policy.upper()) if policy else None,
             band_policies=dict(map(_named_policy, band_policy)),
             band_ids=bands.split(",") if bands else None,
             nodata=nodata,
@@ -351,6 +349,11 @@ def ingest(
         f"{result.path}: {result.width}x{result.height} pixels, {result.levels} overviews, "
         f"bands {', '.join(result.band_ids)}"
     )
+    if result.found_classes:
+        click.echo(
+            f"{', '.join(result.found_classes)}: classes, so overviews have the most frequent of "
+            "them (MODE); --policy MEAN averages them"
+        )
 
 
 @contextmanager
