@@ -20,7 +20,7 @@ from tileserver.layers.queries import (
     point,
     point_request,
     preview_grid,
-    statistics_request,
+    statistics_requests,
 )
 from tileserver.layers.statistics import summarize
 from tileserver.rasters.catalogue import Catalogue
@@ -103,7 +103,8 @@ def test_a_point_beside_the_asset_is_null(degrees: Asked, place: tuple[float, fl
 
 def test_statistics_of_a_box_are_of_its_pixels_alone(degrees: Asked) -> None:
     box = Box(10.5, 48.9, 11.0, 49.5)
-    figures = summarize(degrees.rasters.bands(statistics_request(degrees.layer, box, ["b2"])))
+    (request,) = statistics_requests(degrees.layer, box, ["b2"])
+    figures = summarize(degrees.rasters.bands(request))
     with rasterio.open(degrees.path) as dataset:
         window = dataset.window(*box).round_offsets().round_lengths()
         values = dataset.read(2, window=window, masked=True)
@@ -114,13 +115,13 @@ def test_statistics_of_a_box_are_of_its_pixels_alone(degrees: Asked) -> None:
 
 
 def test_a_box_that_reaches_beyond_the_asset_counts_the_pixels_there_are(degrees: Asked) -> None:
-    beyond = statistics_request(degrees.layer, Box(9, 40, 10.5, 60), ())
+    (beyond,) = statistics_requests(degrees.layer, Box(9, 40, 10.5, 60), ())
     assert beyond.grid is not None
     assert (beyond.grid.width, beyond.grid.height) == (50, 200)
 
 
 def test_statistics_of_a_box_beside_the_asset_are_of_nothing(degrees: Asked) -> None:
-    request = statistics_request(degrees.layer, Box(20, 20, 21, 21), ())
+    (request,) = statistics_requests(degrees.layer, Box(20, 20, 21, 21), ())
     figures = summarize(degrees.rasters.bands(request))
     assert [figures[band]["count"] for band in ("b1", "b2")] == [0, 0]
     assert figures["b1"]["min"] is None
@@ -136,7 +137,7 @@ def test_a_box_may_cross_the_antimeridian(tmp_path: Path) -> None:
         (Box(178.5, -1, 179.5, 1), 1, 1),
         (Box(-179.5, -1, -178.5, 1), 2, 2),
     ):
-        request = statistics_request(asked.layer, box, ())
+        (request,) = statistics_requests(asked.layer, box, ())
         figures = summarize(asked.rasters.bands(request))["b1"]
         assert (box, figures["min"], figures["max"]) == (box, low, high)
         assert figures["valid_percent"] == 100
@@ -146,7 +147,7 @@ def test_a_box_across_the_edge_of_a_map_of_the_world_has_both_ends(tmp_path: Pat
     values = np.repeat(np.arange(36, dtype=np.uint8), 10)[np.newaxis, np.newaxis].repeat(180, 1)
     world = Affine(1.0, 0.0, -180.0, 0.0, -1.0, 90.0)
     asked = Asked(write_raster(tmp_path / "a.tif", values, "EPSG:4326", world, overviews=()))
-    request = statistics_request(asked.layer, Box(170, -10, -170, 10), ())
+    (request,) = statistics_requests(asked.layer, Box(170, -10, -170, 10), ())
     figures = summarize(asked.rasters.bands(request))["b1"]
     assert (figures["min"], figures["max"], figures["count"]) == (0, 35, 20 * 20)
 

@@ -29,7 +29,9 @@ def engine(path: Path) -> LocalRasters:
 
 
 def raster_of(path: Path) -> GeoTiff:
-    return engine(path).catalogue.find(name_of(path))
+    raster = engine(path).catalogue.find(name_of(path))
+    assert isinstance(raster, GeoTiff)
+    return raster
 
 
 def asset_of(path: Path) -> ImageAsset:

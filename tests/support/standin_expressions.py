@@ -17,8 +17,8 @@ from tileserver.contract.names import check_asset_name
 from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
 from tileserver.errors import InvalidRequest
 from tileserver.geo.completion import complete
+from tileserver.rasters.catalogue import Raster
 from tileserver.rasters.engine import LocalRasters
-from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rendering.encoders import encode
 
 _CASTS = {
@@ -153,7 +153,7 @@ def _described_type(dtype: np.dtype[Any]) -> dict[str, Any]:
     return {"type": "PixelType", "precision": "int", **ends}
 
 
-def _described_place(asset: GeoTiff | None) -> dict[str, Any]:
+def _described_place(asset: Raster | None) -> dict[str, Any]:
     if asset is None:
         return {"crs": "EPSG:4326", "crs_transform": [1, 0, 0, 0, 1, 0]}
     grid, t = asset.grid, asset.grid.transform
@@ -201,7 +201,7 @@ class _Evaluation:
                 return [replace(band, values=band.values.astype(_CASTS[name])) for band in bands]
         raise InvalidRequest(f"Unrecognized function '{name}'.")
 
-    def native(self, node: Any) -> GeoTiff | None:
+    def native(self, node: Any) -> Raster | None:
         """Return the image whose grid an image has, or None: composites have none."""
         if "valueReference" in node:
             return self.native(self.expression.values[node["valueReference"]])

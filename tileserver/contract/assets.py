@@ -81,9 +81,14 @@ class ImageAsset:
         return tuple(band.id for band in self.bands)
 
     @cached_property
+    def grids(self) -> tuple[PixelGrid, ...]:
+        """The different native grids of its bands, in their order."""
+        return tuple(dict.fromkeys(band.grid for band in self.bands))
+
+    @cached_property
     def common_grid(self) -> PixelGrid:
         """The band grid with the most pixels, where one grid must stand for the whole image."""
-        return max((band.grid for band in self.bands), key=lambda grid: grid.width * grid.height)
+        return max(self.grids, key=lambda grid: grid.width * grid.height)
 
     def grid_of(self, band_ids: Sequence[str] = ()) -> PixelGrid:
         """Return the grid of a request that gives none: the native one of its first band.

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from tileserver.concurrency.limited_calls import LimitedCalls
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.grids import Box
+from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.tiles import WEB_MERCATOR, native_zoom
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.geo.completion import native_lattice
@@ -74,8 +74,13 @@ def _worked_out(asset: ImageAsset) -> AssetExtent | UnreadableRaster:
 
 
 def _full_zoom(asset: ImageAsset) -> int:
+    """Return the zoom of the finest band."""
+    return max(_zoom_of(asset, grid) for grid in asset.grids)
+
+
+def _zoom_of(asset: ImageAsset, grid: PixelGrid) -> int:
     try:
-        return native_zoom(native_lattice(asset, asset.common_grid, WEB_MERCATOR).scale_x)
+        return native_zoom(native_lattice(asset, grid, WEB_MERCATOR).scale_x)
     except InvalidRequest:
         return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 
@@ -23,7 +23,11 @@ def footprint(asset: ImageAsset, crs_code: str) -> tuple[Box, ...]:
 
     A little too large rather than too small, so that nothing outside need be looked at.
     """
-    return grid_boxes(asset.common_grid, crs_code)
+    if len(asset.grids) == 1:
+        return grid_boxes(asset.common_grid, crs_code)
+    # Bands may lie in different places.
+    boxes = (box for grid in asset.grids for box in grid_boxes(grid, crs_code))
+    return tuple(dict.fromkeys(boxes))
 
 
 @lru_cache(maxsize=8192)
@@ -63,13 +67,31 @@ def lonlat_bounds(asset: ImageAsset) -> Box:
     """Return the asset's bounds in degrees; west > east when it crosses the antimeridian.
 
     Raises:
-        UnreadableRaster: no part of it has a longitude and latitude.
+        UnreadableRaster: no part of it, or of one of its bands, has a longitude and latitude.
     """
-    box, _, _ = _extent(asset.common_grid, WGS84)
+    return reduce(_joined, (_grid_bounds(grid, asset.name) for grid in asset.grids))
+
+
+def _joined(one: Box, other: Box) -> Box:
+    """Return the bounds of two boxes in degrees, around the Earth on the shorter way."""
+    if one == other:
+        return one
+    a, b = one.unrolled(), other.unrolled()
+    turned = (b._replace(west=b.west + turn, east=b.east + turn) for turn in (0, -360, 360))
+    joined = [(min(a.west, c.west), max(a.east, c.east)) for c in turned]
+    west, east = min(joined, key=lambda ends: ends[1] - ends[0])
+    south, north = min(a.south, b.south), max(a.north, b.north)
+    if east - west >= 360 - 1e-9:
+        return Box(-180.0, south, 180.0, north)
+    return Box(_longitude(west), south, _longitude(east), north)
+
+
+def _grid_bounds(grid: PixelGrid, name: str) -> Box:
+    box, _, _ = _extent(grid, WGS84)
     south, north = max(box.south, -90.0), min(box.north, 90.0)
     if not np.isfinite(box).all() or south >= north:
         raise UnreadableRaster(
-            f"{asset.name}: its grid lies outside the domain of its CRS; expected a place on "
+            f"{name}: its grid lies outside the domain of its CRS; expected a place on "
             "Earth. gdal_edit.py writes the right CRS (-a_srs) or corners (-a_ullr)."
         )
     if box.east - box.west >= 360 - 1e-9:

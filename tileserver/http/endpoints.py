@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import anyio
 from starlette.requests import Request
@@ -153,12 +154,16 @@ async def statistics(request: Request) -> Response:
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(request.path_params["layer"])
-    pixels = await services.geometry.call(queries.statistics_request, layer, bbox, bands)
+    requests = await services.geometry.call(queries.statistics_requests, layer, bbox, bands)
 
     async def summary() -> Response:
+        found: dict[str, Any] = {}
         async with services.summaries.held():
-            values = await services.bands.read_bands(pixels)
-            return await anyio.to_thread.run_sync(lambda: json_response(request, summarize(values)))
+            for pixels in requests:
+                values = await services.bands.read_bands(pixels)
+                found |= await anyio.to_thread.run_sync(summarize, values)
+        ordered = {band: found[band] for band in bands or layer.asset.band_ids}
+        return await anyio.to_thread.run_sync(lambda: json_response(request, ordered))
 
     return await while_connected(request.receive, summary())
 

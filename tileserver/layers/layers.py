@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -312,7 +312,10 @@ def _longer_names(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def automatic_layers(
-    asset_names: Iterable[str], taken: Iterable[str], prefixes: Sequence[str] = ()
+    asset_names: Iterable[str],
+    taken: Iterable[str],
+    prefixes: Sequence[str] = (),
+    bands: Container[str] = (),
 ) -> list[LayerDefinition]:
     """Return a layer for each asset, named after its file, where no other has that name.
 
@@ -324,6 +327,8 @@ def automatic_layers(
         asset_names: full names, `projects/*/assets/**`.
         taken: the names of configured layers.
         prefixes: of the roots, each with a slash at its end.
+        bands: names of assets that are bands of others; their layers come last, and are not
+            visible until they are switched on.
     """
     paths = {each: _below(each, prefixes) for each in asset_names}
     times = Counter(path.rpartition("/")[2] for path in paths.values())
@@ -332,8 +337,9 @@ def automatic_layers(
     definitions = []
     for name, path in paths.items():
         names = (each for each in (path.rpartition("/")[2], path) if times[each] == 1)
-        definitions.append(LayerDefinition(next(names, name), name))
-    return definitions
+        is_band = name in bands
+        definitions.append(LayerDefinition(next(names, name), name, is_visible=not is_band))
+    return sorted(definitions, key=lambda each: not each.is_visible)
 
 
 def _below(asset_name: str, prefixes: Sequence[str]) -> str:

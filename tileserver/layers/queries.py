@@ -7,19 +7,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tileserver.contract.assets import ImageAsset
 from tileserver.contract.formats import ImageFileFormat
-from tileserver.contract.grids import Box, PixelGrid, Window
+from tileserver.contract.grids import AffineTransform, Box, PixelGrid, Window
 from tileserver.contract.pixels import BandArrays, Geometry, PixelRequest
 from tileserver.contract.tiles import MAX_LATITUDE, WEB_MERCATOR, mercator_box
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.geo.completion import complete
-from tileserver.geo.crs import nominal_scale_m
+from tileserver.geo.crs import WGS84, nominal_scale_m
 from tileserver.geo.turns import period
 from tileserver.layers.layers import Layer
 from tileserver.layers.statistics import MAX_SAMPLES, overview_request, thinned
 
 MAX_PREVIEW_PX = 4096
 _DEFAULT_PREVIEW_PX = 512
+_PLACE_DEGREES = 1e-9
+"""A tenth of a millimetre."""
 
 
 def info(layer: Layer) -> dict[str, Any]:
@@ -60,14 +63,25 @@ def _scale_m(grid: PixelGrid) -> float:
 
 
 def point_request(layer: Layer, lon: float, lat: float, bands: Sequence[str]) -> PixelRequest:
-    """Return the request for the native pixel at a longitude and latitude in degrees."""
-    return PixelRequest(
-        asset_id=layer.asset.name,
+    """Return the request for each band's native pixel at a longitude and latitude in degrees."""
+    asset = layer.asset
+    request = PixelRequest(
+        asset_id=asset.name,
         file_format=ImageFileFormat.NPY,
-        region=Geometry("Point", (float(lon), float(lat))),
         band_ids=tuple(bands),
-        asset_version=layer.asset.version,
+        asset_version=asset.version,
     )
+    if len({band.grid for band in asset.select(bands)}) == 1:
+        return replace(request, region=Geometry("Point", (float(lon), float(lat))))
+    # A pixel of one grid may hold the place while its middle lies in another pixel of the next.
+    return replace(request, grid=_at(lon, lat))
+
+
+def _at(lon: float, lat: float) -> PixelGrid:
+    """Return a grid of one pixel about a place, smaller than any other."""
+    corner = lon - _PLACE_DEGREES / 2, lat + _PLACE_DEGREES / 2
+    transform = AffineTransform.north_up(*corner, _PLACE_DEGREES, _PLACE_DEGREES)
+    return PixelGrid(1, 1, transform, WGS84)
 
 
 def point(lon: float, lat: float, bands: BandArrays) -> dict[str, Any]:
@@ -83,13 +97,20 @@ def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def statistics_request(layer: Layer, bbox: Box | None, bands: Sequence[str]) -> PixelRequest:
-    """Return the request for the pixels of `/statistics`.
+def statistics_requests(layer: Layer, bbox: Box | None, bands: Sequence[str]) -> list[PixelRequest]:
+    """Return the requests for the pixels of `/statistics`, one for the bands of each native grid.
 
     All pixels of the asset, or those within the bounding box of `bbox` in the native CRS, from
     the first pyramid level that is small enough.
     """
-    asset = layer.asset
+    chosen: dict[PixelGrid, list[str]] = {}
+    for band in layer.asset.select(bands):
+        chosen.setdefault(band.grid, []).append(band.id)
+    groups = [bands] if len(chosen) == 1 else list(chosen.values())
+    return [_statistics_request(layer.asset, bbox, group) for group in groups]
+
+
+def _statistics_request(asset: ImageAsset, bbox: Box | None, bands: Sequence[str]) -> PixelRequest:
     whole = overview_request(asset, bands, MAX_SAMPLES)
     if bbox is None:
         return whole

@@ -16,12 +16,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tileserver.errors import AssetNotFound, DeadlineExceeded, TileserverError, UnreadableRaster
+from tileserver.rasters.band_files import BandFiles, join
+from tileserver.rasters.band_sets import BandFile, BandSet
 from tileserver.rasters.files import Place, file_errors, file_state
-from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.geotiffs import GeoTiff, read_sidecar
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.objects import file_name, is_remote
-from tileserver.rasters.roots import Root, Scan, scan, top_of
-from tileserver.rasters.scenes import describe_remote, read_scene, version_of
+from tileserver.rasters.roots import Location, Root, Scan, scan, top_of
+from tileserver.rasters.scenes import describe_remote, read_json, read_scene, version_of
 from tileserver.rasters.settling import Settling
 
 _RECHECK_S = 2.0
@@ -29,17 +31,22 @@ _LARGE_PX = 4_000_000
 _MAX_STATES = 10_000
 _LOCK_S = 5.0
 
+Raster = GeoTiff | BandFiles
+"""An image in one file, or in several."""
+
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Entry:
-    location: Place | str
+    location: Location
     """Where it lies, or its URL."""
     members: Mapping[str, Any]
-    raster: GeoTiff | None = None
+    raster: Raster | None = None
     checked_s: float = field(default=-_RECHECK_S)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    parts: dict[str, _Entry] = field(default_factory=dict)
+    """Of an image in several files, by the ids of their bands."""
 
 
 class Catalogue:
@@ -71,7 +78,7 @@ class Catalogue:
         """The prefixes of all asset names; each ends in a slash."""
         return tuple({f"{root.prefix.rstrip('/')}/" for root in self.roots})
 
-    def known(self, name: str, max_age_s: float | None = None) -> GeoTiff | None:
+    def known(self, name: str, max_age_s: float | None = None) -> Raster | None:
         """Return a raster whose file was checked recently, or None; never touches the disk."""
         entry = self._entries.get(name)
         if max_age_s is None:
@@ -80,7 +87,7 @@ class Catalogue:
             return entry.raster
         return None
 
-    def find(self, name: str, max_age_s: float | None = None) -> GeoTiff:
+    def find(self, name: str, max_age_s: float | None = None) -> Raster:
         """Return a raster as its file is now, or was less than `max_age_s` ago.
 
         Raises:
@@ -146,6 +153,8 @@ class Catalogue:
 
     def _version_now(self, name: str, entry: _Entry) -> str | None:
         """Return a token of the files' state, or None if they are gone or cannot be reached."""
+        if isinstance(entry.location, BandSet):
+            return self._set_version(name, entry.location)
         if isinstance(entry.location, Place):
             return version_of(entry.location, name)
         try:
@@ -153,10 +162,20 @@ class Catalogue:
         except TileserverError:
             return None
 
-    def _raster_now(self, name: str, entry: _Entry) -> GeoTiff | None:
+    def _set_version(self, name: str, where: BandSet) -> str:
+        """Return a token of the state of several files, those included that are gone."""
+        versions = [
+            self._version_now(f"{name}/{file.id}", _Entry(file.location, {}))
+            for file in where.files
+        ]
+        return f"{versions} {where.token} {_sidecar_state(where, name)}"
+
+    def _raster_now(self, name: str, entry: _Entry) -> Raster | None:
         """Return the raster as its files are now, or None if there are none any more."""
         if isinstance(entry.location, str):
             return self._remote_now(name, entry, entry.location)
+        if isinstance(entry.location, BandSet):
+            return self._set_now(name, entry, entry.location)
         version = version_of(entry.location, name)
         if version is None or (entry.raster and entry.raster.asset.version == version):
             return entry.raster if version else None
@@ -166,9 +185,34 @@ class Catalogue:
             _warn_without_overviews(raster, entry.location.below.rpartition("/")[2])
         return raster
 
+    def _set_now(self, name: str, entry: _Entry, where: BandSet) -> BandFiles:
+        """Return the image of several files.
+
+        Raises:
+            UnreadableRaster: one of them is gone or broken, or their sidecar is.
+        """
+        found = read_json(where.sidecar, name, "its .json sidecar") if where.sidecar else None
+        own = read_sidecar(found[0], name) if found else {}
+        rasters = [self._part_now(name, entry, file) for file in where.files]
+        image = join(name, where, rasters, {**entry.members, **own}, found and found[1])
+        held = entry.raster
+        if isinstance(held, BandFiles) and held.asset.version == image.asset.version:
+            return held
+        return image
+
+    def _part_now(self, name: str, entry: _Entry, file: BandFile) -> GeoTiff:
+        """Return a file of an image; the entry holds it."""
+        part = entry.parts.setdefault(file.id, _Entry(file.location, {}))
+        part_name = f"{name}/{file.id}"
+        raster = self._raster_now(part_name, part)
+        if not isinstance(raster, GeoTiff):
+            raise UnreadableRaster(f"{part_name}: the file of this band is gone.")
+        part.raster = raster
+        return raster
+
     def _remote_now(self, name: str, entry: _Entry, url: str) -> GeoTiff:
         file = self.remote.current(url, name)
-        if entry.raster is not None and entry.raster.location is file:
+        if isinstance(entry.raster, GeoTiff) and entry.raster.location is file:
             return entry.raster
         raster = describe_remote(file, name, entry.members)
         _warn_without_overviews(raster, file_name(url))
@@ -177,7 +221,7 @@ class Catalogue:
     def is_local(self, name: str) -> bool:
         """Tell whether an asset of the last scan is a local file; never touches the disk."""
         entry = self._entries.get(name)
-        return entry is not None and isinstance(entry.location, Place)
+        return entry is not None and _is_local(entry.location)
 
     def local_versions(self, names: Iterable[str]) -> dict[str, str]:
         """Return the versions of local files as they are now; opens none of them.
@@ -189,10 +233,10 @@ class Catalogue:
         entries = self._entries or self._rescan()
         for name in names:
             entry = entries.get(name)
-            if entry is None or not isinstance(entry.location, Place):
+            if entry is None or not _is_local(entry.location):
                 continue
             with suppress(TileserverError):
-                if version := version_of(entry.location, name):
+                if version := self._version_now(name, entry):
                     versions[name] = version
         return versions
 
@@ -232,7 +276,12 @@ class Catalogue:
             if isinstance(place, Place) and place.links == "below" and not self._holds(name, place)
         }
         self.pending = frozenset(self._settling.pending(new, is_start=not self._scan.folders))
-        images = {name: at for name, at in found.images.items() if name not in self.pending}
+        unfinished = {new[name] for name in self.pending}
+        images = {}
+        for name, at in found.images.items():
+            finished = at.without(unfinished) if isinstance(at, BandSet) else at
+            if name not in self.pending and finished is not None:
+                images[name] = finished
         return replace(found, images=images)
 
     def _holds(self, name: str, place: Place) -> bool:
@@ -246,6 +295,20 @@ class Catalogue:
             is_same = held is not None and held.location == location
             entries[name] = held if held and is_same else _Entry(location, found.members[name])
         return entries
+
+
+def _is_local(location: Location) -> bool:
+    """Tell whether all files of an image are local."""
+    if isinstance(location, BandSet):
+        return all(isinstance(file.location, Place) for file in location.files)
+    return isinstance(location, Place)
+
+
+def _sidecar_state(where: BandSet, name: str) -> object:
+    if where.sidecar is None:
+        return None
+    with file_errors(name):
+        return file_state(where.sidecar)
 
 
 @contextmanager

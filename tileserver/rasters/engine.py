@@ -28,10 +28,11 @@ from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, DeadlineExceeded
 from tileserver.geo.completion import complete
 from tileserver.geo.positions import Level, Positions, choose_level, parts, positions
+from tileserver.rasters.band_files import BandFiles, PositionsOf
 from tileserver.rasters.blocks.cache import BlockCache
 from tileserver.rasters.blocks.codecs import DamagedBlock
 from tileserver.rasters.blocks.levels import BlockKey, BlockLevel, FileBlocks, check_current
-from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.catalogue import Catalogue, Raster
 from tileserver.rasters.dataset_pool import DatasetPool
 from tileserver.rasters.datasets import gdal_environment
 from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
@@ -79,7 +80,7 @@ class LocalRasters:
         self.deadline_s = deadline_s
         self.datasets = DatasetPool()
         self.blocks: BlockCache[BlockKey] = BlockCache(block_cache_bytes)
-        self._describing: LimitedCalls[str, GeoTiff] = LimitedCalls(
+        self._describing: LimitedCalls[str, Raster] = LimitedCalls(
             catalogue.find, _slow_to_describe, _DESCRIBING_S, _THREADS
         )
         # More threads than cores would only take turns with Python's lock, and crowd the caches.
@@ -137,7 +138,7 @@ class LocalRasters:
         self.blocks.close()
         self.catalogue.remote.close()
 
-    def _of_one_version(self, request: PixelRequest, read: Callable[[GeoTiff], T]) -> T:
+    def _of_one_version(self, request: PixelRequest, read: Callable[[Raster], T]) -> T:
         """Return the result of `read` for the raster, of the version of a request that has one."""
 
         def found_and_read() -> T:
@@ -153,7 +154,7 @@ class LocalRasters:
         # The caller of a request with a version must look the asset up again.
         return found_and_read() if request.asset_version else read_again(found_and_read)
 
-    def _encoded(self, raster: GeoTiff, request: PixelRequest) -> bytes:
+    def _encoded(self, raster: Raster, request: PixelRequest) -> bytes:
         if request.file_format.is_picture or request.visualization_options is not None:
             band_count = len(raster.asset.indexes(request.band_ids))
             check_options(request.visualization_options, band_count)
@@ -161,7 +162,18 @@ class LocalRasters:
         bands = self._read(raster, request, grid)
         return encode(request.file_format, bands, grid, request.visualization_options)
 
-    def _read(self, raster: GeoTiff, request: PixelRequest, grid: PixelGrid) -> BandArrays:
+    def _read(self, raster: Raster, request: PixelRequest, grid: PixelGrid) -> BandArrays:
+        if isinstance(raster, BandFiles):
+            return raster.read(request, grid, self._read_file)
+        return self._read_file(raster, request, grid)
+
+    def _read_file(
+        self,
+        raster: GeoTiff,
+        request: PixelRequest,
+        grid: PixelGrid,
+        positions_of: PositionsOf = positions,
+    ) -> BandArrays:
         asset = raster.asset
         chosen = asset.select(request.band_ids)
         check_limits(grid.width, grid.height, [band.dtype.itemsize for band in chosen])
@@ -175,7 +187,7 @@ class LocalRasters:
         # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
         window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * values.nbytes)
         for part in parts(asset, grid):
-            at = positions(grid.window(part), raster.grid)
+            at = positions_of(grid.window(part), raster.grid)
             place = slice(None), *part.slices
             here = values[place], valid[place], None if alpha is None else alpha[part.slices]
             # Until a dataset of large blocks is closed again, too.

@@ -127,7 +127,7 @@ def describe_raster(
 def _bands(
     dataset: DatasetReader, indexes: Sequence[int], sidecar: Mapping[str, Any], name: str
 ) -> tuple[Band, ...]:
-    listed = _sidecar_bands(sidecar, len(indexes), name)
+    listed = sidecar_bands(sidecar, len(indexes), name)
     descriptions = dataset.descriptions
     ids = _band_ids([descriptions[i - 1] for i in indexes], listed)
     policies = _policies(sidecar, listed) or (None,) * len(indexes)
@@ -283,7 +283,12 @@ def _alpha_index(dataset: DatasetReader, flags: Sequence[set[MaskFlags]]) -> int
     return dataset.colorinterp.index(ColorInterp.alpha) + 1 if is_first else None
 
 
-def _sidecar_bands(sidecar: Mapping[str, Any], count: int, name: str) -> list[Mapping[str, Any]]:
+def sidecar_bands(sidecar: Mapping[str, Any], count: int, name: str) -> list[Mapping[str, Any]]:
+    """Return the bands that a sidecar lists, each with its id; none if it lists none.
+
+    Raises:
+        UnreadableRaster: they are not `count` bands with ids that bands can have.
+    """
     bands = sidecar.get("bands", [])
     if not bands:
         return []

@@ -13,9 +13,12 @@ from typing import Any
 
 from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.errors import ConfigError
+from tileserver.rasters.band_sets import BandSet, band_sets
 from tileserver.rasters.files import Place, find_file, walk
 from tileserver.rasters.remote.objects import file_name, find_object, is_remote
 
+Location = Place | str | BandSet
+"""Where an image lies: in a file, behind a URL, or in several of them."""
 SUFFIXES = (".tif", ".tiff")
 COLLECTION_FILE = "collection.json"
 """Makes a folder an image collection, and describes it."""
@@ -52,7 +55,7 @@ class Top:
 class Scan:
     """The files and folders below the roots at one moment."""
 
-    images: Mapping[str, Place | str]
+    images: Mapping[str, Location]
     """Places or URLs of GeoTIFFs, by the names of their assets."""
     members: Mapping[str, Mapping[str, Any]]
     """Those that an image's root has for it, by the same names."""
@@ -62,6 +65,8 @@ class Scan:
     """Files that would have one name, by that name: which of them it is cannot be told."""
     paths: Sequence[str] = ()
     """Absolute paths of the folders that were looked into."""
+    bands: frozenset[str] = frozenset()
+    """Names of images that are bands of others, too."""
 
 
 def top_of(root: Root) -> Top:
@@ -78,26 +83,61 @@ def scan(tops: Iterable[Top]) -> Scan:
 
     Raises OSError for failures that are not of one file or folder, such as too many open files.
     """
-    images: dict[str, Place | str] = {}
+    images: dict[str, Location] = {}
     members: dict[str, Mapping[str, Any]] = {}
     folders: list[tuple[str, Place | None]] = []
     files: dict[str, list[str]] = {}
     paths: list[str] = []
+
+    def add(name: str, top: Top, path: str, location: Location) -> None:
+        if name not in images or _file(images[name]) != _file(location):
+            files.setdefault(name, []).append(_shown(top, path))
+        images.setdefault(name, location)
+        members.setdefault(name, top.members)
+
+    sets: list[tuple[str, Top, str, BandSet]] = []
     for top in tops:
-        for path, location in _geotiffs(top, folders, paths):
+        found = list(_geotiffs(top, folders, paths))
+        for path, location in found:
             name = _name(top, path)
-            if not _is_name(name):
+            if _is_name(name):
+                add(name, top, path, location)
+            else:
                 log.debug("left out %s: it cannot be a name", name)
-                continue
-            if name not in images or _file(images[name]) != _file(location):
-                files.setdefault(name, []).append(_shown(top, path))
-            images.setdefault(name, location)
-            members.setdefault(name, top.members)
+        sets += _sets(top, found)
+    # A file or a collection goes before a scene of its name.
+    taken = {*images, *(name for name, file in folders if file is not None)}
+    for name, top, path, each in sets:
+        if name not in taken:
+            add(name, top, path, each)
     clashes = {name: paths for name, paths in files.items() if len(paths) > 1}
-    return Scan(images, members, folders, clashes, paths)
+    return Scan(images, members, folders, clashes, paths, _bands(images))
 
 
-def _file(location: Place | str) -> str:
+def _sets(
+    top: Top, found: Sequence[tuple[str, Place | str]]
+) -> Iterator[tuple[str, Top, str, BandSet]]:
+    """Yield the name of each scene of several files below a root, the root, its path and files."""
+    places = {path: each for path, each in found if isinstance(each, Place)}
+    if len(places) < 2:
+        return
+    prefix, own = top.prefix.rstrip("/"), os.path.basename(top.path)
+    for path, each in band_sets(places).items():
+        name = f"{prefix}/{path or own}"
+        if _is_name(name):
+            yield name, top, path, each
+
+
+def _bands(images: Mapping[str, Location]) -> frozenset[str]:
+    """Return the names of the files that are bands of others."""
+    sets = [each for each in images.values() if isinstance(each, BandSet)]
+    parts = {_file(file.location) for each in sets for file in each.files}
+    return frozenset(name for name, each in images.items() if parts and _file(each) in parts)
+
+
+def _file(location: Location) -> object:
+    if isinstance(location, BandSet):
+        return tuple(_file(file.location) for file in location.files)
     return location if isinstance(location, str) else location.path
 
 

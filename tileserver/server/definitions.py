@@ -64,7 +64,8 @@ def definitions_of(
     taken = {each.name for each in configured}
     # A configured layer may show any asset, an automatic one only what may be read by name.
     readable = filter(Access(config.access.assets).may_read, drawn.names())
-    return [*automatic_layers(readable, taken, drawn.prefixes), *configured]
+    bands = drawn.scanned().bands
+    return [*automatic_layers(readable, taken, drawn.prefixes, bands), *configured]
 
 
 def project_of(earth: EarthEngineSettings | None) -> str:

@@ -26,6 +26,7 @@ from tileserver.rasters.blocks.layouts import Layout
 from tileserver.rasters.blocks.levels import BlockKey
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.remote.blocks import BLOCK_BYTES, Blocks
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.roots import Root
@@ -210,7 +211,9 @@ def test_the_lists_of_blocks_are_fetched_once_for_all_threads(
 
 
 def test_what_gdal_reads_does_not_crowd_out_headers(remote: Remote) -> None:
-    file = remote.rasters.catalogue.find(name_of(remote.path)).location
+    raster = remote.rasters.catalogue.find(name_of(remote.path))
+    assert isinstance(raster, GeoTiff)
+    file = raster.location
     assert isinstance(file, RemoteFile)
     file._source.blocks = Blocks(2 * BLOCK_BYTES)
     for start in range(BLOCK_BYTES, file.size, BLOCK_BYTES):
