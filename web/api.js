@@ -92,6 +92,7 @@ function cleanLayer(layer) {
     tiles: text(layer.tiles),
     description: text(layer.description),
     attribution: text(layer.attribution),
+    noPlace: text(layer.no_place),
     bounds: isBounds(layer.bounds) ? layer.bounds : [-180, -90, 180, 90],
     minzoom: Number.isFinite(layer.minzoom) ? layer.minzoom : 0,
     maxzoom: Number.isFinite(layer.maxzoom) ? layer.maxzoom : 22,

@@ -162,10 +162,15 @@ class Row {
         { type: "button", className: "grip", title: order, "aria-label": `Move ${layer.title}. ${order}.` },
         icon("grip"),
       ),
-      h("label", { className: "layer-title" }, this.switch, h("span", {}, layer.title)),
+      h("label", { className: "layer-title" }, this.switch, h("span", {}, layer.title), this.tag()),
       iconButton("fit", `Go to ${layer.title}`, () => fit(layer), { className: "icon-button fit" }),
       expand,
     );
+  }
+
+  /** Say of a scan or a photograph that the map beneath it means nothing. */
+  tag() {
+    return this.layer.noPlace && h("small", { className: "no-place" }, "no place on Earth");
   }
 
   makeMore(moveBy) {
@@ -176,6 +181,7 @@ class Row {
       "div",
       { className: "more", hidden: true },
       layer.description && h("p", {}, layer.description),
+      layer.noPlace && h("p", { className: "no-place" }, layer.noPlace),
       layer.asset && h("p", { className: "asset" }, layer.asset),
       h(
         "div",

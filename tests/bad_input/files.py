@@ -123,23 +123,28 @@ def vrt(path: Path) -> None:
     )
 
 
-def control_points(path: Path) -> None:
-    """Write a raster that lies where its corners are said to be, as scans do."""
-    corners = [(0, 0, -122, 38), (0, 64, -121.9, 38), (64, 0, -122, 37.9), (64, 64, -121.9, 37.9)]
-    points = [GroundControlPoint(*corner) for corner in corners]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(
-            path, "w", driver="GTiff", width=64, height=64, count=1, dtype="uint8"
-        ) as dataset:
-            dataset.gcps = (points, WGS84)
-            dataset.write(noise(1, 64, 64, "uint8"))
+def points_at(*places: tuple[float, float, float, float]) -> Make:
+    """Return a function that writes a raster with control points at (row, column, lon, lat)."""
+
+    def make(path: Path) -> None:
+        points = [GroundControlPoint(*place) for place in places]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(
+                path, "w", driver="GTiff", width=64, height=64, count=1, dtype="uint8"
+            ) as dataset:
+                dataset.gcps = (points, WGS84)
+                dataset.write(noise(1, 64, 64, "uint8"))
+
+    return make
 
 
+control_points = points_at(
+    (0, 0, -122, 38), (0, 64, -121.9, 38), (64, 0, -122, 37.9), (64, 64, -121.9, 37.9)
+)
 NOT_TIFF = "not a readable GeoTIFF"
 DAMAGED = "the GeoTIFF is damaged or out of reach"
-TYPES = "expected int8 to int64, uint8 to uint64, float32 or float64"
-NO_PLACE = ("no geotransform", "gdal_edit.py -a_ullr")
+NO_PLACE = ("ground control points of the GeoTIFF fix no place on Earth", "three or more points")
 NOWHERE = (
     "outside the domain of its CRS",
     "expected a place on Earth",
@@ -160,45 +165,22 @@ BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
     "xml": (of_bytes(b"<GDAL_WMS><Service name='TMS'/></GDAL_WMS>"), (NOT_TIFF,)),
     "cycle": (of_bytes(b"II*\0\x08\0\0\0\0\0\x08\0\0\0"), (NOT_TIFF,)),
     "damaged": (damaged, (DAMAGED,)),
-    "no-crs": (raster(1, 64, "uint8", crs=None), ("no CRS", "gdal_edit.py -a_srs EPSG")),
-    "control-points": (control_points, ("ground control points", "gdalwarp writes one")),
-    "mars": (
-        raster(1, 64, "uint8", crs="+proj=longlat +R=3396190"),
-        ("not of the Earth", "expected one of the Earth", "gdal_edit.py -a_srs EPSG"),
-    ),
-    "local-crs": (
-        raster(1, 64, "uint8", crs='LOCAL_CS["x",UNIT["metre",1]]'),
-        ("neither geographic nor projected", "gdalwarp -t_srs EPSG:4326"),
-    ),
-    "geocentric": (
-        raster(1, 64, "uint8", crs="EPSG:4978"),
-        ("neither geographic nor projected", "gdalwarp -t_srs EPSG:4326"),
-    ),
-    "identity": (raster(1, 64, "uint8", transform=Affine.identity()), NO_PLACE),
-    "flat": (raster(1, 64, "uint8", transform=Affine(30, 0, 0, 30, 0, 0)), NO_PLACE),
-    "nan-place": (raster(1, 64, "uint8", transform=Affine(np.nan, 0, 0, 0, -1, 0)), NO_PLACE),
-    "huge-place": (raster(1, 64, "uint8", transform=Affine(1e300, 0, 0, 0, -1e300, 0)), NO_PLACE),
-    "tiny-place": (raster(1, 64, "uint8", transform=Affine(1e-300, 0, 0, 0, -1e-300, 0)), NO_PLACE),
-    "thin-place": (
-        raster(1, 64, "uint8", transform=Affine(1e-307, 0, 4e5, 0, -30, 4_500_000)),
-        NO_PLACE,
-    ),
-    "nan-origin": (
-        raster(1, 64, "uint8", transform=Affine(30, 0, np.nan, 0, -30, 4_500_000)),
-        NO_PLACE,
-    ),
-    "infinite-origin": (
-        raster(1, 64, "uint8", transform=Affine(30, 0, np.inf, 0, -30, 4_500_000)),
-        NO_PLACE,
-    ),
     "not-text": (damaged_text, ("its metadata is not UTF-8",)),
     "far-away": (raster(1, 64, "uint8", transform=Affine(30, 0, 9e9, 0, -30, 9e9)), NOWHERE),
     "far-south": (
         raster(1, 64, "uint8", crs=WGS84, transform=Affine(0.01, 0, 41, 0, -0.01, -112)),
         NOWHERE,
     ),
-    "complex": (raster(1, 64, "complex64"), ("complex64", TYPES)),
-    "complex-double": (raster(1, 64, "complex128"), ("complex128", TYPES)),
+    "points-in-a-line": (points_at((0, 0, 1, 1), (9, 9, 2, 2), (20, 20, 3, 3)), NO_PLACE),
+    "points-of-nan": (points_at((0, 0, np.nan, 1), (9, 0, 2, 2), (0, 9, 3, 3)), NO_PLACE),
+    "one-point": (points_at((0, 0, 1, 1)), NO_PLACE),
+    "one-point-often": (points_at(*[(0, 0, 1, 1)] * 9), NO_PLACE),
+    "points-without-end": (points_at((0, 0, 1, 1), (9, 0, 1e300, 2), (0, 9, 3, 3)), NO_PLACE),
+    "points-off-the-map": (points_at((0, 0, 1, 400), (9, 0, 2, 400), (0, 9, 1, 401)), NO_PLACE),
+    "many-points": (
+        points_at(*[(i % 64, i // 64, i % 64, i / 640) for i in range(10_001)]),
+        ("10001 ground control points, at most 10000",),
+    ),
     "alpha-alone": (alpha_alone, ("no band beside its alpha band",)),
     "no-pixels": (header(0, 0), (NOT_TIFF,)),
     "promises": (header(1000, 1000), (DAMAGED,)),
@@ -234,6 +216,21 @@ BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
     ),
 }
 ODD: dict[str, Make] = {
+    "no-crs": raster(1, 64, "uint8", crs=None),
+    "control-points": control_points,
+    "mars": raster(1, 64, "uint8", crs="+proj=longlat +R=3396190"),
+    "local-crs": raster(1, 64, "uint8", crs='LOCAL_CS["x",UNIT["metre",1]]'),
+    "geocentric": raster(1, 64, "uint8", crs="EPSG:4978"),
+    "identity": raster(1, 64, "uint8", transform=Affine.identity()),
+    "flat": raster(1, 64, "uint8", transform=Affine(30, 0, 0, 30, 0, 0)),
+    "nan-place": raster(1, 64, "uint8", transform=Affine(np.nan, 0, 0, 0, -1, 0)),
+    "huge-place": raster(1, 64, "uint8", transform=Affine(1e300, 0, 0, 0, -1e300, 0)),
+    "tiny-place": raster(1, 64, "uint8", transform=Affine(1e-300, 0, 0, 0, -1e-300, 0)),
+    "thin-place": raster(1, 64, "uint8", transform=Affine(1e-307, 0, 4e5, 0, -30, 4_500_000)),
+    "nan-origin": raster(1, 64, "uint8", transform=Affine(30, 0, np.nan, 0, -30, 4_500_000)),
+    "infinite-origin": raster(1, 64, "uint8", transform=Affine(30, 0, np.inf, 0, -30, 4_500_000)),
+    "complex": raster(1, 64, "complex64"),
+    "complex-double": raster(1, 64, "complex128"),
     "rotated": raster(
         1,
         64,

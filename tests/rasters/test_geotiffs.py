@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 from tests.rasters.engine import asset_of, name_of, raster_of
-from tests.support.rasterfiles import UTAH, noise, write_raster
+from tests.support.rasterfiles import noise, write_raster
 from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.names import check_asset_name
 from tileserver.errors import InvalidRequest, UnreadableRaster
@@ -116,26 +116,6 @@ def test_a_sidecar_that_does_not_fit_is_refused(
 def test_a_sidecar_that_is_no_asset_is_refused(text: str, message: str) -> None:
     with pytest.raises(UnreadableRaster, match=message):
         read_sidecar(text, "projects/localhost/assets/a")
-
-
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-@pytest.mark.parametrize(
-    ("crs", "transform", "message"),
-    [(None, UTAH, "no CRS"), ("EPSG:32612", rasterio.Affine.identity(), "no geotransform")],
-)
-def test_a_raster_without_a_place_on_earth_is_refused(
-    tmp_path: Path, crs: str, transform: rasterio.Affine, message: str
-) -> None:
-    path = write_raster(tmp_path / "a.tif", noise(1, 40, 40), crs, transform, overviews=())
-    with pytest.raises(UnreadableRaster, match=message):
-        asset_of(path)
-
-
-@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
-def test_complex_pixels_are_refused(tmp_path: Path, dtype: str) -> None:
-    path = write_raster(tmp_path / "a.tif", np.ones((1, 9, 9), dtype), overviews=())
-    with pytest.raises(UnreadableRaster, match="cannot be drawn; expected int8 to int64"):
-        asset_of(path)
 
 
 def test_bands_are_found_by_name_in_the_order_asked_for(tmp_path: Path) -> None:

@@ -444,6 +444,17 @@ def test_layers_that_cannot_be_shown_are_told_with_their_reason(
     assert visitor.page.evaluate("window.attacked") is None
 
 
+def test_a_layer_without_a_place_on_earth_says_so(visitor: Visitor) -> None:
+    reason = "No place on Earth: the GeoTIFF has no CRS."
+    layers = [layer_named("scan") | {"no_place": reason}, layer_named("map")]
+    answer_layers(visitor, {"": {"layers": layers, "next": None}})
+    visitor.open()
+    tags = visitor.page.locator(".layer-title .no-place")
+    expect(tags).to_have_count(1)
+    expect(tags).to_have_text("no place on Earth")
+    expect(visitor.page.locator(".more .no-place")).to_have_text(reason)
+
+
 def test_a_long_list_is_read_page_by_page_and_filtered(visitor: Visitor) -> None:
     def page(number: int, following: str | None) -> dict[str, Any]:
         layers = [layer_named(f"page {number} layer {n}", visible=False) for n in range(5)]

@@ -74,6 +74,8 @@ class ImageAsset:
     """Pixels a band that statistics may read."""
     color_table: tuple[str, ...] = ()
     """Hex colours of the values 0, 1, 2 … of a one-band image that carries them."""
+    no_place: str = ""
+    """Why its place on Earth is not known; its grid is a flat map of its own. Empty if it is."""
 
     @cached_property
     def band_ids(self) -> tuple[str, ...]:

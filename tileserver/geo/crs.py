@@ -97,7 +97,11 @@ def _from_projjson(text: str) -> CRS:
     return CRS.from_user_input(text)
 
 
-class ForeignBody(RefusedCrs):
+class NoMap(RefusedCrs):
+    """The CRS is harmless, and no map of the Earth."""
+
+
+class ForeignBody(NoMap):
     """The CRS is that of another planet or of a moon."""
 
 
@@ -113,9 +117,9 @@ def map_of(crs: CRS) -> CRS:
         members = crs.to_dict(projjson=True)
         is_map = crs.is_geographic or crs.is_projected
     except (CRSError, CPLE_BaseError) as exc:
-        raise RefusedCrs("is not known to PROJ") from exc
+        raise NoMap("is not known to PROJ") from exc
     if not is_map:
-        raise RefusedCrs("is neither geographic nor projected")
+        raise NoMap("is neither geographic nor projected")
     members = checked(members)
     _check_body(members)
     flat = _without_heights(members)

@@ -39,7 +39,8 @@ def layer_json(
 ) -> dict[str, Any]:
     """Return a layer's entry in `/layers`; `more` parameters go into the URL of its tiles.
 
-    `pending` is true in the entry of a layer whose file was not read yet.
+    `pending` is true in the entry of a layer whose file was not read yet; `no_place` says why one
+    has no place on Earth: its bounds are those of a flat map of its own.
     """
     is_pending = isinstance(layer, ListedLayer) and layer.entry is None
     return {
@@ -55,6 +56,7 @@ def layer_json(
         "visible": layer.definition.is_visible,
         "tiles": tile_url(base_url, layer, more),
         **({"pending": True} if is_pending else {}),
+        **({"no_place": layer.no_place} if layer.no_place else {}),
     }
 
 
@@ -115,6 +117,7 @@ def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str,
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,
         "bands": list(layer.style.bands),
+        "no_place": layer.no_place or None,
     }
     return {name: value for name, value in members.items() if value is not None}
 

@@ -55,6 +55,8 @@ class IndexEntry:
     """Complete."""
     version: str
     """The version token of its tiles."""
+    no_place: str = ""
+    """Why its place on Earth is not known; empty if it is."""
 
 
 class LayerIndex:
@@ -171,7 +173,8 @@ def _rows(database: sqlite3.Connection, names: Sequence[str]) -> Iterator[tuple[
 
 
 def _row(entry: IndexEntry) -> tuple[object, ...]:
-    rest = {"zoom": entry.full_zoom, "version": entry.version}
+    rest: dict[str, Any] = {"zoom": entry.full_zoom, "version": entry.version}
+    rest |= {"no_place": entry.no_place} if entry.no_place else {}
     rest["style"] = dataclasses.asdict(entry.style)
     return entry.name, entry.state, *entry.bounds, json.dumps(rest)
 
@@ -186,7 +189,8 @@ def _entry(row: Sequence[Any]) -> IndexEntry | None:
         zoom, version = rest["zoom"], rest["version"]
         if type(zoom) is not int or not 0 <= zoom <= _MAX_ZOOM or not isinstance(version, str):
             return None
-        return IndexEntry(name, state, Box(*box), zoom, _style(rest["style"]), version)
+        style, no_place = _style(rest["style"]), str(rest.get("no_place", ""))
+        return IndexEntry(name, state, Box(*box), zoom, style, version, no_place)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

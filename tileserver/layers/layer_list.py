@@ -103,6 +103,11 @@ class ListedLayer:
         return self.definition.asset_name
 
     @property
+    def no_place(self) -> str:
+        """Why its place on Earth is not known; empty if it is."""
+        return self.entry.no_place if self.entry else ""
+
+    @property
     def bounds(self) -> Box:
         """Degrees; the whole map, as in TileJSON, while they are not known."""
         return self.entry.bounds if self.entry else _WORLD
@@ -381,7 +386,9 @@ def _state(definition: LayerDefinition, version: str) -> str:
 
 def _entry_of(layer: Layer) -> IndexEntry:
     state = _state(layer.definition, layer.asset.version)
-    return IndexEntry(layer.name, state, layer.bounds, layer.full_zoom, layer.style, layer.version)
+    return IndexEntry(
+        layer.name, state, layer.bounds, layer.full_zoom, layer.style, layer.version, layer.no_place
+    )
 
 
 def _is_in(each: Layer | ListedLayer | Failure, bbox: Box) -> bool:

@@ -109,6 +109,11 @@ class Layer:
         return self.asset.name
 
     @property
+    def no_place(self) -> str:
+        """Why its place on Earth is not known; empty if it is."""
+        return self.asset.no_place
+
+    @property
     def bounds(self) -> Box:
         """Degrees; west > east across the antimeridian."""
         return extent_of(self.asset).bounds

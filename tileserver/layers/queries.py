@@ -37,7 +37,7 @@ def info(layer: Layer) -> dict[str, Any]:
                 "id": band.id,
                 "data_type": band.dtype.name,
                 "crs": band.grid.crs_code,
-                "scale_m": _scale_m(band.grid),
+                "scale_m": None if asset.no_place else _scale_m(band.grid),
                 "nodata": _number(band.nodata),
             }
             for band in asset.bands
@@ -54,6 +54,7 @@ def info(layer: Layer) -> dict[str, Any]:
         "properties": dict(asset.properties),
         "style": layer.style.to_json(),
         "version": layer.version,
+        **({"no_place": asset.no_place} if asset.no_place else {}),
     }
 
 

@@ -8,6 +8,7 @@ directories of a file are read before GDAL sees it, so that it opens no other fi
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import rasterio
 from rasterio._env import set_gdal_config
 from rasterio._err import CPLE_BaseError  # raised by rasterio's properties
 from rasterio.enums import Interleaving
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, TransformWarning
 from rasterio.io import DatasetReader
 
 from tileserver.concurrency.allocator import reuse_memory
@@ -33,6 +34,10 @@ from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.remote.opener import open_remote, remote_errors
 from tileserver.rasters.tiff_directories import Directory, ReadAt, read_directories
 from tileserver.rasters.tiff_views import check_view, path_with, replacements
+
+# Rasters without a place on Earth are shown, and points off a sensor's model are masked.
+for _category in (NotGeoreferencedWarning, TransformWarning):
+    warnings.filterwarnings("ignore", category=_category)
 
 GDAL_OPTIONS = {
     # No look at neighbouring files, so no .aux.xml, .ovr or .msk from outside the catalogue.

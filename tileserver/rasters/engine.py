@@ -188,6 +188,8 @@ class LocalRasters:
         window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * values.nbytes)
         for part in parts(asset, grid):
             at = positions_of(grid.window(part), raster.grid)
+            if raster.warp is not None:
+                at = raster.warp.positions(at)
             place = slice(None), *part.slices
             here = values[place], valid[place], None if alpha is None else alpha[part.slices]
             # Until a dataset of large blocks is closed again, too.
@@ -211,7 +213,8 @@ class LocalRasters:
         name = raster.asset.name
 
         def read(reader: LevelReader) -> None:
-            wanted = picks(at, raster.grid, reader)
+            native = raster.warp.source if raster.warp else raster.grid
+            wanted = picks(at, native, reader)
             read_picks(reader, name, indexes, wanted, values, valid, deadline, alpha=alpha)
 
         if raster.layouts and (source := raster.source):

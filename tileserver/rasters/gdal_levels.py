@@ -23,7 +23,9 @@ class GdalLevel:
         self.width: int = dataset.width
         self.height: int = dataset.height
         self.block_shape: tuple[int, int] = dataset.block_shapes[0]
-        self.itemsize = np.dtype(dataset.dtypes[0]).itemsize
+        # Of complex numbers, whose magnitudes are read, there is one more copy.
+        is_complex = dataset.dtypes[0].startswith("complex")
+        self.itemsize = raster.dtype.itemsize * (3 if is_complex else 1)
         self._dataset = dataset
         self._raster = raster
 
@@ -40,6 +42,8 @@ class GdalLevel:
         window = Window(left, top, right - left, bottom - top)
         index = (wanted.rows - top) * (right - left) + (wanted.columns - left)
         block = self._dataset.read(indexes, window=window)
+        if block.dtype.kind == "c":
+            block = np.abs(block)
         np.copyto(values, _pick(block, index), where=wanted.inside)
         del block
         if not self._raster.has_mask:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from rasterio import Affine
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
 from tileserver.contract.assets import Band, ImageAsset
-from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.grids import PixelGrid
 from tileserver.errors import UnreadableRaster
-from tileserver.geo.crs import code_of_file
 from tileserver.geo.positions import Level
 from tileserver.rasters.band_notes import band_notes
 from tileserver.rasters.blocks.layouts import LevelLayout, layouts_of
 from tileserver.rasters.datasets import Location, block_bytes, shows_mask
 from tileserver.rasters.decode_budget import decode_bytes
 from tileserver.rasters.files import SeenFile
+from tileserver.rasters.placement import place
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.tiff_directories import Directory
+from tileserver.rasters.warps import Warp
 
 _NOT_IN_BAND_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 _ALL_VALID = {MaskFlags.all_valid}
@@ -64,6 +63,8 @@ class GeoTiff:
     """Memory that decoding one block of its bands and one of its mask takes."""
     layouts: tuple[LevelLayout, ...] = field(default=(), repr=False)
     """How its levels are read by blocks, in their order; none if GDAL reads them."""
+    warp: Warp | None = field(default=None, repr=False)
+    """Leads from the native grid to the pixels of the file, unless it has them."""
 
     @property
     def source(self) -> SeenFile | RemoteFile | None:
@@ -84,17 +85,16 @@ def describe_raster(
     Without directories GDAL is asked instead, which takes longer.
 
     Raises:
-        UnreadableRaster: it has no CRS or place on Earth, holds complex numbers, or the sidecar
-            does not fit it.
+        UnreadableRaster: it cannot be placed, or the sidecar does not fit it.
     """
-    _check_georeference(dataset, name)
+    placement = place(dataset, name)
     # rasterio asks all bands whenever one is looked up, so each list is fetched once.
     interpretations, all_flags = dataset.colorinterp, dataset.mask_flag_enums
     indexes = tuple(i for i in dataset.indexes if interpretations[i - 1] != ColorInterp.alpha)
     if not indexes:
         raise UnreadableRaster(f"{name}: the GeoTIFF has no band beside its alpha band.")
     flags = [set(all_flags[i - 1]) for i in indexes]
-    bands = _bands(dataset, indexes, sidecar, name)
+    bands = _bands(dataset, indexes, sidecar, placement.grid, name)
     levels = _levels_with_masks(dataset, flags, directories, location, name)
     alpha = _alpha_index(dataset, flags)
     asset = ImageAsset(
@@ -107,10 +107,12 @@ def describe_raster(
         overview_factors=tuple(level.factor for level in levels[1:]),
         max_samples=MAX_SAMPLES,
         color_table=_color_table(dataset, indexes),
+        no_place=placement.no_place,
     )
     return GeoTiff(
         asset=asset,
-        grid=bands[0].grid,
+        grid=placement.grid,
+        warp=placement.warp,
         dtype=bands[0].dtype,
         levels=levels,
         band_indexes=indexes,
@@ -125,13 +127,17 @@ def describe_raster(
 
 
 def _bands(
-    dataset: DatasetReader, indexes: Sequence[int], sidecar: Mapping[str, Any], name: str
+    dataset: DatasetReader,
+    indexes: Sequence[int],
+    sidecar: Mapping[str, Any],
+    grid: PixelGrid,
+    name: str,
 ) -> tuple[Band, ...]:
     listed = sidecar_bands(sidecar, len(indexes), name)
     descriptions = dataset.descriptions
     ids = _band_ids([descriptions[i - 1] for i in indexes], listed)
     policies = _policies(sidecar, listed) or (None,) * len(indexes)
-    grid, dtype, nodata = _native_grid(dataset, name), _dtype(dataset, name), dataset.nodata
+    dtype, nodata = _dtype(dataset, name), dataset.nodata
     notes = band_notes(dataset, indexes, listed, sidecar.get("properties") or {})
     return tuple(
         Band(band_id, dtype, grid, policy, nodata, note)
@@ -171,54 +177,12 @@ def _check_depth(value: object, left: int = _MAX_DEPTH) -> None:
             _check_depth(each, left - 1)
 
 
-def _check_georeference(dataset: DatasetReader, name: str) -> None:
-    if dataset.crs is None and dataset.gcps[0]:
-        raise UnreadableRaster(
-            f"{name}: the GeoTIFF has ground control points instead of a CRS and a geotransform; "
-            "gdalwarp writes one that has both."
-        )
-    if dataset.crs is None:
-        raise UnreadableRaster(
-            f"{name}: the GeoTIFF has no CRS, so its place on Earth is unknown; "
-            "gdal_edit.py -a_srs EPSG:… writes one."
-        )
-    if dataset.transform.is_identity or not _can_be_inverted(dataset.transform):
-        raise UnreadableRaster(
-            f"{name}: the GeoTIFF has no geotransform, so its place on Earth is unknown; "
-            "gdal_edit.py -a_ullr … writes one."
-        )
-
-
-def _can_be_inverted(transform: Affine) -> bool:
-    """Tell whether pixels have an area, and places on Earth have pixels, both of them numbers."""
-    # Products of the members are what is computed with; those of NaN and 1e300 are not numbers.
-    members = [transform.determinant, *tuple(transform)[:6]]
-    if transform.determinant == 0 or not all(map(math.isfinite, members)):
-        return False
-    return all(map(math.isfinite, tuple(~transform)[:6]))
-
-
 def _dtype(dataset: DatasetReader, name: str) -> np.dtype[Any]:
-    try:
-        dtype: np.dtype[Any] = np.dtype(dataset.dtypes[0])
-    except TypeError:  # complex_int16 is GDAL's alone
-        dtype = np.dtype("complex64")
-    if dtype.kind not in "iuf":
-        raise UnreadableRaster(
-            f"{name}: pixels of type {dataset.dtypes[0]} cannot be drawn; "
-            "expected int8 to int64, uint8 to uint64, float32 or float64."
-        )
-    return dtype
-
-
-def _native_grid(dataset: DatasetReader, name: str) -> PixelGrid:
-    a, b, c, d, e, f = tuple(dataset.transform)[:6]
-    return PixelGrid(
-        dataset.width,
-        dataset.height,
-        AffineTransform(a, b, c, d, e, f),
-        code_of_file(dataset.crs, name),
-    )
+    """Return the type of values that are served: of complex numbers that of the magnitude."""
+    kind = dataset.dtypes[0]
+    # Of GDAL's own types NumPy knows nothing.
+    dtype: np.dtype[Any] = np.dtype("complex64" if kind == "complex_int16" else kind)
+    return dtype if dtype.kind != "c" else np.dtype(f"float{dtype.itemsize * 4}")
 
 
 def _levels(dataset: DatasetReader, directories: Sequence[Directory]) -> tuple[Level, ...]:
@@ -239,6 +203,8 @@ def _layouts(
 ) -> tuple[LevelLayout, ...]:
     """Return how levels are read without GDAL; nothing if masks are of kinds that it mixes."""
     kinds: list[set[MaskFlags]] = [{MaskFlags.nodata}, {MaskFlags.per_dataset}]
+    if dataset.dtypes[0].startswith("complex"):
+        return ()
     if flags and not any(all(flag == kind for flag in flags) for kind in [*kinds, _ALL_VALID]):
         return ()
     has_mask_directory = bool(flags) and flags[0] == {MaskFlags.per_dataset}

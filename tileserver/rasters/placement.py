@@ -1,0 +1,95 @@
+"""Where the pixels of a GeoTIFF lie: by a geotransform, by ground control points, by RPCs, nowhere.
+
+As GDAL looks for them, in this order. A raster that is placed by points or polynomials gets the
+grid that GDAL suggests to warp it to. One without a place on Earth, such as a scan or a photograph,
+gets a flat map of its own: a pixel is a unit, x to the right and y up, from the upper left corner.
+On a web map it lies in the ocean at 0 N 0 E, its pixels on those of zoom 17.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rasterio import Affine
+from rasterio.io import DatasetReader
+
+from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.contract.tiles import HALF_WORLD_M
+from tileserver.errors import UnreadableRaster
+from tileserver.geo.crs import NoMap, code_of, code_of_file, crs_of
+from tileserver.rasters.warps import Warp, warp_of
+
+_MAX_SIDE = 2**24
+"""Pixels; as many lie between the upper left corner of a picture and the end of the map."""
+# A hair larger, or rounding would ask for zoom 18.
+_PIXEL_M = 2 * HALF_WORLD_M / 2**25 * (1 + 1e-8)
+_NOWHERE = (
+    'PROJCS["No place on Earth: pixels of a picture",'
+    'GEOGCS["No place on Earth",DATUM["No place on Earth",SPHEROID["Sphere",6378137,0]],'
+    'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Mercator_1SP"],'
+    'PARAMETER["central_meridian",0],PARAMETER["scale_factor",1],PARAMETER["false_easting",0],'
+    f'PARAMETER["false_northing",0],UNIT["pixel",{_PIXEL_M:.15g}],'
+    'AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the pixels of a raster lie."""
+
+    grid: PixelGrid
+    """Its native grid, to everybody else."""
+    warp: Warp | None = None
+    """Leads from pixels of the grid to those of the file, where they are not the same."""
+    no_place: str = ""
+    """Why its place on Earth is not known; empty if it is."""
+
+
+def place(dataset: DatasetReader, name: str) -> Placement:
+    """Return where the pixels of a dataset lie.
+
+    Raises:
+        UnreadableRaster: its control points or RPCs fix no place, its CRS may not be read, or it
+            is too large.
+    """
+    if dataset.crs is None and dataset.gcps[0] and dataset.gcps[1] is not None:
+        return Placement(*warp_of(dataset, name))
+    if dataset.crs is None and dataset.rpcs is not None:
+        return Placement(*warp_of(dataset, name))
+    if dataset.crs is None:
+        return _nowhere(
+            dataset, name, "the GeoTIFF has no CRS; gdal_edit.py -a_srs EPSG:… writes one"
+        )
+    try:
+        crs_code = code_of_file(dataset.crs, name)
+    except UnreadableRaster as exc:
+        if not isinstance(exc.__cause__, NoMap):
+            raise
+        return _nowhere(dataset, name, f"the GeoTIFF's CRS {exc.__cause__}")
+    if dataset.transform.is_identity or not can_be_inverted(dataset.transform):
+        reason = "the GeoTIFF has no usable geotransform; gdal_edit.py -a_ullr … writes one"
+        return _nowhere(dataset, name, reason)
+    a, b, c, d, e, f = tuple(dataset.transform)[:6]
+    transform = AffineTransform(a, b, c, d, e, f)
+    return Placement(PixelGrid(dataset.width, dataset.height, transform, crs_code))
+
+
+def _nowhere(dataset: DatasetReader, name: str, reason: str) -> Placement:
+    if max(dataset.width, dataset.height) > _MAX_SIDE:
+        raise UnreadableRaster(
+            f"{name}: {reason}. Without a place on Earth a side may have {_MAX_SIDE} pixels, "
+            f"it is {dataset.width} x {dataset.height}."
+        )
+    transform = AffineTransform(1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+    grid = PixelGrid(dataset.width, dataset.height, transform, code_of(crs_of(_NOWHERE)))
+    return Placement(grid, no_place=f"No place on Earth: {reason}.")
+
+
+def can_be_inverted(transform: Affine) -> bool:
+    """Tell whether pixels have an area, and places on Earth have pixels, both of them numbers."""
+    # Products of the members are what is computed with; those of NaN and 1e300 are not numbers.
+    members = [transform.determinant, *tuple(transform)[:6]]
+    if transform.determinant == 0 or not all(map(math.isfinite, members)):
+        return False
+    return all(map(math.isfinite, tuple(~transform)[:6]))
