@@ -140,8 +140,16 @@ def join(
         properties=members.get("properties") or {},
         overview_factors=max(files, key=_pixels).asset.overview_factors,
         max_samples=MAX_SAMPLES,
+        no_place=_no_place(files, name),
     )
     return BandFiles(asset, tuple(files), tuple(sources))
+
+
+def _no_place(files: Sequence[GeoTiff], name: str) -> str:
+    reasons = [file.asset.no_place for file in files]
+    if any(reasons) and not all(reasons):
+        raise UnreadableRaster(f"{name}: one of its files, but not all, has no place on Earth.")
+    return reasons[0]
 
 
 def _pixels(file: GeoTiff) -> int:
