@@ -43,6 +43,8 @@ def layer_json(
     has no place on Earth: its bounds are those of a flat map of its own.
     """
     is_pending = isinstance(layer, ListedLayer) and layer.entry is None
+    described = layer.entry if isinstance(layer, ListedLayer) else layer
+    no_place = described.no_place if described else ""
     return {
         "name": layer.name,
         "title": layer.title,
@@ -56,7 +58,7 @@ def layer_json(
         "visible": layer.definition.is_visible,
         "tiles": tile_url(base_url, layer, more),
         **({"pending": True} if is_pending else {}),
-        **({"no_place": layer.no_place} if layer.no_place else {}),
+        **({"no_place": no_place} if no_place else {}),
     }
 
 

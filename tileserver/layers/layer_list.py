@@ -103,11 +103,6 @@ class ListedLayer:
         return self.definition.asset_name
 
     @property
-    def no_place(self) -> str:
-        """Why its place on Earth is not known; empty if it is."""
-        return self.entry.no_place if self.entry else ""
-
-    @property
     def bounds(self) -> Box:
         """Degrees; the whole map, as in TileJSON, while they are not known."""
         return self.entry.bounds if self.entry else _WORLD
