@@ -18,7 +18,7 @@ LEVELS = (
     "geo caching",
     "rendering expressions",
     "rasters layers config compute",
-    "http earthengine ingest",
+    "http earthengine ingest mosaics",
     "rest",
     "server",
     "pytest_plugin __main__ __init__",

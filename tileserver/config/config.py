@@ -62,6 +62,24 @@ class RasterFolder:
     prefix: Annotated[
         str, kinds.ASSET_PREFIX, "assets are named prefix/<path below, without extension>"
     ] = "projects/localhost/assets"
+    mosaic: Annotated[
+        bool,
+        kinds.FLAG,
+        "make one layer of all GeoTIFFs in the folder: an image prefix/<name of the folder>, "
+        "with the files below it",
+    ] = False
+    pixel_selection: Annotated[
+        str,
+        kinds.PIXEL_SELECTION,
+        "of a mosaic, the file that shows where several lie, or what is made of all of them; "
+        "files of the same rank, and without a time, in the order of their names",
+    ] = "newest"
+    index: Annotated[
+        str | None,
+        kinds.FOLDER_PATH,
+        "of a mosaic, the folder that keeps what is known of its files; "
+        "else tileserver/mosaics in the user's cache folder",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,6 +286,10 @@ REDUCER = Kind(
     f"one of {', '.join(REDUCERS)}",
     {"type": "literal", "expected": list(REDUCERS)},
 )
+PIXEL_SELECTION = Kind(
+    "newest, oldest, first, last, mean, median, min, max, lowest:PROPERTY or highest:PROPERTY",
+    _text(r"^(newest|oldest|first|last|mean|median|min|max|(lowest|highest):.*\S.*)$"),
+)
 HOST = Kind(
     'a host name or an IP address, such as "0.0.0.0" or "::"', _text(r"^[^\s/\[\]]+$"), _host
 )

@@ -53,6 +53,31 @@ class Band:
         return members
 
 
+@dataclass(frozen=True, slots=True)
+class MosaicState:
+    """What is known of the files of a mosaic."""
+
+    file_count: int
+    """Files that can be drawn."""
+    pixel_selection: str
+    """The rule of which file shows where several lie."""
+    is_complete: bool
+    """False while there are files that were not looked at yet."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Names and reasons of files that cannot be drawn, the first of them."""
+    left_out_count: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON of `/info`."""
+        return {
+            "files": self.file_count,
+            "pixel_selection": self.pixel_selection,
+            "complete": self.is_complete,
+            "left_out": self.left_out_count,
+            "errors": [{"name": name, "reason": reason} for name, reason in self.left_out],
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class ImageAsset:
     """An image: everything about it but its pixels. Equal only to itself."""
@@ -76,6 +101,8 @@ class ImageAsset:
     """Hex colours of the values 0, 1, 2 … of a one-band image that carries them."""
     no_place: str = ""
     """Why its place on Earth is not known; its grid is a flat map of its own. Empty if it is."""
+    mosaic: MosaicState | None = None
+    """Of an image that is made of many files."""
 
     @cached_property
     def band_ids(self) -> tuple[str, ...]:

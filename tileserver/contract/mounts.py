@@ -13,6 +13,8 @@ T = TypeVar("T")
 class Mounts(Generic[T]):
     """A list of (prefix, value), searched as Starlette searches mounted applications.
 
+    A prefix ends in a slash, or is empty; one that does not is a name, and stands for it alone.
+
     >>> mounts = Mounts([("", "Earth Engine"), ("projects/localhost/assets/", "GeoTIFFs")])
     >>> mounts.find("projects/localhost/assets/scene")
     'GeoTIFFs'
@@ -28,7 +30,7 @@ class Mounts(Generic[T]):
             AssetNotFound: it begins with none.
         """
         for prefix, value in self._mounts:
-            if name.startswith(prefix):
+            if name == prefix or (name.startswith(prefix) and _is_open(prefix)):
                 return value
         raise AssetNotFound(name)
 
@@ -40,6 +42,12 @@ class Mounts(Generic[T]):
         """
         below = f"{name}/"
         for prefix, value in self._mounts:
+            if not _is_open(prefix):
+                continue
             if below.startswith(prefix) or prefix.startswith(below):
                 return value
         raise AssetNotFound(name)
+
+
+def _is_open(prefix: str) -> bool:
+    return prefix[-1:] in ("", "/")

@@ -101,6 +101,9 @@ class PixelRequest:
     tiles_per_side: int | None = field(default=None, compare=False)
     """Tiles on one side of the blocks in which Earth Engine is asked, as the layer has it; changes
     no pixel, and is not on the wire. None is the server's own."""
+    is_sample: bool = False
+    """Whether a part of the pixels is enough, as for a stretch: of an image of many files a few are
+    read. Not on the wire."""
 
 
 @dataclass(frozen=True, slots=True)

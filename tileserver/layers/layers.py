@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
@@ -288,7 +288,8 @@ class Layers:
         return held[bands]
 
     async def _measure(self, asset: ImageAsset, bands: tuple[str, ...]) -> Measured:
-        arrays = await self.source.read_bands(overview_request(asset, bands))
+        request = replace(overview_request(asset, bands), is_sample=True)
+        arrays = await self.source.read_bands(request)
 
         def measure() -> Measured:
             lows, highs = zip(*percentiles(arrays, MIN_TAIL, MAX_TAIL), strict=True)

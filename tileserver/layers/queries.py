@@ -55,6 +55,7 @@ def info(layer: Layer) -> dict[str, Any]:
         "style": layer.style.to_json(),
         "version": layer.version,
         **({"no_place": asset.no_place} if asset.no_place else {}),
+        **({"mosaic": asset.mosaic.to_json()} if asset.mosaic else {}),
     }
 
 

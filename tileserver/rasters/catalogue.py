@@ -52,18 +52,28 @@ class _Entry:
 class Catalogue:
     """Image assets by name. Its methods read the disk: call them from a thread."""
 
-    def __init__(self, roots: Iterable[Root], remote: RemoteFiles | None = None) -> None:
+    def __init__(
+        self,
+        roots: Iterable[Root],
+        remote: RemoteFiles | None = None,
+        reads_mosaics: bool = True,
+    ) -> None:
         """Find assets below the roots.
 
         Args:
             roots: files, folders and URLs to serve.
             remote: opens the files behind URLs.
+            reads_mosaics: whether the files of mosaics are assets, too.
         """
         self.roots = tuple(roots)
         self.remote = remote or RemoteFiles()
         self.has_remote = any(is_remote(root.path) for root in self.roots)
         """Whether a root is a URL."""
-        self._tops = tuple(map(top_of, self.roots))
+        self.reads_mosaics = reads_mosaics
+        """Whether the files of mosaics are assets, too."""
+        self._tops = tuple(
+            top_of(root) for root in self.roots if reads_mosaics or root.mosaic is None
+        )
         self._entries: dict[str, _Entry] = {}
         self._scan = Scan({}, {}, (), {})
         self._settling = Settling()
@@ -77,6 +87,11 @@ class Catalogue:
     def prefixes(self) -> tuple[str, ...]:
         """The prefixes of all asset names; each ends in a slash."""
         return tuple({f"{root.prefix.rstrip('/')}/" for root in self.roots})
+
+    @property
+    def mosaics(self) -> tuple[str, ...]:
+        """The full names of the images that are mosaics of all files of a root."""
+        return tuple(root.mosaic.name for root in self.roots if root.mosaic)
 
     def known(self, name: str, max_age_s: float | None = None) -> Raster | None:
         """Return a raster whose file was checked recently, or None; never touches the disk."""

@@ -99,11 +99,11 @@ class LocalRasters:
             DeadlineExceeded: reading took too long.
             Overloaded: too many requests wait already.
         """
-        return await self._in_thread(self.pixels, request, request.asset_id)
+        return await self.in_thread(self.pixels, request, request.asset_id)
 
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity, shape (bands, height, width); raises as `get_pixels`."""
-        return await self._in_thread(self.bands, request, request.asset_id)
+        return await self.in_thread(self.bands, request, request.asset_id)
 
     async def get_asset(self, name: str) -> ImageAsset:
         """Return an asset as its file is now.
@@ -232,7 +232,13 @@ class LocalRasters:
         ):
             read(GdalLevel(dataset, raster))
 
-    async def _in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
+    async def in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
+        """Return the result of a blocking function, which reads an asset or what is below it.
+
+        Raises:
+            DeadlineExceeded: it took too long.
+            Overloaded: too many requests wait already.
+        """
         try:
             async with asyncio.timeout(self.deadline_s):
                 is_local = self.catalogue.is_local(name) or not self.catalogue.has_remote

@@ -8,8 +8,8 @@ https://developers.google.com/earth-engine/reference/rest/v1/projects.assets
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import starmap
 from typing import Any
 
@@ -32,11 +32,13 @@ class Folder:
     """Full name, `projects/*/assets/**`."""
     file: Place | None = field(default=None, repr=False)
     """Its collection.json, if it has one."""
+    is_mosaic: bool = False
+    """Whether its images are one image, too."""
 
     @property
     def is_collection(self) -> bool:
         """Whether it was an IMAGE_COLLECTION at the last scan."""
-        return self.file is not None
+        return self.file is not None or self.is_mosaic
 
     def to_json(self) -> dict[str, Any]:
         """Return the EarthEngineAsset; reads the disk.
@@ -46,7 +48,7 @@ class Folder:
         """
         described = _described(self.file, self.name) if self.file else None
         members = {
-            "type": "FOLDER" if described is None else "IMAGE_COLLECTION",
+            "type": "IMAGE_COLLECTION" if self.is_mosaic or described is not None else "FOLDER",
             "name": self.name,
             "id": short_name(self.name),
         }
@@ -114,16 +116,19 @@ class Tree:
         scan = self.catalogue.scanned()
         with self._lock:
             if scan is not self._indexed:
-                self._index, self._indexed = _index(scan), scan
+                self._index = _index(scan, self.catalogue.mosaics)
+                self._indexed = scan
             return self._index
 
 
-def _index(scan: Scan) -> _Index:
+def _index(scan: Scan, mosaics: Sequence[str]) -> _Index:
     folders: dict[str, Folder] = {}
     for folder in starmap(_folder, scan.folders):
         held = folders.get(folder.name)
         if held is None or not held.is_collection:
             folders[folder.name] = folder
+    for name in set(mosaics) & folders.keys():
+        folders[name] = replace(folders[name], is_mosaic=True)
     for name in [*folders, *scan.images]:
         for parent in _parents(name):
             folders.setdefault(parent, Folder(parent))

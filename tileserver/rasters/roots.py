@@ -27,6 +27,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class MosaicOptions:
+    """How the GeoTIFFs of a root are one image, too."""
+
+    name: str
+    """Full name of that image; the prefix of the root's own."""
+    pixel_selection: str = "newest"
+    """Which file shows where several lie."""
+    index_folder: str | None = field(default=None, repr=False)
+    """Where the index is kept; None is the user's cache folder."""
+
+
+@dataclass(frozen=True)
 class Root:
     """A file, a folder or a URL, and the prefix its assets get."""
 
@@ -36,6 +48,8 @@ class Root:
     """`properties`, `startTime` and `endTime` of its assets; a sidecar's own replace them."""
     name: str | None = None
     """Of the asset of a file or URL, below the prefix; None for the file's name."""
+    mosaic: MosaicOptions | None = None
+    """Set if its GeoTIFFs are one image, too; only that is a layer then."""
 
 
 @dataclass(frozen=True)
@@ -216,3 +230,20 @@ def check_root(path: str, shown: str = "") -> None:
 
 def _is_geotiff(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+def mosaic_root(
+    path: str,
+    prefix: str = LOCAL_PREFIX,
+    pixel_selection: str = "newest",
+    index_folder: str | None = None,
+) -> Root:
+    """Return the root of a folder whose GeoTIFFs are one image, named as the folder."""
+    folder = os.path.basename(os.path.abspath(path)) or "mosaic"
+    name = f"{prefix.rstrip('/')}/{folder}"
+    return Root(path, name, mosaic=MosaicOptions(name, pixel_selection, index_folder))
+
+
+def has_geotiff(root: Root) -> bool:
+    """Return whether there is a GeoTIFF below a root; does not look further than to the first."""
+    return next(_geotiffs(top_of(root), [], []), None) is not None

@@ -93,6 +93,34 @@ class LocalAssets:
         raise InvalidRequest(f"Asset {name!r} is not an IMAGE but a {kind}, which has no pixels.")
 
 
+class MosaicAssets:
+    """Mosaics: to clients each is a collection of its files, but has pixels as an image has."""
+
+    def __init__(self, local: LocalAssets, engine: Engine) -> None:
+        """Offer mosaics.
+
+        Args:
+            local: has the files and the folders they are in.
+            engine: has the mosaics themselves.
+        """
+        self.local = local
+        self.engine = engine
+
+    async def get_asset(self, name: str) -> Mapping[str, Any]:
+        """Return the EarthEngineAsset of the collection."""
+        return await self.local.get_asset(name)
+
+    async def list_assets(self, parent: str, page: Page, query: Query) -> Mapping[str, Any]:
+        """Return a page of the files."""
+        return await self.local.list_assets(parent, page, query)
+
+    async def find_image(self, name: str) -> ImageAsset:
+        """Return a mosaic as one image."""
+        if not self.local.may_read(name):
+            raise AssetNotFound(name)
+        return await self.engine.get_asset(name)
+
+
 class RemoteMetadata(Protocol):
     """Earth Engine's own metadata, asked within its quota and with the server's credentials."""
 

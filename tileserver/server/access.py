@@ -37,7 +37,7 @@ def is_private(config: Config) -> bool:
 
 
 def _local_assets(prefixes: Iterable[str]) -> list[str]:
-    return [f"{prefix}**" for prefix in prefixes]
+    return [f"{prefix}**" if prefix.endswith("/") else prefix for prefix in prefixes]
 
 
 def rules_of(

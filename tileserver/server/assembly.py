@@ -6,8 +6,8 @@ A new provider of assets is one more entry in `_providers`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,11 +32,13 @@ from tileserver.http.rules import Rules
 from tileserver.layers.layer_index import FILE, LayerIndex
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import LayerDefinition, Layers
+from tileserver.mosaics.engine import Mosaics, mosaics_of
+from tileserver.mosaics.index_file import default_folder as index_folder
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
 from tileserver.rasters.roots import Root
-from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, RemoteAssets
+from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, MosaicAssets, RemoteAssets
 from tileserver.rest.call import Api
 from tileserver.rest.expression_store import ExpressionStore, default_folder
 from tileserver.server.access import readable_assets, rules_of
@@ -45,7 +47,7 @@ from tileserver.server.engines import Engines
 from tileserver.server.hot_folders import HotFolders
 from tileserver.server.late_computing import LateComputing
 from tileserver.server.worker_slots import seated
-from tileserver.server.world import EngineImages, ImageReader, LocalImages, World
+from tileserver.server.world import EngineImages, ImageReader, LocalImages, MosaicImages, World
 
 if TYPE_CHECKING:
     from tileserver.earthengine.stack import Earth
@@ -64,7 +66,8 @@ class Provider:
     """Assets below some prefixes of names, as each part of the server reads them."""
 
     prefixes: tuple[str, ...]
-    """Each ends in a slash; an empty one stands for all names that no other provider has."""
+    """Each ends in a slash, or is the name of one asset; an empty one stands for all names that no
+    other provider has."""
     engine: Engine
     """For tiles and documents."""
     images: ImageReader
@@ -125,8 +128,10 @@ def assemble(
     computed = {each.asset_name: each.computed for each in definitions if each.computed}
     store = shared_store(config, folder, resources) if config.earth_engine else None
     earth = earth_engine(config, memory, tuning, computed, store, resources)
-    access = Access(readable_assets(config, rasters.catalogue.prefixes))
-    providers = _providers(rasters, earth, access)
+    mosaics = mosaic_engine(rasters, resources)
+    local = (*rasters.catalogue.prefixes, *rasters.catalogue.mosaics)
+    access = Access(readable_assets(config, local))
+    providers = _providers(rasters, mosaics, earth, access)
     images = Mounts(_by_prefix(providers, lambda provider: provider.images))
     deadline_s = min(COMPUTING_S, tuning.deadline_s)
     computing = LateComputing(World(images, access.may_read), deadline_s)
@@ -137,7 +142,7 @@ def assemble(
     layers = Layers(definitions, engine, access)
     listed = layer_list(layers, rasters, folder, resources)
     services = services_of(config, listed, engine, memory, _readiness(earth, store))
-    rules = rules_of(config, rasters.catalogue.prefixes, layers, os.environ)
+    rules = rules_of(config, local, layers, os.environ)
     responses = ResponseCache(rules.keys, responses_bytes)
     return Assembly(
         services=services,
@@ -146,7 +151,7 @@ def assemble(
         responses=responses,
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
-        starting=trusted.imported_early(),
+        starting=_starting(trusted, mosaics),
         following=_following(listed, [rasters.catalogue, drawn], look),
         sample=partial(_sample, memory, responses, rasters, earth),
         resources=resources,
@@ -159,6 +164,22 @@ def local_engine(config: Config, added: Sequence[Root], resources: AsyncExitStac
     rasters = LocalRasters(catalogue_of(config, added), block_cache_bytes=blocks_bytes)
     resources.callback(rasters.close)
     return rasters
+
+
+def mosaic_engine(rasters: LocalRasters, resources: AsyncExitStack) -> Mosaics | None:
+    """Return the engine of mosaics, or None without any; raises ConfigError as `mosaics_of`."""
+    mosaics = mosaics_of(rasters.catalogue.roots, rasters, index_folder(os.environ))
+    if mosaics is not None:
+        resources.callback(mosaics.close)
+    return mosaics
+
+
+@asynccontextmanager
+async def _starting(trusted: LateComputing, mosaics: Mosaics | None) -> AsyncIterator[None]:
+    if mosaics is not None:
+        mosaics.start()
+    async with trusted.imported_early():
+        yield
 
 
 def earth_engine(
@@ -267,24 +288,32 @@ def shared_store(
     return store
 
 
-def _providers(rasters: LocalRasters, earth: Earth | None, access: Access) -> list[Provider]:
+def _providers(
+    rasters: LocalRasters, mosaics: Mosaics | None, earth: Earth | None, access: Access
+) -> list[Provider]:
     """Return the providers of assets; one more provider is one more entry."""
     tree = Tree(rasters.catalogue)
+    metadata = LocalAssets(tree, access.may_read)
     local = Provider(
         prefixes=rasters.catalogue.prefixes if earth else ("",),
         engine=rasters,
         images=LocalImages(rasters, tree),
-        assets=LocalAssets(tree, access.may_read),
+        assets=metadata,
     )
+    here = [local]
+    if mosaics is not None:
+        images = MosaicImages(mosaics)
+        assets = MosaicAssets(metadata, mosaics)
+        here.append(Provider(mosaics.names, mosaics, images, assets))
     if earth is None:
-        return [local]
+        return here
     remote = Provider(
         prefixes=("",),
         engine=earth.engine,
         images=EngineImages(earth.engine),
         assets=RemoteAssets(earth.metadata, earth.engine, access.may_read),
     )
-    return [local, remote]
+    return [*here, remote]
 
 
 def _by_prefix(providers: Sequence[Provider], pick: Callable[[Provider], T]) -> list[tuple[str, T]]:

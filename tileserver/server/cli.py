@@ -27,7 +27,7 @@ from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.queries import point_request
 from tileserver.logs import LineFormatter, one_line
 from tileserver.rasters.catalogue import Catalogue
-from tileserver.rasters.roots import Root, check_root
+from tileserver.rasters.roots import Root, check_root, has_geotiff, mosaic_root
 from tileserver.server.access import exposure, weak_keys
 from tileserver.server.app import app_of, create_app
 from tileserver.server.assembly import Assembly, assemble
@@ -89,12 +89,20 @@ def main(context: click.Context) -> None:
 
 @main.command(epilog="Example: tileserver serve scenes/ --port 8000")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option(
+    "--mosaic",
+    "mosaics",
+    multiple=True,
+    metavar="FOLDER",
+    help="One layer of all GeoTIFFs in a folder; may be given several times.",
+)
 @config_option
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes any free one.  [default: 8080]")
 @click.option("--workers", type=int, help="Processes.  [default: 1]")
 def serve(
     paths: tuple[str, ...],
+    mosaics: tuple[str, ...],
     config_path: Path | None,
     host: str | None,
     port: int | None,
@@ -104,11 +112,12 @@ def serve(
     with one_clear_line():
         given = {"server.host": host, "server.port": port, "server.workers": workers}
         added = [Root(os.path.abspath(path) if "://" not in path else path) for path in paths]
+        added += [mosaic_root(os.path.abspath(path) if path else path) for path in mosaics]
         if added:
             config = load_config(config_path, os.environ, given)
         else:
             config = find_config(config_path, os.environ, given)
-        for number, (path, root) in enumerate(zip(paths, added, strict=True)):
+        for number, (path, root) in enumerate(zip((*paths, *mosaics), added, strict=True)):
             _check_path(path, root, config, is_read=number < _READ_AT_START)
         assembly = checked_assembly(config, added)
         app = app_of(assembly, config.api.enabled)
@@ -128,11 +137,20 @@ def _check_path(path: str, root: Root, config: Config, is_read: bool) -> None:
     if not path:
         raise ConfigError("a path is empty; expected a GeoTIFF or a folder of them")
     check_root(root.path, path)
+    if root.mosaic is not None:
+        return _check_mosaic(path, root)
     names = Catalogue([root]).names()
     if not names:
         raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder")
     if is_read and not os.path.isdir(root.path):
         Catalogue([root], remote_files(config)).find(names[0])
+
+
+def _check_mosaic(path: str, root: Root) -> None:
+    if not os.path.isdir(root.path):
+        raise ConfigError(f"{path}: expected a folder of GeoTIFFs, for a mosaic of them")
+    if not has_geotiff(root):
+        raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder")
 
 
 def checked_assembly(config: Config, added: Sequence[Root]) -> Assembly:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tileserver.config.config import Config, EarthEngineSettings
+from tileserver.config.config import Config, EarthEngineSettings, RasterFolder
 from tileserver.config.layers import LayerSettings, computed_image
 from tileserver.contract.names import Access, layer_name
 from tileserver.errors import ConfigError, InvalidRequest
@@ -12,7 +12,7 @@ from tileserver.layers.layers import LayerDefinition, automatic_layers
 from tileserver.layers.styles import Style, parse_colors
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.remote.files import RemoteFiles
-from tileserver.rasters.roots import Root
+from tileserver.rasters.roots import Root, mosaic_root
 
 
 def roots_of(config: Config, added: Sequence[Root] = ()) -> list[Root]:
@@ -21,7 +21,13 @@ def roots_of(config: Config, added: Sequence[Root] = ()) -> list[Root]:
     A source of one GeoTIFF per asset, such as a STAC catalogue, adds a `Root` with name and
     members for each: its layers, default access and listing follow, as for any other root.
     """
-    return [*added, *(Root(each.path, each.prefix) for each in config.rasters)]
+    return [*added, *map(_root, config.rasters)]
+
+
+def _root(settings: RasterFolder) -> Root:
+    if not settings.mosaic:
+        return Root(settings.path, settings.prefix)
+    return mosaic_root(settings.path, settings.prefix, settings.pixel_selection, settings.index)
 
 
 def catalogue_of(config: Config, added: Sequence[Root] = ()) -> Catalogue:
@@ -42,11 +48,13 @@ def drawn_of(config: Config, catalogue: Catalogue, added: Sequence[Root] = ()) -
     """Return the catalogue of the rasters that become layers by themselves.
 
     Each raster of `added` becomes a layer; without configured layers each raster of the
-    catalogue does.
+    catalogue does. Of a mosaic that is the mosaic, not its files.
     """
     only_added = (added or config.layers) and len(added) < len(catalogue.roots)
-    # A catalogue of its own reads the folders once more.
-    return Catalogue(added) if only_added else catalogue
+    if not only_added and not (catalogue.mosaics and catalogue.reads_mosaics):
+        return catalogue
+    # A catalogue of its own reads the folders once more, but for those of mosaics.
+    return Catalogue(added if only_added else catalogue.roots, reads_mosaics=False)
 
 
 def definitions_of(
@@ -62,10 +70,20 @@ def definitions_of(
     drawn = drawn_of(config, catalogue, added)
     configured = [_definition(each, config.earth_engine) for each in config.layers]
     taken = {each.name for each in configured}
+    mosaics, names = drawn.mosaics, drawn.names()
+    _check_clashes(mosaics, names)
     # A configured layer may show any asset, an automatic one only what may be read by name.
-    readable = filter(Access(config.access.assets).may_read, drawn.names())
+    readable = filter(Access(config.access.assets).may_read, [*mosaics, *names])
     bands = drawn.scanned().bands
     return [*automatic_layers(readable, taken, drawn.prefixes, bands), *configured]
+
+
+def _check_clashes(mosaics: Sequence[str], names: Sequence[str]) -> None:
+    for name in set(mosaics) & set(names):
+        raise ConfigError(
+            f"a mosaic and a GeoTIFF would both be {name}; rename one of them, or give the folder "
+            "a prefix of its own ([[rasters]] prefix)"
+        )
 
 
 def project_of(earth: EarthEngineSettings | None) -> str:

@@ -15,6 +15,7 @@ from tileserver.contract.mounts import Mounts
 from tileserver.contract.names import full_name
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.errors import AssetNotFound
+from tileserver.mosaics.engine import Mosaics
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
 
@@ -72,6 +73,29 @@ class LocalImages:
     def read(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid."""
         return self.rasters.bands(request)
+
+
+class MosaicImages:
+    """Mosaics as an `ImageReader`, each as one image; their files are those of `LocalImages`."""
+
+    def __init__(self, mosaics: Mosaics) -> None:
+        self.mosaics = mosaics
+
+    def find_image(self, name: str) -> ImageAsset:
+        """Return a mosaic."""
+        return self.mosaics.find(name)
+
+    def find_collection(self, name: str) -> Collection:
+        """Raise AssetNotFound: the collection is that of the local rasters."""
+        raise AssetNotFound(name)
+
+    def state(self, name: str, max_age_s: float | None) -> str:
+        """Return the version of a mosaic."""
+        return self.find_image(name).version
+
+    def read(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid."""
+        return self.mosaics.bands(request)
 
 
 class EngineImages:

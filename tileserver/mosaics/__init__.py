@@ -1,0 +1,1 @@
+"""A folder of GeoTIFFs as one image: footprints, their index, which file shows, pixels read."""
