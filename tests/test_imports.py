@@ -18,7 +18,7 @@ LEVELS = (
     "geo caching",
     "rendering expressions",
     "rasters layers config compute",
-    "http earthengine ingest mosaics",
+    "http earthengine ingest mosaics processing",
     "rest",
     "server",
     "pytest_plugin __main__ __init__",

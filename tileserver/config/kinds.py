@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from tileserver.contract.grids import Box
+from tileserver.contract.processing import Resampling
 from tileserver.expressions.document import REDUCERS
 
 Schema: TypeAlias = dict[str, Any]
@@ -289,6 +290,10 @@ REDUCER = Kind(
 PIXEL_SELECTION = Kind(
     "newest, oldest, first, last, mean, median, min, max, lowest:PROPERTY or highest:PROPERTY",
     _text(r"^(newest|oldest|first|last|mean|median|min|max|(lowest|highest):.*\S.*)$"),
+)
+RESAMPLING = Kind(
+    f"one of {', '.join(Resampling)}",
+    {"type": "literal", "expected": [str(each) for each in Resampling]},
 )
 HOST = Kind(
     'a host name or an IP address, such as "0.0.0.0" or "::"', _text(r"^[^\s/\[\]]+$"), _host

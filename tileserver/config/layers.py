@@ -58,6 +58,9 @@ class LayerSettings:
     palette: Annotated[tuple[str, ...], kinds.PALETTE, "colours from min to max, for one band"] = ()
     gamma: Annotated[float | None, kinds.POSITIVE, "exponent is 1/gamma: above 1 brightens"] = None
     opacity: Annotated[float | None, kinds.OPACITY, "0 is transparent, 1 is opaque"] = None
+    resampling: Annotated[
+        str | None, kinds.RESAMPLING, "how pixels are made of the raster's; else nearest"
+    ] = None
     minzoom: Annotated[int | None, kinds.ZOOM, "lowest zoom offered; else from the asset"] = None
     maxzoom: Annotated[int | None, kinds.ZOOM, "highest zoom offered; else from the asset"] = None
     visible: Annotated[bool, kinds.FLAG, "whether the page shows it from the start"] = True

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import PartialGrid, PixelGrid
+from tileserver.contract.processing import Processing
 from tileserver.errors import RequestTooLarge
 
 MAX_COLORS = 256
@@ -104,6 +105,8 @@ class PixelRequest:
     is_sample: bool = False
     """Whether a part of the pixels is enough, as for a stretch: of an image of many files a few are
     read. Not on the wire."""
+    processing: Processing | None = None
+    """What is done to the bands before they are drawn; not on the wire. None is nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from tileserver.layers import documents, queries
 from tileserver.layers.layer_list import LayerList, Search
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.statistics import summarize
+from tileserver.layers.steps import STEP_PARAMETERS, parse_steps
 from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style
 from tileserver.rendering.encoders import empty, media_type
 from tileserver.rendering.legend import legend_svg
@@ -46,6 +47,8 @@ from tileserver.rendering.render import check_options
 
 _SUMMARIES = 2
 """Concurrent requests for statistics; each takes up to 200 MB."""
+_LOOK = (*STYLE_PARAMETERS, *STEP_PARAMETERS)
+"""The parameters of a picture."""
 _MAX_SUMMARIES = 32
 """Requests for statistics in the queue."""
 
@@ -121,7 +124,7 @@ async def tilejson(request: Request) -> Response:
     layer, _, parameters = await _styled_layer(request)
     # The tiles are PNG: refuse a style that cannot be drawn here, not in every tile.
     check_options(layer.style.options(), len(layer.style.bands))
-    style = {name: value for name, value in parameters.items() if name in STYLE_PARAMETERS}
+    style = {name: value for name, value in parameters.items() if name in _LOOK}
     style |= _key_parameter(request)
     return json_response(request, documents.tilejson(base_url(request), layer, style))
 
@@ -239,10 +242,11 @@ async def _styled_layer(
 
     The layer's own style is that of the query over the configured one.
     """
-    parameters = parse_query(request.scope["query_string"], (*STYLE_PARAMETERS, *more))
+    parameters = parse_query(request.scope["query_string"], (*_LOOK, *more))
     style = parse_style(parameters)
     name = name or request.path_params["layer"]
-    return await _services(request).layers.find(name, style), style, parameters
+    steps = parse_steps(parameters)
+    return await _services(request).layers.find(name, style, steps), style, parameters
 
 
 async def _pixels(

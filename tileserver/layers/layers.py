@@ -23,6 +23,7 @@ from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.names import Access, check_asset_name
 from tileserver.contract.pixels import BandArrays, PixelRequest
+from tileserver.contract.processing import Processing
 from tileserver.contract.true_color import is_picture
 from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.expressions.document import Computed
@@ -30,6 +31,7 @@ from tileserver.geo.asset_extents import AssetExtents, extent_of, known_extent
 from tileserver.geo.positions import parts_within
 from tileserver.layers.defaults import declared_classes, default_bands, measured_look
 from tileserver.layers.statistics import overview_request, percentiles
+from tileserver.layers.steps import steps_over
 from tileserver.layers.styles import Style
 
 _NOT_IN_TAGS = re.compile(r"[^a-z0-9_-]+")
@@ -65,6 +67,8 @@ class LayerDefinition:
     description: str | None = None
     attribution: str | None = None
     style: Style = field(default=Style())
+    processing: Processing | None = None
+    """What is done to bands before they are drawn."""
     minzoom: int | None = None
     maxzoom: int | None = None
     is_visible: bool = True
@@ -92,6 +96,8 @@ class Layer:
     definition: LayerDefinition
     asset: ImageAsset
     style: Style
+    processing: Processing | None = None
+    """What is done to bands before they are drawn; None is nothing."""
 
     @property
     def name(self) -> str:
@@ -138,7 +144,7 @@ class Layer:
     @property
     def version(self) -> str:
         """A token that changes with the pixels and with the style."""
-        return _version(self.asset.name, self.asset.version, self.style)
+        return _version(self.asset.name, self.asset.version, self.style, self.processing)
 
     def shows(self, grid: PixelGrid) -> bool:
         """Return whether a grid in EPSG:3857 may intersect the asset."""
@@ -163,13 +169,18 @@ class Layer:
             asset_version=self.asset.version,
             expression=self.definition.expression,
             tiles_per_side=self.definition.tiles_per_side,
+            processing=self.processing,
         )
 
 
 # Bounded: clients choose the style.
 @lru_cache(maxsize=512)
-def _version(asset_name: str, asset_version: str, style: Style) -> str:
+def _version(
+    asset_name: str, asset_version: str, style: Style, processing: Processing | None
+) -> str:
     text = f"{asset_name} {asset_version} {style}"
+    if processing is not None:
+        text = f"{text} {processing}"
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
@@ -216,8 +227,10 @@ class Layers:
         """Tell whether a name is that of a configured layer."""
         return name in self.definitions
 
-    async def find(self, name: str, style: Style | None = None) -> Layer:
-        """Return a layer by its name or its asset's, in `style` over its own style.
+    async def find(
+        self, name: str, style: Style | None = None, steps: Processing | None = None
+    ) -> Layer:
+        """Return a layer by its name or its asset's, in `style` and with `steps` over its own.
 
         Raises:
             AssetNotFound: there is no such layer or asset, or access to it is denied.
@@ -226,10 +239,14 @@ class Layers:
             AssetChanged: its file changed during each of several attempts.
         """
         definition = self.definitions.get(name) or self._ad_hoc(name)
-        return await ask_again(lambda: self._with_asset(name, definition, style))
+        return await ask_again(lambda: self._with_asset(name, definition, style, steps))
 
     async def _with_asset(
-        self, name: str, definition: LayerDefinition, style: Style | None
+        self,
+        name: str,
+        definition: LayerDefinition,
+        style: Style | None,
+        steps: Processing | None,
     ) -> Layer:
         try:
             asset = await self.source.get_asset(definition.asset_name)
@@ -239,7 +256,8 @@ class Layers:
         if known_extent(asset) is None:
             await self.extents.find(asset)
         wanted = definition.style if style is None else style.over(definition.style)
-        return Layer(definition, asset, await self._completed(asset, wanted))
+        processing = steps_over(definition.processing, steps)
+        return Layer(definition, asset, await self._completed(asset, wanted), processing)
 
     def is_current(self, layer: Layer) -> bool:
         """Return whether `find` would return the same layer now, without waiting."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, DeadlineExceeded
 from tileserver.geo.completion import complete
-from tileserver.geo.positions import Level, Positions, choose_level, parts, positions
+from tileserver.geo.positions import Level, choose_level, positions
 from tileserver.rasters.band_files import BandFiles, PositionsOf
 from tileserver.rasters.blocks.cache import BlockCache
 from tileserver.rasters.blocks.codecs import DamagedBlock
@@ -39,11 +40,10 @@ from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
 from tileserver.rasters.gdal_levels import GdalLevel
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.masking import is_partial
+from tileserver.rasters.samplers import Sampler, samplers
 from tileserver.rasters.windows import (
     MAX_WINDOW_BYTES,
     LevelReader,
-    picks,
-    read_picks,
     read_timed_out,
 )
 from tileserver.rendering.encoders import encode
@@ -65,6 +65,9 @@ T = TypeVar("T")
 
 class LocalRasters:
     """A `PixelSource` and `BandSource` over the GeoTIFFs of a catalogue."""
+
+    resamples = True
+    """It does the `reading` part of processing itself."""
 
     def __init__(
         self,
@@ -186,36 +189,32 @@ class LocalRasters:
         deadline = time.monotonic() + self.deadline_s
         # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
         window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * values.nbytes)
-        for part in parts(asset, grid):
-            at = positions_of(grid.window(part), raster.grid)
-            if raster.warp is not None:
-                at = raster.warp.positions(at)
+        read = partial(self._read_level, raster, level, indexes, deadline)
+        for part, sample in samplers(request.processing, raster, grid, positions_of):
             place = slice(None), *part.slices
             here = values[place], valid[place], None if alpha is None else alpha[part.slices]
             # Until a dataset of large blocks is closed again, too.
             with self.budget.hold(raster.decode_bytes + window_bytes, deadline, asset.name):
-                self._read_part(raster, level, at, indexes, *here, deadline)
+                read(sample, *here)
         shown = alpha if alpha is not None and is_partial(alpha) else None
         return BandArrays(tuple(b.id for b in chosen), values, valid, alpha=shown)
 
-    def _read_part(
+    def _read_level(
         self,
         raster: GeoTiff,
         level: Level,
-        at: Positions,
         indexes: Sequence[int],
+        deadline: float,
+        sample: Sampler,
         values: NDArray[Any],
         valid: NDArray[np.bool_],
         alpha: NDArray[np.uint8] | None,
-        deadline: float,
     ) -> None:
         """Read a level at positions: by blocks, or by GDAL if they are not as they should be."""
         name = raster.asset.name
 
         def read(reader: LevelReader) -> None:
-            native = raster.warp.source if raster.warp else raster.grid
-            wanted = picks(at, native, reader)
-            read_picks(reader, name, indexes, wanted, values, valid, deadline, alpha=alpha)
+            sample.read(reader, name, indexes, values, valid, alpha, deadline)
 
         if raster.layouts and (source := raster.source):
             try:

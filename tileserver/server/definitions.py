@@ -9,6 +9,7 @@ from tileserver.config.layers import LayerSettings, computed_image
 from tileserver.contract.names import Access, layer_name
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.layers.layers import LayerDefinition, automatic_layers
+from tileserver.layers.steps import STEP_PARAMETERS, parse_steps
 from tileserver.layers.styles import Style, parse_colors
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.remote.files import RemoteFiles
@@ -95,6 +96,7 @@ def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> L
     try:
         palette = parse_colors(settings.palette) if settings.palette else ()
         computed = None if settings.asset else computed_image(settings)
+        steps = parse_steps(_texts(settings))
     except InvalidRequest as exc:
         raise ConfigError(f"[layers.{settings.name}] {exc}") from exc
     return LayerDefinition(
@@ -112,9 +114,16 @@ def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> L
             settings.gamma,
             settings.opacity,
         ),
+        processing=steps,
         minzoom=settings.minzoom,
         maxzoom=settings.maxzoom,
         is_visible=settings.visible,
         class_names=settings.class_names,
         tiles_per_side=settings.tiles_per_side,
     )
+
+
+def _texts(settings: LayerSettings) -> dict[str, str]:
+    """Return the settings of processing as the parameters of a URL."""
+    found = {name: getattr(settings, name) for name in STEP_PARAMETERS}
+    return {name: str(value) for name, value in found.items() if value is not None}

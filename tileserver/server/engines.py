@@ -6,6 +6,7 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.engine import Engine
 from tileserver.contract.mounts import Mounts
 from tileserver.contract.pixels import BandArrays, PixelRequest
+from tileserver.processing.engine import Processed
 
 
 class Engines:
@@ -13,6 +14,37 @@ class Engines:
 
     All methods raise AssetNotFound for a name without an engine.
     """
+
+    def __init__(self, mounts: Mounts[Engine]) -> None:
+        self.mounts = mounts
+        self._processed = Processed(_Unprocessed(mounts), self._resamples)
+
+    async def get_pixels(self, request: PixelRequest) -> bytes:
+        """Return the encoded pixels."""
+        if request.processing is not None:
+            return await self._processed.get_pixels(request)
+        return await self.mounts.find(request.asset_id).get_pixels(request)
+
+    async def read_bands(self, request: PixelRequest) -> BandArrays:
+        """Return values and validity on the request's grid."""
+        if request.processing is not None:
+            return await self._processed.read_bands(request)
+        return await self.mounts.find(request.asset_id).read_bands(request)
+
+    async def get_asset(self, name: str) -> ImageAsset:
+        """Return the asset of a full name."""
+        return await self.mounts.find(name).get_asset(name)
+
+    def known_asset(self, name: str) -> ImageAsset | None:
+        """Return the asset that `get_asset` would return without waiting, else None."""
+        return self.mounts.find(name).known_asset(name)
+
+    def _resamples(self, name: str) -> bool:
+        return getattr(self.mounts.find(name), "resamples", False)
+
+
+class _Unprocessed:
+    """The engines behind the names, which read bands as `Processed` asks for them."""
 
     def __init__(self, mounts: Mounts[Engine]) -> None:
         self.mounts = mounts

@@ -1,0 +1,1 @@
+"""What is done to bands between their reading and their drawing."""
