@@ -197,9 +197,9 @@ def test_nan_is_masked_and_does_not_spread(tmp_path: Path) -> None:
     assert valid_above.all()
 
 
-def test_alpha_becomes_the_mask(tmp_path: Path) -> None:
+def test_alpha_of_nothing_between_becomes_the_mask(tmp_path: Path) -> None:
     values = pixels("uint8", 4, 300, 280)
-    values[3] = np.where(values[3] < 99, 0, values[3])
+    values[3] = np.where(values[3] < 99, 0, 255)
     source = write(tmp_path / "in.tif", values, photometric="RGB", alpha="yes")
     result = ingest([source], tmp_path / "out.tif")
     assert result.band_ids == ("b1", "b2", "b3")

@@ -20,7 +20,13 @@ from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
 from tileserver.ingest.mosaics import Bools, Mosaic, Values, read_window, transform_of
-from tileserver.ingest.pyramids import TOP_SIDE, level_sizes, off_nodata, reduce_2x2
+from tileserver.ingest.pyramids import (
+    TOP_SIDE,
+    PyramidingPolicy,
+    level_sizes,
+    off_nodata,
+    reduce_2x2,
+)
 
 CHUNK_BYTES = 24 * 2**20
 """Bytes of samples read at once, unless a window of 512 x 512 holds more."""
@@ -75,7 +81,7 @@ def _create(mosaic: Mosaic, path: Path, width: int, height: int) -> DatasetWrite
         driver="GTiff",
         width=width,
         height=height,
-        count=len(mosaic.band_ids),
+        count=mosaic.count,
         dtype=mosaic.dtype,
         # Only so that nothing complains of having none; the VRT has the true ones.
         crs=first.crs,
@@ -124,21 +130,26 @@ def _level_pixels(mosaic: Mosaic, dataset: DatasetReader, window: Window) -> tup
         valid = np.ones(values.shape, np.bool_)
     else:
         valid = ~np.isnan(values) if math.isnan(mosaic.nodata) else values != mosaic.fill
+    if mosaic.has_alpha:
+        valid &= values[-1] > 0
+        valid[-1] = values[-1] > 0
     return values, valid
 
 
 def _reduce(mosaic: Mosaic, values: Values, valid: Bools) -> tuple[Values, Bools]:
-    bands = zip(values, valid, mosaic.policies, strict=True)
+    policies = (*mosaic.policies, *[PyramidingPolicy.MEAN] * mosaic.has_alpha)
+    bands = zip(values, valid, policies, strict=True)
     halves = [reduce_2x2(*band) for band in bands]
     values, valid = np.stack([half for half, _ in halves]), np.stack([kept for _, kept in halves])
-    if mosaic.has_mask:
+    if mosaic.shares_mask:
         # SAMPLE may mask a pixel that MEAN does not; the one mask keeps pixels valid in all bands.
         valid &= valid.all(axis=0)
     if mosaic.nodata is not None:
-        values = off_nodata(values, mosaic.fill)
+        colors = slice(len(mosaic.band_ids))
+        values[colors] = off_nodata(values[colors], mosaic.fill)
     if values.dtype.kind == "f":
         valid &= ~np.isnan(values)
-    return np.where(valid, values, mosaic.fill), valid
+    return np.where(valid, values, mosaic.fills), valid
 
 
 def _lay_out(mosaic: Mosaic, folder: Path, levels: int) -> Path:
@@ -183,21 +194,31 @@ def _vrt(mosaic: Mosaic, levels: int) -> ElementTree.Element:
     _text(root, "GeoTransform", ",".join(repr(float(number)) for number in numbers))
     for place in range(len(mosaic.band_ids)):
         _described_band(mosaic, levels, place, root)
+    if mosaic.has_alpha:
+        _text(_levelled_band(mosaic, levels, mosaic.count, root), "ColorInterp", "Alpha")
     if mosaic.has_mask:
         _vrt_band(ElementTree.SubElement(root, "MaskBand"), "Byte", "mask,1")
     return root
 
 
 def _described_band(mosaic: Mosaic, levels: int, place: int, root: ElementTree.Element) -> None:
-    band = _vrt_band(root, typename_fwd[dtype_rev[mosaic.dtype.name]], str(place + 1))
+    band = _levelled_band(mosaic, levels, place + 1, root)
     _text(band, "Description", mosaic.band_ids[place])
     if mosaic.nodata is not None:
         is_float = mosaic.dtype.kind == "f"
         _text(band, "NoDataValue", repr(mosaic.nodata) if is_float else str(int(mosaic.nodata)))
     _color(mosaic, place, band)
+
+
+def _levelled_band(
+    mosaic: Mosaic, levels: int, index: int, root: ElementTree.Element
+) -> ElementTree.Element:
+    """Add a band, counted from 1, with its overviews."""
+    band = _vrt_band(root, typename_fwd[dtype_rev[mosaic.dtype.name]], str(index))
     for level in range(1, levels):
         overview = ElementTree.SubElement(band, "Overview")
-        _file(overview, f"level-{level}", str(place + 1))
+        _file(overview, f"level-{level}", str(index))
+    return band
 
 
 def _vrt_band(parent: ElementTree.Element, type_name: str, source: str) -> ElementTree.Element:

@@ -6,7 +6,8 @@ mosaic, in which a valid pixel of a later source hides an earlier one's.
 Masks. Earth Engine has one mask a band, a GeoTIFF has either a nodata value (masked band by band)
 or one mask for all bands. So: a nodata value given, or one that all sources share, is kept;
 otherwise floating point rasters get NaN; otherwise, when anything is masked, an internal mask.
-NaN is always masked. A fraction of opacity counts as valid, and alpha bands become the mask.
+NaN is always masked. Alpha bands become the mask, unless bytes say how opaque a pixel is: then the
+result has an alpha band, behind the others, in which masked pixels are 0.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rasterio.windows import Window
 from tileserver.contract.grids import AffineTransform
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.geo.crs import code_of_file
+from tileserver.ingest.alphas import has_partial_alpha, opacity_of, shows
 from tileserver.ingest.classes import has_classes
 from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.rasters.datasets import open_raster
@@ -77,13 +79,31 @@ class Mosaic:
     """Source pixels equal to this are masked, too."""
     nodata: float | None
     has_mask: bool
+    has_alpha: bool = False
+    """A band more, of opacity, is read, reduced and written behind those of `band_ids`."""
     found_classes: tuple[str, ...] = ()
     """Bands with MODE because their values are classes."""
+
+    @property
+    def count(self) -> int:
+        """Bands that are written, alpha too."""
+        return len(self.band_ids) + self.has_alpha
 
     @property
     def fill(self) -> Any:
         """The value of masked pixels."""
         return self.dtype.type(0 if self.nodata is None else self.nodata)
+
+    @property
+    def fills(self) -> Values:
+        """The value of masked pixels in each band that is written, shape (count, 1, 1)."""
+        fills = [self.fill] * len(self.band_ids) + [self.dtype.type(0)] * self.has_alpha
+        return np.array(fills, self.dtype)[:, np.newaxis, np.newaxis]
+
+    @property
+    def shares_mask(self) -> bool:
+        """Whether one mask or alpha band alone holds for all bands."""
+        return self.has_mask or (self.has_alpha and self.nodata is None)
 
 
 def open_source(path: Path) -> DatasetReader:
@@ -157,6 +177,7 @@ def plan(
     classes = tuple(_classes(pieces, ids, told))
     policies = dict.fromkeys(classes, PyramidingPolicy.MODE) | told
     kept_nodata, has_mask = _masking(pieces, dtype, nodata, has_gaps)
+    has_alpha = dtype == np.uint8 and any(map(has_partial_alpha, datasets))
     return Mosaic(
         pieces=pieces,
         width=width,
@@ -166,7 +187,8 @@ def plan(
         policies=tuple(policies.get(each, PyramidingPolicy.MEAN) for each in ids),
         missing=nodata,
         nodata=kept_nodata,
-        has_mask=has_mask,
+        has_mask=has_mask and not has_alpha,
+        has_alpha=has_alpha,
         found_classes=classes,
     )
 
@@ -261,7 +283,8 @@ def _masking(
     if dtype.kind == "f":
         return math.nan, False
     flags = [set(piece.dataset.mask_flag_enums[i - 1]) for piece in pieces for i in piece.indexes]
-    return None, has_gaps or any(MaskFlags.all_valid not in each for each in flags)
+    has_alpha = any(ColorInterp.alpha in piece.dataset.colorinterp for piece in pieces)
+    return None, has_gaps or has_alpha or any(MaskFlags.all_valid not in each for each in flags)
 
 
 def _nodata(piece: Piece) -> float | None:
@@ -281,21 +304,27 @@ def _holds(dtype: np.dtype[Any], number: float) -> bool:
 
 
 def read_window(mosaic: Mosaic, window: Window) -> tuple[Values, Bools]:
-    """Return values and validity of a window, shape (bands, height, width), from all its pieces.
+    """Return values and validity of a window, shape (count, height, width), from all its pieces.
 
     Raises:
         InvalidRequest: the bands are masked in different places, and have one mask.
         UnreadableRaster: a source is damaged.
     """
-    shape = (len(mosaic.band_ids), window.height, window.width)
-    values, valid = np.full(shape, mosaic.fill, mosaic.dtype), np.zeros(shape, np.bool_)
+    shape = (mosaic.count, window.height, window.width)
+    values, valid = np.empty(shape, mosaic.dtype), np.zeros(shape, np.bool_)
+    values[:] = mosaic.fills
     for piece in mosaic.pieces:
         for part, rows, columns in _overlap(piece, window):
             place = piece.bands, rows, columns
             found, there = _piece_pixels(piece, part, mosaic.missing)
             np.copyto(values[place], found, where=there)
             valid[place] |= there
-    if mosaic.has_mask and (valid != valid[0]).any():
+            if mosaic.has_alpha:
+                some = there.any(axis=0)
+                shown = opacity_of(piece.dataset, part, some)
+                np.copyto(values[-1, rows, columns], shown, where=some)
+                valid[-1, rows, columns] |= some
+    if mosaic.shares_mask and (valid != valid[0]).any():
         raise InvalidRequest(
             "the bands are masked in different places, and a GeoTIFF of integers has one mask for"
             " all of them: give a nodata value that is no pixel's"
@@ -318,6 +347,8 @@ def _piece_pixels(piece: Piece, window: Window, missing: float | None) -> tuple[
     try:
         values: Values = piece.dataset.read(piece.indexes, window=window)
         valid: Bools = piece.dataset.read_masks(piece.indexes, window=window) > 0
+        # GDAL itself knows an alpha band as a mask only behind one band or three, without nodata.
+        valid &= shows(piece.dataset, window)
     except (RasterioError, CPLE_BaseError) as exc:
         raise UnreadableRaster(f"{piece.dataset.name}: damaged, {exc}") from exc
     if values.dtype.kind == "f":
