@@ -320,7 +320,7 @@ def read_window(mosaic: Mosaic, window: Window) -> tuple[Values, Bools]:
             np.copyto(values[place], found, where=there)
             valid[place] |= there
             if mosaic.has_alpha:
-                some: Bools = there.any(axis=0)
+                some: Any = there.any(axis=0)
                 shown = opacity_of(piece.dataset, part, some)
                 np.copyto(values[-1, rows, columns], shown, where=some)
                 valid[-1, rows, columns] |= some
