@@ -219,6 +219,8 @@ class _Steps:
         ids = {each: band.band_id for each in keys if isinstance(band := self.nodes[each], Read)}
         arrays = read(node.asset, tuple(dict.fromkeys(ids.values())), key[1])
         masks = arrays.valid.astype(np.float32)
+        if arrays.alpha is not None:
+            masks *= arrays.alpha / np.float32(255)
         found = {
             band_id: Pixels(arrays.values[i], masks[i]) for i, band_id in enumerate(arrays.ids)
         }
