@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-_SNAP = 1e-6
+SNAP_PX = 1e-6
 """Of a pixel: an edge this close to a whole one is taken to be on it."""
 Point = tuple[float, float]
 Slices = tuple[slice, slice]
@@ -76,8 +76,8 @@ class Window(NamedTuple):
     @classmethod
     def around(cls, columns: tuple[float, float], rows: tuple[float, float]) -> Window:
         """Return the whole pixels that cover a range of columns and of rows; one for a point."""
-        left, top = (math.floor(low + _SNAP) for low, _ in (columns, rows))
-        right, bottom = (math.ceil(high - _SNAP) for _, high in (columns, rows))
+        left, top = (math.floor(low + SNAP_PX) for low, _ in (columns, rows))
+        right, bottom = (math.ceil(high - SNAP_PX) for _, high in (columns, rows))
         return cls(left, top, max(right - left, 1), max(bottom - top, 1))
 
     @property

@@ -16,10 +16,11 @@ import shapely
 from numpy.typing import NDArray
 from rasterio import Affine
 from rasterio.features import rasterize
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.values.antimeridian import copies
-from tileserver.contract.grids import PixelGrid
+from tileserver.contract.grids import SNAP_PX, PixelGrid
 from tileserver.errors import InvalidRequest
 from tileserver.geo.turns import period
 
@@ -62,6 +63,16 @@ def drawn(shapes: Sequence[BaseGeometry], grid: PixelGrid) -> NDArray[np.int32]:
         places, size, fill=-1, transform=rasterio_affine(grid), dtype="int32"
     )
     return found
+
+
+def past_edges(shape: BaseGeometry, grid: PixelGrid) -> BaseGeometry:
+    """Return points or lines moved a hair past the edges of pixels on which they lie.
+
+    A pixel holds its left and upper edge, as `AffineTransform.covering` counts them, whatever
+    rounding says.
+    """
+    t = grid.transform
+    return translate(shape, SNAP_PX * (t.scale_x + t.shear_x), SNAP_PX * (t.shear_y + t.scale_y))
 
 
 def near(parts: Sequence[BaseGeometry], grid: PixelGrid, margin_px: float) -> list[BaseGeometry]:

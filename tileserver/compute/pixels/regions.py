@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.budget import out_of_memory
 from tileserver.compute.context import Context
 from tileserver.compute.pixels.plan import compute, pieces
+from tileserver.compute.values.antimeridian import beside
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Band, Projection, north_up
 from tileserver.compute.values.reducer import Column
 from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
+from tileserver.geo.turns import period
 
 _PIECE_PX = 512 * 512
 MAX_HELD_BYTES = 160_000_000
@@ -53,8 +57,17 @@ class Sampled:
     y: NDArray[np.float64]
 
 
-def region_of(geometry: Geometry, projection: Projection, covers: Covers) -> Region:
+def region_of(
+    geometry: Geometry, projection: Projection, covers: Covers, image: PixelGrid | None = None
+) -> Region:
     """Return the region of a geometry in a projection's pixels.
+
+    Args:
+        geometry: the region.
+        projection: whose pixels are counted.
+        covers: tells which pixels of a grid belong to the region.
+        image: what is read there. If it has the CRS of the projection and goes on past the
+            antimeridian, so does the region, on the same pixels.
 
     Raises:
         InvalidRequest: it is empty, too large, or reaches outside the CRS's domain.
@@ -63,6 +76,7 @@ def region_of(geometry: Geometry, projection: Projection, covers: Covers) -> Reg
     shape = geometry.in_projection(projection).shape
     if shape.is_empty:
         raise InvalidRequest("The geometry is empty.")
+    shape = _where_image_is(shape, projection, image)
     west, north, east, south = shape.bounds
     window = Window.around((west, east), (north, south))
     if max(window.width, window.height) > _SIDE_PX:
@@ -70,6 +84,18 @@ def region_of(geometry: Geometry, projection: Projection, covers: Covers) -> Reg
     grid = projection.transform.grid(window, projection.crs_code)
     area = shape.area or max(window.width, window.height)
     return Region(grid, covers, min(window.pixels, max(1, round(area))))
+
+
+def _where_image_is(
+    shape: BaseGeometry, projection: Projection, image: PixelGrid | None
+) -> BaseGeometry:
+    turn = period(projection.crs_code)
+    scale_x = abs(projection.transform.scale_x)
+    if turn is None or not scale_x or image is None or image.crs_code != projection.crs_code:
+        return shape
+    inverse = projection.transform.inverse()
+    corners = shapely.MultiPoint([inverse.apply(*corner) for corner in image.box.corners])
+    return beside(corners.envelope, shape, turn / scale_x)
 
 
 def sampled(

@@ -75,6 +75,19 @@ def on_map(shape: BaseGeometry, turn: float) -> BaseGeometry:
     return shapely.union_all(pieces)
 
 
+def within_map(shape: BaseGeometry, turn: float | None) -> BaseGeometry:
+    """Return a shape with its points past the end of the map brought back to its other side."""
+    if turn is None:
+        return shape
+
+    def brought_back(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        x = points[:, 0]
+        x = np.where(np.abs(x) > turn / 2, x - turn * np.round(x / turn), x)
+        return np.column_stack([x, points[:, 1]])
+
+    return shapely.transform(shape, brought_back)
+
+
 def in_one_piece(shape: BaseGeometry, turn: float) -> BaseGeometry:
     """Return a shape whose parts meet at the antimeridian as one that goes on past it."""
     parts = list(shapely.get_parts(shape))

@@ -25,6 +25,7 @@ from tileserver.compute.values.antimeridian import (
     narrowest,
     on_map,
     related,
+    within_map,
 )
 from tileserver.compute.values.feature import Element, Feature, geometry_of, image_geometry
 from tileserver.compute.values.geometry import (
@@ -44,6 +45,7 @@ from tileserver.geo.crs import WGS84, transform_points
 from tileserver.geo.turns import period
 
 _MARGINS = "maxError: ErrorMargin = null, proj: Projection = null"
+_NEAR_DEG, _EDGE_DEG = 89.0, 1.0
 _MAX_BUFFERED_PARTS, _MAX_BUFFERED_POINTS = 5000, 100_000
 _ARC_SEGMENTS = 16
 """Of a quarter of a circle in a buffer: 0.5% of the distance at most."""
@@ -218,13 +220,22 @@ def nearest(left: Geometry, right: Geometry, projection: Projection | None) -> B
     # Degrees of longitude are shorter than those of latitude: find it again in metres.
     middle = line.centroid
     crs_code = local_projection(middle.x, max(-89.9, min(89.9, middle.y)))
-    there = [moved_shape(s, lambda x, y: transform_points(WGS84, crs_code, x, y)) for s in (a, b)]
+    # Long edges bend in that plane, and what lies on the other side of the Earth is everywhere.
+    near = [
+        shapely.clip_by_rect(s, middle.x - _NEAR_DEG, -90, middle.x + _NEAR_DEG, 90) for s in (a, b)
+    ]
+    there = [
+        moved_shape(
+            shapely.segmentize(s, _EDGE_DEG), lambda x, y: transform_points(WGS84, crs_code, x, y)
+        )
+        for s in near
+    ]
     better = shapely.shortest_line(*there)
     if better is None:  # One lies outside the domain of the plane.
         return line
     found = moved_shape(better, lambda x, y: transform_points(crs_code, WGS84, x, y))
     usable = bool(np.isfinite(shapely.get_coordinates(found)).all())
-    return found if usable and length_m(found) <= length_m(line) else line
+    return found if usable and 0 < length_m(found) <= length_m(line) else line
 
 
 def distance_between(left: Geometry, right: Geometry, projection: Projection | None) -> float:
@@ -348,7 +359,7 @@ def _transform(geometry: Geometry, proj: Projection, margin: Any, geodesic: Any)
 
 
 def _closest(a: Geometry, b: Geometry, margin: Any, proj: Projection | None) -> dict[str, Any]:
-    line = nearest(a, b, proj)
+    line = within_map(nearest(a, b, proj), _turn(proj))
     left, right = (Geometry(shapely.Point(xy), proj or DEFAULT_PROJECTION) for xy in line.coords)
     return {"left": left, "right": right}
 

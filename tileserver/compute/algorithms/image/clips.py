@@ -16,7 +16,12 @@ from rasterio.features import geometry_mask
 from tileserver.compute.coercion import to_collection, to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
-from tileserver.compute.pixels.rasterize import grid_polygon, rasterio_affine, shown_on
+from tileserver.compute.pixels.rasterize import (
+    grid_polygon,
+    past_edges,
+    rasterio_affine,
+    shown_on,
+)
 from tileserver.compute.pixels.reprojected import within
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.antimeridian import narrowest
@@ -58,6 +63,7 @@ class GeometryMask:
         if near.is_empty:
             return np.zeros(shape, bool)
         is_area = near.geom_type.endswith("Polygon")
+        near = near if is_area else past_edges(near, grid)
         covered: NDArray[np.bool_] = geometry_mask(
             [near], shape, rasterio_affine(grid), all_touched=not is_area, invert=True
         )

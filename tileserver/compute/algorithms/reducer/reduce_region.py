@@ -21,7 +21,7 @@ from tileserver.compute.pixels.regions import Region, Sampled, region_of, sample
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.feature import Collection, Feature, geometry_of
 from tileserver.compute.values.geometry import Geometry
-from tileserver.compute.values.image import Image, Projection
+from tileserver.compute.values.image import Image, Projection, band_grid
 from tileserver.compute.values.reducer import Output, Reducer, spread
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import WGS84, transform_points
@@ -55,7 +55,7 @@ def region_in(image: Image, geometry: Geometry | None, lattice: Projection) -> R
             raise InvalidRequest("The image has no end; please specify a geometry.")
         box = shapely.box(extent.column, extent.row, extent.right, extent.bottom)
         geometry = Geometry(box, band.projection)
-    return region_of(geometry, lattice, GeometryMask(geometry).covers)
+    return region_of(geometry, lattice, GeometryMask(geometry).covers, band_grid(band))
 
 
 def _too_many(found: int, most: int) -> InvalidRequest:
