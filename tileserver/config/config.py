@@ -108,6 +108,23 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PyramidSettings:
+    """[pyramids]: overviews of local GeoTIFFs that have none, made while nothing else is to do."""
+
+    enabled: Annotated[bool, kinds.FLAG, "make them, and show those that are made"] = True
+    path: Annotated[
+        str | None,
+        kinds.FOLDER_PATH,
+        "folder they are kept in; else tileserver/pyramids in the user's cache folder",
+    ] = None
+    size_bytes: Annotated[
+        int,
+        kinds.MEMORY,
+        "most disk space they take; those not used for a day make room for others",
+    ] = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteSettings:
     """[remote]: GeoTIFFs behind URLs."""
 
@@ -185,6 +202,7 @@ class Config:
     server: Server = Server()
     rasters: tuple[RasterFolder, ...] = ()
     cache: CacheSettings = CacheSettings()
+    pyramids: PyramidSettings = PyramidSettings()
     remote: RemoteSettings = RemoteSettings()
     access: AccessSettings = AccessSettings()
     api: ApiSettings = ApiSettings()
@@ -202,6 +220,7 @@ TABLES: Mapping[str, Any] = {
     "server": Server,
     "rasters": RasterFolder,
     "cache": CacheSettings,
+    "pyramids": PyramidSettings,
     "remote": RemoteSettings,
     "access": AccessSettings,
     "api": ApiSettings,

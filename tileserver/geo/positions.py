@@ -93,6 +93,8 @@ class Level:
     """GDAL's index of the overview; None is the image itself."""
     factor: int
     """Side of a pixel in native pixels, as a whole number."""
+    is_beside: bool = False
+    """Whether another file has it; `overview` is then that file's."""
 
 
 def choose_level(levels: tuple[Level, ...], native: PixelGrid, grid: PixelGrid) -> Level:

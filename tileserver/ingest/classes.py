@@ -23,8 +23,14 @@ _PER_AXIS = 3
 _NO_GRID = PixelGrid(1, 1, AffineTransform(1, 0, -1, 0), "EPSG:4326")
 
 
-def has_classes(dataset: DatasetReader, index: int, band_id: str) -> bool:
+def has_classes(dataset: DatasetReader, index: int, band_id: str, stem: str = "") -> bool:
     """Tell whether a band has classes, from its names and nine windows of its pixels.
+
+    Args:
+        dataset: that has the band.
+        index: of the band, from 1.
+        band_id: its name.
+        stem: of the file's name, if the dataset does not have it.
 
     Raises:
         UnreadableRaster: its pixels cannot be read.
@@ -41,7 +47,7 @@ def has_classes(dataset: DatasetReader, index: int, band_id: str) -> bool:
         samples = list(_samples(dataset, index))
     except (RasterioError, CPLE_BaseError) as exc:
         raise UnreadableRaster(f"{dataset.name}: damaged, {exc}") from exc
-    return bool(class_values(band, PurePath(dataset.name).stem, samples))
+    return bool(class_values(band, stem or PurePath(dataset.name).stem, samples))
 
 
 def _samples(dataset: DatasetReader, index: int) -> Iterator[Sample]:

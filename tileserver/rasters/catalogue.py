@@ -20,6 +20,7 @@ from tileserver.rasters.band_files import BandFiles, join
 from tileserver.rasters.band_sets import BandFile, BandSet
 from tileserver.rasters.files import Place, file_errors, file_state
 from tileserver.rasters.geotiffs import GeoTiff, read_sidecar
+from tileserver.rasters.pyramids.store import PyramidStore
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.objects import file_name, is_remote
 from tileserver.rasters.roots import Location, Root, Scan, scan, top_of
@@ -57,6 +58,7 @@ class Catalogue:
         roots: Iterable[Root],
         remote: RemoteFiles | None = None,
         reads_mosaics: bool = True,
+        pyramids: PyramidStore | None = None,
     ) -> None:
         """Find assets below the roots.
 
@@ -64,7 +66,9 @@ class Catalogue:
             roots: files, folders and URLs to serve.
             remote: opens the files behind URLs.
             reads_mosaics: whether the files of mosaics are assets, too.
+            pyramids: has levels of rasters without overviews; None is nothing.
         """
+        self.pyramids = pyramids
         self.roots = tuple(roots)
         self.remote = remote or RemoteFiles()
         self.has_remote = any(is_remote(root.path) for root in self.roots)
@@ -171,11 +175,15 @@ class Catalogue:
         if isinstance(entry.location, BandSet):
             return self._set_version(name, entry.location)
         if isinstance(entry.location, Place):
-            return version_of(entry.location, name)
+            return self._local_version(name, entry.location)
         try:
             return self.remote.current(entry.location, name).version
         except TileserverError:
             return None
+
+    def _local_version(self, name: str, place: Place) -> str | None:
+        version = version_of(place, name)
+        return self.pyramids.token(version) if version and self.pyramids else version
 
     def _set_version(self, name: str, where: BandSet) -> str:
         """Return a token of the state of several files, those included that are gone."""
@@ -191,14 +199,25 @@ class Catalogue:
             return self._remote_now(name, entry, entry.location)
         if isinstance(entry.location, BandSet):
             return self._set_now(name, entry, entry.location)
-        version = version_of(entry.location, name)
+        version = self._local_version(name, entry.location)
         if version is None or (entry.raster and entry.raster.asset.version == version):
             return entry.raster if version else None
         self._settling.check(entry.location, name, is_start=entry.raster is None)
         raster = read_scene(entry.location, name, entry.members)
+        if raster is not None and self.pyramids:
+            return self.pyramids.with_levels(raster, raster.asset.version)
         if raster is not None:
             _warn_without_overviews(raster, entry.location.below.rpartition("/")[2])
         return raster
+
+    def described(self) -> list[tuple[GeoTiff, Place]]:
+        """Return the local rasters that were read since the start, and where they lie."""
+        found = []
+        entries = list(self._entries.values())
+        for each in [*entries, *(part for entry in entries for part in list(entry.parts.values()))]:
+            if isinstance(each.raster, GeoTiff) and isinstance(each.location, Place):
+                found.append((each.raster, each.location))
+        return found
 
     def _set_now(self, name: str, entry: _Entry, where: BandSet) -> BandFiles:
         """Return the image of several files.

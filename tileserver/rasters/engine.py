@@ -81,6 +81,8 @@ class LocalRasters:
         self.catalogue = catalogue
         self.budget = DecodeBudget(max_decoding_bytes)
         self.deadline_s = deadline_s
+        self.note_request: Callable[[], None] | None = None
+        """Called at the begin and end of each request, by which others tell an idle server."""
         self.datasets = DatasetPool()
         self.blocks: BlockCache[BlockKey] = BlockCache(block_cache_bytes)
         self._describing: LimitedCalls[str, Raster] = LimitedCalls(
@@ -216,17 +218,20 @@ class LocalRasters:
         def read(reader: LevelReader) -> None:
             sample.read(reader, name, indexes, values, valid, alpha, deadline)
 
-        if raster.layouts and (source := raster.source):
+        location, seen = raster.place_of(level)
+        source = seen if isinstance(location, str) else location
+        if raster.source and (level.is_beside or raster.layouts):
+            check_current(raster.source, name)
+        if source and (layout := raster.layout_of(level)):
             try:
-                check_current(source, name)
                 file = FileBlocks(self.blocks, source, name, deadline)
-                return read(BlockLevel(file, raster.layouts[raster.levels.index(level)], raster))
+                return read(BlockLevel(file, layout, raster))
             except DamagedBlock as exc:
                 log.debug("%s: GDAL reads it, since %s", name, exc)
         with (
             gdal_environment(),
             self.datasets.borrow(
-                raster.location, raster.asset.version, name, level.overview, raster.file
+                location, raster.asset.version, name, level.overview, seen
             ) as dataset,
         ):
             read(GdalLevel(dataset, raster))
@@ -238,6 +243,15 @@ class LocalRasters:
             DeadlineExceeded: it took too long.
             Overloaded: too many requests wait already.
         """
+        if self.note_request is None:
+            return await self._with_deadline(function, argument, name)
+        self.note_request()
+        try:
+            return await self._with_deadline(function, argument, name)
+        finally:
+            self.note_request()
+
+    async def _with_deadline(self, function: Callable[[A], T], argument: A, name: str) -> T:
         try:
             async with asyncio.timeout(self.deadline_s):
                 is_local = self.catalogue.is_local(name) or not self.catalogue.has_remote

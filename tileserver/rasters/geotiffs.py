@@ -63,6 +63,10 @@ class GeoTiff:
     """Memory that decoding one block of its bands and one of its mask takes."""
     layouts: tuple[LevelLayout, ...] = field(default=(), repr=False)
     """How its levels are read by blocks, in their order; none if GDAL reads them."""
+    sample_count: int = 0
+    """Bands of the file, that of opacity included."""
+    beside: SeenFile | None = field(default=None, repr=False)
+    """The file of the levels that are not in the raster's own."""
     warp: Warp | None = field(default=None, repr=False)
     """Leads from the native grid to the pixels of the file, unless it has them."""
 
@@ -70,6 +74,16 @@ class GeoTiff:
     def source(self) -> SeenFile | RemoteFile | None:
         """The file, in the state that `version` is of."""
         return self.file if isinstance(self.location, str) else self.location
+
+    def place_of(self, level: Level) -> tuple[Location, SeenFile | None]:
+        """Return where a level's pixels are, and the local file in the state it must have."""
+        if level.is_beside and self.beside is not None:
+            return self.beside.place.path, self.beside
+        return self.location, self.file
+
+    def layout_of(self, level: Level) -> LevelLayout | None:
+        """Return how a level is read by blocks, or None if GDAL reads it."""
+        return self.layouts[self.levels.index(level)] if self.layouts else None
 
 
 def describe_raster(
@@ -122,6 +136,7 @@ def describe_raster(
         and (alpha is not None or all(MaskFlags.per_dataset in flag for flag in flags)),
         alpha_index=alpha,
         decode_bytes=decode_bytes(directories) or 2 * block_bytes(dataset),
+        sample_count=dataset.count,
         layouts=_layouts(dataset, directories, levels, bands[0], () if alpha else flags),
     )
 

@@ -86,6 +86,7 @@ def app_of(assembly: Assembly, has_api: bool, deadline_s: float = _TUNED.deadlin
                     assembly.starting,
                     filling(listed),
                     assembly.following,
+                    assembly.growing,
                 ):
                     yield {"services": assembly.services, RESPONSES: assembly.responses}
 

@@ -5,6 +5,7 @@ A new provider of assets is one more entry in `_providers`.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
@@ -37,6 +38,8 @@ from tileserver.mosaics.index_file import default_folder as index_folder
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
+from tileserver.rasters.pyramids.activity import Activity
+from tileserver.rasters.remote.objects import is_remote
 from tileserver.rasters.roots import Root
 from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, MosaicAssets, RemoteAssets
 from tileserver.rest.call import Api
@@ -44,6 +47,7 @@ from tileserver.rest.expression_store import ExpressionStore, default_folder
 from tileserver.server.access import readable_assets, rules_of
 from tileserver.server.definitions import catalogue_of, definitions_of, drawn_of, project_of
 from tileserver.server.engines import Engines
+from tileserver.server.growth import Growth
 from tileserver.server.hot_folders import HotFolders
 from tileserver.server.late_computing import LateComputing
 from tileserver.server.worker_slots import seated
@@ -51,6 +55,8 @@ from tileserver.server.world import EngineImages, ImageReader, LocalImages, Mosa
 
 if TYPE_CHECKING:
     from tileserver.earthengine.stack import Earth
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -93,6 +99,10 @@ class Assembly:
     """Entered while serving: begins what takes long and will be needed."""
     following: AbstractAsyncContextManager[None]
     """Entered while serving: has the layers follow the folders of rasters."""
+    growth: Growth | None
+    """Makes pyramids of rasters without overviews."""
+    growing: AbstractAsyncContextManager[None]
+    """Entered while serving: has them made."""
     sample: Callable[[], None]
     """Updates the gauges before a scrape."""
     resources: AsyncExitStack
@@ -152,6 +162,8 @@ def assemble(
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
         starting=_starting(trusted, mosaics),
+        growth=(growth := _growth(rasters)),
+        growing=growth.growing() if growth else nullcontext(),
         following=_following(listed, [rasters.catalogue, drawn], look),
         sample=partial(_sample, memory, responses, rasters, earth),
         resources=resources,
@@ -338,6 +350,21 @@ def _following(
     if not any(each.scanned().paths for each in catalogues):
         return nullcontext()
     return HotFolders(list(dict.fromkeys(catalogues)), look, listed).followed()
+
+
+def _growth(rasters: LocalRasters) -> Growth | None:
+    """Return what makes pyramids of local rasters; None if there is no room for them."""
+    store = rasters.catalogue.pyramids
+    if store is None or all(is_remote(root.path) for root in rasters.catalogue.roots):
+        return None
+    try:
+        store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        activity = Activity(store.folder)
+    except OSError as exc:
+        log.debug("no pyramids are made: %s", exc.strerror)
+        return None
+    rasters.note_request = activity.note
+    return Growth(rasters.catalogue, store, activity)
 
 
 def _readiness(earth: Earth | None, store: BestEffortStore | None) -> Readiness:

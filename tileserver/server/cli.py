@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -254,7 +254,7 @@ def check(config_path: Path | None) -> None:
         click.echo(f"Earth Engine: {assembly.credentials}")
     faults = anyio.run(_check_layers, assembly, [each.name for each in definitions_in(assembly)])
     for name, fault in faults.items():
-        click.echo(one_line(f"{name}: {fault or 'ok'}"))
+        click.echo(one_line(f"{name}: {fault or _progress(assembly, name) or 'ok'}"))
     if any(faults.values()):
         sys.exit(1)
 
@@ -265,6 +265,17 @@ def config(schema: bool) -> None:
     """Describe the configuration file to editors and other programs."""
     assert schema, "click requires it"
     click.echo(json.dumps(json_schema(), indent=2))
+
+
+def _progress(assembly: Assembly, name: str) -> str:
+    """Return "ok" and how far the layer's pyramid is; "" if it needs none."""
+    definition = assembly.services.layers.definitions[name]
+    if assembly.growth is None or definition.computed:
+        return ""
+    with suppress(TileserverError):
+        progress = assembly.growth.progress(definition.asset_name)
+        return progress and f"ok, {progress}"
+    return ""
 
 
 async def _check_layers(assembly: Assembly, names: Sequence[str]) -> Mapping[str, str | None]:

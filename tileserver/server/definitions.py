@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from tileserver.config.config import Config, EarthEngineSettings, RasterFolder
 from tileserver.config.layers import LayerSettings, computed_image
@@ -12,6 +14,7 @@ from tileserver.layers.layers import LayerDefinition, automatic_layers
 from tileserver.layers.steps import STEP_PARAMETERS, parse_steps
 from tileserver.layers.styles import Style, parse_colors
 from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.pyramids.store import PyramidStore, default_folder
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.roots import Root, mosaic_root
 
@@ -37,7 +40,15 @@ def catalogue_of(config: Config, added: Sequence[Root] = ()) -> Catalogue:
     Raises:
         ConfigError: a path leads nowhere.
     """
-    return Catalogue(roots_of(config, added), remote_files(config))
+    return Catalogue(roots_of(config, added), remote_files(config), pyramids=pyramids_of(config))
+
+
+def pyramids_of(config: Config) -> PyramidStore | None:
+    """Return where pyramids of rasters without overviews are kept, if they are made."""
+    settings = config.pyramids
+    folder = Path(settings.path) if settings.path else default_folder(os.environ)
+    is_on = settings.enabled and folder is not None
+    return PyramidStore(folder, settings.size_bytes) if is_on and folder else None
 
 
 def remote_files(config: Config) -> RemoteFiles:
