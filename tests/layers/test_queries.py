@@ -62,6 +62,8 @@ def test_info_tells_of_bands_grid_and_metadata(tmp_path: Path) -> None:
             "crs": "EPSG:32612",
             "scale_m": 30.0,
             "nodata": -9999.0,
+            "scale": 1.0,
+            "offset": 0.0,
         }
         for band in ("red", "nir")
     ]

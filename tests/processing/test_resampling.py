@@ -36,7 +36,7 @@ HOLE = -32768
 
 
 def resampled(path: Path, grid: PixelGrid, method: str) -> BandArrays:
-    request = replace(raw(path, grid), processing=Processing(Resampling(method)))
+    request = replace(raw(path, grid), processing=Processing(resampling=Resampling(method)))
     return engine(path).bands(request)
 
 
@@ -227,7 +227,7 @@ def test_an_engine_that_reads_single_pixels_only_is_resampled_too(
     path = scene(tmp_path / "scene.tif", place, True, overviews=())
     zoom = 7 if place is DEGREES else 12
     grid = tile_grid(tiles_over(asset_of(path), (zoom,))[0])
-    request = replace(raw(path, grid), processing=Processing(Resampling(method)))
+    request = replace(raw(path, grid), processing=Processing(resampling=Resampling(method)))
     found = asyncio.run(Processed(engine(path), lambda name: False).read_bands(request))
     expected = resampled(path, grid, method)
     np.testing.assert_array_equal(found.valid, expected.valid)

@@ -233,6 +233,7 @@ SIDE = Kind("1, 2, 4 or 8", _whole(1, 8), _power_of_two, from_text=int, json={"e
 POSITIVE = Kind("a number above 0", _number(gt=0), from_text=float, write=lambda v: f"{v:g}")
 OPACITY = Kind("a number from 0 to 1", _number(ge=0, le=1), from_text=float)
 PERCENT = Kind("per cent, above 0 and at most 100", _number(gt=0, le=100), from_text=float)
+NUMBER = Kind("a number", _number(), from_text=float)
 NUMBERS = Kind(
     "a number or a list of numbers",
     _list(_number(), min_length=1),

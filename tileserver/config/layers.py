@@ -61,6 +61,18 @@ class LayerSettings:
     resampling: Annotated[
         str | None, kinds.RESAMPLING, "how pixels are made of the raster's; else nearest"
     ] = None
+    nodata: Annotated[
+        float | None, kinds.NUMBER, "value that is masked, beside the file's own nodata value"
+    ] = None
+    unscale: Annotated[
+        bool | None, kinds.FLAG, "whether values become value * scale + offset, as the file says"
+    ] = None
+    formula: Annotated[
+        str | None,
+        kinds.TEXT,
+        'what is drawn in place of bands, such as "(B8 - B4) / (B8 + B4)"; '
+        "the parameter `expression` of URLs",
+    ] = None
     minzoom: Annotated[int | None, kinds.ZOOM, "lowest zoom offered; else from the asset"] = None
     maxzoom: Annotated[int | None, kinds.ZOOM, "highest zoom offered; else from the asset"] = None
     visible: Annotated[bool, kinds.FLAG, "whether the page shows it from the start"] = True

@@ -18,6 +18,9 @@ class BandNotes:
     """Of STAC's electro-optical extension, such as "red" or "nir"."""
     wavelength_um: float | None = None
     """The middle of the band."""
+    scale: float | None = None
+    """With `offset`: what is meant is value * scale + offset."""
+    offset: float | None = None
 
 
 NO_NOTES = BandNotes()

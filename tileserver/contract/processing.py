@@ -1,12 +1,16 @@
 """What a request asks for between the reading of bands and their drawing.
 
-Earth Engine's getPixels has none of it: it is for tiles, pictures, points and statistics.
+Earth Engine's getPixels has none of it: it is for tiles, pictures, points and statistics. The
+steps of a `Processing` follow each other in the order of its fields.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+
+_MAKERS = ("expression",)
+"""The fields that make bands of others."""
 
 
 class Resampling(StrEnum):
@@ -23,10 +27,18 @@ class Resampling(StrEnum):
 class Processing:
     """The steps of a request; a None field is not set."""
 
+    nodata: float | None = None
+    """The value of pixels that are masked, beside those of the file's own nodata value."""
     resampling: Resampling | None = None
+    unscale: bool | None = None
+    """Whether values become value * scale + offset, as the file has these."""
+    expression: str | None = None
+    """A formula over the bands, by their names, which makes one band."""
 
     def over(self, base: Processing) -> Processing:
-        """Return these steps, unset ones taken from `base`."""
+        """Return these steps, unset ones taken from `base`; one that makes bands replaces all."""
+        if self.makes:
+            base = replace(base, **dict.fromkeys(_MAKERS))
         unset = [each.name for each in fields(self) if getattr(self, each.name) is None]
         return replace(self, **{name: getattr(base, name) for name in unset})
 
@@ -35,9 +47,20 @@ class Processing:
         """The steps without those that change nothing; None if none is left."""
         is_nearest = self.resampling is Resampling.NEAREST
         found = replace(self, resampling=None) if is_nearest else self
+        found = replace(found, unscale=found.unscale or None)
         return None if found == Processing() else found
 
     @property
     def reading(self) -> Processing | None:
         """The steps that are done while bands are read; None if there are none."""
-        return Processing(resampling=self.resampling).effective
+        return Processing(nodata=self.nodata, resampling=self.resampling).effective
+
+    @property
+    def changes_values(self) -> bool:
+        """Whether values are other than those that are stored, or fewer."""
+        return replace(self, resampling=None).effective is not None
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """The ids of the bands that it makes of others; none if they stay as they are."""
+        return ("expression",) if self.expression is not None else ()

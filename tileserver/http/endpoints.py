@@ -39,7 +39,7 @@ from tileserver.layers import documents, queries
 from tileserver.layers.layer_list import LayerList, Search
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.statistics import summarize
-from tileserver.layers.steps import STEP_PARAMETERS, parse_steps
+from tileserver.layers.steps import STEP_PARAMETERS, VALUE_PARAMETERS, parse_steps
 from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style
 from tileserver.rendering.encoders import empty, media_type
 from tileserver.rendering.legend import legend_svg
@@ -140,10 +140,8 @@ async def info(request: Request) -> Response:
 async def point(request: Request) -> Response:
     """Answer GET /point/{layer}?lon=&lat=&bands=: each band's value, null where masked."""
     services = _services(request)
-    parameters = parse_query(request.scope["query_string"], ("lon", "lat", "bands"))
+    layer, bands, parameters = await _layer_of_values(request, ("lon", "lat", "bands"))
     lon, lat = parse_place(parameters)
-    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
-    layer = await services.layers.find(request.path_params["layer"])
     pixel = queries.point_request(layer, lon, lat, bands)
     values = await while_connected(request.receive, services.bands.read_bands(pixel))
     return json_response(request, queries.point(lon, lat, values))
@@ -153,10 +151,8 @@ async def point(request: Request) -> Response:
 async def statistics(request: Request) -> Response:
     """Answer GET /statistics/{layer}?bands=&bbox=: range, mean, percentiles, histogram a band."""
     services = _services(request)
-    parameters = parse_query(request.scope["query_string"], ("bands", "bbox"))
+    layer, bands, parameters = await _layer_of_values(request, ("bands", "bbox"))
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
-    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
-    layer = await services.layers.find(request.path_params["layer"])
     requests = await services.geometry.call(queries.statistics_requests, layer, bbox, bands)
 
     async def summary() -> Response:
@@ -165,7 +161,7 @@ async def statistics(request: Request) -> Response:
             for pixels in requests:
                 values = await services.bands.read_bands(pixels)
                 found |= await anyio.to_thread.run_sync(summarize, values)
-        ordered = {band: found[band] for band in bands or layer.asset.band_ids}
+        ordered = {band: found[band] for band in layer.made_bands(bands)}
         return await anyio.to_thread.run_sync(lambda: json_response(request, ordered))
 
     return await while_connected(request.receive, summary())
@@ -247,6 +243,18 @@ async def _styled_layer(
     name = name or request.path_params["layer"]
     steps = parse_steps(parameters)
     return await _services(request).layers.find(name, style, steps), style, parameters
+
+
+async def _layer_of_values(
+    request: Request, own: Sequence[str]
+) -> tuple[Layer, tuple[str, ...], dict[str, str]]:
+    """Return the layer of the path, the bands in the query, and the query's parameters."""
+    parameters = parse_query(request.scope["query_string"], (*own, *VALUE_PARAMETERS))
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    steps = parse_steps(parameters)
+    style = Style(bands) if steps is not None else None
+    layer = await _services(request).layers.find(request.path_params["layer"], style, steps)
+    return layer, bands, parameters
 
 
 async def _pixels(

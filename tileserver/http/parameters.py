@@ -17,6 +17,10 @@ VERSION_PARAMETER = "v"
 """The version token in the URLs of documents; any value is accepted."""
 _MAX_QUERY = 8192
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
+_FORMULA = re.compile(rb"(?:^|(?<=&))expression=[^&]*")
+_START = rb"[\w(.'\"~]|!(?!=)|%(?:28|2[27E]|7E)"
+_END = rb"(?:(?<![%]..)(?<=[\w)\]'\"])|(?<=%29|%5D|%5d|%22|%27))"
+_PLUS = re.compile(_END + rb"\+(?=" + _START + rb")")
 _MIN_BOX_DEGREES = 1e-9
 """0.1 mm; the ratio of smaller sides overflows."""
 _TILE_NAME = re.compile(r"(?P<y>[^.@]*)(?P<scale>@[^.]*)?(?:\.(?P<suffix>.*))?", re.DOTALL)
@@ -43,10 +47,21 @@ def parse_query(query: bytes, known: Sequence[str]) -> dict[str, str]:
 def _pairs(query: bytes) -> list[tuple[str, str]]:
     if len(query) > _MAX_QUERY:
         raise InvalidRequest(f"the query has {len(query)} bytes, at most {_MAX_QUERY} may be")
+    if b"expression=" in query:
+        query = _FORMULA.sub(_with_plus, query)
     try:
         return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as exc:
         raise InvalidRequest("the query is not percent-encoded UTF-8") from exc
+
+
+def _with_plus(match: re.Match[bytes]) -> bytes:
+    """Return a formula's parameter with %2B for each + between two operands.
+
+    A + of forms is a space; a space between two operands is in no formula, so there it is a plus
+    sign that was written as it is, as in `expression=B8+B4`.
+    """
+    return _PLUS.sub(b"%2B", match[0])
 
 
 def _check_known(name: str, known: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ from tileserver.expressions.document import Computed
 from tileserver.geo.asset_extents import AssetExtents, extent_of, known_extent
 from tileserver.geo.positions import parts_within
 from tileserver.layers.defaults import declared_classes, default_bands, measured_look
+from tileserver.layers.looks import Looks
 from tileserver.layers.statistics import overview_request, percentiles
 from tileserver.layers.steps import steps_over
 from tileserver.layers.styles import Style
@@ -98,6 +99,8 @@ class Layer:
     style: Style
     processing: Processing | None = None
     """What is done to bands before they are drawn; None is nothing."""
+    inputs: tuple[str, ...] = ()
+    """The bands that are read, if the steps make others of them."""
 
     @property
     def name(self) -> str:
@@ -163,7 +166,7 @@ class Layer:
             asset_id=self.asset.name,
             file_format=file_format,
             grid=grid,
-            band_ids=self.style.bands if is_picture else tuple(bands),
+            band_ids=self.read_bands(self.style.bands if is_picture else bands),
             visualization_options=self.style.options() if is_picture else None,
             workload_tag=workload_tag(self.name),
             asset_version=self.asset.version,
@@ -171,6 +174,16 @@ class Layer:
             tiles_per_side=self.definition.tiles_per_side,
             processing=self.processing,
         )
+
+    def read_bands(self, bands: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the bands to be read for some; all those that the steps need if they make them."""
+        makes = self.processing.makes if self.processing else ()
+        return self.inputs if makes else tuple(bands)
+
+    def made_bands(self, bands: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the bands that come of reading some, or all."""
+        makes = self.processing.makes if self.processing else ()
+        return makes or tuple(bands) or self.asset.band_ids
 
 
 # Bounded: clients choose the style.
@@ -216,6 +229,7 @@ class Layers:
         self._stretches: WeakKeyDictionary[ImageAsset, dict[tuple[str, ...], Measured]] = (
             WeakKeyDictionary()
         )
+        self._looks = Looks(source.read_bands)
         self._measuring: SingleFlight[tuple[ImageAsset, tuple[str, ...]], Measured] = SingleFlight()
 
     def replace(self, definitions: Iterable[LayerDefinition]) -> None:
@@ -255,9 +269,19 @@ class Layers:
         # The properties of a layer need its place; only the first request waits for PROJ.
         if known_extent(asset) is None:
             await self.extents.find(asset)
-        wanted = definition.style if style is None else style.over(definition.style)
         processing = steps_over(definition.processing, steps)
+        if processing is not None and processing.changes_values:
+            return await self._processed(definition, asset, style or Style(), processing)
+        wanted = definition.style if style is None else style.over(definition.style)
         return Layer(definition, asset, await self._completed(asset, wanted), processing)
+
+    async def _processed(
+        self, definition: LayerDefinition, asset: ImageAsset, style: Style, steps: Processing
+    ) -> Layer:
+        own = definition.processing or Processing()
+        base = definition.style if own.makes == steps.makes else None
+        look = await self._looks.completed(asset, style, base, steps)
+        return Layer(definition, asset, look.style, look.processing, look.inputs)
 
     def is_current(self, layer: Layer) -> bool:
         """Return whether `find` would return the same layer now, without waiting."""

@@ -11,6 +11,7 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import AffineTransform, Box, PixelGrid, Window
 from tileserver.contract.pixels import BandArrays, Geometry, PixelRequest
+from tileserver.contract.processing import Processing
 from tileserver.contract.tiles import MAX_LATITUDE, WEB_MERCATOR, mercator_box
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.geo.completion import complete
@@ -39,6 +40,8 @@ def info(layer: Layer) -> dict[str, Any]:
                 "crs": band.grid.crs_code,
                 "scale_m": None if asset.no_place else _scale_m(band.grid),
                 "nodata": _number(band.nodata),
+                "scale": 1.0 if band.notes.scale is None else band.notes.scale,
+                "offset": band.notes.offset or 0.0,
             }
             for band in asset.bands
         ],
@@ -67,16 +70,24 @@ def _scale_m(grid: PixelGrid) -> float:
 def point_request(layer: Layer, lon: float, lat: float, bands: Sequence[str]) -> PixelRequest:
     """Return the request for each band's native pixel at a longitude and latitude in degrees."""
     asset = layer.asset
+    bands = layer.read_bands(bands)
     request = PixelRequest(
         asset_id=asset.name,
         file_format=ImageFileFormat.NPY,
         band_ids=tuple(bands),
         asset_version=asset.version,
+        processing=_of_values(layer),
     )
     if len({band.grid for band in asset.select(bands)}) == 1:
         return replace(request, region=Geometry("Point", (float(lon), float(lat))))
     # A pixel of one grid may hold the place while its middle lies in another pixel of the next.
     return replace(request, grid=_at(lon, lat))
+
+
+def _of_values(layer: Layer) -> Processing | None:
+    """Return the steps that decide values, whatever the grid."""
+    steps = layer.processing
+    return None if steps is None else replace(steps, resampling=None).effective
 
 
 def _at(lon: float, lat: float) -> PixelGrid:
@@ -105,11 +116,15 @@ def statistics_requests(layer: Layer, bbox: Box | None, bands: Sequence[str]) ->
     All pixels of the asset, or those within the bounding box of `bbox` in the native CRS, from
     the first pyramid level that is small enough.
     """
+    bands, steps = layer.read_bands(bands), _of_values(layer)
+    if steps is not None and steps.makes:
+        return [replace(_statistics_request(layer.asset, bbox, bands), processing=steps)]
     chosen: dict[PixelGrid, list[str]] = {}
     for band in layer.asset.select(bands):
         chosen.setdefault(band.grid, []).append(band.id)
     groups = [bands] if len(chosen) == 1 else list(chosen.values())
-    return [_statistics_request(layer.asset, bbox, group) for group in groups]
+    requests = (_statistics_request(layer.asset, bbox, group) for group in groups)
+    return [replace(each, processing=steps) for each in requests]
 
 
 def _statistics_request(asset: ImageAsset, bbox: Box | None, bands: Sequence[str]) -> PixelRequest:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from tileserver.contract.processing import Processing, Resampling
 from tileserver.errors import InvalidRequest, nearest
+from tileserver.layers.styles import parse_number
 
-READING_PARAMETERS = ("resampling",)
-"""How pixels of a grid are read; of no meaning for a single pixel or for statistics."""
-STEP_PARAMETERS = READING_PARAMETERS
-"""The parameters of processing of a picture."""
+VALUE_PARAMETERS = ("nodata", "unscale", "expression")
+"""Those that decide values, whatever the grid: for points and statistics too."""
+STEP_PARAMETERS = ("resampling", *VALUE_PARAMETERS)
+"""Those of a picture."""
 
 
 def parse_steps(parameters: Mapping[str, str]) -> Processing | None:
@@ -53,6 +56,22 @@ def _choice(name: str, text: str, choices: Iterable[str]) -> str:
     raise InvalidRequest(f"{name}: expected one of {', '.join(known)}, got {text[:40]!r}{hint}")
 
 
+def parse_nodata(text: str) -> float:
+    """Return a value that is masked.
+
+    Raises:
+        InvalidRequest: it is neither a number nor nan.
+    """
+    return math.nan if text.lower() == "nan" else parse_number("nodata", text)
+
+
+def _parse_flag(name: str, text: str) -> bool:
+    return _choice(name, text.lower(), ("true", "false")) == "true"
+
+
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "nodata": parse_nodata,
+    "unscale": partial(_parse_flag, "unscale"),
+    "expression": str,
     "resampling": parse_resampling,
 }

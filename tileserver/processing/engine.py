@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+
+import numpy as np
 
 from tileserver.concurrency.cores import cores
 from tileserver.concurrency.threads import Threads
+from tileserver.contract.assets import ImageAsset
 from tileserver.contract.engine import Engine
-from tileserver.contract.grids import PixelGrid
+from tileserver.contract.grids import PixelGrid, Window
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.processing import Processing
+from tileserver.errors import AssetChanged
 from tileserver.geo.completion import complete
-from tileserver.processing.lattices import Lattice, lattice_of
+from tileserver.processing.lattices import lattice_of
+from tileserver.processing.makers import maker_of
+from tileserver.rasters.masking import mask_value
 from tileserver.rendering.encoders import encode
 from tileserver.rendering.render import check_options
-
-T = TypeVar("T")
 
 
 class Processed:
@@ -42,44 +45,90 @@ class Processed:
 
         Raises:
             InvalidRequest: the steps do not fit the asset.
+            AssetChanged: the asset is of another version than the request.
             TileserverError: as the engine that reads raises them.
         """
-        processing = request.processing
-        if processing == _reading(processing) and self.resamples(request.asset_id):
+        if request.processing == _reading(request) and self.resamples(request.asset_id):
             return await self.engine.get_pixels(request)
-        grid = await self._grid(request)
+        asset = await self._asset(request)
+        grid = complete(request, asset)
+        bands = await self._bands(request, asset, grid)
         options, file_format = request.visualization_options, request.file_format
-        bands = await self._read(request, grid)
-        if file_format.is_picture or options is not None:
-            check_options(options, len(bands.ids))
-        return await self._threads.run(lambda made: encode(file_format, made, grid, options), bands)
+
+        def encoded(made: BandArrays) -> bytes:
+            if file_format.is_picture or options is not None:
+                check_options(options, len(made.ids))
+            return encode(file_format, made, grid, options)
+
+        return await self._threads.run(encoded, bands)
 
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid; raises as `get_pixels`."""
-        return await self._read(request, await self._grid(request))
+        asset = await self._asset(request)
+        return await self._bands(request, asset, complete(request, asset))
 
-    async def _grid(self, request: PixelRequest) -> PixelGrid:
-        return complete(request, await self.engine.get_asset(request.asset_id))
+    async def _asset(self, request: PixelRequest) -> ImageAsset:
+        asset = await self.engine.get_asset(request.asset_id)
+        if request.asset_version not in ("", asset.version):
+            raise AssetChanged(request.asset_id)
+        return asset
 
-    async def _read(self, request: PixelRequest, grid: PixelGrid) -> BandArrays:
+    async def _bands(self, request: PixelRequest, asset: ImageAsset, grid: PixelGrid) -> BandArrays:
+        """Return the bands of a request on its complete grid, made by its steps."""
+        processing = request.processing
+        maker = await self._threads.run(
+            lambda steps: maker_of(steps, asset, request.band_ids), processing
+        )
+        if maker is None:
+            bands = await self._read(request, asset, grid)
+            return _unscaled(bands, processing, asset)
+        wide = _widened(grid, maker.margin_px)
+        bands = await self._read(replace(request, band_ids=maker.band_ids), asset, wide)
+
+        def made(read: BandArrays) -> BandArrays:
+            return _named(maker.make(_unscaled(read, processing, asset), wide), processing)
+
+        return await self._threads.run(made, bands)
+
+    async def _read(self, request: PixelRequest, asset: ImageAsset, grid: PixelGrid) -> BandArrays:
         """Return bands as they are read on a grid."""
-        reading = _reading(request.processing)
+        reading = _reading(request)
         wanted = replace(request, grid=grid, region=None, processing=reading)
         if reading is None or self.resamples(request.asset_id):
             return await self.engine.read_bands(wanted)
-        asset = await self.engine.get_asset(request.asset_id)
         lattice = await self._threads.run(
             lambda each: lattice_of(each, asset, request.band_ids, reading), grid
         )
-        if lattice is None:
-            return await self.engine.read_bands(replace(wanted, processing=None))
-        return await self._resampled(wanted, lattice)
-
-    async def _resampled(self, wanted: PixelRequest, lattice: Lattice) -> BandArrays:
-        neighbours = replace(wanted, grid=lattice.grid, processing=None)
-        bands = await self.engine.read_bands(neighbours)
-        return await self._threads.run(lattice.resampled, bands)
+        plain = replace(wanted, processing=None, grid=lattice.grid if lattice else grid)
+        bands = await self.engine.read_bands(plain)
+        if reading.nodata is not None:
+            mask_value(bands.values, bands.valid, reading.nodata)
+        return await self._threads.run(lattice.resampled, bands) if lattice else bands
 
 
-def _reading(processing: Processing | None) -> Processing | None:
-    return None if processing is None else processing.reading
+def _reading(request: PixelRequest) -> Processing | None:
+    return None if request.processing is None else request.processing.reading
+
+
+def _widened(grid: PixelGrid, margin_px: int) -> PixelGrid:
+    if not margin_px:
+        return grid
+    sides = grid.width + 2 * margin_px, grid.height + 2 * margin_px
+    return grid.window(Window(-margin_px, -margin_px, *sides))
+
+
+def _named(bands: BandArrays, processing: Processing | None) -> BandArrays:
+    assert processing is not None
+    return replace(bands, ids=processing.makes)
+
+
+def _unscaled(bands: BandArrays, processing: Processing | None, asset: ImageAsset) -> BandArrays:
+    """Return value * scale + offset of each band, as its file has these."""
+    if processing is None or not processing.unscale:
+        return bands
+    notes = [band.notes for band in asset.select(bands.ids)]
+    values = np.empty(bands.values.shape, np.float64)
+    for made, stored, note in zip(values, bands.values, notes, strict=True):
+        np.multiply(stored, 1.0 if note.scale is None else note.scale, out=made)
+        made += note.offset or 0.0
+    return replace(bands, values=values, dtypes=())

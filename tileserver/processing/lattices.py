@@ -44,12 +44,13 @@ class Lattice:
 def lattice_of(
     grid: PixelGrid, asset: ImageAsset, band_ids: tuple[str, ...], reading: Processing
 ) -> Lattice | None:
-    """Return the pixels to be read for a grid; None if it has none of the asset.
+    """Return the pixels to be read for a grid; None if the grid's own are.
 
     Raises:
         RequestTooLarge: they are more than a request may have.
     """
-    assert reading.resampling is not None
+    if reading.resampling is None:
+        return None
     native = asset.grid_of(band_ids)
     at = spread(grid, native)
     step = 1 << max(math.floor(math.log2(max(min(at.factor_x, at.factor_y), 1) * (1 + 1e-9))), 0)

@@ -43,6 +43,7 @@ def band_notes(
     """
     # rasterio asks all bands whenever one is looked up, so each list is fetched once.
     colors, units, texts = dataset.colorinterp, dataset.units, dataset.descriptions
+    scales, offsets = dataset.scales, dataset.offsets
     catalogued = _catalogued(properties, len(indexes))
     notes = []
     for place, index in enumerate(indexes):
@@ -56,6 +57,8 @@ def band_notes(
                 color=colors[index - 1].name,
                 common_name=_text(said.get("eo:common_name") or said.get("common_name")),
                 wavelength_um=_wavelength_um(said, tags | imagery),
+                scale=_unlike(scales[index - 1], 1.0),
+                offset=_unlike(offsets[index - 1], 0.0),
             )
         )
     return tuple(notes)
@@ -66,6 +69,10 @@ def _catalogued(properties: Mapping[str, Any], count: int) -> list[Mapping[str, 
     if not isinstance(bands, list) or len(bands) != count:
         return [{}] * count
     return [each if isinstance(each, dict) else {} for each in bands]
+
+
+def _unlike(value: float, default: float) -> float | None:
+    return float(value) if math.isfinite(value) and value != default else None
 
 
 def _text(value: object) -> str | None:

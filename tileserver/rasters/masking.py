@@ -28,6 +28,16 @@ def is_partial(alpha: NDArray[np.uint8]) -> bool:
     return bool(alpha.max(initial=0) > 1 and ((alpha > 0) & (alpha < OPAQUE)).any())
 
 
+def mask_value(values: NDArray[Any], valid: NDArray[np.bool_], nodata: float) -> None:
+    """Set valid to False where values are a nodata value; one that the type lacks masks none."""
+    if values.dtype.kind in "iu":
+        limits = np.iinfo(values.dtype)
+        if nodata != np.floor(nodata) or not limits.min <= nodata <= limits.max:
+            return
+        nodata = int(nodata)
+    np.logical_and(valid, ~is_nodata(values, nodata), out=valid)
+
+
 def is_nodata(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     """Return where values are nodata, as GDAL compares them: floats need not be quite equal.
 

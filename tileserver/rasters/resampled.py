@@ -15,6 +15,7 @@ from tileserver.contract.processing import Resampling
 from tileserver.geo.crs import Coordinates
 from tileserver.geo.resampling import block_means, resample
 from tileserver.geo.spreads import Spread
+from tileserver.rasters.masking import mask_value
 from tileserver.rasters.windows import LevelReader, Picks, read_picks
 
 PIECE_PX = 256
@@ -34,6 +35,8 @@ class Resampler:
     at: Spread
     """Where the pixels of the part lie, in native pixels."""
     native: PixelGrid
+    nodata: float | None = None
+    """A value that is masked."""
 
     def read(
         self,
@@ -59,6 +62,8 @@ class Resampler:
         found, seen = np.zeros(shape, values.dtype), np.zeros(shape, np.bool_)
         shown = None if alpha is None else np.zeros(shape[1:], np.uint8)
         read_picks(reader, name, indexes, wanted, found, seen, deadline, alpha=shown)
+        if self.nodata is not None:
+            mask_value(found, seen, self.nodata)
         at = at.moved(window.column, window.row).scaled(mean_x, mean_y)
         for source, is_seen, target, is_valid in zip(found, seen, values, valid, strict=True):
             made, is_made = self._made(source, is_seen, at, (mean_x, mean_y))

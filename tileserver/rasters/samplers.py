@@ -15,6 +15,7 @@ from tileserver.geo.positions import Positions, parts
 from tileserver.geo.spreads import Spread, spread
 from tileserver.rasters.band_files import PositionsOf
 from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.masking import mask_value
 from tileserver.rasters.resampled import Resampler, pieces
 from tileserver.rasters.warps import Warp
 from tileserver.rasters.windows import LevelReader, picks, read_picks
@@ -43,6 +44,8 @@ class Nearest:
 
     at: Positions
     native: PixelGrid
+    nodata: float | None = None
+    """A value that is masked."""
 
     def read(
         self,
@@ -57,23 +60,25 @@ class Nearest:
         """Fill values and valid; as `read_picks`."""
         wanted = picks(self.at, self.native, reader)
         read_picks(reader, name, indexes, wanted, values, valid, deadline, alpha=alpha)
+        if self.nodata is not None:
+            mask_value(values, valid, self.nodata)
 
 
 def samplers(
     processing: Processing | None, raster: GeoTiff, grid: PixelGrid, positions_of: PositionsOf
 ) -> Iterator[tuple[Window, Sampler]]:
     """Yield what reads each part of a grid that shows something of a raster."""
-    warp = raster.warp
+    warp, nodata = raster.warp, processing.nodata if processing else None
     native = warp.source if warp else raster.grid
     for part in parts(raster.asset, grid):
         if processing is None or processing.resampling is None:
             at = positions_of(grid.window(part), raster.grid)
-            yield part, Nearest(warp.positions(at) if warp else at, native)
+            yield part, Nearest(warp.positions(at) if warp else at, native, nodata)
             continue
         for piece in pieces(part):
             lies = spread(grid.window(piece), raster.grid)
             lies = _warped(lies, warp) if warp else lies
-            yield piece, Resampler(processing.resampling, lies, native)
+            yield piece, Resampler(processing.resampling, lies, native, nodata)
 
 
 def _warped(at: Spread, warp: Warp) -> Spread:

@@ -18,6 +18,9 @@ from tileserver.rasters.pyramids.store import PyramidStore, default_folder
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.roots import Root, mosaic_root
 
+_SETTINGS = {"expression": "formula"}
+"""Parameters whose setting has another name, since a layer's own is taken."""
+
 
 def roots_of(config: Config, added: Sequence[Root] = ()) -> list[Root]:
     """Return the files, folders and URLs of rasters, those of the command line first.
@@ -136,5 +139,9 @@ def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> L
 
 def _texts(settings: LayerSettings) -> dict[str, str]:
     """Return the settings of processing as the parameters of a URL."""
-    found = {name: getattr(settings, name) for name in STEP_PARAMETERS}
-    return {name: str(value) for name, value in found.items() if value is not None}
+    found = {name: getattr(settings, _SETTINGS.get(name, name)) for name in STEP_PARAMETERS}
+    return {name: _text(value) for name, value in found.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

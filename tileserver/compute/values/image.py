@@ -126,11 +126,12 @@ def six(transform: AffineTransform) -> list[float]:
 
 def stored_image(asset: ImageAsset) -> Image:
     """Return the image of an asset, each band read when it is needed."""
-    bands = tuple(_stored_band(asset, band) for band in asset.bands)
+    bands = tuple(stored_band(asset, band) for band in asset.bands)
     return Image(bands, _properties(asset), short_name(asset.name), _version(asset))
 
 
-def _stored_band(asset: ImageAsset, band: AssetBand) -> Band:
+def stored_band(asset: ImageAsset, band: AssetBand) -> Band:
+    """Return a band of an asset, read when it is needed."""
     projection = Projection(band.grid.crs_code, band.grid.transform)
     return Band(band.id, of_dtype(band.dtype), projection, band.grid.whole, Read(asset, band.id))
 

@@ -62,6 +62,15 @@ def parse_expression(text: str, default: str, names: list[Any], maps_free: bool)
     return _Formula(_Parser(text, default, known, maps_free).formula(), known)
 
 
+def parse_formula(text: str, default: str, names: list[str]) -> Formula:
+    """Return a formula over images of these names; `b` takes bands of the default one.
+
+    Raises:
+        InvalidRequest: it cannot be parsed, or names another image; says where.
+    """
+    return _Parser(text, default, names, False).formula()
+
+
 class _Formula(Function):
     """A parsed formula as a function of the images that it names."""
 
