@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 
 from tests.rasters.engine import asset_of, engine, name_of, raster_of, raw, read
 from tests.support.rasterfiles import noise, write_raster
@@ -28,6 +30,18 @@ NO_PLACE = {
     "without geotransform": ("EPSG:32612", Affine.identity(), "no usable geotransform"),
     "of nan": ("EPSG:32612", Affine(30, 0, np.nan, 0, -30, 0), "no usable geotransform"),
     "of Mars": ("+proj=eqc +R=3396190", Affine(100, 0, 0, 0, -100, 0), "not of the Earth"),
+    "with longitude and latitude swapped": (
+        "EPSG:4326",
+        Affine(0.01, 0, 41, 0, -0.01, -112),
+        "latitudes run from -119 to -112 degrees",
+    ),
+    "of pixels that are counted in degrees": ("EPSG:4326", Affine(2, 0, 0, 0, 2, 0), "0 to 1400"),
+    "of degrees taken for metres": (
+        'GEOGCS["a",DATUM["a",SPHEROID["a",6378137,298.257]],PRIMEM["Greenwich",0],'
+        'UNIT["metre",1]]',
+        Affine(1e-4, 0, 2.4, 0, -1e-4, 48.7),
+        "latitudes run from",
+    ),
     "of an engineer": (
         'LOCAL_CS["site",UNIT["metre",1]]',
         Affine(1, 0, 0, 0, -1, 0),
@@ -52,6 +66,38 @@ def test_the_native_grid_and_tiles_hold_the_pixels_of_the_file(tmp_path: Path, w
         _, height, width = there.shape
         assert np.array_equal(tile.values[:, :height, :width], there)
         assert tile.valid.sum() == there.size
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(0, 0, 1, 1), (9, 9, 2, 2), (20, 20, 3, 3)],
+        [(0, 0, np.nan, 1), (9, 0, 2, 2), (0, 9, 3, 3)],
+        [(0, 0, 0, 0)],
+        [(0, 0, 1, 1)] * 9,
+        [(0, 0, 1, 1), (9, 0, 1e300, 2), (0, 9, 3, 3)],
+        [(0, 0, 1, 400), (9, 0, 2, 400), (0, 9, 1, 401)],
+    ],
+    ids=["in a line", "of nan", "one", "one, often", "without end", "off the map"],
+)
+def test_control_points_that_fix_no_place_leave_a_picture(
+    tmp_path: Path, points: list[tuple[float, float, float, float]]
+) -> None:
+    path = tmp_path / "a.tif"
+    values = noise(1, 40, 64, "uint8")
+    profile = {"driver": "GTiff", "width": 64, "height": 40, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(values)
+        dataset.gcps = ([GroundControlPoint(*each) for each in points], CRS.from_epsg(4326))
+    assert "three or more points" in asset_of(path).no_place
+    assert np.array_equal(read(path, None).values, values)
+
+
+def test_a_grid_that_goes_a_little_past_the_pole_has_a_place(tmp_path: Path) -> None:
+    """As in climate data, whose outermost rows have their middles on the poles."""
+    transform = Affine(2.5, 0, -180, 0, -2.5, 91.25)
+    path = write_raster(tmp_path / "a.tif", noise(1, 73, 144), "EPSG:4326", transform)
+    assert not asset_of(path).no_place
 
 
 def test_the_whole_of_a_picture_fits_and_keeps_its_aspect(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.tiles import HALF_WORLD_M
 from tileserver.errors import UnreadableRaster
 from tileserver.geo.crs import NoMap, code_of, code_of_file, crs_of
-from tileserver.rasters.warps import Warp, warp_of
+from tileserver.rasters.warps import FixNoPlace, Warp, warp_of
 
 _MAX_SIDE = 2**24
 """Pixels; as many lie between the upper left corner of a picture and the end of the map."""
@@ -50,13 +50,15 @@ def place(dataset: DatasetReader, name: str) -> Placement:
     """Return where the pixels of a dataset lie.
 
     Raises:
-        UnreadableRaster: its control points or RPCs fix no place, its CRS may not be read, or it
-            is too large.
+        UnreadableRaster: its CRS may not be read, it has too many control points, or it is too
+            large.
     """
-    if dataset.crs is None and dataset.gcps[0] and dataset.gcps[1] is not None:
-        return Placement(*warp_of(dataset, name))
-    if dataset.crs is None and dataset.rpcs is not None:
-        return Placement(*warp_of(dataset, name))
+    has_points = bool(dataset.gcps[0]) and dataset.gcps[1] is not None
+    if dataset.crs is None and (has_points or dataset.rpcs is not None):
+        try:
+            return Placement(*warp_of(dataset, name))
+        except FixNoPlace as exc:
+            return _nowhere(dataset, name, str(exc))
     if dataset.crs is None:
         return _nowhere(
             dataset, name, "the GeoTIFF has no CRS; gdal_edit.py -a_srs EPSG:… writes one"
@@ -70,9 +72,29 @@ def place(dataset: DatasetReader, name: str) -> Placement:
     if dataset.transform.is_identity or not can_be_inverted(dataset.transform):
         reason = "the GeoTIFF has no usable geotransform; gdal_edit.py -a_ullr … writes one"
         return _nowhere(dataset, name, reason)
+    if reason := _beyond_poles(dataset):
+        return _nowhere(dataset, name, reason)
     a, b, c, d, e, f = tuple(dataset.transform)[:6]
     transform = AffineTransform(a, b, c, d, e, f)
     return Placement(PixelGrid(dataset.width, dataset.height, transform, crs_code))
+
+
+def _beyond_poles(dataset: DatasetReader) -> str:
+    """Return why the latitudes of a dataset are none, empty if some of its rows are on Earth.
+
+    Programs that crop pictures write geotransforms that count pixels, with a geographic CRS.
+    """
+    if not dataset.crs.is_geographic:
+        return ""
+    bounds, radians = dataset.bounds, dataset.crs.units_factor[1]
+    south, north = sorted(math.degrees(y * radians) for y in (bounds.bottom, bounds.top))
+    on_earth = min(north, 90.0) - max(south, -90.0)
+    if on_earth >= (north - south) / 4:
+        return ""
+    return (
+        f"the GeoTIFF's latitudes run from {south:.6g} to {north:.6g} degrees, those of the Earth "
+        "from -90 to 90; gdal_edit.py writes the right CRS (-a_srs) or corners (-a_ullr)"
+    )
 
 
 def _nowhere(dataset: DatasetReader, name: str, reason: str) -> Placement:

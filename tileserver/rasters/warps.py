@@ -34,6 +34,10 @@ _MAX_SIDE = 2**30
 _POLE = 90.0
 
 
+class FixNoPlace(Exception):
+    """Control points or RPCs fix no place on Earth; the message says what would."""
+
+
 @dataclass(frozen=True, eq=False)
 class Warp:
     """Leads from the pixels of a grid on Earth to those of a file."""
@@ -69,27 +73,27 @@ def warp_of(dataset: DatasetReader, name: str) -> tuple[PixelGrid, Warp]:
     """Return the grid on Earth of a dataset with control points or RPCs, and the way there.
 
     Raises:
-        UnreadableRaster: they fix no place on Earth.
+        FixNoPlace: they fix no place on Earth.
+        UnreadableRaster: there are too many of them, or their CRS may not be read.
     """
     try:
         found = _by_points(dataset, name) if dataset.gcps[0] else _by_rpcs(dataset, name)
     except (CPLE_BaseError, RasterioError, ValueError, ArithmeticError, MemoryError) as exc:
-        raise _no_place(dataset, name) from exc
+        raise _no_place(dataset) from exc
     transformer, grid = found
     source = PixelGrid(dataset.width, dataset.height, AffineTransform(), grid.crs_code)
     return grid, Warp(grid, source, transformer)
 
 
-def _no_place(dataset: DatasetReader, name: str) -> UnreadableRaster:
-    which = "ground control points" if dataset.gcps[0] else "rational polynomial coefficients"
-    return UnreadableRaster(
-        f"{name}: the {which} of the GeoTIFF fix no place on Earth; expected "
-        + (
-            "three or more points that are not in one line, with longitudes and latitudes or "
-            "coordinates of their CRS."
-            if dataset.gcps[0]
-            else "the RPC00B coefficients of a sensor that looks at the Earth."
+def _no_place(dataset: DatasetReader) -> FixNoPlace:
+    if not dataset.gcps[0]:
+        return FixNoPlace(
+            "the rational polynomial coefficients of the GeoTIFF fix none; expected the RPC00B "
+            "coefficients of a sensor that looks at the Earth"
         )
+    return FixNoPlace(
+        "the ground control points of the GeoTIFF fix none; expected three or more points that "
+        "are not in one line, with longitudes and latitudes or coordinates of their CRS"
     )
 
 
