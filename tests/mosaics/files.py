@@ -52,10 +52,13 @@ def whole(mosaics: Mosaics) -> Mosaics:
 
 
 def read(
-    mosaics: Mosaics, grid: PixelGrid | None = None, bands: tuple[str, ...] = ()
+    mosaics: Mosaics,
+    grid: PixelGrid | None = None,
+    bands: tuple[str, ...] = (),
+    version: str = "",
 ) -> BandArrays:
     """Return the pixels of the mosaic "scenes" on a grid, or on its native one."""
-    request = PixelRequest(NAME, ImageFileFormat.NPY, grid, band_ids=bands)
+    request = PixelRequest(NAME, ImageFileFormat.NPY, grid, band_ids=bands, asset_version=version)
     return mosaics.bands(request)
 
 

@@ -5,6 +5,7 @@ The first snapshot is there as soon as some files are known; those that follow h
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import threading
@@ -40,8 +41,11 @@ _IDLE_SHARE = 20
 _WAIT_S = 20.0
 _DESCRIBE_S = 5.0
 _MAX_SHOWN = 20
+_BATCH = 1000
 _MAX_KEPT = 4
 """Snapshots whose pixels can still be asked for."""
+_MAX_KEPT_FILES = 50_000
+"""Of all snapshots that are kept, unless the latest has more."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _MARGIN = 1 / 400
 """Of a box around 21 x 21 points of a file: how far its edges may bend between them."""
@@ -105,6 +109,8 @@ class MosaicIndex:
             UnreadableRaster: none of them can be drawn.
             DeadlineExceeded: it takes too long.
         """
+        if known := self.known():
+            return known
         self.start()
         if not self._has_some.wait(_WAIT_S):
             raise DeadlineExceeded(f"{self.name}: its files are still being looked at.")
@@ -142,36 +148,44 @@ class MosaicIndex:
     def _refresh(self) -> None:
         """Look at all files, describe new and changed ones, and publish what has changed."""
         held = self._latest.members if self._latest else Members.of([])
-        places = self._places()
-        states = self.catalogue.local_versions(f"{self.name}/{name}" for name in places)
-        present = dict(zip(held.names.tolist(), held.states.tolist(), strict=True))
-        is_kept = np.ones(len(held), np.bool_)
-        numbers = {name: number for number, name in enumerate(present)}
-        failures_before = dict(self.failures)
-        wanted = []
-        for name in present.keys() - places.keys():
-            is_kept[numbers[name]] = False
-        self.failures = {n: f for n, f in self.failures.items() if n in places}
-        for name, place in places.items():
-            if self._is_closed:
-                return
-            state = states.get(f"{self.name}/{name}", "")
-            if present.get(name) == state or self.failures.get(name, ("", ""))[0] == state:
-                continue
-            self.failures.pop(name, None)
-            if name in numbers:
-                is_kept[numbers[name]] = False
-            wanted.append((name, place, state))
-        kept = held if is_kept.all() else held.take(is_kept)
+        failures = dict(self.failures)
+        kept, wanted = self._compared(held)
         members = self._described(kept, wanted)
         if self._is_closed:
             return
-        is_same = members is held and self.failures == failures_before
+        is_same = members is held and self.failures == failures
         if is_same and self._latest and _is_complete(self._latest):
             return
         self._publish(members, is_complete=True)
         if members is not held:
             self.file.write(members)
+
+    def _compared(self, held: Members) -> tuple[Members, list[Wanted]]:
+        """Return the members whose files are as they were, and the files to be described."""
+        places = self._places()
+        numbers = {name.decode(): number for number, name in enumerate(held.names.tolist())}
+        is_kept = np.zeros(len(held), np.bool_)
+        wanted = []
+        for name, state in self._states(list(places)):
+            number = numbers.get(name)
+            if number is not None and held.states[number] == state.encode():
+                is_kept[number] = True
+            elif self.failures.get(name, ("", ""))[0] != state:
+                self.failures.pop(name, None)
+                wanted.append((name, places[name], state))
+        self.failures = {n: failure for n, failure in self.failures.items() if n in places}
+        return held if is_kept.all() else held.take(is_kept), wanted
+
+    def _states(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield names of files, and a token of the state of each; "" if it cannot be told."""
+        for start in range(0, len(names), _BATCH):
+            if self._is_closed:
+                return
+            batch = {f"{self.name}/{name}": name for name in names[start : start + _BATCH]}
+            versions = self.catalogue.local_versions(batch)
+            for full, name in batch.items():
+                version = versions.get(full, "")
+                yield name, hashlib.blake2b(version.encode(), digest_size=8).hexdigest()
 
     def _places(self) -> Mapping[str, Location]:
         """Return where the images of the mosaic lie; files of a band each are one image."""
@@ -218,7 +232,8 @@ class MosaicIndex:
             asset = self._read(full, location)
             if asset.no_place:
                 raise UnreadableRaster(f"{full}: {asset.no_place}")
-            bounds = lonlat_bounds(asset).unrolled()
+            # Not out of the cache, which would keep thousands of assets.
+            bounds = lonlat_bounds.__wrapped__(asset).unrolled()
         if self._template is None:
             self._template = asset
         start_s = epoch_s(asset.start_time)
@@ -276,10 +291,14 @@ class MosaicIndex:
         # Made here, so that no tile waits for it.
         snapshot.prepare()
         self._snapshots[asset.version] = snapshot
-        while len(self._snapshots) > _MAX_KEPT:
+        while len(self._snapshots) > 1 and self._is_too_much():
             self._snapshots.popitem(last=False)
         self._latest = snapshot
         self._has_some.set()
+
+    def _is_too_much(self) -> bool:
+        files = sum(len(each.members) for each in self._snapshots.values())
+        return len(self._snapshots) > _MAX_KEPT or files > _MAX_KEPT_FILES
 
     def _like(self, members: Members) -> ImageAsset:
         """Return the image of a file of the most frequent kind."""
@@ -288,7 +307,7 @@ class MosaicIndex:
         if held and tuple((band.id, band.dtype.name) for band in held.bands) == usual:
             return held
         number = int(np.flatnonzero(members.profile_numbers == members.profiles.index(usual))[0])
-        self._template = self.catalogue.find(f"{self.name}/{members.names[number]}").asset
+        self._template = self.catalogue.find(f"{self.name}/{members.name(number)}").asset
         return self._template
 
 

@@ -22,7 +22,7 @@ VERSION = 1
 """Of the form of the file; one of another version is made anew."""
 _MAX_BYTES = 2_000_000_000
 _SHAPES = {"boxes": (4,), "sizes": (2,), "transforms": (6,)}
-_KINDS = {"names": "U", "states": "U", "sizes": "iu", "crs_numbers": "iu", "profile_numbers": "iu"}
+_KINDS = {"names": "S", "states": "S", "sizes": "iu", "crs_numbers": "iu", "profile_numbers": "iu"}
 
 log = logging.getLogger(__name__)
 

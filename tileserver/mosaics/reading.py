@@ -78,7 +78,7 @@ class MosaicReader:
                     f"{snapshot.asset.name}: reading its files took too long; overviews make them "
                     "quick to show from afar."
                 )
-            name = f"{snapshot.asset.name}/{snapshot.members.names[number]}"
+            name = f"{snapshot.asset.name}/{snapshot.members.name(number)}"
             found = self._read_one(name, ids, grid.window(part))
             if found is not None:
                 composite.add(part, found)

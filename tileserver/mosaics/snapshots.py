@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
-from tileserver.geo.box_tree import BoxTree
+from tileserver.geo.box_table import BoxTable
 from tileserver.geo.crs import WGS84
 from tileserver.geo.extents import grid_boxes
 from tileserver.mosaics.members import Members
@@ -30,9 +30,9 @@ class Snapshot:
     rule: Rule
 
     @cached_property
-    def tree(self) -> BoxTree:
+    def places(self) -> BoxTable:
         """Finds files by place."""
-        return BoxTree(self.members.boxes)
+        return BoxTable(self.members.boxes)
 
     @cached_property
     def ranks(self) -> NDArray[np.int64]:
@@ -44,7 +44,7 @@ class Snapshot:
 
         Files without one of the bands are left out.
         """
-        found = self.tree.touching(degree_boxes(grid))
+        found = self.places.touching(degree_boxes(grid))
         has_all = np.array(
             [set(band_ids) <= {band for band, _ in each} for each in self.members.profiles]
         )
@@ -54,7 +54,7 @@ class Snapshot:
 
     def prepare(self) -> None:
         """Make what all requests need, so that none has to wait for it."""
-        self.tree.touching([_WORLD._replace(east=_WORLD.west)])
+        self.places.touching([])
         assert len(self.ranks) == len(self.members)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +39,7 @@ Raster = GeoTiff | BandFiles
 log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
     location: Location
     """Where it lies, or its URL."""
@@ -91,6 +92,11 @@ class Catalogue:
     def prefixes(self) -> tuple[str, ...]:
         """The prefixes of all asset names; each ends in a slash."""
         return tuple({f"{root.prefix.rstrip('/')}/" for root in self.roots})
+
+    @property
+    def has_folders(self) -> bool:
+        """Whether a root is a folder; reads no more of the disk than that."""
+        return any(not is_remote(top.path) and os.path.isdir(top.path) for top in self._tops)
 
     @property
     def mosaics(self) -> tuple[str, ...]:

@@ -347,7 +347,7 @@ def _following(
     look: Callable[[], Sequence[LayerDefinition]],
 ) -> AbstractAsyncContextManager[None]:
     """Return what has layers follow the folders of catalogues, if there are any."""
-    if not any(each.scanned().paths for each in catalogues):
+    if not any(each.has_folders for each in catalogues):
         return nullcontext()
     return HotFolders(list(dict.fromkeys(catalogues)), look, listed).followed()
 
