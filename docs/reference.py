@@ -35,6 +35,13 @@ unknown or malformed parameter is a 400 that says what would be right. Outside t
 transparent; outside the pyramid it is a 404. A server that has more to do than it can answers
 503 with `Retry-After`.
 """
+_OF_COMMANDS = """\
+| exit code | meaning |
+|---|---|
+| 0 | done; a server was ended by Ctrl-C or SIGTERM; every layer that `check` looked at is ok |
+| 1 | `check` found a layer or a folder that cannot be shown; `ingest` was ended by Ctrl-C |
+| 2 | the command cannot do what it was told to: one line on standard error says why |
+"""
 _OF_SETTINGS = """\
 A key such as `cache.memory` stands in the file as `memory` below `[cache]`, and in the environment
 as `TILESERVER_CACHE__MEMORY`.
@@ -70,7 +77,7 @@ def settings() -> str:
 
 def commands() -> str:
     """Return what `--help` says of each command."""
-    parts = ["# Commands\n", _NOTE]
+    parts = ["# Commands\n", _NOTE, _OF_COMMANDS]
     for name, command in sorted(main.commands.items()):
         context = click.Context(
             command,

@@ -181,7 +181,7 @@ OTHERS = [
     (["assets", "../.."], "no asset lies below '../..'"),
     (["assets", "a", "b"], "unexpected extra argument"),
     (["assets", "--config", "nothing.toml"], "nothing.toml"),
-    (["check", "extra"], "unexpected extra argument"),
+    (["check", "extra"], "extra: no such file or folder"),
     (["check", "--config", "nothing.toml"], "nothing.toml"),
     (["ingest"], "Missing argument"),
     (["ingest", "rasters/rgb.tif"], "Missing argument"),

@@ -11,8 +11,8 @@ from rasterio import Affine
 
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.layers.documents import layer_json, layer_page, tile_url, tilejson
-from tileserver.layers.layer_list import Failure, LayerPage
 from tileserver.layers.layers import Layer, LayerDefinition, Layers
+from tileserver.layers.listed import Failure, LayerPage
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters

@@ -55,6 +55,31 @@ def test_a_file_that_is_given_twice_is_one(tmp_path: Path) -> None:
     assert catalogue.find(f"{PREFIX}/x").asset.name == f"{PREFIX}/x"
 
 
+@pytest.mark.parametrize("first", ["a/x.tif", "b/x.tif"])
+def test_a_link_to_a_file_of_another_root_is_that_file(tmp_path: Path, first: str) -> None:
+    write(tmp_path / "a/x.tif")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/x.tif").symlink_to(tmp_path / "a/x.tif")
+    roots = sorted(("a/x.tif", "b/x.tif"), key=first.__ne__)
+    catalogue = Catalogue([Root(str(tmp_path / each)) for each in roots])
+    assert catalogue.find(f"{PREFIX}/x").asset.name == f"{PREFIX}/x"
+    (tmp_path / "b/x.tif").unlink()
+    write(tmp_path / "b/x.tif")
+    with pytest.raises(UnreadableRaster, match="would both have this name"):
+        Catalogue([Root(str(tmp_path / each)) for each in roots]).find(f"{PREFIX}/x")
+
+
+def test_a_local_file_is_told_from_a_remote_one_before_the_first_look(tmp_path: Path) -> None:
+    write(tmp_path / "x.tif")
+    roots = [Root("https://example.org/far.tif"), Root(str(tmp_path))]
+    catalogue = Catalogue(roots)
+    assert [catalogue.is_remote(f"{PREFIX}/{name}") for name in ("far", "x", "none")] == [
+        True,
+        False,
+        False,
+    ]
+
+
 def test_prefixes_tell_files_of_one_name_apart(tmp_path: Path) -> None:
     roots = [
         Root(str(write(tmp_path / each / "x.tif").parent), f"projects/{each}/assets")

@@ -36,8 +36,9 @@ from tileserver.http.readiness import Readiness
 from tileserver.http.response_cache import repeatable
 from tileserver.http.responses import IMMUTABLE, QUERY_KEY, bytes_response, json_response
 from tileserver.layers import documents, queries
-from tileserver.layers.layer_list import LayerList, Search
+from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import Layer, Layers
+from tileserver.layers.listed import Search
 from tileserver.layers.statistics import summarize
 from tileserver.layers.steps import STEP_PARAMETERS, VALUE_PARAMETERS, parse_steps
 from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 
 from tileserver.contract.grids import Box
 from tileserver.contract.tiles import MAX_LATITUDE
-from tileserver.layers.layer_list import LayerPage, ListedLayer
 from tileserver.layers.layers import Layer
+from tileserver.layers.listed import LayerPage, ListedLayer
 from tileserver.rendering.colormaps import colormaps
 
 TILEJSON_VERSION = "3.0.0"

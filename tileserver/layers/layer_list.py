@@ -12,31 +12,33 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakSet
 
 import anyio
 
 from tileserver.concurrency.single_flight import SingleFlight
+from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box
-from tileserver.contract.tiles import MAX_LATITUDE, MAX_ZOOM
-from tileserver.errors import InvalidRequest, Overloaded, TileserverError
+from tileserver.errors import AssetNotFound, InvalidRequest, Overloaded, TileserverError
 from tileserver.layers.boxes import touches
 from tileserver.layers.layer_index import IndexEntry, LayerIndex
 from tileserver.layers.layers import Layer, LayerDefinition, Layers
-from tileserver.layers.styles import Style
+from tileserver.layers.listed import Failure, LayerPage, ListedLayer, PassingFailure, Search
+from tileserver.rendering.render import check_options
 
 log = logging.getLogger(__name__)
 
 LONG = 100
 """Layers of a server, above which its list does not wait for files."""
-_PATIENCE_S = 10.0
+_PATIENCE_S = 2.0
+_FILLING_S = 10.0
+"""Patience of the background, which nobody waits for."""
 _BATCH = 20
 _FAILED_S = 60.0
 """A file that cannot be drawn is read again after this time."""
-_WORLD = Box(-180.0, -MAX_LATITUDE, 180.0, MAX_LATITUDE)
 
 
 class Files(Protocol):
@@ -66,98 +68,6 @@ class NoFiles:
 _NO_FILES = NoFiles()
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A layer that cannot be drawn, and why."""
-
-    name: str
-    title: str
-    reason: str
-
-
-class PassingFailure(Failure):
-    """A failure that may be over at the next look, though the file is the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListedLayer:
-    """A layer of a long list: its definition, and its entry in the index."""
-
-    definition: LayerDefinition
-    entry: IndexEntry | None
-    """None if its file was not read yet."""
-
-    @property
-    def name(self) -> str:
-        """The name in URLs."""
-        return self.definition.name
-
-    @property
-    def title(self) -> str:
-        """The title for people."""
-        return self.definition.display_title
-
-    @property
-    def asset_name(self) -> str:
-        """The full name of its asset."""
-        return self.definition.asset_name
-
-    @property
-    def bounds(self) -> Box:
-        """Degrees; the whole map, as in TileJSON, while they are not known."""
-        return self.entry.bounds if self.entry else _WORLD
-
-    @property
-    def minzoom(self) -> int:
-        """The lowest zoom with tiles."""
-        return self.definition.minzoom or 0
-
-    @property
-    def maxzoom(self) -> int:
-        """The zoom of the asset's full resolution; the highest of all while it is not known."""
-        if self.definition.maxzoom is not None:
-            return self.definition.maxzoom
-        return max(self.entry.full_zoom, self.minzoom) if self.entry else MAX_ZOOM
-
-    @property
-    def style(self) -> Style:
-        """The complete style; the configured one while the rest is not known."""
-        return self.entry.style if self.entry else self.definition.style
-
-    @property
-    def version(self) -> str:
-        """The token of its tiles; "" while it is not known."""
-        return self.entry.version if self.entry else ""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerPage:
-    """A page of the configured layers, in their order."""
-
-    layers: Sequence[Layer | ListedLayer]
-    failures: Sequence[Failure]
-    """The layers of the page that cannot be drawn."""
-    after: str | None
-    """The last name of the page, if more follow."""
-    unread: int = 0
-    """Layers that a search by place had to leave out, as their files were not read yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Which layers a list has."""
-
-    text: str = ""
-    """In the name or the title, in upper or lower case."""
-    bbox: Box | None = None
-    """Degrees; touched by the layers' bounds."""
-
-    def fits(self, definition: LayerDefinition) -> bool:
-        """Tell whether a layer has the text."""
-        text = self.text.casefold()
-        return any(text in each.casefold() for each in (definition.name, definition.display_title))
-
-
 class LayerList:
     """Lists the configured layers of `layers`."""
 
@@ -167,6 +77,7 @@ class LayerList:
         index: LayerIndex | None = None,
         files: Files = _NO_FILES,
         patience_s: float = _PATIENCE_S,
+        check_sound: Callable[[str], None] | None = None,
     ) -> None:
         """List layers.
 
@@ -175,11 +86,15 @@ class LayerList:
             index: entries of layers over local files; used if the list is long.
             files: the local ones.
             patience_s: how long a list waits for a layer that the index is not for.
+            check_sound: raises a TileserverError if the pixels of a local file cannot be read;
+                blocks.
         """
         self.layers = layers
         self.index = index or LayerIndex()
         self.files = files
         self.patience_s = patience_s
+        self._check_sound = check_sound
+        self._sound: WeakSet[ImageAsset] = WeakSet()
         self._lookups: SingleFlight[str, Layer] = SingleFlight()
         self._logged: dict[str, str] = {}
         self._failed: dict[str, tuple[str, float, Failure]] = {}
@@ -205,8 +120,8 @@ class LayerList:
     async def page(self, after: str | None, limit: int, search: Search | None = None) -> LayerPage:
         """Return at most `limit` configured layers, those after the one named `after`.
 
-        A layer that fails does not fail the page. A layer that is not ready in time is listed as
-        a failure, and its preparation goes on for later requests.
+        A layer that fails does not fail the page. A layer that is not ready in time is listed
+        without its place, and its preparation goes on for later requests.
 
         Raises:
             InvalidRequest: there is no layer named `after`.
@@ -289,6 +204,7 @@ class LayerList:
     async def fill(self) -> None:
         """Read the files of layers that the index does not have, until cancelled."""
         resets = self.index.resets
+        is_first = True
         while True:
             if resets != self.index.resets:
                 resets = self.index.resets
@@ -297,6 +213,10 @@ class LayerList:
             if batch:
                 await self._fill(batch)
             else:
+                if is_first and self._failed:
+                    count = len(self.layers.definitions)
+                    log.warning("%s of %s layers cannot be shown", len(self._failed), count)
+                is_first = False
                 self._wanted.clear()
                 await self._wanted.wait()
 
@@ -313,8 +233,8 @@ class LayerList:
         for name, each in listed.items():
             if not _is_unread(each):
                 continue
-            layer = await self._layer_or_failure(name)
-            if isinstance(layer, PassingFailure):
+            layer = await self._layer_or_failure(name, max(self.patience_s, _FILLING_S))
+            if isinstance(layer, PassingFailure | ListedLayer):
                 continue
             if isinstance(layer, Failure):
                 self._failed[name] = (states[name], time.monotonic(), layer)
@@ -324,18 +244,20 @@ class LayerList:
         if entries:
             await anyio.to_thread.run_sync(self.index.put, entries)
 
-    async def _layer_or_failure(self, name: str) -> Layer | Failure:
-        """Return a layer, or why it cannot be drawn, which is logged too."""
-        self._lookups.keep(name, lambda: self.layers.find(name))
+    async def _layer_or_failure(
+        self, name: str, patience_s: float | None = None
+    ) -> Layer | ListedLayer | Failure:
+        """Return a layer, as unread if it takes too long; or why it cannot be drawn, logged too."""
+        self._lookups.keep(name, lambda: self.look_at(name))
         kind = Failure
         try:
-            async with asyncio.timeout(self.patience_s):
-                layer = await self._lookups.join(name, lambda: self.layers.find(name))
+            async with asyncio.timeout(self.patience_s if patience_s is None else patience_s):
+                layer = await self._lookups.join(name, lambda: self.look_at(name))
         except TileserverError as exc:
             reason = " ".join(str(exc).split())
             kind = PassingFailure if isinstance(exc, Overloaded) else Failure
         except TimeoutError:
-            reason = f"It was not ready after {self.patience_s:g} s; it may be when asked again."
+            return ListedLayer(self._definition(name), None)
         except Exception:
             # A bug, which must not hide the other layers.
             reason = "An internal error has occurred; the log of the server tells more."
@@ -345,6 +267,31 @@ class LayerList:
             return layer
         self._log_failure(name, reason)
         return kind(name, self._definition(name).display_title, reason)
+
+    async def look_at(self, name: str) -> Layer:
+        """Return a layer that can be drawn.
+
+        Raises:
+            TileserverError: as `Layers.find`; or its style does not fit its bands, or its file is
+                cut off or damaged.
+        """
+        await self._check(self._definition(name).asset_name)
+        layer = await self.layers.find(name)
+        check_options(layer.style.options(), len(layer.style.bands))
+        return layer
+
+    async def _check(self, asset_name: str) -> None:
+        """Have the file of an asset checked, once for each of its versions."""
+        if self._check_sound is None or not self.files.is_local(asset_name):
+            return
+        try:
+            # Files whose headers take long are read in threads of their own.
+            asset = await self.layers.source.get_asset(asset_name)
+        except AssetNotFound:
+            return
+        if asset not in self._sound:
+            await anyio.to_thread.run_sync(self._check_sound, asset_name)
+            self._sound.add(asset)
 
     def _log_failure(self, name: str, reason: str) -> None:
         """Log why a layer fails: once, until the reason changes or the layer works again."""

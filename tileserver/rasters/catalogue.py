@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shlex
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ from tileserver.rasters.geotiffs import GeoTiff, read_sidecar
 from tileserver.rasters.pyramids.store import PyramidStore
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.objects import file_name, is_remote
-from tileserver.rasters.roots import Location, Root, Scan, scan, top_of
+from tileserver.rasters.roots import Location, Root, Scan, asset_name, scan, top_of
 from tileserver.rasters.scenes import describe_remote, read_json, read_scene, version_of
 from tileserver.rasters.settling import Settling
 
@@ -79,6 +80,8 @@ class Catalogue:
         self._tops = tuple(
             top_of(root) for root in self.roots if reads_mosaics or root.mosaic is None
         )
+        remote_tops = (top for top in self._tops if is_remote(top.path))
+        self._remote_names = frozenset(asset_name(top, file_name(top.path)) for top in remote_tops)
         self._entries: dict[str, _Entry] = {}
         self._scan = Scan({}, {}, (), {})
         self._settling = Settling()
@@ -213,7 +216,7 @@ class Catalogue:
         if raster is not None and self.pyramids:
             return self.pyramids.with_levels(raster, raster.asset.version)
         if raster is not None:
-            _warn_without_overviews(raster, entry.location.below.rpartition("/")[2])
+            _warn_without_overviews(raster, entry.location.path)
         return raster
 
     def described(self) -> list[tuple[GeoTiff, Place]]:
@@ -255,8 +258,12 @@ class Catalogue:
         if isinstance(entry.raster, GeoTiff) and entry.raster.location is file:
             return entry.raster
         raster = describe_remote(file, name, entry.members)
-        _warn_without_overviews(raster, file_name(url))
+        _warn_without_overviews(raster)
         return raster
+
+    def is_remote(self, name: str) -> bool:
+        """Tell whether an asset is that of a URL; never touches the disk, nor needs a scan."""
+        return name in self._remote_names
 
     def is_local(self, name: str) -> bool:
         """Tell whether an asset of the last scan is a local file; never touches the disk."""
@@ -366,15 +373,20 @@ def _locked(lock: threading.Lock, name: str) -> Iterator[None]:
         lock.release()
 
 
-def _warn_without_overviews(raster: GeoTiff, file: str) -> None:
+def _warn_without_overviews(raster: GeoTiff, path: str | None = None) -> None:
+    """Warn of a large raster without overviews; `path` is that of a local file, for a command."""
     size_px = raster.grid.width * raster.grid.height
     if len(raster.levels) > 1 or size_px < _LARGE_PX:
         return
     size_mb = size_px * sum(band.dtype.itemsize for band in raster.asset.bands) / 1e6
+    command = "tileserver ingest"
+    if path is not None:
+        copy = f"{os.path.splitext(path)[0]}_cog.tif"
+        command = f"{command} {shlex.quote(path)} {shlex.quote(copy)}"
     log.warning(
         "%s has no overviews: a map tile of all of it decodes %.0f MB. "
-        "`tileserver ingest %s OUT.tif` makes a copy with the pyramid it needs.",
+        "A copy with the pyramid it needs is made by: %s",
         raster.asset.name,
         size_mb,
-        file,
+        command,
     )

@@ -7,6 +7,7 @@ directories of a file are read before GDAL sees it, so that it opens no other fi
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -76,6 +77,12 @@ def gdal_environment() -> rasterio.Env:
     """Return the context in which GDAL is used; its options hold for one thread."""
     _limit_block_cache()
     return rasterio.Env(**GDAL_OPTIONS)
+
+
+def quiet_libraries() -> None:
+    """Keep rasterio and GDAL from writing beside our own messages, which say the same clearly."""
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 @lru_cache(maxsize=1)

@@ -35,7 +35,7 @@ from tileserver.rasters.blocks.codecs import DamagedBlock
 from tileserver.rasters.blocks.levels import BlockKey, BlockLevel, FileBlocks, check_current
 from tileserver.rasters.catalogue import Catalogue, Raster
 from tileserver.rasters.dataset_pool import DatasetPool
-from tileserver.rasters.datasets import gdal_environment
+from tileserver.rasters.datasets import gdal_environment, quiet_libraries
 from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
 from tileserver.rasters.gdal_levels import GdalLevel
 from tileserver.rasters.geotiffs import GeoTiff
@@ -78,6 +78,7 @@ class LocalRasters:
         block_cache_bytes: int = BLOCK_CACHE_BYTES,
     ) -> None:
         reuse_memory()
+        quiet_libraries()
         self.catalogue = catalogue
         self.budget = DecodeBudget(max_decoding_bytes)
         self.deadline_s = deadline_s
@@ -254,8 +255,8 @@ class LocalRasters:
     async def _with_deadline(self, function: Callable[[A], T], argument: A, name: str) -> T:
         try:
             async with asyncio.timeout(self.deadline_s):
-                is_local = self.catalogue.is_local(name) or not self.catalogue.has_remote
-                threads = self._threads if is_local else self._remote_threads
+                is_remote = self.catalogue.is_remote(name)
+                threads = self._remote_threads if is_remote else self._threads
                 return await threads.run(function, argument)
         except TimeoutError as exc:
             raise read_timed_out(name) from exc

@@ -245,10 +245,11 @@ class Listing:
         return f"{self.below}/{name}" if self.below else name
 
 
-def walk(root: str, is_root_link: bool) -> Iterator[Listing]:
+def walk(root: str, is_root_link: bool, refused: list[str] | None = None) -> Iterator[Listing]:
     """Yield each folder below a root, the root first; links to folders are not entered.
 
-    Folders that cannot be read are left out.
+    Folders that cannot be read are left out. The paths below the root of those that the system
+    refuses to show are added to `refused`.
 
     Raises:
         OSError: a failure that is not of one folder, such as too many open files.
@@ -262,6 +263,8 @@ def walk(root: str, is_root_link: bool) -> Iterator[Listing]:
         except OSError as exc:
             if exc.errno in _NOT_THERE or exc.errno in _REFUSED:
                 log.debug("left out a folder: %s", exc.strerror)
+                if exc.errno in _REFUSED and refused is not None:
+                    refused.append(below)
                 continue
             raise
         yield listing

@@ -81,6 +81,8 @@ class Scan:
     """Absolute paths of the folders that were looked into."""
     bands: frozenset[str] = frozenset()
     """Names of images that are bands of others, too."""
+    refused: Sequence[str] = ()
+    """Folders that the system does not show to the server, for people."""
 
 
 def top_of(root: Root) -> Top:
@@ -102,18 +104,19 @@ def scan(tops: Iterable[Top]) -> Scan:
     folders: list[tuple[str, Place | None]] = []
     files: dict[str, list[str]] = {}
     paths: list[str] = []
+    refused: list[str] = []
 
     def add(name: str, top: Top, path: str, location: Location) -> None:
-        if name not in images or _file(images[name]) != _file(location):
+        if name not in images or not _is_same(images[name], location):
             files.setdefault(name, []).append(_shown(top, path))
         images.setdefault(name, location)
         members.setdefault(name, top.members)
 
     sets: list[tuple[str, Top, str, BandSet]] = []
     for top in tops:
-        found = list(_geotiffs(top, folders, paths))
+        found = list(_geotiffs(top, folders, paths, refused))
         for path, location in found:
-            name = _name(top, path)
+            name = asset_name(top, path)
             if _is_name(name):
                 add(name, top, path, location)
             else:
@@ -125,7 +128,7 @@ def scan(tops: Iterable[Top]) -> Scan:
         if name not in taken:
             add(name, top, path, each)
     clashes = {name: paths for name, paths in files.items() if len(paths) > 1}
-    return Scan(images, members, folders, clashes, paths, _bands(images))
+    return Scan(images, members, folders, clashes, paths, _bands(images), refused)
 
 
 def _sets(
@@ -155,6 +158,13 @@ def _file(location: Location) -> object:
     return location if isinstance(location, str) else location.path
 
 
+def _is_same(one: Location, other: Location) -> bool:
+    """Tell whether two locations are of one file, also by way of links."""
+    if isinstance(one, Place) and isinstance(other, Place) and one.path != other.path:
+        return os.path.realpath(one.path) == os.path.realpath(other.path)
+    return _file(one) == _file(other)
+
+
 def _shown(top: Top, path: str) -> str:
     """Return a path for people: from the root's own folder or file on."""
     if is_remote(top.path) or not os.path.isdir(top.path):
@@ -163,7 +173,10 @@ def _shown(top: Top, path: str) -> str:
 
 
 def _geotiffs(
-    top: Top, folders: list[tuple[str, Place | None]], paths: list[str]
+    top: Top,
+    folders: list[tuple[str, Place | None]],
+    paths: list[str],
+    refused: list[str],
 ) -> Iterator[tuple[str, Place | str]]:
     """Yield (path below the root, location) of the GeoTIFFs of one root; add its folders."""
     prefix = top.prefix.rstrip("/")
@@ -171,7 +184,8 @@ def _geotiffs(
         folders.append((prefix, None))
         yield from _single(top)
         return
-    for listing in walk(top.path, top.is_link):
+    unseen: list[str] = []
+    for listing in walk(top.path, top.is_link, unseen):
         paths.append(os.path.join(top.path, listing.below))
         has_collection = COLLECTION_FILE in listing.files
         file = Place(top.path, listing.path(COLLECTION_FILE), top.is_link)
@@ -184,6 +198,7 @@ def _geotiffs(
             if path.rpartition("/")[2] in listing.links and find_file(place) is None:
                 continue
             yield path, place
+    refused += [_shown(top, below).rstrip("/") for below in unseen]
 
 
 def _single(top: Top) -> Iterator[tuple[str, Place | str]]:
@@ -196,7 +211,8 @@ def _single(top: Top) -> Iterator[tuple[str, Place | str]]:
         yield name, place
 
 
-def _name(top: Top, path: str) -> str:
+def asset_name(top: Top, path: str) -> str:
+    """Return the name of the asset of a file, by its path below a root."""
     return f"{top.prefix.rstrip('/')}/{top.name or os.path.splitext(path)[0]}"
 
 
@@ -220,12 +236,22 @@ def check_root(path: str, shown: str = "") -> None:
         find_object(path)
         return
     if not os.path.exists(path):
-        raise ConfigError(f"{shown}: no such file or folder")
+        raise ConfigError(f"{shown}: {_why_not_there(path)}")
     is_folder = os.path.isdir(path)
     if not is_folder and not (_is_geotiff(os.path.basename(path)) and os.path.isfile(path)):
         raise ConfigError(f"{shown}: expected a GeoTIFF (.tif, .tiff) or a folder of them")
     if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
         raise ConfigError(f"{shown}: permission denied; the server must be allowed to read it")
+
+
+def _why_not_there(path: str) -> str:
+    try:
+        os.stat(path)
+    except PermissionError:
+        return "permission denied; the server must be allowed to enter the folders above it"
+    except OSError:
+        pass
+    return "no such file or folder"
 
 
 def _is_geotiff(name: str) -> bool:
@@ -246,4 +272,4 @@ def mosaic_root(
 
 def has_geotiff(root: Root) -> bool:
     """Return whether there is a GeoTIFF below a root; does not look further than to the first."""
-    return next(_geotiffs(top_of(root), [], []), None) is not None
+    return next(_geotiffs(top_of(root), [], [], []), None) is not None

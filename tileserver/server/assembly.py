@@ -41,6 +41,7 @@ from tileserver.rasters.folders import Tree
 from tileserver.rasters.pyramids.activity import Activity
 from tileserver.rasters.remote.objects import is_remote
 from tileserver.rasters.roots import Root
+from tileserver.rasters.soundness import check_sound
 from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, MosaicAssets, RemoteAssets
 from tileserver.rest.call import Api
 from tileserver.rest.expression_store import ExpressionStore, default_folder
@@ -87,6 +88,8 @@ class Assembly:
     """The services behind the routes."""
 
     services: endpoints.Services
+    rasters: LocalRasters
+    """The engine of local rasters."""
     api: Api
     rules: Rules
     """Which requests are admitted."""
@@ -156,6 +159,7 @@ def assemble(
     responses = ResponseCache(rules.keys, responses_bytes)
     return Assembly(
         services=services,
+        rasters=rasters,
         api=rest_api(config, services, providers, computing),
         rules=rules,
         responses=responses,
@@ -244,7 +248,7 @@ def layer_list(
     layers: Layers, rasters: LocalRasters, folder: Path | None, resources: AsyncExitStack
 ) -> LayerList:
     """Return the list of layers; workers share its index in the folder, if there is one."""
-    listed = LayerList(layers, files=rasters.catalogue)
+    listed = LayerList(layers, files=rasters.catalogue, check_sound=partial(check_sound, rasters))
     if listed.is_long and folder is not None:
         listed.index = LayerIndex(folder / FILE)
     resources.callback(listed.index.close)

@@ -7,37 +7,39 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import anyio
 import click
 
-from tileserver.config.config import Config, load_config
+from tileserver.config.config import Config
 from tileserver.config.schema import json_schema
-from tileserver.earthengine.refusals import AssetRefused
 from tileserver.errors import ConfigError, InvalidRequest, TileserverError
-from tileserver.http.endpoints import Services
 from tileserver.ingest.pyramids import PyramidingPolicy
 from tileserver.layers.layers import LayerDefinition
-from tileserver.layers.queries import point_request
 from tileserver.logs import LineFormatter, one_line
-from tileserver.rasters.catalogue import Catalogue
-from tileserver.rasters.roots import Root, check_root, has_geotiff, mosaic_root
+from tileserver.rasters.roots import Root, check_root
 from tileserver.server.access import exposure, weak_keys
 from tileserver.server.app import app_of, create_app
 from tileserver.server.assembly import Assembly, assemble
-from tileserver.server.definitions import catalogue_of, remote_files
+from tileserver.server.definitions import catalogue_of
+from tileserver.server.first_look import first_look
 from tileserver.server.get_pixels import find_config, get_pixels
+from tileserver.server.reports import (
+    check_layers,
+    nothing_works,
+    progress,
+    refused_folders,
+    say_what_is_served,
+    warn_of_faults,
+)
 from tileserver.server.serving import listen, page_url, serve_app
+from tileserver.server.sources import sources
 
-_SHOWN_LAYERS = 8
-_READ_AT_START = 100
-"""Files of the command line that are read before anything is served; others when they are used."""
 FILE = click.Path(path_type=Path)
 
 
@@ -70,6 +72,15 @@ config_option = click.option(
 )
 
 
+mosaic_option = click.option(
+    "--mosaic",
+    "mosaics",
+    multiple=True,
+    metavar="FOLDER",
+    help="One layer of all GeoTIFFs in a folder; may be given several times.",
+)
+
+
 @click.group(cls=ServeByDefault)
 @click.version_option(package_name="ee-tileserver", prog_name="tileserver")
 @click.pass_context
@@ -89,13 +100,7 @@ def main(context: click.Context) -> None:
 
 @main.command(epilog="Example: tileserver serve scenes/ --port 8000")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option(
-    "--mosaic",
-    "mosaics",
-    multiple=True,
-    metavar="FOLDER",
-    help="One layer of all GeoTIFFs in a folder; may be given several times.",
-)
+@mosaic_option
 @config_option
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes any free one.  [default: 8080]")
@@ -111,19 +116,16 @@ def serve(
     """Serve tiles and the map page: of GeoTIFFs, of a configuration, or of the demo."""
     with one_clear_line():
         given = {"server.host": host, "server.port": port, "server.workers": workers}
-        added = [Root(os.path.abspath(path) if "://" not in path else path) for path in paths]
-        added += [mosaic_root(os.path.abspath(path) if path else path) for path in mosaics]
-        if added:
-            config = load_config(config_path, os.environ, given)
-        else:
-            config = find_config(config_path, os.environ, given)
-        for number, (path, root) in enumerate(zip((*paths, *mosaics), added, strict=True)):
-            _check_path(path, root, config, is_read=number < _READ_AT_START)
+        config, added = sources(paths, mosaics, config_path, given, main.commands)
         assembly = checked_assembly(config, added)
         app = app_of(assembly, config.api.enabled)
+        look = first_look(assembly.rasters, definitions_in(assembly))
+        if added and not look.works:
+            raise ConfigError(nothing_works(look))
         listening = listen(config.server.host, config.server.port)
     _warn_of_access(config)
-    _say_what_is_served(definitions_in(assembly), page_url(listening))
+    warn_of_faults(assembly, look)
+    say_what_is_served(look, page_url(listening))
     make_app = (lambda: app) if config.server.workers == 1 else partial(create_app, config, added)
     serve_app(make_app, listening, config.server.workers)
 
@@ -131,26 +133,6 @@ def serve(
 def _warn_of_access(config: Config) -> None:
     for warning in filter(None, (exposure(config), weak_keys(config, os.environ))):
         click.echo(f"WARNING: {warning}", err=True)
-
-
-def _check_path(path: str, root: Root, config: Config, is_read: bool) -> None:
-    if not path:
-        raise ConfigError("a path is empty; expected a GeoTIFF or a folder of them")
-    check_root(root.path, path)
-    if root.mosaic is not None:
-        return _check_mosaic(path, root)
-    names = Catalogue([root]).names()
-    if not names:
-        raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder")
-    if is_read and not os.path.isdir(root.path):
-        Catalogue([root], remote_files(config)).find(names[0])
-
-
-def _check_mosaic(path: str, root: Root) -> None:
-    if not os.path.isdir(root.path):
-        raise ConfigError(f"{path}: expected a folder of GeoTIFFs, for a mosaic of them")
-    if not has_geotiff(root):
-        raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder")
 
 
 def checked_assembly(config: Config, added: Sequence[Root]) -> Assembly:
@@ -173,19 +155,6 @@ def checked_assembly(config: Config, added: Sequence[Root]) -> Assembly:
 def definitions_in(assembly: Assembly) -> list[LayerDefinition]:
     """Return the layers of an assembly, in their order."""
     return list(assembly.services.layers.definitions.values())
-
-
-def _say_what_is_served(definitions: Sequence[LayerDefinition], url: str) -> None:
-    names = [each.name for each in definitions[:_SHOWN_LAYERS]]
-    if len(definitions) > _SHOWN_LAYERS:
-        names.append(f"and {len(definitions) - _SHOWN_LAYERS} more")
-    count = "1 layer" if len(definitions) == 1 else f"{len(definitions)} layers"
-    listed = f": {', '.join(names)}" if names else ", and assets by their names"
-    click.echo(f"tileserver {version('ee-tileserver')} serves {count}{listed}")
-    click.echo(f"Map   {url}")
-    name = definitions[0].name if definitions else "{asset}"
-    click.echo(f"Tiles {url}tiles/{name}/{{z}}/{{x}}/{{y}}.png")
-    click.echo("Ctrl-C stops it.")
 
 
 @main.command(epilog="Example: tileserver pixels request.json -o scene.tif")
@@ -241,21 +210,30 @@ def assets(parent: str, config_path: Path | None) -> None:
         click.echo(name)
 
 
-@main.command(epilog="Example: tileserver check --config tileserver.toml")
+@main.command(epilog="Example: tileserver check scenes/ scene.tif")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@mosaic_option
 @config_option
-def check(config_path: Path | None) -> None:
-    """Read the configuration and ask one pixel of each layer; say what is wrong and where."""
+def check(paths: tuple[str, ...], mosaics: tuple[str, ...], config_path: Path | None) -> None:
+    """Look at each layer, of GeoTIFFs or of the configuration; say what is wrong and where.
+
+    A layer is ok if a pixel of it can be read and its file is whole. The exit code is 1 if one is
+    not.
+    """
     with one_clear_line():
-        config = find_config(config_path, os.environ, {})
-        assembly = checked_assembly(config, ())
+        config, added = sources(paths, mosaics, config_path, {}, main.commands)
+        assembly = checked_assembly(config, added)
         app_of(assembly, config.api.enabled)
     _warn_of_access(config)
     if assembly.credentials:
         click.echo(f"Earth Engine: {assembly.credentials}")
-    faults = anyio.run(_check_layers, assembly, [each.name for each in definitions_in(assembly)])
+    faults = anyio.run(check_layers, assembly, [each.name for each in definitions_in(assembly)])
+    refused = refused_folders(assembly)
+    for line in refused:
+        click.echo(one_line(line))
     for name, fault in faults.items():
-        click.echo(one_line(f"{name}: {fault or _progress(assembly, name) or 'ok'}"))
-    if any(faults.values()):
+        click.echo(one_line(f"{name}: {fault or progress(assembly, name) or 'ok'}"))
+    if refused or any(faults.values()):
         sys.exit(1)
 
 
@@ -265,39 +243,6 @@ def config(schema: bool) -> None:
     """Describe the configuration file to editors and other programs."""
     assert schema, "click requires it"
     click.echo(json.dumps(json_schema(), indent=2))
-
-
-def _progress(assembly: Assembly, name: str) -> str:
-    """Return "ok" and how far the layer's pyramid is; "" if it needs none."""
-    definition = assembly.services.layers.definitions[name]
-    if assembly.growth is None or definition.computed:
-        return ""
-    with suppress(TileserverError):
-        progress = assembly.growth.progress(definition.asset_name)
-        return progress and f"ok, {progress}"
-    return ""
-
-
-async def _check_layers(assembly: Assembly, names: Sequence[str]) -> Mapping[str, str | None]:
-    async with assembly.resources:
-        return {name: await _fault(assembly.services, name) for name in names}
-
-
-async def _fault(services: Services, name: str) -> str | None:
-    """Return what is wrong with a layer, or None."""
-    try:
-        layer = await services.layers.find(name)
-        layer.style.options()
-        bounds = layer.bounds
-        lon = bounds.west if bounds.west > bounds.east else (bounds.west + bounds.east) / 2
-        lat = (bounds.south + bounds.north) / 2
-        await services.bands.read_bands(point_request(layer, lon, lat, layer.style.bands))
-    except AssetRefused as exc:
-        return exc.reason
-    except TileserverError as exc:
-        cause = exc.__cause__
-        return cause.reason if isinstance(cause, AssetRefused) else str(exc)
-    return None
 
 
 def _named_policy(text: str) -> tuple[str, PyramidingPolicy]:

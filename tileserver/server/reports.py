@@ -1,0 +1,98 @@
+"""What the commands say of layers: those that are served, and why others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from urllib.parse import quote
+
+import click
+
+from tileserver.earthengine.refusals import AssetRefused
+from tileserver.errors import TileserverError
+from tileserver.http.endpoints import Services
+from tileserver.layers.queries import point_request
+from tileserver.logs import one_line
+from tileserver.server.assembly import Assembly
+from tileserver.server.first_look import FirstLook
+
+_SHOWN_LAYERS = 8
+_SHOWN_FAULTS = 20
+
+
+def nothing_works(look: FirstLook) -> str:
+    """Return the error for a command line of which no layer can be drawn."""
+    if len(look.faults) == 1:
+        return next(iter(look.faults.values()))
+    shown = "; ".join(f"{name}: {fault}" for name, fault in list(look.faults.items())[:3])
+    return f"none of {len(look.faults)} layers can be shown: {shown}"
+
+
+def warn_of_faults(assembly: Assembly, look: FirstLook) -> None:
+    """Say which folders cannot be looked into, and which layers are not served and why."""
+    for folder in refused_folders(assembly):
+        click.echo(f"WARNING: {folder}", err=True)
+    for name, fault in list(look.faults.items())[:_SHOWN_FAULTS]:
+        click.echo(one_line(f"WARNING: layer {name} cannot be shown: {fault}"), err=True)
+    if len(look.faults) > _SHOWN_FAULTS:
+        more = len(look.faults) - _SHOWN_FAULTS
+        click.echo(f"WARNING: {more} more cannot be shown; /layers tells why", err=True)
+
+
+def refused_folders(assembly: Assembly) -> list[str]:
+    """Return what to say of the folders that the system does not show."""
+    return [
+        f"{folder}: permission denied; the server must be allowed to read and to enter it"
+        for folder in assembly.rasters.catalogue.scanned().refused
+    ]
+
+
+def say_what_is_served(look: FirstLook, url: str) -> None:
+    """Say which layers are served, and where."""
+    definitions = look.works
+    names = [each.name for each in definitions[:_SHOWN_LAYERS]]
+    if len(definitions) > _SHOWN_LAYERS:
+        names.append(f"and {len(definitions) - _SHOWN_LAYERS} more")
+    count = "1 layer" if len(definitions) == 1 else f"{len(definitions)} layers"
+    listed = f": {', '.join(names)}" if names else ", and assets by their names"
+    if look.unseen:
+        count += f" ({look.unseen} of them not looked at yet)"
+    click.echo(f"tileserver {version('ee-tileserver')} serves {count}{listed}")
+    click.echo(f"Map   {url}")
+    name = quote(definitions[0].name) if definitions else "{asset}"
+    click.echo(f"Tiles {url}tiles/{name}/{{z}}/{{x}}/{{y}}.png")
+    click.echo("Ctrl-C stops it.")
+
+
+async def check_layers(assembly: Assembly, names: Sequence[str]) -> Mapping[str, str | None]:
+    """Return what is wrong with each layer, or None."""
+    async with assembly.resources:
+        return {name: await _fault(assembly.services, name) for name in names}
+
+
+async def _fault(services: Services, name: str) -> str | None:
+    """Return what is wrong with a layer, or None."""
+    try:
+        layer = await services.layer_list.look_at(name)
+        bounds = layer.bounds
+        lon = bounds.west if bounds.west > bounds.east else (bounds.west + bounds.east) / 2
+        lat = (bounds.south + bounds.north) / 2
+        await services.bands.read_bands(point_request(layer, lon, lat, layer.style.bands))
+    except AssetRefused as exc:
+        return exc.reason
+    except TileserverError as exc:
+        cause = exc.__cause__
+        return cause.reason if isinstance(cause, AssetRefused) else str(exc)
+    return None
+
+
+def progress(assembly: Assembly, name: str) -> str:
+    """Return "ok" and how far the layer's pyramid is; "" if it needs none."""
+    definition = assembly.services.layers.definitions[name]
+    if assembly.growth is None or definition.computed:
+        return ""
+    with suppress(TileserverError):
+        found = assembly.growth.progress(definition.asset_name)
+        return found and f"ok, {found}"
+    return ""
