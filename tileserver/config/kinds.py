@@ -250,6 +250,12 @@ PALETTE = Kind(
     from_text=lambda text: bracketed(text) if text.lstrip().startswith("[") else text,
     json=_or_text(_TEXT_LIST, r"\S", "viridis", ["000000", "ffffff"]),
 )
+COLORMAP = Kind(
+    "a table of colours by value, a list of intervals with colours, or either as JSON",
+    _text(r"\S"),
+    read=lambda value: value if isinstance(value, str) else json.dumps(value),
+    json={"type": ["string", "object", "array"]},
+)
 MEMORY = Kind(
     'a size of at least 1MB, such as "512MB", "64MiB", "1GB" or a whole number of bytes',
     _whole(10**6),

@@ -73,6 +73,18 @@ class LayerSettings:
         'what is drawn in place of bands, such as "(B8 - B4) / (B8 + B4)"; '
         "the parameter `expression` of URLs",
     ] = None
+    stretch: Annotated[
+        str | None,
+        kinds.TEXT,
+        "how the range is measured where there is no min and max, and its curve: minmax, "
+        "percentile:2,98, stddev:2, sqrt, log, equalize",
+    ] = None
+    colormap: Annotated[
+        str | None,
+        kinds.COLORMAP,
+        'colours of values, such as {"1" = "#ff0000"}, or of intervals, such as '
+        '[[0, 10, "#ff0000"]]; other values do not show',
+    ] = None
     minzoom: Annotated[int | None, kinds.ZOOM, "lowest zoom offered; else from the asset"] = None
     maxzoom: Annotated[int | None, kinds.ZOOM, "highest zoom offered; else from the asset"] = None
     visible: Annotated[bool, kinds.FLAG, "whether the page shows it from the start"] = True

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
+from tileserver.contract.drawing import ColorClass, Shading, Stretch
+
 _MAKERS = ("expression",)
 """The fields that make bands of others."""
 
@@ -34,9 +36,19 @@ class Processing:
     """Whether values become value * scale + offset, as the file has these."""
     expression: str | None = None
     """A formula over the bands, by their names, which makes one band."""
+    stretch: Stretch | None = None
+    """How the range of a picture is measured; a complete layer has none."""
+    shading: Shading | None = None
+    """The curve of a picture."""
+    classes: tuple[ColorClass, ...] | None = None
+    """The colours of a picture of one band, instead of a range; other values do not show."""
 
     def over(self, base: Processing) -> Processing:
         """Return these steps, unset ones taken from `base`; one that makes bands replaces all."""
+        if self.classes:
+            base = replace(base, stretch=None, shading=None)
+        if self.stretch:
+            base = replace(base, classes=None)
         if self.makes:
             base = replace(base, **dict.fromkeys(_MAKERS))
         unset = [each.name for each in fields(self) if getattr(self, each.name) is None]
@@ -56,8 +68,14 @@ class Processing:
         return Processing(nodata=self.nodata, resampling=self.resampling).effective
 
     @property
-    def changes_values(self) -> bool:
-        """Whether values are other than those that are stored, or fewer."""
+    def of_values(self) -> Processing | None:
+        """The steps that decide values, whatever the grid and the picture; None without any."""
+        drawing = {"stretch": None, "shading": None, "classes": None}
+        return replace(self, resampling=None, **drawing).effective
+
+    @property
+    def changes_looks(self) -> bool:
+        """Whether a picture is another one, whatever the grid."""
         return replace(self, resampling=None).effective is not None
 
     @property

@@ -43,7 +43,6 @@ from tileserver.layers.statistics import summarize
 from tileserver.layers.steps import STEP_PARAMETERS, VALUE_PARAMETERS, parse_steps
 from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style
 from tileserver.rendering.encoders import empty, media_type
-from tileserver.rendering.legend import legend_svg
 from tileserver.rendering.render import check_options
 
 _SUMMARIES = 2
@@ -171,9 +170,7 @@ async def statistics(request: Request) -> Response:
 async def legend(request: Request) -> Response:
     """Answer GET /legend/{layer}.svg: a colour bar, swatches of classes, or channels."""
     layer, _, parameters = await _styled_layer(request)
-    style = layer.style
-    names = layer.definition.class_names
-    svg = legend_svg(layer.title, style.bands, style.options(), names, style.classes)
+    svg = documents.legend(layer)
     cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
     return bytes_response(request, svg.encode(), "image/svg+xml", cache_control)
 

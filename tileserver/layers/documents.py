@@ -13,6 +13,7 @@ from tileserver.contract.tiles import MAX_LATITUDE
 from tileserver.layers.layers import Layer
 from tileserver.layers.listed import LayerPage, ListedLayer
 from tileserver.rendering.colormaps import colormaps
+from tileserver.rendering.legend import legend_svg, swatches_svg
 
 TILEJSON_VERSION = "3.0.0"
 
@@ -95,6 +96,21 @@ def _middle_longitude(bounds: Box) -> float:
     west, _, east, _ = bounds.unrolled()
     middle = (west + east) / 2
     return middle - 360 if middle > 180 else middle
+
+
+def legend(layer: Layer) -> str:
+    """Return the legend of a layer as SVG.
+
+    Raises:
+        InvalidRequest: its style cannot be drawn.
+    """
+    style, names = layer.style, layer.definition.class_names
+    classes = layer.processing.classes if layer.processing else None
+    if not classes:
+        return legend_svg(layer.title, style.bands, style.options(), names, style.classes)
+    labels = names if len(names) == len(classes) else [each.label for each in classes]
+    colors = ["#{:02x}{:02x}{:02x}".format(*each.color) for each in classes]
+    return swatches_svg(layer.title, list(zip(labels, colors, strict=True)))
 
 
 def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str, Any]:

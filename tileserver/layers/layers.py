@@ -270,7 +270,7 @@ class Layers:
         if known_extent(asset) is None:
             await self.extents.find(asset)
         processing = steps_over(definition.processing, steps)
-        if processing is not None and processing.changes_values:
+        if processing is not None and processing.changes_looks:
             return await self._processed(definition, asset, style or Style(), processing)
         wanted = definition.style if style is None else style.over(definition.style)
         return Layer(definition, asset, await self._completed(asset, wanted), processing)
@@ -281,7 +281,8 @@ class Layers:
         own = definition.processing or Processing()
         base = definition.style if own.makes == steps.makes else None
         look = await self._looks.completed(asset, style, base, steps)
-        return Layer(definition, asset, look.style, look.processing, look.inputs)
+        processing = look.processing.effective
+        return Layer(definition, asset, look.style, processing, look.inputs)
 
     def is_current(self, layer: Layer) -> bool:
         """Return whether `find` would return the same layer now, without waiting."""

@@ -1,4 +1,4 @@
-"""How a layer is drawn whose bands are worked on first: its bands and its range."""
+"""How a layer is drawn whose bands are worked on first: its bands, its range and its curve."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import anyio
+import numpy as np
 from cachetools import LRUCache
 
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.drawing import Curve, RangeRule, Shading, Stretch
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.processing import Processing
 from tileserver.errors import InvalidRequest
 from tileserver.layers.defaults import default_bands
-from tileserver.layers.statistics import overview_request, percentiles
+from tileserver.layers.statistics import finite_values, overview_request, percentiles, rounded
 from tileserver.layers.styles import Style
 
-TAILS = 2.0, 98.0
 _KEPT = 512
+_QUANTILES = 257
+_SAMPLES = 1_000_000
+"""Pixels of the pyramid level that ranges are measured on, at most."""
+_DEFAULT = Stretch()
 Read = Callable[[PixelRequest], Awaitable[BandArrays]]
 
 
@@ -32,13 +37,21 @@ class Look(NamedTuple):
     """The bands that are read for them; none leaves it to the steps."""
 
 
+class Measured(NamedTuple):
+    """The ranges of bands, and what their curve needs to know."""
+
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+    quantiles: tuple[tuple[float, ...], ...] = ()
+
+
 class Looks:
     """Completes styles from samples of what steps make, measured once each."""
 
     def __init__(self, read: Read) -> None:
         """Read samples by `read`."""
         self._read = read
-        self._held: LRUCache[object, list[tuple[float, float]]] = LRUCache(_KEPT)
+        self._held: LRUCache[object, Measured] = LRUCache(_KEPT)
 
     async def completed(
         self, asset: ImageAsset, own: Style, base: Style | None, steps: Processing
@@ -55,27 +68,91 @@ class Looks:
             InvalidRequest: the style does not fit the bands.
         """
         wanted = own if base is None else own.over(base)
-        inputs: tuple[str, ...] = ()
-        if steps.makes:
-            if own.bands:
-                raise InvalidRequest("bands: an expression names its bands itself")
-            wanted = replace(wanted, bands=steps.makes)
-        else:
-            asset.indexes(wanted.bands)
-            inputs = wanted.bands or default_bands(asset)
-            wanted = replace(wanted, bands=inputs)
-        if not wanted.has_range and len(wanted.bands) in (1, 3):
-            tails = await self._tails(asset, inputs, replace(steps, resampling=None))
-            lows, highs = zip(*tails, strict=True)
-            wanted = replace(wanted, min=lows, max=highs)
-        return Look(wanted, steps, inputs)
+        if steps.stretch and not own.has_range:
+            wanted = replace(wanted, min=(), max=())
+        wanted, inputs = _with_bands(asset, own, wanted, steps)
+        if steps.classes:
+            plain = Style(wanted.bands, opacity=wanted.opacity)
+            return Look(plain, replace(steps, stretch=None), inputs)
+        return await self._with_range(asset, wanted, inputs, steps)
 
-    async def _tails(
-        self, asset: ImageAsset, inputs: tuple[str, ...], steps: Processing
-    ) -> list[tuple[float, float]]:
-        key = asset.name, asset.version, inputs, steps
+    async def _with_range(
+        self, asset: ImageAsset, wanted: Style, inputs: tuple[str, ...], steps: Processing
+    ) -> Look:
+        stretch = steps.stretch or _DEFAULT
+        is_equalized = stretch.curve is Curve.EQUALIZE
+        if is_equalized and wanted.has_range:
+            raise InvalidRequest("stretch: equalize goes not with min and max")
+        shading = steps.shading
+        if not wanted.has_range and len(wanted.bands) in (1, 3):
+            found = await self._measured(asset, inputs, steps.of_values, stretch)
+            wanted = replace(wanted, min=found.lows, max=found.highs)
+            shading = Shading(Curve.EQUALIZE, found.quantiles) if is_equalized else shading
+        if stretch.curve is Curve.SQRT:
+            # The square root is what a gamma of 2 draws.
+            wanted = replace(wanted, gamma=2 * (wanted.gamma or 1.0))
+        if stretch.curve is Curve.LOG:
+            shading = Shading(Curve.LOG)
+        return Look(wanted, replace(steps, stretch=None, shading=shading), inputs)
+
+    async def _measured(
+        self,
+        asset: ImageAsset,
+        inputs: tuple[str, ...],
+        steps: Processing | None,
+        stretch: Stretch,
+    ) -> Measured:
+        key = asset.name, asset.version, inputs, steps, stretch
         if key not in self._held:
-            request = replace(overview_request(asset, inputs), is_sample=True)
-            bands = await self._read(replace(request, processing=steps.effective))
-            self._held[key] = await anyio.to_thread.run_sync(percentiles, bands, *TAILS)
+            request = replace(overview_request(asset, inputs, _SAMPLES), is_sample=True)
+            bands = await self._read(replace(request, processing=steps))
+            self._held[key] = await anyio.to_thread.run_sync(measured, bands, stretch)
         return self._held[key]
+
+
+def _with_bands(
+    asset: ImageAsset, own: Style, wanted: Style, steps: Processing
+) -> tuple[Style, tuple[str, ...]]:
+    """Return the style with the bands that are drawn, and those that are read for them."""
+    if steps.makes:
+        if own.bands:
+            raise InvalidRequest("bands: an expression names its bands itself")
+        return replace(wanted, bands=steps.makes), ()
+    asset.indexes(wanted.bands)
+    bands = wanted.bands or default_bands(asset)
+    if steps.classes and not wanted.bands:
+        bands = bands[:1]
+    return replace(wanted, bands=bands), bands
+
+
+def measured(bands: BandArrays, stretch: Stretch) -> Measured:
+    """Return the ranges of bands by the rule of a stretch, each with its max above its min."""
+    if stretch.rule is RangeRule.PERCENTILE:
+        ends = percentiles(bands, stretch.low, stretch.high)
+    else:
+        ends = [_ends(bands, i, stretch) for i in range(len(bands.ids))]
+    lows, highs = zip(*ends, strict=True)
+    if stretch.curve is not Curve.EQUALIZE:
+        return Measured(lows, highs)
+    return Measured(lows, highs, tuple(_quantiles(bands, i) for i in range(len(bands.ids))))
+
+
+def _ends(bands: BandArrays, index: int, stretch: Stretch) -> tuple[float, float]:
+    values = finite_values(bands, index)
+    if not values.size:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    if stretch.rule is RangeRule.STDDEV:
+        samples = values.astype(np.float64)
+        mean, deviation = float(samples.mean()), float(samples.std())
+        low = rounded(mean - stretch.low * deviation)
+        high = rounded(mean + stretch.high * deviation)
+    return (low, high) if low < high else (low, low + max(1.0, abs(low) * 1e-6))
+
+
+def _quantiles(bands: BandArrays, index: int) -> tuple[float, ...]:
+    values = finite_values(bands, index)
+    if not values.size:
+        return (0.0, 1.0)
+    shares = np.linspace(0, 100, _QUANTILES)
+    return tuple(np.percentile(values.astype(np.float64), shares).tolist())

@@ -87,7 +87,7 @@ def point_request(layer: Layer, lon: float, lat: float, bands: Sequence[str]) ->
 def _of_values(layer: Layer) -> Processing | None:
     """Return the steps that decide values, whatever the grid."""
     steps = layer.processing
-    return None if steps is None else replace(steps, resampling=None).effective
+    return None if steps is None else steps.of_values
 
 
 def _at(lon: float, lat: float) -> PixelGrid:

@@ -75,11 +75,11 @@ def _between(values: NDArray[Any], low: float, high: float) -> tuple[float, floa
     with np.errstate(over="ignore", invalid="ignore"):
         # The difference of two extreme values may overflow.
         found = np.nan_to_num(np.percentile(values, (low, high)))
-    first, last = (_rounded(float(v)) for v in found)
+    first, last = (rounded(float(v)) for v in found)
     return (first, last) if first < last else (first, first + max(1.0, abs(first) * 1e-6))
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Return a value rounded to six digits, short in a URL."""
     return float(f"{value:.6g}")
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from tileserver.contract.processing import Processing, Resampling
 from tileserver.errors import InvalidRequest, nearest
+from tileserver.layers.drawing_parameters import parse_colormap, parse_stretch
 from tileserver.layers.styles import parse_number
 
 VALUE_PARAMETERS = ("nodata", "unscale", "expression")
 """Those that decide values, whatever the grid: for points and statistics too."""
-STEP_PARAMETERS = ("resampling", *VALUE_PARAMETERS)
+STEP_PARAMETERS = ("resampling", *VALUE_PARAMETERS, "stretch", "colormap")
 """Those of a picture."""
 
 
@@ -26,7 +27,12 @@ def parse_steps(parameters: Mapping[str, str]) -> Processing | None:
     given = [name for name in STEP_PARAMETERS if name in parameters]
     if not given:
         return None
-    return Processing(**{name: _PARSERS[name](parameters[name]) for name in given})
+    found = {name: _PARSERS[name](parameters[name]) for name in given}
+    steps = Processing(**{_FIELDS.get(name, name): value for name, value in found.items()})
+    if steps.classes and (steps.stretch or "palette" in parameters):
+        other = "stretch" if steps.stretch else "palette"
+        raise InvalidRequest(f"colormap: goes not with {other}, since it has all the colours")
+    return steps
 
 
 def steps_over(base: Processing | None, steps: Processing | None) -> Processing | None:
@@ -73,5 +79,9 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "nodata": parse_nodata,
     "unscale": partial(_parse_flag, "unscale"),
     "expression": str,
+    "stretch": parse_stretch,
+    "colormap": parse_colormap,
     "resampling": parse_resampling,
 }
+_FIELDS = {"colormap": "classes"}
+"""Fields that have other names than their parameters."""

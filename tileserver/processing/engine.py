@@ -19,11 +19,10 @@ from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.processing import Processing
 from tileserver.errors import AssetChanged
 from tileserver.geo.completion import complete
+from tileserver.processing.drawing import drawn
 from tileserver.processing.lattices import lattice_of
 from tileserver.processing.makers import maker_of
 from tileserver.rasters.masking import mask_value
-from tileserver.rendering.encoders import encode
-from tileserver.rendering.render import check_options
 
 
 class Processed:
@@ -55,12 +54,9 @@ class Processed:
         bands = await self._bands(request, asset, grid)
         options, file_format = request.visualization_options, request.file_format
 
-        def encoded(made: BandArrays) -> bytes:
-            if file_format.is_picture or options is not None:
-                check_options(options, len(made.ids))
-            return encode(file_format, made, grid, options)
-
-        return await self._threads.run(encoded, bands)
+        return await self._threads.run(
+            lambda made: drawn(made, grid, file_format, options, request.processing), bands
+        )
 
     async def read_bands(self, request: PixelRequest) -> BandArrays:
         """Return values and validity on the request's grid; raises as `get_pixels`."""

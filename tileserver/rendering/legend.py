@@ -68,6 +68,19 @@ def legend_svg(
     return _document(title or ", ".join(band_ids), body, height)
 
 
+def swatches_svg(title: str, swatches: Sequence[tuple[str, str]]) -> str:
+    """Return the legend of classes: the label and the colour, as #rrggbb, of each."""
+    body = ET.Element("g")
+    for row, (label, color) in enumerate(swatches):
+        _add_swatch(body, _BODY_TOP + row * _ROW, label, color)
+    return _document(title, body, _BODY_TOP + len(swatches) * _ROW + 6)
+
+
+def _add_swatch(parent: ET.Element, top: int, label: str, color: str) -> None:
+    _rectangle(parent, _MARGIN, top, 14, 14, color, rx="2")
+    _text(parent, _MARGIN + 22, top + 11, _shortened(label, 30))
+
+
 def _document(title: str, body: ET.Element, height: int) -> str:
     svg = ET.Element(
         "svg",
@@ -133,9 +146,7 @@ def _add_classes(
 ) -> int:
     colors = ramp(options, positions)
     for row, (name, color) in enumerate(zip(class_names, colors, strict=True)):
-        top = _BODY_TOP + row * _ROW
-        _rectangle(parent, _MARGIN, top, 14, 14, _hex(color), rx="2")
-        _text(parent, _MARGIN + 22, top + 11, _shortened(name, 30))
+        _add_swatch(parent, _BODY_TOP + row * _ROW, name, _hex(color))
     return _BODY_TOP + len(class_names) * _ROW + 6
 
 

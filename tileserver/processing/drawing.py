@@ -1,0 +1,127 @@
+"""Pictures of bands beyond Earth Engine's own visualization: curves and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.contract.drawing import ColorClass, Curve, Shading
+from tileserver.contract.formats import ImageFileFormat, check_side
+from tileserver.contract.grids import PixelGrid
+from tileserver.contract.pixels import BandArrays, Range, VisualizationOptions
+from tileserver.contract.processing import Processing
+from tileserver.errors import InvalidRequest
+from tileserver.rendering.encoders import encode, encode_picture
+from tileserver.rendering.png import write_palette_png
+from tileserver.rendering.render import PalettePicture, Picture, check_options
+
+LOG_FACTOR = 1000.0
+"""v becomes log(1 + 1000 v) / log(1001), as Astropy's LogStretch has it."""
+
+
+def drawn(
+    bands: BandArrays,
+    grid: PixelGrid,
+    file_format: ImageFileFormat,
+    options: VisualizationOptions | None,
+    processing: Processing | None,
+) -> bytes:
+    """Return bands in a file format; pictures with the curve or the classes of processing.
+
+    Raises:
+        InvalidRequest: they cannot be drawn so.
+    """
+    if not file_format.is_picture or processing is None:
+        if options is not None:
+            check_options(options, len(bands.ids))
+        return encode(file_format, bands, grid, options)
+    if processing.classes:
+        return _classified(bands, file_format, processing.classes, options)
+    check_options(options, len(bands.ids))
+    if processing.shading is not None:
+        bands, options = shaded(bands, options, processing.shading)
+    return encode(file_format, bands, grid, options)
+
+
+def shaded(
+    bands: BandArrays, options: VisualizationOptions | None, shading: Shading
+) -> tuple[BandArrays, VisualizationOptions]:
+    """Return bands from 0 to 1 after a curve, and the options that draw them."""
+    options = options or VisualizationOptions()
+    values = np.empty(bands.values.shape, np.float64)
+    ranges = options.ranges or (Range(0.0, 255.0),)
+    for index, (made, stored) in enumerate(zip(values, bands.values, strict=True)):
+        if shading.curve is Curve.EQUALIZE:
+            quantiles = shading.quantiles[index % len(shading.quantiles)]
+            made[:] = equalized(stored, quantiles)
+        else:
+            made[:] = _logarithmic(stored, ranges[index % len(ranges)])
+    if bands.values.dtype.kind == "f":
+        values[~np.isfinite(bands.values)] = np.nan
+    return replace(bands, values=values, dtypes=()), replace(options, ranges=(Range(0.0, 1.0),))
+
+
+def equalized(values: NDArray[Any], quantiles: Sequence[float]) -> NDArray[np.float64]:
+    """Return the share of the asset's values that are below each value, 0 to 1."""
+    steps, first = np.unique(np.asarray(quantiles), return_index=True)
+    last = np.append(first[1:], len(quantiles)) - 1
+    # A value that many pixels have stands in the middle of its share.
+    share = (first + last) / 2 / max(len(quantiles) - 1, 1)
+    return np.asarray(np.interp(values.astype(np.float64), steps, share))
+
+
+def _logarithmic(values: NDArray[Any], between: Range) -> NDArray[np.float64]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        share = (values.astype(np.float64) - between.min) / (between.max - between.min)
+        share = np.clip(share, 0.0, 1.0)
+    return np.asarray(np.log1p(LOG_FACTOR * share) / np.log1p(LOG_FACTOR))
+
+
+def _classified(
+    bands: BandArrays,
+    file_format: ImageFileFormat,
+    classes: Sequence[ColorClass],
+    options: VisualizationOptions | None,
+) -> bytes:
+    if len(bands.ids) != 1:
+        raise InvalidRequest(f"colormap: expected one band, got {len(bands.ids)}")
+    index = class_numbers(bands.values[0], classes)
+    index = np.where(bands.valid[0], index, 0)
+    opacity = 1.0 if options is None or options.opacity is None else options.opacity
+    table = np.array([(0, 0, 0, 0), *(each.color for each in classes)], np.uint8)
+    alphas = (table[:, 3] * opacity + 0.5).astype(np.uint8)
+    table[alphas == 0] = 0
+    height, width = index.shape
+    check_side(file_format, width, height)
+    (alpha, *others) = set(alphas[1:].tolist())
+    if file_format is ImageFileFormat.PNG and not others:
+        return write_palette_png(PalettePicture(index, table[:, :3], alpha))
+    shown = alphas.take(index)
+    picture = Picture(table[:, :3].take(index, axis=0), None if shown.min() == 255 else shown)
+    return encode_picture(file_format, picture)
+
+
+def class_numbers(values: NDArray[Any], classes: Sequence[ColorClass]) -> NDArray[np.uint16]:
+    """Return the number of each value's class, from 1; 0 where it is in none.
+
+    Of intervals that overlap the first holds, and a class of one value before any.
+    """
+    numbers = np.zeros(values.shape, np.uint16)
+    for number, each in reversed(list(enumerate(classes, 1))):
+        if each.high is not None:
+            numbers[(values >= each.low) & (values < each.high)] = number
+    single = {
+        each.low: number
+        for number, each in reversed(list(enumerate(classes, 1)))
+        if each.high is None
+    }
+    if single:
+        keys = np.array(sorted(single))
+        place = np.clip(np.searchsorted(keys, values), 0, len(keys) - 1)
+        of_keys = np.array([single[key] for key in keys.tolist()], np.uint16)
+        np.copyto(numbers, of_keys[place], where=keys[place] == values)
+    return numbers
