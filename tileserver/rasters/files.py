@@ -12,8 +12,8 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal, NamedTuple, Self
@@ -176,6 +176,30 @@ def file_state(place: Place) -> FileState | None:
             return None
         raise
     return _state_of(found) if stat.S_ISREG(found.st_mode) else None
+
+
+def states_beside(place: Place, names: Sequence[str]) -> dict[str, FileState]:
+    """Return the states of those of some names that are regular files beside a place.
+
+    Args:
+        place: of a file; a link in its path is not followed, nor one of a name.
+        names: of other files in its folder.
+
+    Raises:
+        OSError: the system refuses access.
+    """
+    found = {}
+    try:
+        with _folder_of(place) as (folder, _):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    state = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                    if stat.S_ISREG(state.st_mode):
+                        found[name] = _state_of(state)
+    except OSError as exc:
+        if exc.errno not in _NOT_THERE:
+            raise
+    return found
 
 
 def open_beneath(place: Place) -> OpenFile | None:

@@ -52,6 +52,10 @@ class GdalLevel:
         if self._raster.alpha_index is not None:
             self._show(values, window, index, wanted, valid, alpha)
             return
+        nodata = self._raster.asset.bands[0].nodata
+        if self._raster.masks_by_value and nodata is not None:
+            np.logical_or(valid, wanted.inside & ~is_nodata(values, nodata), out=valid)
+            return
         masks = self._masks(indexes, window)
         np.logical_or(valid, wanted.inside & (_pick(masks, index) != 0), out=valid)
 

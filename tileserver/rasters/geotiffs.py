@@ -23,6 +23,7 @@ from tileserver.rasters.decode_budget import decode_bytes
 from tileserver.rasters.files import SeenFile
 from tileserver.rasters.placement import place
 from tileserver.rasters.remote.files import RemoteFile
+from tileserver.rasters.sidecars.overlay import WithMetadata
 from tileserver.rasters.tiff_directories import Directory
 from tileserver.rasters.warps import Warp
 
@@ -67,6 +68,8 @@ class GeoTiff:
     """Bands of the file, that of opacity included."""
     beside: SeenFile | None = field(default=None, repr=False)
     """The file of the levels that are not in the raster's own."""
+    masks_by_value: bool = False
+    """Whether GDAL does not know the nodata value, which is told beside the file."""
     warp: Warp | None = field(default=None, repr=False)
     """Leads from the native grid to the pixels of the file, unless it has them."""
 
@@ -87,7 +90,7 @@ class GeoTiff:
 
 
 def describe_raster(
-    dataset: DatasetReader,
+    dataset: DatasetReader | WithMetadata,
     name: str,
     location: Location,
     version: str,
@@ -137,6 +140,7 @@ def describe_raster(
         alpha_index=alpha,
         decode_bytes=decode_bytes(directories) or 2 * block_bytes(dataset),
         sample_count=dataset.count,
+        masks_by_value=isinstance(dataset, WithMetadata) and dataset.has_nodata_of_its_own,
         layouts=_layouts(dataset, directories, levels, bands[0], () if alpha else flags),
     )
 
@@ -223,7 +227,9 @@ def _layouts(
     if flags and not any(all(flag == kind for flag in flags) for kind in [*kinds, _ALL_VALID]):
         return ()
     has_mask_directory = bool(flags) and flags[0] == {MaskFlags.per_dataset}
-    return layouts_of(directories, levels, band.dtype, dataset.nodata, has_mask_directory)
+    # Blocks are filled with the file's own value, whatever is said beside it.
+    nodata = dataset.file_nodata if isinstance(dataset, WithMetadata) else dataset.nodata
+    return layouts_of(directories, levels, band.dtype, nodata, has_mask_directory)
 
 
 def _levels_with_masks(

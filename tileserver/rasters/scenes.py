@@ -35,6 +35,8 @@ from tileserver.rasters.files import (
 )
 from tileserver.rasters.geotiffs import GeoTiff, describe_raster, read_sidecar
 from tileserver.rasters.remote.files import RemoteFile
+from tileserver.rasters.sidecars.beside import read_metadata, states_of_raster
+from tileserver.rasters.sidecars.overlay import Metadata, WithMetadata, class_properties
 
 MAX_JSON_BYTES = 4_000_000
 """Of a sidecar or a collection.json."""
@@ -51,9 +53,10 @@ def version_of(place: Place, name: str) -> str | None:
     """
     with file_errors(name):
         raster = find_file(place)
-        return (
-            None if raster is None else _version(raster.state, file_state(_sidecar(raster.place)))
-        )
+        if raster is None:
+            return None
+        sidecar = file_state(_sidecar(raster.place))
+        return _version(raster.state, sidecar, states_of_raster(raster.place))
 
 
 def read_scene(place: Place, name: str, members: Mapping[str, Any]) -> GeoTiff | None:
@@ -129,21 +132,35 @@ def _read_once(place: Place, name: str, members: Mapping[str, Any]) -> GeoTiff |
         sidecar = read_json(_sidecar(found.place), name, "its .json sidecar")
         own = read_sidecar(sidecar[0], name) if sidecar else {}
         sidecar_state = sidecar[1] if sidecar else None
-        raster = _described(file, state, name, _version(state, sidecar_state), {**members, **own})
-    updated = update_time(state, sidecar_state)
+        with file_errors(name):
+            others = states_of_raster(found.place)
+        beside = read_metadata(found.place, others, name) if others else None
+        version = _version(state, sidecar_state, others)
+        raster = _described(file, state, name, version, {**members, **own}, beside)
+    updated = update_time(state, sidecar_state, *others.values())
+    asset = replace(raster.asset, size_bytes=state.size_bytes, update_time=updated)
+    if beside is not None:
+        ids = zip(raster.band_indexes, asset.band_ids, strict=True)
+        classes = class_properties(beside.pam, dict(ids))
+        asset = replace(asset, properties={**classes, **asset.properties})
     return replace(
         raster,
-        asset=replace(raster.asset, size_bytes=state.size_bytes, update_time=updated),
+        asset=asset,
         location=found.place.path,
         file=SeenFile(found.place, state),
     )
 
 
 def _described(
-    file: OpenFile, state: FileState, name: str, version: str, members: dict[str, Any]
+    file: OpenFile,
+    state: FileState,
+    name: str,
+    version: str,
+    members: dict[str, Any],
+    beside: Metadata | None,
 ) -> GeoTiff:
     try:
-        raster = _describe(file.location, name, version, members)
+        raster = _describe(file.location, name, version, members, beside)
     except UnreadableRaster:
         # A file that is written just now is broken for a moment.
         _check_still(file, state, name)
@@ -152,11 +169,18 @@ def _described(
     return raster
 
 
-def _describe(location: Location, name: str, version: str, members: dict[str, Any]) -> GeoTiff:
+def _describe(
+    location: Location,
+    name: str,
+    version: str,
+    members: dict[str, Any],
+    beside: Metadata | None = None,
+) -> GeoTiff:
     with content_errors(name, str(location)), gdal_environment():
         directories = directories_of(location, name)
         with open_raster(location, name, directories=directories) as dataset:
-            return describe_raster(dataset, name, location, version, members, directories)
+            shown: Any = WithMetadata(dataset, beside, name) if beside else dataset
+            return describe_raster(shown, name, location, version, members, directories)
 
 
 def _check_still(file: OpenFile, state: FileState, name: str) -> None:
@@ -189,5 +213,6 @@ def _text(file: OpenFile, state: FileState, name: str, kind: str) -> str:
         raise UnreadableRaster(f"{name}: {kind} cannot be read as UTF-8.") from exc
 
 
-def _version(raster: FileState, sidecar: FileState | None) -> str:
-    return hashlib.blake2b(f"{raster} {sidecar}".encode(), digest_size=8).hexdigest()
+def _version(raster: FileState, sidecar: FileState | None, others: Mapping[str, FileState]) -> str:
+    text = f"{raster} {sidecar} {others}" if others else f"{raster} {sidecar}"
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

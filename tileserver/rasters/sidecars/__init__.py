@@ -1,0 +1,1 @@
+"""Files beside a raster, which other programs write: metadata, places, overviews, masks."""
