@@ -86,8 +86,12 @@ def _beyond_poles(dataset: DatasetReader) -> str:
     """
     if not dataset.crs.is_geographic:
         return ""
-    bounds, radians = dataset.bounds, dataset.crs.units_factor[1]
-    south, north = sorted(math.degrees(y * radians) for y in (bounds.bottom, bounds.top))
+    along, down, top = dataset.transform.d, dataset.transform.e, dataset.transform.f
+    rows = [
+        top + i * along * dataset.width + j * down * dataset.height for i in (0, 1) for j in (0, 1)
+    ]
+    radians = dataset.crs.units_factor[1]
+    south, north = math.degrees(min(rows) * radians), math.degrees(max(rows) * radians)
     on_earth = min(north, 90.0) - max(south, -90.0)
     if on_earth >= (north - south) / 4:
         return ""
