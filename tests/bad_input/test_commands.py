@@ -76,7 +76,10 @@ SERVE = [
     ([""], "a path is empty; expected a GeoTIFF or a folder"),
     (["nothing.tif"], "nothing.tif: no such file or folder"),
     (["rasters/nothing.tif"], "rasters/nothing.tif: no such file or folder"),
-    (["picture.png"], "picture.png: expected a GeoTIFF (.tif, .tiff) or a folder of them"),
+    (
+        ["picture.png"],
+        "picture.png: expected a GeoTIFF (.tif, .tiff), a folder of them, or STAC (.json)",
+    ),
     (["empty"], "empty: no GeoTIFF (.tif, .tiff) in this folder"),
     (["broken/text.tif"], "not a readable GeoTIFF"),
     (["/dev/zero"], "expected a GeoTIFF"),

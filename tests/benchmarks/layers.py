@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
+from tileserver.layers.automatic_layers import automatic_layers
 from tileserver.layers.layer_list import LayerList, filling
-from tileserver.layers.layers import Layers, automatic_layers
+from tileserver.layers.layers import Layers
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.roots import Root

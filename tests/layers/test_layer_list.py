@@ -14,8 +14,9 @@ import rasterio
 from tests.support.rasterfiles import noise
 from tileserver.contract.grids import Box
 from tileserver.layers import layer_list
+from tileserver.layers.automatic_layers import automatic_layers
 from tileserver.layers.layer_list import LayerList
-from tileserver.layers.layers import Layers, automatic_layers
+from tileserver.layers.layers import Layers
 from tileserver.layers.listed import LayerPage, ListedLayer, Search
 from tileserver.rasters import datasets, scenes
 from tileserver.rasters.catalogue import Catalogue

@@ -21,8 +21,9 @@ from tileserver.contract.names import Access
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.tiles import Tile, pixel_m, tile_grid
 from tileserver.errors import AssetNotFound, InvalidRequest, UnreadableRaster
+from tileserver.layers.automatic_layers import automatic_layers
 from tileserver.layers.layer_list import LayerList
-from tileserver.layers.layers import AssetMetadata, Layer, LayerDefinition, Layers, automatic_layers
+from tileserver.layers.layers import AssetMetadata, Layer, LayerDefinition, Layers
 from tileserver.layers.styles import Style
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters

@@ -126,7 +126,15 @@ class PyramidSettings:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSettings:
-    """[remote]: GeoTIFFs behind URLs."""
+    """[remote]: GeoTIFFs and STAC documents behind URLs."""
+
+    hosts: Annotated[
+        tuple[str, ...],
+        kinds.TEXTS,
+        "names of hosts that STAC documents may lead to, beside the host of the document "
+        "itself; with a port if it is not the usual one, of s3:// and gs:// the bucket; "
+        "* stands for any letters",
+    ] = ()
 
     private_hosts: Annotated[
         tuple[str, ...],

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -29,6 +28,7 @@ from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.expressions.document import Computed
 from tileserver.geo.asset_extents import AssetExtents, extent_of, known_extent
 from tileserver.geo.positions import parts_within
+from tileserver.layers.declared_looks import declared_look
 from tileserver.layers.defaults import declared_classes, default_bands, measured_look
 from tileserver.layers.looks import Looks
 from tileserver.layers.statistics import overview_request, percentiles
@@ -313,6 +313,8 @@ class Layers:
         is_plain = not (style.bands or style.has_range or style.palette)
         if is_plain and (classes := declared_classes(asset)):
             return style.over(classes)
+        if is_plain and (look := declared_look(asset)):
+            return await self._completed(asset, style.over(look))
         bands = style.bands or default_bands(asset)
         if style.has_range:
             return style.over(Style(bands))
@@ -358,41 +360,3 @@ def _longer_names(names: Iterable[str]) -> dict[str, list[str]]:
     for name in names:
         found.setdefault(name.rpartition("/")[2], []).append(name)
     return {short: longer for short, longer in found.items() if short not in longer}
-
-
-def automatic_layers(
-    asset_names: Iterable[str],
-    taken: Iterable[str],
-    prefixes: Sequence[str] = (),
-    bands: Container[str] = (),
-) -> list[LayerDefinition]:
-    """Return a layer for each asset, named after its file, where no other has that name.
-
-    A name never leads to another file when files are added. Files of one name are named after
-    their paths below the root, or in full where a path is the name that they share; the name
-    itself then leads to none of them.
-
-    Args:
-        asset_names: full names, `projects/*/assets/**`.
-        taken: the names of configured layers.
-        prefixes: of the roots, each with a slash at its end.
-        bands: names of assets that are bands of others; their layers come last, and are not
-            visible until they are switched on.
-    """
-    paths = {each: _below(each, prefixes) for each in asset_names}
-    times = Counter(path.rpartition("/")[2] for path in paths.values())
-    times.update(path for path in paths.values() if "/" in path)
-    times.update(taken)
-    definitions = []
-    for name, path in paths.items():
-        names = (each for each in (path.rpartition("/")[2], path) if times[each] == 1)
-        is_band = name in bands
-        definitions.append(LayerDefinition(next(names, name), name, is_visible=not is_band))
-    return sorted(definitions, key=lambda each: not each.is_visible)
-
-
-def _below(asset_name: str, prefixes: Sequence[str]) -> str:
-    found = [each for each in prefixes if asset_name.startswith(each)]
-    if found:
-        return asset_name[max(map(len, found)) :]
-    return asset_name.partition("/assets/")[2] or asset_name

@@ -29,7 +29,7 @@ from tileserver.mosaics.selection import Rule
 from tileserver.mosaics.snapshots import Snapshot
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.files import Place
-from tileserver.rasters.roots import Location
+from tileserver.rasters.scanning import Location
 from tileserver.rasters.scenes import read_scene
 
 _FIRST_S = 0.1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.contract.assets import Band, ImageAsset
+from tileserver.contract.band_notes import BandNotes
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
-from tileserver.errors import UnreadableRaster
+from tileserver.errors import TileserverError, UnreadableRaster
 from tileserver.geo.positions import Positions, positions
-from tileserver.rasters.band_sets import BandSet
+from tileserver.rasters.band_sets import BandFile, BandSet
 from tileserver.rasters.geotiffs import MAX_SAMPLES, GeoTiff, sidecar_bands
+from tileserver.rasters.remote.files import RemoteFiles
+
+_AT_ONCE = 8
 
 PositionsOf = Callable[[PixelGrid, PixelGrid], Positions]
 """Returns where the pixel centres of one grid fall in the pixels of another."""
@@ -100,6 +106,19 @@ def _less_opaque(
     return np.minimum(one, other)
 
 
+def look_up(remote: RemoteFiles, name: str, where: BandSet) -> None:
+    """Have the remote files of an image looked up side by side; who reads one gets its error."""
+
+    def ask(file: BandFile) -> None:
+        if isinstance(file.location, str):
+            with suppress(TileserverError):
+                remote.current(file.location, f"{name}/{file.id}")
+
+    if sum(isinstance(file.location, str) for file in where.files) > 1:
+        with ThreadPoolExecutor(_AT_ONCE, "remote headers") as threads:
+            list(threads.map(ask, where.files))
+
+
 def join(
     name: str,
     where: BandSet,
@@ -119,13 +138,11 @@ def join(
     Raises:
         UnreadableRaster: the members do not fit the bands, or two bands have one id.
     """
-    bands, sources = [], []
+    bands: list[Band] = []
+    sources: list[Source] = []
     for index, (file, place) in enumerate(zip(files, where.files, strict=True)):
-        own = file.asset.bands
-        for band in own:
-            band_id = place.id if len(own) == 1 else f"{place.id}_{band.id}"
-            bands.append(replace(band, id=band_id))
-            sources.append(Source(index, band.id))
+        bands += _named(file.asset.bands, place, is_alone=len(files) == 1)
+        sources += [Source(index, band.id) for band in file.asset.bands]
     if listed := sidecar_bands(members, len(bands), name):
         bands = [replace(band, id=given["id"]) for band, given in zip(bands, listed, strict=True)]
     _check_ids(bands, name)
@@ -150,6 +167,23 @@ def _no_place(files: Sequence[GeoTiff], name: str) -> str:
     if any(reasons) and not all(reasons):
         raise UnreadableRaster(f"{name}: one of its files, but not all, has no place on Earth.")
     return reasons[0]
+
+
+def _named(bands: Sequence[Band], place: BandFile, is_alone: bool) -> list[Band]:
+    """Return the bands of a file with their ids in the image, and with what is known of them."""
+    if len(place.bands) == len(bands):
+        return [
+            replace(band, id=band_id, notes=_merged(band.notes, notes))
+            for band, (band_id, notes) in zip(bands, place.bands, strict=True)
+        ]
+    if len(bands) == 1:
+        return [replace(bands[0], id=place.id)]
+    return [replace(b, id=b.id if is_alone else f"{place.id}_{b.id}") for b in bands]
+
+
+def _merged(own: BandNotes, given: BandNotes) -> BandNotes:
+    said = {each.name: getattr(given, each.name) for each in fields(BandNotes)}
+    return replace(own, **{name: value for name, value in said.items() if value is not None})
 
 
 def _pixels(file: GeoTiff) -> int:

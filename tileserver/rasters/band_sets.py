@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from tileserver.contract.band_notes import BandNotes
 from tileserver.rasters.files import Place
 
 _NUMBERED = r"(?:(?:SR|ST|TOA)_)?(?:B|band_?)[0-9]{1,3}A?"
@@ -61,6 +62,8 @@ class BandFile:
     """Of the band; if the file has several, the first part of their ids."""
     location: Place | str
     """Where it lies, or its URL."""
+    bands: tuple[tuple[str, BandNotes], ...] = ()
+    """Ids of all its bands and what is known of them, if that is known before it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class BandSet:
     """Where its JSON would lie, which has the form of an Earth Engine asset."""
     token: str = ""
     """Changes with what else describes the image."""
+    problem: str = ""
+    """Why it cannot be drawn."""
 
     def without(self, places: Set[Place]) -> BandSet | None:
         """Return the image without the files at some places; None if it is none without them."""

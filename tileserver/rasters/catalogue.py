@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shlex
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,19 +17,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tileserver.errors import AssetNotFound, DeadlineExceeded, TileserverError, UnreadableRaster
-from tileserver.rasters.band_files import BandFiles, join
+from tileserver.rasters.band_files import BandFiles, join, look_up
 from tileserver.rasters.band_sets import BandFile, BandSet
 from tileserver.rasters.files import Place, file_errors, file_state
 from tileserver.rasters.geotiffs import GeoTiff, read_sidecar
+from tileserver.rasters.overview_advice import warn_without_overviews
 from tileserver.rasters.pyramids.store import PyramidStore
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.objects import file_name, is_remote
-from tileserver.rasters.roots import Location, Root, Scan, asset_name, scan, top_of
+from tileserver.rasters.roots import Root, asset_name, is_stac, top_of
+from tileserver.rasters.scanning import Location, Scan, is_local, scan
 from tileserver.rasters.scenes import describe_remote, read_json, read_scene, version_of
 from tileserver.rasters.settling import Settling
+from tileserver.rasters.stac.sources import StacSources
 
 _RECHECK_S = 2.0
-_LARGE_PX = 4_000_000
 _MAX_STATES = 10_000
 _LOCK_S = 5.0
 
@@ -73,8 +74,10 @@ class Catalogue:
         self.pyramids = pyramids
         self.roots = tuple(roots)
         self.remote = remote or RemoteFiles()
-        self.has_remote = any(is_remote(root.path) for root in self.roots)
-        """Whether a root is a URL."""
+        paths = [root.path for root in self.roots]
+        self.has_remote = any(is_remote(path) or is_stac(path) for path in paths)
+        """Whether a root is a URL, or may lead to one."""
+        self._stac = StacSources(self.remote, self.remote.document_hosts)
         self.reads_mosaics = reads_mosaics
         """Whether the files of mosaics are assets, too."""
         self._tops = tuple(
@@ -98,8 +101,9 @@ class Catalogue:
 
     @property
     def has_folders(self) -> bool:
-        """Whether a root is a folder; reads no more of the disk than that."""
-        return any(not is_remote(top.path) and os.path.isdir(top.path) for top in self._tops)
+        """Whether a root is a folder, or leads to files; reads no more of the disk than that."""
+        local = [top.path for top in self._tops if not is_remote(top.path)]
+        return any(is_stac(path) or os.path.isdir(path) for path in local)
 
     @property
     def mosaics(self) -> tuple[str, ...]:
@@ -175,7 +179,9 @@ class Catalogue:
             version = known.asset.version if known else self._version_now(each, entries[each])
             yield f"{each} {version}"
         for folder, file in self._scan.folders:
-            if file is not None and f"{folder}/".startswith(below):
+            if isinstance(file, str) and f"{folder}/".startswith(below):
+                yield f"{folder} {file}"
+            elif isinstance(file, Place) and f"{folder}/".startswith(below):
                 with file_errors(folder):
                     yield f"{folder} {file_state(file)}"
 
@@ -216,7 +222,7 @@ class Catalogue:
         if raster is not None and self.pyramids:
             return self.pyramids.with_levels(raster, raster.asset.version)
         if raster is not None:
-            _warn_without_overviews(raster, entry.location.path)
+            warn_without_overviews(raster, entry.location.path)
         return raster
 
     def described(self) -> list[tuple[GeoTiff, Place]]:
@@ -234,8 +240,11 @@ class Catalogue:
         Raises:
             UnreadableRaster: one of them is gone or broken, or their sidecar is.
         """
+        if where.problem:
+            raise UnreadableRaster(f"{name}: {where.problem}")
         found = read_json(where.sidecar, name, "its .json sidecar") if where.sidecar else None
         own = read_sidecar(found[0], name) if found else {}
+        look_up(self.remote, name, where)
         rasters = [self._part_now(name, entry, file) for file in where.files]
         image = join(name, where, rasters, {**entry.members, **own}, found and found[1])
         held = entry.raster
@@ -258,17 +267,31 @@ class Catalogue:
         if isinstance(entry.raster, GeoTiff) and entry.raster.location is file:
             return entry.raster
         raster = describe_remote(file, name, entry.members)
-        _warn_without_overviews(raster)
+        warn_without_overviews(raster)
         return raster
 
     def is_remote(self, name: str) -> bool:
-        """Tell whether an asset is that of a URL; never touches the disk, nor needs a scan."""
-        return name in self._remote_names
+        """Tell whether an asset is that of a URL; never touches the disk, nor needs a scan.
+
+        So is an item of STAC at the last scan that has a file behind a URL.
+        """
+        entry = self._entries.get(name)
+        is_set = entry is not None and isinstance(entry.location, BandSet)
+        return name in self._remote_names or (is_set and not self.is_local(name))
 
     def is_local(self, name: str) -> bool:
         """Tell whether an asset of the last scan is a local file; never touches the disk."""
         entry = self._entries.get(name)
-        return entry is not None and _is_local(entry.location)
+        return entry is not None and is_local(entry.location)
+
+    def is_broken(self, name: str) -> bool:
+        """Tell whether the last scan knows that an image cannot be read; never touches the disk."""
+        entry = self._entries.get(name)
+        return (
+            entry is not None
+            and isinstance(entry.location, BandSet)
+            and bool(entry.location.problem)
+        )
 
     def local_versions(self, names: Iterable[str]) -> dict[str, str]:
         """Return the versions of local files as they are now; opens none of them.
@@ -280,7 +303,7 @@ class Catalogue:
         entries = self._entries or self._rescan()
         for name in names:
             entry = entries.get(name)
-            if entry is None or not _is_local(entry.location):
+            if entry is None or not is_local(entry.location):
                 continue
             with suppress(TileserverError):
                 if version := self._version_now(name, entry):
@@ -307,7 +330,7 @@ class Catalogue:
         with self._lock:
             if time.monotonic() - self._scanned_s >= _RECHECK_S:
                 try:
-                    self._scan = self._settled(scan(self._tops))
+                    self._scan = self._settled(scan(self._tops, self._stac))
                     self._entries = self._merged(self._scan)
                 except OSError as exc:
                     # The last scan stays in use; each file is opened on its own anyway.
@@ -344,13 +367,6 @@ class Catalogue:
         return entries
 
 
-def _is_local(location: Location) -> bool:
-    """Tell whether all files of an image are local."""
-    if isinstance(location, BandSet):
-        return all(isinstance(file.location, Place) for file in location.files)
-    return isinstance(location, Place)
-
-
 def _sidecar_state(where: BandSet, name: str) -> object:
     if where.sidecar is None:
         return None
@@ -371,22 +387,3 @@ def _locked(lock: threading.Lock, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _warn_without_overviews(raster: GeoTiff, path: str | None = None) -> None:
-    """Warn of a large raster without overviews; `path` is that of a local file, for a command."""
-    size_px = raster.grid.width * raster.grid.height
-    if len(raster.levels) > 1 or size_px < _LARGE_PX:
-        return
-    size_mb = size_px * sum(band.dtype.itemsize for band in raster.asset.bands) / 1e6
-    command = "tileserver ingest"
-    if path is not None:
-        copy = f"{os.path.splitext(path)[0]}_cog.tif"
-        command = f"{command} {shlex.quote(path)} {shlex.quote(copy)}"
-    log.warning(
-        "%s has no overviews: a map tile of all of it decodes %.0f MB. "
-        "A copy with the pyramid it needs is made by: %s",
-        raster.asset.name,
-        size_mb,
-        command,
-    )

@@ -18,7 +18,8 @@ from tileserver.errors import AssetNotFound
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.files import Place
 from tileserver.rasters.geotiffs import read_sidecar
-from tileserver.rasters.roots import COLLECTION_FILE, Scan
+from tileserver.rasters.roots import COLLECTION_FILE
+from tileserver.rasters.scanning import Scan
 from tileserver.rasters.scenes import read_json, update_time
 
 _MEMBERS = ("startTime", "endTime", "properties", "geometry", "title", "description")
@@ -30,8 +31,8 @@ class Folder:
 
     name: str
     """Full name, `projects/*/assets/**`."""
-    file: Place | None = field(default=None, repr=False)
-    """Its collection.json, if it has one."""
+    file: Place | str | None = field(default=None, repr=False)
+    """Its collection.json, if it has one, or what that would hold."""
     is_mosaic: bool = False
     """Whether its images are one image, too."""
 
@@ -55,8 +56,10 @@ class Folder:
         return members | (described or {})
 
 
-def _described(file: Place, name: str) -> dict[str, Any] | None:
+def _described(file: Place | str, name: str) -> dict[str, Any] | None:
     """Return the members of a collection.json, or None if it has been removed."""
+    if isinstance(file, str):
+        return read_sidecar(file, name)
     found = read_json(file, name, f"its {COLLECTION_FILE}")
     if found is None:
         return None
@@ -139,7 +142,7 @@ def _index(scan: Scan, mosaics: Sequence[str]) -> _Index:
     return _Index(folders, listed, frozenset(scan.images))
 
 
-def _folder(name: str, file: Place | None) -> Folder:
+def _folder(name: str, file: Place | str | None) -> Folder:
     is_root = name.count("/") < 3
     return Folder(name, None if is_root else file)
 

@@ -170,21 +170,36 @@ def read_sidecar(text: str, name: str) -> dict[str, Any]:
     Raises:
         UnreadableRaster: it is not a JSON object, or a member is of the wrong type.
     """
+    members = read_object(text, name, "its .json sidecar")
+    kinds = {"bands": list, "properties": dict, "startTime": str, "endTime": str}
+    for member, kind in kinds.items():
+        if member in members and not isinstance(members[member], kind):
+            raise UnreadableRaster(
+                f"{name}: {member} in its .json sidecar must be a {kind.__name__}."
+            )
+    return members
+
+
+def read_object(text: str, name: str, kind: str) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Args:
+        text: JSON.
+        name: of the asset, for errors.
+        kind: of the file, for errors.
+
+    Raises:
+        UnreadableRaster: it is not one, or holds numbers or texts that cannot be written again.
+    """
     try:
         members = json.loads(text)
         _check_depth(members)
         # Python also reads NaN, 1e999 and halves of surrogate pairs, which cannot be written.
         json.dumps(members, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as exc:
-        raise UnreadableRaster(f"{name}: its .json sidecar is not JSON: {exc}.") from exc
-    kinds = {"bands": list, "properties": dict, "startTime": str, "endTime": str}
+        raise UnreadableRaster(f"{name}: {kind} is not JSON: {exc}.") from exc
     if not isinstance(members, dict):
-        raise UnreadableRaster(f"{name}: its .json sidecar must be a JSON object.")
-    for member, kind in kinds.items():
-        if member in members and not isinstance(members[member], kind):
-            raise UnreadableRaster(
-                f"{name}: {member} in its .json sidecar must be a {kind.__name__}."
-            )
+        raise UnreadableRaster(f"{name}: {kind} must be a JSON object.")
     return members
 
 

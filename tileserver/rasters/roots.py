@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.errors import ConfigError
-from tileserver.rasters.band_sets import BandSet, band_sets
-from tileserver.rasters.files import Place, find_file, walk
+from tileserver.rasters.files import Listing, Place, find_file, walk
 from tileserver.rasters.remote.objects import file_name, find_object, is_remote
 
-Location = Place | str | BandSet
-"""Where an image lies: in a file, behind a URL, or in several of them."""
 SUFFIXES = (".tif", ".tiff")
+STAC_SUFFIXES = (".json", ".geojson")
+_MAX_DOCUMENTS = 100
+"""JSON files in a folder that may be STAC items."""
 COLLECTION_FILE = "collection.json"
 """Makes a folder an image collection, and describes it."""
 
@@ -65,26 +65,6 @@ class Top:
     name: str | None
 
 
-@dataclass(frozen=True)
-class Scan:
-    """The files and folders below the roots at one moment."""
-
-    images: Mapping[str, Location]
-    """Places or URLs of GeoTIFFs, by the names of their assets."""
-    members: Mapping[str, Mapping[str, Any]]
-    """Those that an image's root has for it, by the same names."""
-    folders: Sequence[tuple[str, Place | None]]
-    """Names of folders, those of roots included, each with its collection.json if it has one."""
-    clashes: Mapping[str, Sequence[str]]
-    """Files that would have one name, by that name: which of them it is cannot be told."""
-    paths: Sequence[str] = ()
-    """Absolute paths of the folders that were looked into."""
-    bands: frozenset[str] = frozenset()
-    """Names of images that are bands of others, too."""
-    refused: Sequence[str] = ()
-    """Folders that the system does not show to the server, for people."""
-
-
 def top_of(root: Root) -> Top:
     """Return a root as it is now."""
     if is_remote(root.path):
@@ -94,111 +74,54 @@ def top_of(root: Root) -> Top:
     return Top(path, root.prefix, os.path.islink(path), root.members, root.name)
 
 
-def scan(tops: Iterable[Top]) -> Scan:
-    """Return the GeoTIFFs and folders below roots.
+@dataclass
+class Walked:
+    """What lies in the folders of a root, beside its GeoTIFFs."""
 
-    Raises OSError for failures that are not of one file or folder, such as too many open files.
-    """
-    images: dict[str, Location] = {}
-    members: dict[str, Mapping[str, Any]] = {}
-    folders: list[tuple[str, Place | None]] = []
-    files: dict[str, list[str]] = {}
-    paths: list[str] = []
-    refused: list[str] = []
-
-    def add(name: str, top: Top, path: str, location: Location) -> None:
-        if name not in images or not _is_same(images[name], location):
-            files.setdefault(name, []).append(_shown(top, path))
-        images.setdefault(name, location)
-        members.setdefault(name, top.members)
-
-    sets: list[tuple[str, Top, str, BandSet]] = []
-    for top in tops:
-        found = list(_geotiffs(top, folders, paths, refused))
-        for path, location in found:
-            name = asset_name(top, path)
-            if _is_name(name):
-                add(name, top, path, location)
-            else:
-                log.debug("left out %s: it cannot be a name", name)
-        sets += _sets(top, found)
-    # A file or a collection goes before a scene of its name.
-    taken = {*images, *(name for name, file in folders if file is not None)}
-    for name, top, path, each in sets:
-        if name not in taken:
-            add(name, top, path, each)
-    clashes = {name: paths for name, paths in files.items() if len(paths) > 1}
-    return Scan(images, members, folders, clashes, paths, _bands(images), refused)
+    folders: list[tuple[str, Place | str | None]] = field(default_factory=list)
+    """Names of folders, those of roots included; each with its collection.json if it has one, or
+    with what that would hold."""
+    paths: list[str] = field(default_factory=list)
+    """Absolute paths of the folders that were looked into."""
+    refused: list[str] = field(default_factory=list)
+    """Folders that the system does not show to the server, for people."""
+    documents: list[Place] = field(default_factory=list)
+    """JSON files beside GeoTIFFs that are no sidecars of theirs."""
 
 
-def _sets(
-    top: Top, found: Sequence[tuple[str, Place | str]]
-) -> Iterator[tuple[str, Top, str, BandSet]]:
-    """Yield the name of each scene of several files below a root, the root, its path and files."""
-    places = {path: each for path, each in found if isinstance(each, Place)}
-    if len(places) < 2:
-        return
-    prefix, own = top.prefix.rstrip("/"), os.path.basename(top.path)
-    for path, each in band_sets(places).items():
-        name = f"{prefix}/{path or own}"
-        if _is_name(name):
-            yield name, top, path, each
-
-
-def _bands(images: Mapping[str, Location]) -> frozenset[str]:
-    """Return the names of the files that are bands of others."""
-    sets = [each for each in images.values() if isinstance(each, BandSet)]
-    parts = {_file(file.location) for each in sets for file in each.files}
-    return frozenset(name for name, each in images.items() if parts and _file(each) in parts)
-
-
-def _file(location: Location) -> object:
-    if isinstance(location, BandSet):
-        return tuple(_file(file.location) for file in location.files)
-    return location if isinstance(location, str) else location.path
-
-
-def _is_same(one: Location, other: Location) -> bool:
-    """Tell whether two locations are of one file, also by way of links."""
-    if isinstance(one, Place) and isinstance(other, Place) and one.path != other.path:
-        return os.path.realpath(one.path) == os.path.realpath(other.path)
-    return _file(one) == _file(other)
-
-
-def _shown(top: Top, path: str) -> str:
-    """Return a path for people: from the root's own folder or file on."""
-    if is_remote(top.path) or not os.path.isdir(top.path):
-        return path
-    return f"{os.path.basename(top.path)}/{path}"
-
-
-def _geotiffs(
-    top: Top,
-    folders: list[tuple[str, Place | None]],
-    paths: list[str],
-    refused: list[str],
-) -> Iterator[tuple[str, Place | str]]:
-    """Yield (path below the root, location) of the GeoTIFFs of one root; add its folders."""
+def geotiffs(top: Top, walked: Walked) -> Iterator[tuple[str, Place | str]]:
+    """Yield (path below the root, location) of the GeoTIFFs of one root; add what lies beside."""
     prefix = top.prefix.rstrip("/")
     if is_remote(top.path) or not os.path.isdir(top.path):
-        folders.append((prefix, None))
+        walked.folders.append((prefix, None))
         yield from _single(top)
         return
     unseen: list[str] = []
     for listing in walk(top.path, top.is_link, unseen):
-        paths.append(os.path.join(top.path, listing.below))
+        walked.paths.append(os.path.join(top.path, listing.below))
         has_collection = COLLECTION_FILE in listing.files
+        walked.documents += [Place(top.path, path, top.is_link) for path in _documents(listing)]
         file = Place(top.path, listing.path(COLLECTION_FILE), top.is_link)
         if listing.below.isprintable():
             name = f"{prefix}/{listing.below}".rstrip("/")
-            folders.append((name, file if has_collection else None))
+            walked.folders.append((name, file if has_collection else None))
         for path in map(listing.path, sorted(filter(_is_geotiff, listing.files + listing.links))):
             place = Place(top.path, path, top.is_link)
             # A link may point anywhere; its target must lie below the root.
             if path.rpartition("/")[2] in listing.links and find_file(place) is None:
                 continue
             yield path, place
-    refused += [_shown(top, below).rstrip("/") for below in unseen]
+    walked.refused += [shown(top, below).rstrip("/") for below in unseen]
+
+
+def _documents(listing: Listing) -> list[str]:
+    """Return the paths of JSON files in a folder of GeoTIFFs that are no sidecars of them."""
+    stems = {os.path.splitext(name)[0] for name in listing.files if _is_geotiff(name)}
+    if not stems:
+        return []
+    others = (name for name in listing.files if name != COLLECTION_FILE and is_stac(name))
+    found = [name for name in others if os.path.splitext(name)[0] not in stems]
+    return [listing.path(name) for name in found[:_MAX_DOCUMENTS]]
 
 
 def _single(top: Top) -> Iterator[tuple[str, Place | str]]:
@@ -216,8 +139,17 @@ def asset_name(top: Top, path: str) -> str:
     return f"{top.prefix.rstrip('/')}/{top.name or os.path.splitext(path)[0]}"
 
 
-def _is_name(name: str) -> bool:
-    return name.isprintable() and name == name.strip()
+def shown(top: Top, path: str) -> str:
+    """Return a path for people: from the root's own folder or file on."""
+    if is_remote(top.path) or not os.path.isdir(top.path):
+        return path
+    return f"{os.path.basename(top.path)}/{path}"
+
+
+def is_stac(path: str) -> bool:
+    """Tell whether a path or a URL is named as a STAC document is."""
+    name = file_name(path) if is_remote(path) else os.path.basename(path)
+    return name.lower().endswith(STAC_SUFFIXES) and not name.startswith(".")
 
 
 def check_root(path: str, shown: str = "") -> None:
@@ -229,17 +161,21 @@ def check_root(path: str, shown: str = "") -> None:
     """
     shown = shown or path
     if is_remote(path):
-        if not file_name(path).lower().endswith(SUFFIXES):
+        if not file_name(path).lower().endswith((*SUFFIXES, *STAC_SUFFIXES)):
             raise ConfigError(
-                f"{file_name(path)}: expected the URL of a GeoTIFF, ending in .tif or .tiff"
+                f"{file_name(path)}: expected the URL of a GeoTIFF, ending in .tif or .tiff, or of "
+                "a STAC document, ending in .json or .geojson"
             )
         find_object(path)
         return
     if not os.path.exists(path):
         raise ConfigError(f"{shown}: {_why_not_there(path)}")
     is_folder = os.path.isdir(path)
-    if not is_folder and not (_is_geotiff(os.path.basename(path)) and os.path.isfile(path)):
-        raise ConfigError(f"{shown}: expected a GeoTIFF (.tif, .tiff) or a folder of them")
+    is_named = _is_geotiff(os.path.basename(path)) or is_stac(path)
+    if not is_folder and not (is_named and os.path.isfile(path)):
+        raise ConfigError(
+            f"{shown}: expected a GeoTIFF (.tif, .tiff), a folder of them, or STAC (.json)"
+        )
     if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
         raise ConfigError(f"{shown}: permission denied; the server must be allowed to read it")
 
@@ -272,4 +208,4 @@ def mosaic_root(
 
 def has_geotiff(root: Root) -> bool:
     """Return whether there is a GeoTIFF below a root; does not look further than to the first."""
-    return next(_geotiffs(top_of(root), [], [], []), None) is not None
+    return next(geotiffs(top_of(root), Walked()), None) is not None

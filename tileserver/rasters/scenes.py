@@ -37,6 +37,7 @@ from tileserver.rasters.geotiffs import GeoTiff, describe_raster, read_sidecar
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.sidecars.beside import read_metadata, states_of_raster
 from tileserver.rasters.sidecars.overlay import Metadata, WithMetadata, class_properties
+from tileserver.rasters.stac.items import members_of
 
 MAX_JSON_BYTES = 4_000_000
 """Of a sidecar or a collection.json."""
@@ -84,13 +85,16 @@ def describe_remote(file: RemoteFile, name: str, members: Mapping[str, Any]) -> 
     return _describe(file, name, file.version, dict(members))
 
 
-def read_json(place: Place, name: str, kind: str) -> tuple[str, FileState] | None:
+def read_json(
+    place: Place, name: str, kind: str, max_bytes: int = MAX_JSON_BYTES
+) -> tuple[str, FileState] | None:
     """Return the text of a JSON file and its state, or None if there is no regular file.
 
     Args:
         place: where it is; a link in its path is not followed.
         name: of the asset that it describes.
         kind: of the file, for errors, such as "its .json sidecar".
+        max_bytes: of a file that is read.
 
     Raises:
         AssetChanged: it changed each time that it was read.
@@ -104,7 +108,7 @@ def read_json(place: Place, name: str, kind: str) -> tuple[str, FileState] | Non
             return None
         with file:
             state = _settled(file)
-            text = _text(file, state, name, kind)
+            text = _text(file, state, name, kind, max_bytes)
             _check_still(file, state, name)
         return text, state
 
@@ -130,7 +134,7 @@ def _read_once(place: Place, name: str, members: Mapping[str, Any]) -> GeoTiff |
     with file:
         state = _settled(file)
         sidecar = read_json(_sidecar(found.place), name, "its .json sidecar")
-        own = read_sidecar(sidecar[0], name) if sidecar else {}
+        own = members_of(read_sidecar(sidecar[0], name)) if sidecar else {}
         sidecar_state = sidecar[1] if sidecar else None
         with file_errors(name):
             others = states_of_raster(found.place)
@@ -201,11 +205,11 @@ def _sidecar(raster: Place) -> Place:
     return raster.beside(f"{os.path.splitext(name)[0]}.json")
 
 
-def _text(file: OpenFile, state: FileState, name: str, kind: str) -> str:
-    content = b"" if state.size_bytes > MAX_JSON_BYTES else file.read(MAX_JSON_BYTES)
-    if max(state.size_bytes, len(content)) > MAX_JSON_BYTES:
+def _text(file: OpenFile, state: FileState, name: str, kind: str, max_bytes: int) -> str:
+    content = b"" if state.size_bytes > max_bytes else file.read(max_bytes)
+    if max(state.size_bytes, len(content)) > max_bytes:
         raise UnreadableRaster(
-            f"{name}: {kind} is longer than {MAX_JSON_BYTES / 1e6:.0f} MB, the most that is read."
+            f"{name}: {kind} is longer than {max_bytes / 1e6:.0f} MB, the most that is read."
         )
     try:
         return content.decode("utf-8")

@@ -10,7 +10,8 @@ from tileserver.config.config import Config, EarthEngineSettings, RasterFolder
 from tileserver.config.layers import LayerSettings, computed_image
 from tileserver.contract.names import Access, layer_name
 from tileserver.errors import ConfigError, InvalidRequest
-from tileserver.layers.layers import LayerDefinition, automatic_layers
+from tileserver.layers.automatic_layers import automatic_layers
+from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.steps import STEP_PARAMETERS, parse_steps
 from tileserver.layers.styles import Style, parse_colors
 from tileserver.rasters.catalogue import Catalogue
@@ -56,7 +57,9 @@ def pyramids_of(config: Config) -> PyramidStore | None:
 
 def remote_files(config: Config) -> RemoteFiles:
     """Return the files behind URLs, checked again after the lifetime of a cached tile."""
-    return RemoteFiles(config.cache.ttl_s, config.remote.private_hosts)
+    return RemoteFiles(
+        config.cache.ttl_s, config.remote.private_hosts, document_hosts=config.remote.hosts
+    )
 
 
 def drawn_of(config: Config, catalogue: Catalogue, added: Sequence[Root] = ()) -> Catalogue:
@@ -69,7 +72,8 @@ def drawn_of(config: Config, catalogue: Catalogue, added: Sequence[Root] = ()) -
     if not only_added and not (catalogue.mosaics and catalogue.reads_mosaics):
         return catalogue
     # A catalogue of its own reads the folders once more, but for those of mosaics.
-    return Catalogue(added if only_added else catalogue.roots, reads_mosaics=False)
+    roots = added if only_added else catalogue.roots
+    return Catalogue(roots, catalogue.remote, reads_mosaics=False)
 
 
 def definitions_of(

@@ -63,7 +63,9 @@ class LocalImages:
             UnreadableRaster: its collection.json is broken.
         """
         folder = self.tree.folder(name).to_json()
-        names = [child for child in self.tree.children(name) if isinstance(child, str)]
+        children = [child for child in self.tree.children(name) if isinstance(child, str)]
+        # Items of STAC that cannot be read; the list of layers says why.
+        names = [child for child in children if not self.rasters.catalogue.is_broken(child)]
         return folder["id"], names, folder.get("properties") or {}
 
     def state(self, name: str, max_age_s: float | None) -> str:

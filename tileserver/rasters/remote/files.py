@@ -31,7 +31,7 @@ from tileserver.errors import (
 from tileserver.rasters.remote.addresses import Resolve, resolve
 from tileserver.rasters.remote.answers import Validators
 from tileserver.rasters.remote.blocks import BLOCK_BYTES, Blocks
-from tileserver.rasters.remote.objects import RemoteObject, find_object
+from tileserver.rasters.remote.objects import RemoteObject, file_name, find_object
 from tileserver.rasters.remote.stretches import Fetched, Stretch, joined
 
 if TYPE_CHECKING:
@@ -274,6 +274,7 @@ class RemoteFiles:
         resolve: Resolve = resolve,
         clock: Callable[[], float] = time.monotonic,
         total_s: float | None = None,
+        document_hosts: Collection[str] = (),
     ) -> None:
         """Know no file yet.
 
@@ -283,7 +284,9 @@ class RemoteFiles:
             resolve: returns the addresses of a name.
             clock: seconds, never going back.
             total_s: seconds a range may take, all tries together; None is the usual.
+            document_hosts: names of hosts that documents may lead to, beside their own.
         """
+        self.document_hosts = tuple(document_hosts)
         self.recheck_s = recheck_s
         self.clock = clock
         self._source = _Source(
@@ -313,6 +316,30 @@ class RemoteFiles:
                 raise held.failure.with_traceback(None)
             assert held.file is not None
             return held.file
+
+    def document(self, location: str, name: str, max_bytes: int) -> bytes:
+        """Return a whole file as it is now; it is not kept.
+
+        Args:
+            location: URL.
+            name: what to call it in an error.
+            max_bytes: length of the longest one that is fetched.
+
+        Raises:
+            UnreadableRaster: there is no such file, it is too long, or the server does not hand
+                it out.
+            RasterUnreachable: the server fails.
+            DeadlineExceeded: there was no answer in time.
+        """
+        with _prefixed_errors(name):
+            part = self._source.ranges.fetch(find_object(location), 0, max_bytes - 1, {})
+        assert part is not None, "an answer without condition has a body"
+        if part.validators.size > max_bytes:
+            raise UnreadableRaster(
+                f"{name}: {file_name(location)} is longer than {max_bytes / 1e6:.0f} MB, the most "
+                "that is read."
+            )
+        return part.body
 
     def close(self) -> None:
         """Close all connections."""

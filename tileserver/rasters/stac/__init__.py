@@ -1,0 +1,1 @@
+"""SpatioTemporal Asset Catalogs (STAC): items as images, from files and from URLs."""
