@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from tileserver.contract.grids import Box
-from tileserver.contract.processing import Resampling
+from tileserver.contract.processing import Resampling, Terrain
 from tileserver.expressions.document import REDUCERS
 
 Schema: TypeAlias = dict[str, Any]
@@ -297,6 +297,10 @@ REDUCER = Kind(
 PIXEL_SELECTION = Kind(
     "newest, oldest, first, last, mean, median, min, max, lowest:PROPERTY or highest:PROPERTY",
     _text(r"^(newest|oldest|first|last|mean|median|min|max|(lowest|highest):.*\S.*)$"),
+)
+ALGORITHM = Kind(
+    f"one of {', '.join(Terrain)}",
+    {"type": "literal", "expected": [str(each) for each in Terrain]},
 )
 RESAMPLING = Kind(
     f"one of {', '.join(Resampling)}",

@@ -73,6 +73,30 @@ class LayerSettings:
         'what is drawn in place of bands, such as "(B8 - B4) / (B8 + B4)"; '
         "the parameter `expression` of URLs",
     ] = None
+    algorithm: Annotated[
+        str | None,
+        kinds.ALGORITHM,
+        "what is made of the elevations of a band: hillshade, slope, aspect, contours, or colours "
+        "that hold them, terrarium or mapbox",
+    ] = None
+    azimuth: Annotated[
+        float | None, kinds.NUMBER, "of a hillshade's light, clockwise from the north; else 315"
+    ] = None
+    altitude: Annotated[
+        float | None, kinds.NUMBER, "of a hillshade's light, degrees above the horizon; else 45"
+    ] = None
+    z_factor: Annotated[
+        float | None, kinds.POSITIVE, "elevations are multiplied by it, for hillshade and slope"
+    ] = None
+    interval: Annotated[float | None, kinds.POSITIVE, "metres between contours; else 100"] = None
+    like: Annotated[
+        str | None,
+        kinds.TEXT,
+        '"lon,lat" of the pixel that others are compared with, by all their bands',
+    ] = None
+    threshold: Annotated[
+        float | None, kinds.NUMBER, "least similarity that is drawn with `like`, from -1 to 1"
+    ] = None
     stretch: Annotated[
         str | None,
         kinds.TEXT,

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from typing import Any
+
+import numpy as np
 
 from tileserver.contract.drawing import ColorClass, Shading, Stretch
 
-_MAKERS = ("expression",)
-"""The fields that make bands of others."""
+_MAKERS = ("expression", "algorithm", "like")
+"""The fields that make bands of others; one of a request at most."""
+OF_ALGORITHMS = ("azimuth", "altitude", "z_factor", "interval")
+"""The fields that say more of an algorithm."""
 
 
 class Resampling(StrEnum):
@@ -23,6 +28,34 @@ class Resampling(StrEnum):
     CUBIC = "cubic"
     AVERAGE = "average"
     MODE = "mode"
+
+
+class Terrain(StrEnum):
+    """What is made of elevations, as `gdaldem` has it; the last two are colours that hold them."""
+
+    HILLSHADE = "hillshade"
+    SLOPE = "slope"
+    ASPECT = "aspect"
+    CONTOURS = "contours"
+    TERRARIUM = "terrarium"
+    MAPBOX = "mapbox"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The fields of `OF_ALGORITHMS` that it has."""
+        return _PARAMETERS.get(self, ())
+
+    @property
+    def is_color(self) -> bool:
+        """Whether elevations become the red, green and blue that hold them exactly."""
+        return self in (Terrain.TERRARIUM, Terrain.MAPBOX)
+
+
+_PARAMETERS = {
+    Terrain.HILLSHADE: ("azimuth", "altitude", "z_factor"),
+    Terrain.SLOPE: ("z_factor",),
+    Terrain.CONTOURS: ("interval",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +69,22 @@ class Processing:
     """Whether values become value * scale + offset, as the file has these."""
     expression: str | None = None
     """A formula over the bands, by their names, which makes one band."""
+    algorithm: Terrain | None = None
+    """What is made of one band of elevations in metres."""
+    azimuth: float | None = None
+    """Of the light, in degrees clockwise from the north."""
+    altitude: float | None = None
+    """Of the light, in degrees above the horizon."""
+    z_factor: float | None = None
+    """Elevations are multiplied by it."""
+    interval: float | None = None
+    """Metres between contour lines."""
+    like: tuple[float, float] | None = None
+    """Longitude and latitude in degrees of the pixel that others are compared with."""
+    threshold: float | None = None
+    """Pixels that are less like it are masked."""
+    keeps_fractions: bool | None = None
+    """Whether resampled integers are not rounded, for what goes on to compute with them."""
     stretch: Stretch | None = None
     """How the range of a picture is measured; a complete layer has none."""
     shading: Shading | None = None
@@ -50,14 +99,15 @@ class Processing:
         if self.stretch:
             base = replace(base, classes=None)
         if self.makes:
-            base = replace(base, **dict.fromkeys(_MAKERS))
+            base = replace(base, **dict.fromkeys((*_MAKERS, *OF_ALGORITHMS, "threshold")))
         unset = [each.name for each in fields(self) if getattr(self, each.name) is None]
         return replace(self, **{name: getattr(base, name) for name in unset})
 
     @property
     def effective(self) -> Processing | None:
         """The steps without those that change nothing; None if none is left."""
-        is_nearest = self.resampling is Resampling.NEAREST
+        # Terrain is interpolated unless the request says otherwise.
+        is_nearest = self.resampling is Resampling.NEAREST and self.algorithm is None
         found = replace(self, resampling=None) if is_nearest else self
         found = replace(found, unscale=found.unscale or None)
         return None if found == Processing() else found
@@ -65,7 +115,12 @@ class Processing:
     @property
     def reading(self) -> Processing | None:
         """The steps that are done while bands are read; None if there are none."""
-        return Processing(nodata=self.nodata, resampling=self.resampling).effective
+        how, is_terrain = self.resampling, self.algorithm is not None
+        if how is None and self.algorithm is not None and not self.algorithm.is_color:
+            how = Resampling.BILINEAR
+        is_whole = how in (None, Resampling.NEAREST, Resampling.MODE) or not is_terrain
+        fractions = self.keeps_fractions if is_whole else True
+        return Processing(nodata=self.nodata, resampling=how, keeps_fractions=fractions).effective
 
     @property
     def of_values(self) -> Processing | None:
@@ -81,4 +136,15 @@ class Processing:
     @property
     def makes(self) -> tuple[str, ...]:
         """The ids of the bands that it makes of others; none if they stay as they are."""
+        if self.algorithm is not None:
+            is_color = self.algorithm.is_color
+            return ("red", "green", "blue") if is_color else (self.algorithm.value,)
+        if self.like is not None:
+            return ("similarity",)
         return ("expression",) if self.expression is not None else ()
+
+    def read_as(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Return the type in which bands of a type are read."""
+        if not self.keeps_fractions or dtype.kind == "f":
+            return dtype
+        return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)

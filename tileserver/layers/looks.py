@@ -17,13 +17,23 @@ from tileserver.contract.processing import Processing
 from tileserver.errors import InvalidRequest
 from tileserver.layers.defaults import default_bands
 from tileserver.layers.statistics import finite_values, overview_request, percentiles, rounded
+from tileserver.layers.steps import check_fitting
 from tileserver.layers.styles import Style
+from tileserver.rendering.colormaps import named_palette
 
 _KEPT = 512
 _QUANTILES = 257
 _SAMPLES = 1_000_000
 """Pixels of the pyramid level that ranges are measured on, at most."""
 _DEFAULT = Stretch()
+_USUAL: dict[str, Style] = {
+    "hillshade": Style(min=(0.0,), max=(255.0,)),
+    "slope": Style(min=(0.0,), max=(90.0,)),
+    "aspect": Style(min=(0.0,), max=(360.0,)),
+    "contours": Style(min=(0.0,), max=(1.0,), palette=("8b4513",)),
+    "similarity": Style(min=(-1.0,), max=(1.0,), palette=named_palette("viridis") or ()),
+}
+"""How bands that steps make are drawn where nothing is said of it."""
 Read = Callable[[PixelRequest], Awaitable[BandArrays]]
 
 
@@ -67,6 +77,10 @@ class Looks:
         Raises:
             InvalidRequest: the style does not fit the bands.
         """
+        check_fitting(steps)
+        if steps.algorithm is not None and steps.algorithm.is_color:
+            _check_plain(own, steps)
+            base = None
         wanted = own if base is None else own.over(base)
         if steps.stretch and not own.has_range:
             wanted = replace(wanted, min=(), max=())
@@ -84,7 +98,8 @@ class Looks:
         if is_equalized and wanted.has_range:
             raise InvalidRequest("stretch: equalize goes not with min and max")
         shading = steps.shading
-        if not wanted.has_range and len(wanted.bands) in (1, 3):
+        is_color = steps.algorithm is not None and steps.algorithm.is_color
+        if not wanted.has_range and not is_color and len(wanted.bands) in (1, 3):
             found = await self._measured(asset, inputs, steps.of_values, stretch)
             wanted = replace(wanted, min=found.lows, max=found.highs)
             shading = Shading(Curve.EQUALIZE, found.quantiles) if is_equalized else shading
@@ -110,19 +125,42 @@ class Looks:
         return self._held[key]
 
 
+def _check_plain(own: Style, steps: Processing) -> None:
+    if own.has_range or own.palette or own.gamma is not None or steps.stretch or steps.classes:
+        raise InvalidRequest(
+            f"algorithm: {steps.algorithm} has colours of its own; "
+            "expected no min, max, palette, gamma, stretch or colormap"
+        )
+
+
 def _with_bands(
     asset: ImageAsset, own: Style, wanted: Style, steps: Processing
 ) -> tuple[Style, tuple[str, ...]]:
     """Return the style with the bands that are drawn, and those that are read for them."""
     if steps.makes:
-        if own.bands:
+        is_formula = steps.expression is not None
+        if own.bands and is_formula:
             raise InvalidRequest("bands: an expression names its bands itself")
-        return replace(wanted, bands=steps.makes), ()
+        inputs = () if is_formula else _inputs(asset, wanted.bands, steps)
+        made = replace(wanted, bands=steps.makes)
+        usual = _USUAL.get(steps.makes[0])
+        if usual is not None and not steps.classes and not steps.stretch:
+            made = made.over(replace(usual, bands=steps.makes))
+        return made, inputs
     asset.indexes(wanted.bands)
     bands = wanted.bands or default_bands(asset)
     if steps.classes and not wanted.bands:
         bands = bands[:1]
     return replace(wanted, bands=bands), bands
+
+
+def _inputs(asset: ImageAsset, bands: tuple[str, ...], steps: Processing) -> tuple[str, ...]:
+    asset.indexes(bands)
+    if steps.like is not None:
+        return bands or asset.band_ids
+    if len(bands) > 1:
+        raise InvalidRequest(f"bands: {steps.algorithm} is made of one band, got {len(bands)}")
+    return bands or asset.band_ids[:1]
 
 
 def measured(bands: BandArrays, stretch: Stretch) -> Measured:

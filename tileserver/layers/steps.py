@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from tileserver.contract.processing import Processing, Resampling
+from tileserver.contract.processing import OF_ALGORITHMS, Processing, Resampling, Terrain
 from tileserver.errors import InvalidRequest, nearest
 from tileserver.layers.drawing_parameters import parse_colormap, parse_stretch
 from tileserver.layers.styles import parse_number
 
-VALUE_PARAMETERS = ("nodata", "unscale", "expression")
+VALUE_PARAMETERS = (
+    "nodata",
+    "unscale",
+    "expression",
+    "algorithm",
+    *OF_ALGORITHMS,
+    "like",
+    "threshold",
+)
 """Those that decide values, whatever the grid: for points and statistics too."""
 STEP_PARAMETERS = ("resampling", *VALUE_PARAMETERS, "stretch", "colormap")
 """Those of a picture."""
@@ -28,11 +36,33 @@ def parse_steps(parameters: Mapping[str, str]) -> Processing | None:
     if not given:
         return None
     found = {name: _PARSERS[name](parameters[name]) for name in given}
+    _check_makers(given)
     steps = Processing(**{_FIELDS.get(name, name): value for name, value in found.items()})
     if steps.classes and (steps.stretch or "palette" in parameters):
         other = "stretch" if steps.stretch else "palette"
         raise InvalidRequest(f"colormap: goes not with {other}, since it has all the colours")
     return steps
+
+
+def _check_makers(given: Sequence[str]) -> None:
+    makers = [name for name in ("expression", "algorithm", "like") if name in given]
+    if len(makers) > 1:
+        raise InvalidRequest(f"{makers[1]}: goes not with {makers[0]}; expected one of the two")
+
+
+def check_fitting(steps: Processing) -> None:
+    """Check that parameters of an algorithm are those of the one that there is.
+
+    Raises:
+        InvalidRequest: one is not; names it.
+    """
+    known = steps.algorithm.parameters if steps.algorithm else ()
+    for name in OF_ALGORITHMS:
+        if getattr(steps, name) is not None and name not in known:
+            fitting = [each.value for each in Terrain if name in each.parameters]
+            raise InvalidRequest(f"{name}: goes with algorithm={' or '.join(fitting)} alone")
+    if steps.threshold is not None and steps.like is None:
+        raise InvalidRequest("threshold: goes with like alone")
 
 
 def steps_over(base: Processing | None, steps: Processing | None) -> Processing | None:
@@ -71,6 +101,19 @@ def parse_nodata(text: str) -> float:
     return math.nan if text.lower() == "nan" else parse_number("nodata", text)
 
 
+def parse_like(text: str) -> tuple[float, float]:
+    """Return a place as longitude and latitude in degrees.
+
+    Raises:
+        InvalidRequest: it is not two numbers in range.
+    """
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise InvalidRequest(f"like: expected lon,lat in degrees, got {text[:60]!r}")
+    lon, lat = parts
+    return parse_number("like", lon, -180, 180), parse_number("like", lat, -90, 90)
+
+
 def _parse_flag(name: str, text: str) -> bool:
     return _choice(name, text.lower(), ("true", "false")) == "true"
 
@@ -79,6 +122,13 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "nodata": parse_nodata,
     "unscale": partial(_parse_flag, "unscale"),
     "expression": str,
+    "algorithm": lambda text: Terrain(_choice("algorithm", text, list(Terrain))),
+    "azimuth": partial(parse_number, "azimuth", low=-360, high=360),
+    "altitude": partial(parse_number, "altitude", low=0, high=90),
+    "z_factor": partial(parse_number, "z_factor", low=1e-6, high=1e6),
+    "interval": partial(parse_number, "interval", low=1e-3, high=1e6),
+    "like": parse_like,
+    "threshold": partial(parse_number, "threshold", low=-1, high=1),
     "stretch": parse_stretch,
     "colormap": parse_colormap,
     "resampling": parse_resampling,

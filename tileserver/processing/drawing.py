@@ -39,12 +39,22 @@ def drawn(
         if options is not None:
             check_options(options, len(bands.ids))
         return encode(file_format, bands, grid, options)
+    if processing.algorithm is not None and processing.algorithm.is_color:
+        _check_lossless(file_format, processing)
     if processing.classes:
         return _classified(bands, file_format, processing.classes, options)
     check_options(options, len(bands.ids))
     if processing.shading is not None:
         bands, options = shaded(bands, options, processing.shading)
     return encode(file_format, bands, grid, options)
+
+
+def _check_lossless(file_format: ImageFileFormat, processing: Processing) -> None:
+    if not file_format.row.is_lossless:
+        raise InvalidRequest(
+            f"algorithm: the colours of {processing.algorithm} are numbers, which {file_format} "
+            "would change; expected png or webp"
+        )
 
 
 def shaded(

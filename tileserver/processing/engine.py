@@ -21,7 +21,9 @@ from tileserver.errors import AssetChanged
 from tileserver.geo.completion import complete
 from tileserver.processing.drawing import drawn
 from tileserver.processing.lattices import lattice_of
-from tileserver.processing.makers import maker_of
+from tileserver.processing.makers import Maker, maker_of
+from tileserver.processing.similarity import BySimilarity
+from tileserver.processing.vectors import Vectors
 from tileserver.rasters.masking import mask_value
 
 
@@ -37,6 +39,7 @@ class Processed:
         """
         self.engine = engine
         self.resamples = resamples
+        self._vectors = Vectors()
         self._threads = Threads(cores() + 1, "requests for processing")
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
@@ -72,9 +75,7 @@ class Processed:
     async def _bands(self, request: PixelRequest, asset: ImageAsset, grid: PixelGrid) -> BandArrays:
         """Return the bands of a request on its complete grid, made by its steps."""
         processing = request.processing
-        maker = await self._threads.run(
-            lambda steps: maker_of(steps, asset, request.band_ids), processing
-        )
+        maker = await self._maker(request, asset)
         if maker is None:
             bands = await self._read(request, asset, grid)
             return _unscaled(bands, processing, asset)
@@ -85,6 +86,14 @@ class Processed:
             return _named(maker.make(_unscaled(read, processing, asset), wide), processing)
 
         return await self._threads.run(made, bands)
+
+    async def _maker(self, request: PixelRequest, asset: ImageAsset) -> Maker | None:
+        """Return what makes the bands of a request; None if they stay as they are."""
+        steps, band_ids = request.processing, request.band_ids
+        if steps is not None and steps.like is not None:
+            vector = await self._vectors.find(request, asset, self.read_bands)
+            return BySimilarity(band_ids or asset.band_ids, vector, steps.threshold)
+        return await self._threads.run(lambda each: maker_of(steps, asset, each), band_ids)
 
     async def _read(self, request: PixelRequest, asset: ImageAsset, grid: PixelGrid) -> BandArrays:
         """Return bands as they are read on a grid."""

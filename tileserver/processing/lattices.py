@@ -31,14 +31,18 @@ class Lattice:
     at: Spread
     """Where the requested pixels lie in `grid`."""
 
+    reading: Processing
+
     def resampled(self, bands: BandArrays) -> BandArrays:
         """Return bands on the requested grid, made of those on `grid`."""
+        dtype = self.reading.read_as(bands.values.dtype)
         made = [
-            resample(self.method, values, valid, self.at)
+            resample(self.method, values.astype(dtype, copy=False), valid, self.at)
             for values, valid in zip(bands.values, bands.valid, strict=True)
         ]
         values, valid = (np.stack(each) for each in zip(*made, strict=True))
-        return BandArrays(bands.ids, values, valid, bands.dtypes)
+        dtypes = () if self.reading.keeps_fractions else bands.dtypes
+        return BandArrays(bands.ids, values, valid, dtypes)
 
 
 def lattice_of(
@@ -71,7 +75,7 @@ def lattice_of(
             "expected resampling=nearest or a higher zoom"
         )
     moved = at.moved(window.column, window.row)
-    return Lattice(coarse.window(window), reading.resampling, moved)
+    return Lattice(coarse.window(window), reading.resampling, moved, reading)
 
 
 def _around(at: Spread) -> Window:

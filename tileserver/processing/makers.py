@@ -8,6 +8,7 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays
 from tileserver.contract.processing import Processing
+from tileserver.processing.terrain import ByTerrain
 
 
 class Maker(Protocol):
@@ -43,6 +44,8 @@ def maker_of(
     """
     if processing is None:
         return None
+    if processing.algorithm is not None:
+        return ByTerrain(processing, band_ids or asset.band_ids[:1])
     if processing.expression is not None:
         from tileserver.processing.formulas import ByFormula
 

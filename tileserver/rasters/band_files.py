@@ -72,6 +72,8 @@ class BandFiles:
         dtypes = tuple(band.dtype for band in chosen)
         check_limits(grid.width, grid.height, [dtype.itemsize for dtype in dtypes])
         shape = (len(chosen), grid.height, grid.width)
+        steps = request.processing
+        dtypes = tuple(map(steps.read_as, dtypes)) if steps else dtypes
         values = np.zeros(shape, np.result_type(*dtypes))
         valid = np.zeros(shape, np.bool_)
         at = lru_cache(maxsize=1)(positions)

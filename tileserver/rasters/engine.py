@@ -185,7 +185,8 @@ class LocalRasters:
         check_limits(grid.width, grid.height, [band.dtype.itemsize for band in chosen])
         indexes = [raster.band_indexes[i] for i in asset.indexes(request.band_ids)]
         shape = (len(chosen), grid.height, grid.width)
-        values = np.zeros(shape, raster.dtype)
+        steps = request.processing
+        values = np.zeros(shape, steps.read_as(raster.dtype) if steps else raster.dtype)
         valid = np.zeros(shape, np.bool_)
         alpha = None if raster.alpha_index is None else np.zeros(shape[1:], np.uint8)
         level = choose_level(raster.levels, raster.grid, grid)
@@ -193,7 +194,7 @@ class LocalRasters:
         # A level's pixels are up to twice as fine as the grid's, most often; its mask goes with it.
         window_bytes = min(2 * MAX_WINDOW_BYTES, 16 * values.nbytes)
         read = partial(self._read_level, raster, level, indexes, deadline)
-        for part, sample in samplers(request.processing, raster, grid, positions_of):
+        for part, sample in samplers(steps, raster, grid, positions_of):
             place = slice(None), *part.slices
             here = values[place], valid[place], None if alpha is None else alpha[part.slices]
             # Until a dataset of large blocks is closed again, too.

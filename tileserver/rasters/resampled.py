@@ -35,6 +35,8 @@ class Resampler:
     at: Spread
     """Where the pixels of the part lie, in native pixels."""
     native: PixelGrid
+    dtype: np.dtype[Any]
+    """Of the level."""
     nodata: float | None = None
     """A value that is masked."""
 
@@ -59,13 +61,14 @@ class Resampler:
             return
         wanted = _every(window, (step_x, step_y), reader)
         shape = (len(indexes), window.height, window.width)
-        found, seen = np.zeros(shape, values.dtype), np.zeros(shape, np.bool_)
+        found, seen = np.zeros(shape, self.dtype), np.zeros(shape, np.bool_)
         shown = None if alpha is None else np.zeros(shape[1:], np.uint8)
         read_picks(reader, name, indexes, wanted, found, seen, deadline, alpha=shown)
         if self.nodata is not None:
             mask_value(found, seen, self.nodata)
         at = at.moved(window.column, window.row).scaled(mean_x, mean_y)
         for source, is_seen, target, is_valid in zip(found, seen, values, valid, strict=True):
+            source = source.astype(values.dtype, copy=False)
             made, is_made = self._made(source, is_seen, at, (mean_x, mean_y))
             np.copyto(target, made, where=is_made)
             np.logical_or(is_valid, is_made, out=is_valid)

@@ -78,7 +78,7 @@ def samplers(
         for piece in pieces(part):
             lies = spread(grid.window(piece), raster.grid)
             lies = _warped(lies, warp) if warp else lies
-            yield piece, Resampler(processing.resampling, lies, native, nodata)
+            yield piece, Resampler(processing.resampling, lies, native, raster.dtype, nodata)
 
 
 def _warped(at: Spread, warp: Warp) -> Spread:
