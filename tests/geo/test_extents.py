@@ -11,7 +11,7 @@ from rasterio.crs import CRS
 
 from tests.rasters.engine import asset_of
 from tests.rasters.test_identity import HEIGHT, PLACES, WIDTH
-from tests.support.oracles import WORLD_M, points_in
+from tests.support.oracles import SINUSOIDAL, WORLD_M, points_in
 from tests.support.rasterfiles import UTAH, affine, apply, noise, write_raster
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box
@@ -129,3 +129,30 @@ def test_boxes_meet_if_they_share_a_point() -> None:
     assert box.meets(Box(1, -5, 1.5, 5))
     assert not box.meets(Box(2.1, 0, 3, 2))
     assert not box.meets(Box(0, -2, 2, -0.1))
+
+
+MODIS_TILE_M = 1_111_950.5196666666
+
+
+@pytest.mark.parametrize(("column", "row"), [(27, 3), (8, 3), (35, 9), (0, 9), (14, 0)])
+def test_corners_past_the_end_of_a_map_belong_to_no_place(
+    tmp_path: Path, column: int, row: int
+) -> None:
+    """Tiles of MODIS at the end of its map lie half in and half off it."""
+    west, north = (column - 18) * MODIS_TILE_M, (9 - row) * MODIS_TILE_M
+    pixel = MODIS_TILE_M / 60
+    path = write_raster(
+        tmp_path / "a.tif",
+        noise(1, 60, 60, "uint8"),
+        SINUSOIDAL,
+        Affine(pixel, 0, west, 0, -pixel, north),
+        overviews=(),
+    )
+    lats = np.radians(np.linspace(north, north - MODIS_TILE_M, 50) / 6371007.181 * 180 / np.pi)
+    xs = np.linspace(west, west + MODIS_TILE_M, 50)
+    x, lat = np.meshgrid(xs, lats)
+    lons = np.degrees(x / (6371007.181 * np.cos(lat)))
+    inside = lons[np.abs(lons) <= 180]
+    bounds = lonlat_bounds(asset_of(path))
+    assert bounds.west == pytest.approx(inside.min(), abs=2.5)
+    assert bounds.east == pytest.approx(inside.max(), abs=2.5)

@@ -10,6 +10,7 @@ import rasterio.warp
 from rasterio import Affine
 
 from tests.support.rasterfiles import noise, write_raster
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import Box
 from tileserver.contract.tiles import HALF_WORLD_M, MAX_LATITUDE, WEB_MERCATOR, mercator_y
 from tileserver.errors import InvalidRequest, RequestTooLarge
@@ -216,3 +217,18 @@ def test_latitudes_are_projected_as_proj_does(latitude: float) -> None:
     clipped = min(max(latitude, -MAX_LATITUDE), MAX_LATITUDE)
     _, ys = rasterio.warp.transform("EPSG:4326", "EPSG:3857", [0], [clipped])
     assert mercator_y(latitude) == pytest.approx(ys[0], abs=1e-6)
+
+
+@pytest.mark.parametrize(("crs", "sign"), [("EPSG:3413", 1), ("EPSG:3031", -1)])
+def test_a_raster_at_a_pole_that_no_web_map_shows_has_a_picture_in_its_own_crs(
+    tmp_path: Path, crs: str, sign: int
+) -> None:
+    values = np.maximum(noise(1, 100, 200, "uint8"), 1)
+    transform = Affine(500, 0, -50_000, 0, -500, 25_000)
+    path = write_raster(tmp_path / "scene.tif", values, crs, transform, overviews=())
+    asked = Asked(path)
+    layer = asked.layer
+    assert sign * layer.bounds.south > 85.1 or sign * layer.bounds.north > 85.1
+    grid = preview_grid(layer, None, 200, None)
+    assert (grid.crs_code, grid.width, grid.height) == (crs, 200, 100)
+    assert np.array_equal(asked.rasters.bands(layer.request(grid, ImageFileFormat.NPY)).values, values)

@@ -11,11 +11,14 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
 from tileserver.errors import InvalidRequest, UnreadableRaster
-from tileserver.geo.crs import WGS84, Coordinates, transform_point, transform_points
+from tileserver.geo.crs import WGS84, Coordinates, crs_of, transform_point, transform_points
+from tileserver.geo.seams import seams
 from tileserver.geo.turns import period
 
 _STEPS = 21
 _FINE_STEPS = 201
+_SLACK_M = 10_000.0
+"""A point that comes back this far off lies past the end of its map."""
 
 
 def footprint(asset: ImageAsset, crs_code: str) -> tuple[Box, ...]:
@@ -134,8 +137,30 @@ def _sampled(grid: PixelGrid, crs_code: str, steps: int) -> tuple[Coordinates, C
         np.linspace(0, grid.width, steps), np.linspace(0, grid.height, steps)
     )
     x, y = grid.transform.apply(columns.ravel(), rows.ravel())
-    x, y = transform_points(grid.crs_code, crs_code, x, y)
-    return x.reshape(columns.shape), y.reshape(rows.shape)
+    found = transform_points(grid.crs_code, crs_code, x, y)
+    if grid.crs_code != crs_code and seams(grid.crs_code):
+        found = _on_map(grid.crs_code, crs_code, (x, y), found)
+    return found[0].reshape(columns.shape), found[1].reshape(rows.shape)
+
+
+def _on_map(
+    source: str,
+    target: str,
+    points: tuple[Coordinates, Coordinates],
+    found: tuple[Coordinates, Coordinates],
+) -> tuple[Coordinates, Coordinates]:
+    """Return found points, infinite where those of the source lie past a seam of their map.
+
+    PROJ takes such a point for one on the other side of the map, far away from the pixel.
+    """
+    back = transform_points(target, source, *found)
+    slack = _SLACK_M / crs_of(source).linear_units_factor[1]
+    with np.errstate(invalid="ignore"):
+        off = np.hypot(back[0] - points[0], back[1] - points[1])
+    # Where there is no way back, as from a pole in Web Mercator, nothing is known.
+    is_off = np.isfinite(off) & (off > slack)
+    x, y = (np.where(is_off, np.inf, each) for each in found)
+    return x, y
 
 
 def _around(x: Coordinates, y: Coordinates) -> Box:

@@ -167,13 +167,17 @@ def preview_grid(
 ) -> PixelGrid:
     """Return the EPSG:3857 grid of a picture of a layer, or of a box in it.
 
-    The longer side has 512 pixels by default; a missing side follows from the other.
+    The longer side has 512 pixels by default; a missing side follows from the other. A layer all of
+    which lies beyond 85.05 degrees, off the map, is shown in its own CRS.
 
     Raises:
         InvalidRequest: the box has no area within Web Mercator.
         RequestTooLarge: a side would have more than 4096 pixels.
     """
-    box = mercator_box(bbox or layer.bounds)
+    box, crs_code = mercator_box(bbox or layer.bounds), WEB_MERCATOR
+    if bbox is None and not box.has_area:
+        native = layer.asset.common_grid
+        box, crs_code = native.box, native.crs_code
     if not box.has_area:
         raise InvalidRequest(
             "bbox: expected west,south,east,north in degrees with south below north, within "
@@ -181,7 +185,7 @@ def preview_grid(
         )
     aspect = (box.east - box.west) / (box.north - box.south)
     width, height = _sides(aspect, width, height)
-    return PixelGrid.filling(box, width, height, WEB_MERCATOR)
+    return PixelGrid.filling(box, width, height, crs_code)
 
 
 def _sides(aspect: float, width: int | None, height: int | None) -> tuple[int, int]:
