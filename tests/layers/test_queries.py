@@ -231,4 +231,6 @@ def test_a_raster_at_a_pole_that_no_web_map_shows_has_a_picture_in_its_own_crs(
     assert sign * layer.bounds.south > 85.1 or sign * layer.bounds.north > 85.1
     grid = preview_grid(layer, None, 200, None)
     assert (grid.crs_code, grid.width, grid.height) == (crs, 200, 100)
-    assert np.array_equal(asked.rasters.bands(layer.request(grid, ImageFileFormat.NPY)).values, values)
+    assert np.array_equal(
+        asked.rasters.bands(layer.request(grid, ImageFileFormat.NPY)).values, values
+    )
