@@ -14,12 +14,13 @@ from xml.etree import ElementTree
 import numpy as np
 import rasterio
 import rasterio.shutil
-from rasterio.dtypes import dtype_rev, typename_fwd
-from rasterio.enums import ColorInterp
+from rasterio import Affine
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.windows import Window
 
-from tileserver.ingest.mosaics import Bools, Mosaic, Values, read_window, transform_of
+from tileserver.ingest.levels_vrt import levels_vrt
+from tileserver.ingest.mosaics import Bools, Mosaic, Values, read_window
+from tileserver.ingest.notes import Notes
 from tileserver.ingest.pyramids import (
     TOP_SIDE,
     PyramidingPolicy,
@@ -36,6 +37,7 @@ _TILED = {"blockxsize": TOP_SIDE, "blockysize": TOP_SIDE, "num_threads": "all_cp
 
 def make_cog(
     mosaic: Mosaic,
+    notes: Notes,
     folder: Path,
     progress: Callable[[int, int], None],
     chunk_bytes: int = CHUNK_BYTES,
@@ -44,6 +46,7 @@ def make_cog(
 
     Args:
         mosaic: the image.
+        notes: what is said of it beside its pixels.
         folder: where to work; it takes twice the room of the image.
         progress: called with pixels done and in total.
         chunk_bytes: samples read at once, see `CHUNK_BYTES`.
@@ -63,7 +66,7 @@ def make_cog(
                     dataset.write_mask(valid[0], window=window)
                 done += window.width * window.height
                 progress(done, total)
-    raster = _lay_out(mosaic, folder, len(sizes))
+    raster = _lay_out(mosaic, notes, folder, len(sizes))
     _check_end(raster)
     progress(total, total)
     return raster
@@ -84,8 +87,8 @@ def _create(mosaic: Mosaic, path: Path, width: int, height: int) -> DatasetWrite
         count=mosaic.count,
         dtype=mosaic.dtype,
         # Only so that nothing complains of having none; the VRT has the true ones.
-        crs=first.crs,
-        transform=first.transform,
+        crs=first.crs or "EPSG:4326",
+        transform=first.transform if first.crs else Affine.scale(2),
         tiled=True,
         interleave="band",
         compress="deflate",
@@ -152,12 +155,12 @@ def _reduce(mosaic: Mosaic, values: Values, valid: Bools) -> tuple[Values, Bools
     return np.where(valid, values, mosaic.fills), valid
 
 
-def _lay_out(mosaic: Mosaic, folder: Path, levels: int) -> Path:
+def _lay_out(mosaic: Mosaic, notes: Notes, folder: Path, levels: int) -> Path:
     """Copy the levels into one COG, its overviews being exactly those levels."""
     # GDAL takes the overviews of a VRT's bands from the files named there, and the masks of the
     # overviews from the masks inside those same files.
     sources = folder / "levels.vrt"
-    sources.write_bytes(ElementTree.tostring(_vrt(mosaic, levels)))
+    sources.write_bytes(ElementTree.tostring(levels_vrt(mosaic, notes, levels)))
     raster = folder / "raster"
     rasterio.shutil.copy(
         sources,
@@ -180,70 +183,3 @@ def _check_end(raster: Path) -> None:
         corner = Window(dataset.width - 1, dataset.height - 1, 1, 1)
         dataset.read(window=corner)
         dataset.read_masks(window=corner)
-
-
-def _vrt(mosaic: Mosaic, levels: int) -> ElementTree.Element:
-    first = mosaic.pieces[0]
-    root = ElementTree.Element(
-        "VRTDataset", rasterXSize=str(mosaic.width), rasterYSize=str(mosaic.height)
-    )
-    _text(root, "SRS", first.dataset.crs.to_wkt(version="WKT2_2019"))
-    grid = transform_of(first.dataset)
-    x, y = grid.apply(-first.column, -first.row)
-    numbers = (x, grid.scale_x, grid.shear_x, y, grid.shear_y, grid.scale_y)
-    _text(root, "GeoTransform", ",".join(repr(float(number)) for number in numbers))
-    for place in range(len(mosaic.band_ids)):
-        _described_band(mosaic, levels, place, root)
-    if mosaic.has_alpha:
-        _text(_levelled_band(mosaic, levels, mosaic.count, root), "ColorInterp", "Alpha")
-    if mosaic.has_mask:
-        _vrt_band(ElementTree.SubElement(root, "MaskBand"), "Byte", "mask,1")
-    return root
-
-
-def _described_band(mosaic: Mosaic, levels: int, place: int, root: ElementTree.Element) -> None:
-    band = _levelled_band(mosaic, levels, place + 1, root)
-    _text(band, "Description", mosaic.band_ids[place])
-    if mosaic.nodata is not None:
-        is_float = mosaic.dtype.kind == "f"
-        _text(band, "NoDataValue", repr(mosaic.nodata) if is_float else str(int(mosaic.nodata)))
-    _color(mosaic, place, band)
-
-
-def _levelled_band(
-    mosaic: Mosaic, levels: int, index: int, root: ElementTree.Element
-) -> ElementTree.Element:
-    """Add a band, counted from 1, with its overviews."""
-    band = _vrt_band(root, typename_fwd[dtype_rev[mosaic.dtype.name]], str(index))
-    for level in range(1, levels):
-        overview = ElementTree.SubElement(band, "Overview")
-        _file(overview, f"level-{level}", str(index))
-    return band
-
-
-def _vrt_band(parent: ElementTree.Element, type_name: str, source: str) -> ElementTree.Element:
-    band = ElementTree.SubElement(parent, "VRTRasterBand", dataType=type_name)
-    _file(ElementTree.SubElement(band, "SimpleSource"), "level-0", source)
-    return band
-
-
-def _file(parent: ElementTree.Element, name: str, band: str) -> None:
-    _text(parent, "SourceFilename", name, relativeToVRT="1")
-    _text(parent, "SourceBand", band)
-
-
-def _color(mosaic: Mosaic, place: int, band: ElementTree.Element) -> None:
-    """Write a band's colour interpretation and colour table."""
-    piece = next(piece for piece in mosaic.pieces if piece.first_band <= place < piece.bands.stop)
-    index = piece.indexes[place - piece.first_band]
-    color = piece.dataset.colorinterp[index - 1]
-    _text(band, "ColorInterp", color.name.capitalize())
-    if color is ColorInterp.palette and mosaic.dtype.name in {"uint8", "uint16"}:
-        table = ElementTree.SubElement(band, "ColorTable")
-        for _, channels in sorted(piece.dataset.colormap(index).items()):
-            entry = dict(zip(("c1", "c2", "c3", "c4"), map(str, channels), strict=True))
-            ElementTree.SubElement(table, "Entry", entry)
-
-
-def _text(parent: ElementTree.Element, tag: str, text: str, **attributes: str) -> None:
-    ElementTree.SubElement(parent, tag, attributes).text = text

@@ -25,11 +25,22 @@ from typing import Any
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
 
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.ingest.cogs import CHUNK_BYTES, make_cog
-from tileserver.ingest.mosaics import Mosaic, open_source, plan
+from tileserver.ingest.mosaics import (
+    Mosaic,
+    are_ids,
+    are_stacked,
+    check_source,
+    color_bands,
+    open_source,
+    plan,
+)
+from tileserver.ingest.notes import missing, notes_of
 from tileserver.ingest.pyramids import PyramidingPolicy, level_sizes
+from tileserver.ingest.sidecars import Sidecar, read_sidecars
 from tileserver.rasters.datasets import GDAL_OPTIONS
 
 try:
@@ -59,6 +70,8 @@ class IngestResult:
     """Overviews, not counting the image itself."""
     found_classes: tuple[str, ...]
     """Bands whose overviews were made by MODE, without having been told to."""
+    lost: tuple[str, ...] = ()
+    """What sources note and the result does not have, for people."""
 
 
 def ingest(
@@ -83,15 +96,16 @@ def ingest(
     source hides an earlier one's. Different types meet in one that holds them all.
 
     Args:
-        sources: GeoTIFFs with a CRS and an affine transform, which may be rotated.
+        sources: GeoTIFFs with a CRS and an affine transform, which may be rotated, or with ground
+            control points.
         destination: the `.tif` or `.tiff` to make; its folder exists.
         policy: how a pixel is made from those below it; None is MODE for bands of classes, whose
             mean would be another class, and MEAN for others.
         band_policies: exceptions, by band id.
-        band_ids: a name for each band; else the sources' descriptions when all are unique and
-            of letters, digits and `_.-`; else b1, b2 ….
+        band_ids: a name for each band; else those of the sources' sidecars, or their descriptions
+            when all are unique and of letters, digits and `_.-`; else b1, b2 ….
         nodata: the value that marks missing pixels in sources and result, besides their own masks.
-        start_time: `YYYY-MM-DD` or RFC 3339.
+        start_time: `YYYY-MM-DD` or RFC 3339; else the earliest of the sources' sidecars.
         end_time: the same, exclusive, not before start_time.
         properties: anything that JSON can hold.
         overwrite: replace an asset or a sidecar that is there.
@@ -108,18 +122,26 @@ def ingest(
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(**_GDAL))
         datasets = [stack.enter_context(open_source(source)) for source in sources]
-        mosaic = plan(datasets, band_ids, nodata, policy, band_policies)
-        document = _document(mosaic, start_time, end_time, properties)
+        sidecar = _sidecar(sources, datasets)
+        ids = band_ids or _ids(sidecar.bands)
+        told = _policies(sidecar.bands, policy, ids) | dict(band_policies)
+        mosaic = plan(datasets, ids, nodata, policy, told, keeps_descriptions=band_ids is None)
+        notes = notes_of(mosaic)
+        merged = {**sidecar.properties, **properties}
+        times = start_time or sidecar.start_time, end_time or sidecar.end_time
+        document = _document(mosaic, *times, merged, sidecar.bands)
         folder = stack.enter_context(_work_folder(destination))
         with _write_errors(destination):
-            raster = make_cog(mosaic, folder, progress or (lambda done, total: None), chunk_bytes)
+            tell = progress or (lambda done, total: None)
+            raster = make_cog(mosaic, notes, folder, tell, chunk_bytes)
+            lost = (*sidecar.lost, *missing(notes, raster))
         metadata = folder / "metadata"
         metadata.write_text(document, encoding="utf-8")
         _publish(raster, metadata, destination, destination.with_suffix(".json"))
-    return _result(mosaic, destination)
+    return _result(mosaic, destination, lost)
 
 
-def _result(mosaic: Mosaic, destination: Path) -> IngestResult:
+def _result(mosaic: Mosaic, destination: Path, lost: tuple[str, ...]) -> IngestResult:
     return IngestResult(
         path=destination,
         sidecar=destination.with_suffix(".json"),
@@ -128,6 +150,7 @@ def _result(mosaic: Mosaic, destination: Path) -> IngestResult:
         band_ids=mosaic.band_ids,
         levels=len(level_sizes(mosaic.width, mosaic.height)) - 1,
         found_classes=mosaic.found_classes,
+        lost=lost,
     )
 
 
@@ -150,15 +173,49 @@ def _check_destination(sources: Sequence[Path], destination: Path, overwrite: bo
 # Metadata
 
 
+def _sidecar(sources: Sequence[Path], datasets: Sequence[DatasetReader]) -> Sidecar:
+    for dataset in datasets:
+        check_source(dataset)
+    counts = [len(color_bands(each)) for each in datasets]
+    return read_sidecars(sources, counts, is_stacked=are_stacked(datasets))
+
+
+def _ids(bands: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    ids = [str(each.get("id", "")) for each in bands]
+    return ids if ids and are_ids(ids) else None
+
+
+def _policies(
+    bands: Sequence[Mapping[str, Any]], policy: PyramidingPolicy | None, ids: Sequence[str] | None
+) -> dict[str, PyramidingPolicy]:
+    """Return the policies that the sources' sidecars name, if none is given for all."""
+    if policy is not None or ids is None or len(ids) != len(bands):
+        return {}
+    named = zip(ids, (str(band.get("pyramidingPolicy")) for band in bands), strict=True)
+    known = PyramidingPolicy.__members__
+    return {each: known[name] for each, name in named if name in known}
+
+
 def _document(
-    mosaic: Mosaic, start_time: str | None, end_time: str | None, properties: Mapping[str, object]
+    mosaic: Mosaic,
+    start_time: str | None,
+    end_time: str | None,
+    properties: Mapping[str, object],
+    listed: Sequence[Mapping[str, Any]],
 ) -> str:
-    """Return the text of the sidecar: the asset's metadata as an EarthEngineAsset."""
+    """Return the text of the sidecar: the asset's metadata as an EarthEngineAsset.
+
+    `listed` are the bands of the sources' sidecars, whose other members are kept.
+    """
     times = _times(start_time, end_time)
-    bands = zip(mosaic.band_ids, mosaic.policies, strict=True)
+    bands = zip(
+        mosaic.band_ids, mosaic.policies, listed or [{}] * len(mosaic.band_ids), strict=True
+    )
     asset: dict[str, Any] = {
         "type": "IMAGE",
-        "bands": [{"id": band_id, "pyramidingPolicy": policy} for band_id, policy in bands],
+        "bands": [
+            {**more, "id": band_id, "pyramidingPolicy": policy} for band_id, policy, more in bands
+        ],
     }
     if len(set(mosaic.policies)) == 1:
         asset["pyramidingPolicy"] = mosaic.policies[0]

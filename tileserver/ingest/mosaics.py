@@ -83,6 +83,8 @@ class Mosaic:
     """A band more, of opacity, is read, reduced and written behind those of `band_ids`."""
     found_classes: tuple[str, ...] = ()
     """Bands with MODE because their values are classes."""
+    keeps_descriptions: bool = True
+    """Whether the descriptions of sources stay, as nobody has named the bands."""
 
     @property
     def count(self) -> int:
@@ -119,14 +121,22 @@ def open_source(path: Path) -> DatasetReader:
         return open_raster(str(path.absolute()), str(path), max_block_bytes=_MAX_BLOCK_BYTES)
 
 
-def _check_source(dataset: DatasetReader) -> None:
-    transform = transform_of(dataset)
-    if dataset.crs is None:
+def check_source(dataset: DatasetReader) -> None:
+    """Check that a source has a place on Earth and pixels that can be averaged.
+
+    Raises:
+        InvalidRequest: it has not.
+    """
+    has_points = dataset.crs is None and bool(dataset.gcps[0])
+    crs = dataset.gcps[1] if has_points else dataset.crs
+    if crs is None:
         raise InvalidRequest(f"{dataset.name}: has no coordinate reference system")
-    code_of_file(dataset.crs, dataset.name)
-    if transform == AffineTransform(scale_x=1, scale_y=1) or not transform.determinant:
+    code_of_file(crs, dataset.name)
+    transform = transform_of(dataset)
+    is_flat = transform == AffineTransform(scale_x=1, scale_y=1) or not transform.determinant
+    if is_flat and not has_points:
         raise InvalidRequest(f"{dataset.name}: has no affine transform to its CRS")
-    if not _indexes(dataset):
+    if not color_bands(dataset):
         raise InvalidRequest(f"{dataset.name}: has no band but alpha")
     for name in dataset.dtypes:
         if np.dtype(name).kind not in "iuf":
@@ -139,7 +149,8 @@ def transform_of(dataset: DatasetReader) -> AffineTransform:
     return AffineTransform(a, b, c, d, e, f)
 
 
-def _indexes(dataset: DatasetReader) -> tuple[int, ...]:
+def color_bands(dataset: DatasetReader) -> tuple[int, ...]:
+    """Return the indexes of the bands but alpha, from 1."""
     colors = zip(dataset.indexes, dataset.colorinterp, strict=True)
     return tuple(index for index, color in colors if color != ColorInterp.alpha)
 
@@ -150,6 +161,7 @@ def plan(
     nodata: float | None,
     policy: PyramidingPolicy | None,
     band_policies: Mapping[str, PyramidingPolicy],
+    keeps_descriptions: bool = True,
 ) -> Mosaic:
     """Decide where each source goes, and the type, bands, policies and masking of the whole.
 
@@ -159,12 +171,13 @@ def plan(
         nodata: the value that marks missing pixels, besides the sources' own masks.
         policy: how a pixel of the pyramid is made; None is MODE for bands of classes, else MEAN.
         band_policies: exceptions, by band id.
+        keeps_descriptions: whether bands keep theirs beside their ids.
 
     Raises:
         InvalidRequest: a source is not georeferenced, or they do not fit together.
     """
     for dataset in datasets:
-        _check_source(dataset)
+        check_source(dataset)
     pieces = _arrange(datasets)
     width = max(piece.column + piece.dataset.width for piece in pieces)
     height = max(piece.row + piece.dataset.height for piece in pieces)
@@ -190,6 +203,7 @@ def plan(
         has_mask=has_mask and not has_alpha,
         has_alpha=has_alpha,
         found_classes=classes,
+        keeps_descriptions=keeps_descriptions,
     )
 
 
@@ -200,9 +214,8 @@ def _arrange(datasets: Sequence[DatasetReader]) -> tuple[Piece, ...]:
         InvalidRequest: another CRS, pixels that are not aligned, or another number of bands.
     """
     corners = [_offset(datasets[0], dataset) for dataset in datasets]
-    shapes = {(*corner, dataset.shape) for corner, dataset in zip(corners, datasets, strict=True)}
-    counts = [len(_indexes(dataset)) for dataset in datasets]
-    stacked = len(shapes) == 1
+    counts = [len(color_bands(dataset)) for dataset in datasets]
+    stacked = are_stacked(datasets)
     if not stacked and len(set(counts)) > 1:
         raise InvalidRequest(
             "sources with different bands must share one grid to be stacked, and sources on"
@@ -212,13 +225,23 @@ def _arrange(datasets: Sequence[DatasetReader]) -> tuple[Piece, ...]:
     pieces = []
     for place, (dataset, (column, row)) in enumerate(zip(datasets, corners, strict=True)):
         first = sum(counts[:place]) if stacked else 0
-        pieces.append(Piece(dataset, _indexes(dataset), first, column - left, row - top))
+        pieces.append(Piece(dataset, color_bands(dataset), first, column - left, row - top))
     return tuple(pieces)
+
+
+def are_stacked(datasets: Sequence[DatasetReader]) -> bool:
+    """Tell whether sources are on one and the same grid, so that their bands are one image's.
+
+    Raises:
+        InvalidRequest: another CRS, or pixels that are not aligned.
+    """
+    first = datasets[0]
+    return len({(*_offset(first, each), each.shape) for each in datasets}) == 1
 
 
 def _offset(first: DatasetReader, other: DatasetReader) -> tuple[int, int]:
     """Return (column, row) of the other's upper-left pixel, counted in the first's."""
-    if other.crs != first.crs:
+    if other.crs != first.crs or _points(other) != _points(first):
         raise InvalidRequest(f"{other.name}: in {other.crs}, but {first.name} in {first.crs}")
     to_pixels, to_crs = transform_of(first).inverse(), transform_of(other)
     columns = np.array([0, other.width, 0, other.width])
@@ -228,6 +251,12 @@ def _offset(first: DatasetReader, other: DatasetReader) -> tuple[int, int]:
     if np.abs(shifts - offset[:, None]).max() > SNAP_PIXELS:
         raise InvalidRequest(f"{other.name}: its pixels are not aligned with {first.name}'s")
     return int(offset[0]), int(offset[1])
+
+
+def _points(dataset: DatasetReader) -> list[tuple[float, ...]]:
+    """Return the ground control points that give a source its place, if any do."""
+    points = dataset.gcps[0] if dataset.crs is None else ()
+    return [(each.row, each.col, each.x, each.y) for each in points]
 
 
 def _common_dtype(pieces: Sequence[Piece]) -> np.dtype[Any]:
@@ -247,8 +276,8 @@ def _band_ids(pieces: Sequence[Piece], given: Sequence[str] | None) -> tuple[str
     if given is None:
         described = tuple(name or "" for name in names.values())
         default = tuple(f"b{place}" for place in range(1, len(names) + 1))
-        return described if _are_ids(described) else default
-    if len(given) != len(names) or not _are_ids(given):
+        return described if are_ids(described) else default
+    if len(given) != len(names) or not are_ids(given):
         raise InvalidRequest(
             f"expected {len(names)} band ids, all different, of letters, digits and _.-;"
             f" got {list(given)}"
@@ -256,7 +285,8 @@ def _band_ids(pieces: Sequence[Piece], given: Sequence[str] | None) -> tuple[str
     return tuple(given)
 
 
-def _are_ids(names: Sequence[str]) -> bool:
+def are_ids(names: Sequence[str]) -> bool:
+    """Tell whether texts can be the ids of bands."""
     return len(set(names)) == len(names) and all(map(_ID.fullmatch, names))
 
 

@@ -303,6 +303,7 @@ def ingest(
     """
     # Late, as no other command needs it.
     from tileserver.ingest.ingest import ingest as ingest_sources
+    from tileserver.ingest.notes import told
 
     destination = asset if asset.suffix else asset.with_name(asset.name + ".tif")
     with one_clear_line(), _progress_bar() as progress:
@@ -328,6 +329,8 @@ def ingest(
             f"{', '.join(result.found_classes)}: classes, so overviews have the most frequent of "
             "them (MODE); --policy MEAN averages them"
         )
+    if result.lost:
+        click.echo(one_line(f"not kept: {told(result.lost)}"))
 
 
 @contextmanager
