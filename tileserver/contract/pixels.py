@@ -8,7 +8,7 @@ the test input. Its JSON form is in `wire`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import PartialGrid, PixelGrid
 from tileserver.contract.processing import Processing
+from tileserver.contract.times import TimeRange
 from tileserver.errors import RequestTooLarge
 
 MAX_COLORS = 256
@@ -105,6 +106,8 @@ class PixelRequest:
     is_sample: bool = False
     """Whether a part of the pixels is enough, as for a stretch: of an image of many files a few are
     read. Not on the wire."""
+    times: TimeRange | None = None
+    """Of an image of many files those taken in it alone are meant; None is all. Not on the wire."""
     processing: Processing | None = None
     """What is done to the bands before they are drawn; not on the wire. None is nothing."""
 
@@ -128,6 +131,25 @@ class BandArrays:
         if self.valid.all():
             return self.values
         return np.where(self.valid, self.values, self.values.dtype.type(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The pixels of one file of an image of many, and when it was taken."""
+
+    name: str
+    """Full name of the file's own asset."""
+    time: str | None
+    """In the form of Earth Engine."""
+    bands: BandArrays
+
+
+class SeriesSource(Protocol):
+    """What has images of many files."""
+
+    async def read_series(self, request: PixelRequest) -> Sequence[Moment]:
+        """Return the pixels of each file that has a valid one on the request's grid, by time."""
+        ...
 
 
 class PixelSource(Protocol):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -18,11 +18,12 @@ from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.retry_changed import asked_again
 from tileserver.concurrency.threads import Slots
 from tileserver.contract.formats import ImageFileFormat
-from tileserver.contract.pixels import BandSource, PixelRequest
+from tileserver.contract.pixels import BandSource, PixelRequest, SeriesSource
 from tileserver.contract.tiles import tile_grid
 from tileserver.http.disconnects import while_connected
 from tileserver.http.keys import PARAMETER as KEY_PARAMETER
 from tileserver.http.parameters import (
+    TIME_PARAMETER,
     VERSION_PARAMETER,
     check_host,
     parse_bbox,
@@ -30,7 +31,9 @@ from tileserver.http.parameters import (
     parse_place,
     parse_query,
     parse_side,
+    parse_table_format,
     parse_tile,
+    parse_times,
 )
 from tileserver.http.readiness import Readiness
 from tileserver.http.response_cache import repeatable
@@ -39,6 +42,7 @@ from tileserver.layers import documents, queries
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.listed import Search
+from tileserver.layers.series import series_csv, series_json
 from tileserver.layers.statistics import summarize
 from tileserver.layers.steps import STEP_PARAMETERS, VALUE_PARAMETERS, parse_steps
 from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style
@@ -61,6 +65,7 @@ class Services:
     layer_list: LayerList
     pixels: Cached
     bands: BandSource
+    series: SeriesSource
     public_url: str | None
     tile_max_age_s: int
     readiness: Readiness = field(default_factory=Readiness)
@@ -78,8 +83,8 @@ async def tile(request: Request) -> Response:
     services, path = _services(request), request.path_params
     address, size, file_format = parse_tile(path["z"], path["x"], path["name"])
     grid = tile_grid(address, size)
-    layer, style, parameters = await _styled_layer(request)
-    pixels = layer.request(grid, file_format, style.bands)
+    layer, style, parameters = await _styled_layer(request, more=(TIME_PARAMETER,))
+    pixels = _timed(layer.request(grid, file_format, style.bands), layer, parameters)
     # Raw formats depend on the bands of the layer, and on the limits of getPixels.
     if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
         return await _pixels(request, services, layer, pixels, parameters)
@@ -94,11 +99,12 @@ async def preview(request: Request) -> Response:
     services = _services(request)
     name, _, suffix = request.path_params["name"].rpartition(".")
     file_format = parse_format(suffix if name else None)
-    layer, style, parameters = await _styled_layer(request, name, ("bbox", "width", "height"))
+    own = ("bbox", "width", "height", TIME_PARAMETER)
+    layer, style, parameters = await _styled_layer(request, name, own)
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     sides = (parse_side(side, parameters, queries.MAX_PREVIEW_PX) for side in ("width", "height"))
     grid = queries.preview_grid(layer, bbox, *sides)
-    pixels = layer.request(grid, file_format, style.bands)
+    pixels = _timed(layer.request(grid, file_format, style.bands), layer, parameters)
     return await _pixels(request, services, layer, pixels, parameters)
 
 
@@ -121,10 +127,11 @@ async def layer_list(request: Request) -> Response:
 
 async def tilejson(request: Request) -> Response:
     """Answer GET /tilejson/{layer}.json: TileJSON 3.0.0."""
-    layer, _, parameters = await _styled_layer(request)
+    layer, _, parameters = await _styled_layer(request, more=(TIME_PARAMETER,))
+    parse_times(parameters, layer.asset)
     # The tiles are PNG: refuse a style that cannot be drawn here, not in every tile.
     check_options(layer.style.options(), len(layer.style.bands))
-    style = {name: value for name, value in parameters.items() if name in _LOOK}
+    style = {name: value for name, value in parameters.items() if name in (*_LOOK, TIME_PARAMETER)}
     style |= _key_parameter(request)
     return json_response(request, documents.tilejson(base_url(request), layer, style))
 
@@ -140,18 +147,39 @@ async def info(request: Request) -> Response:
 async def point(request: Request) -> Response:
     """Answer GET /point/{layer}?lon=&lat=&bands=: each band's value, null where masked."""
     services = _services(request)
-    layer, bands, parameters = await _layer_of_values(request, ("lon", "lat", "bands"))
+    own = ("lon", "lat", "bands", TIME_PARAMETER)
+    layer, bands, parameters = await _layer_of_values(request, own)
     lon, lat = parse_place(parameters)
-    pixel = queries.point_request(layer, lon, lat, bands)
+    pixel = _timed(queries.point_request(layer, lon, lat, bands), layer, parameters)
     values = await while_connected(request.receive, services.bands.read_bands(pixel))
     return json_response(request, queries.point(lon, lat, values))
+
+
+@asked_again
+async def timeseries(request: Request) -> Response:
+    """Answer GET /timeseries/{layer}?lon=&lat=&time=&bands=&format=: values over time."""
+    services = _services(request)
+    parameters = parse_query(
+        request.scope["query_string"], ("lon", "lat", "bands", "time", "format")
+    )
+    name, kind = parse_table_format(request.path_params["layer"], parameters)
+    lon, lat = parse_place(parameters)
+    bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
+    layer = await services.layers.find(name)
+    pixel = _timed(queries.point_request(layer, lon, lat, bands), layer, parameters)
+    moments = await while_connected(request.receive, services.series.read_series(pixel))
+    ids = [band.id for band in layer.asset.select(pixel.band_ids)]
+    if kind == "csv":
+        body = series_csv(ids, moments).encode()
+        return bytes_response(request, body, "text/csv; charset=utf-8", "no-cache")
+    return json_response(request, series_json(lon, lat, ids, moments))
 
 
 @asked_again
 async def statistics(request: Request) -> Response:
     """Answer GET /statistics/{layer}?bands=&bbox=: range, mean, percentiles, histogram a band."""
     services = _services(request)
-    layer, bands, parameters = await _layer_of_values(request, ("bands", "bbox"))
+    layer, bands, parameters = await _layer_of_values(request, ("bands", "bbox", TIME_PARAMETER))
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     requests = await services.geometry.call(queries.statistics_requests, layer, bbox, bands)
 
@@ -159,7 +187,7 @@ async def statistics(request: Request) -> Response:
         found: dict[str, Any] = {}
         async with services.summaries.held():
             for pixels in requests:
-                values = await services.bands.read_bands(pixels)
+                values = await services.bands.read_bands(_timed(pixels, layer, parameters))
                 found |= await anyio.to_thread.run_sync(summarize, values)
         ordered = {band: found[band] for band in layer.made_bands(bands)}
         return await anyio.to_thread.run_sync(lambda: json_response(request, ordered))
@@ -203,6 +231,12 @@ async def figures(request: Request) -> Response:
     """Answer GET /metrics: the metrics of all workers, as Prometheus text."""
     body = await anyio.to_thread.run_sync(metrics.exposition)
     return bytes_response(request, body, metrics.MEDIA_TYPE, "no-store")
+
+
+def _timed(pixels: PixelRequest, layer: Layer, parameters: Mapping[str, str]) -> PixelRequest:
+    """Return a request for the times of the query, if it has some."""
+    times = parse_times(parameters, layer.asset)
+    return pixels if times is None else replace(pixels, times=times)
 
 
 def _services(request: Request) -> Services:

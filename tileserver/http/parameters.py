@@ -7,14 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
+from tileserver.contract.assets import ImageAsset
 from tileserver.contract.formats import TILE_FORMATS, TILE_SUFFIXES, ImageFileFormat
 from tileserver.contract.grids import Box
 from tileserver.contract.tiles import Tile, tile_at
+from tileserver.contract.times import TimeRange, parse_time_range
 from tileserver.errors import InvalidRequest
 from tileserver.layers.styles import parse_number
 
+TIME_PARAMETER = "time"
 VERSION_PARAMETER = "v"
 """The version token in the URLs of documents; any value is accepted."""
+TABLE_FORMATS = ("json", "csv")
 _MAX_QUERY = 8192
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
 _FORMULA = re.compile(rb"(?:^|(?<=&))expression=[^&]*")
@@ -152,6 +156,23 @@ def parse_place(parameters: Mapping[str, str]) -> tuple[float, float]:
     )
 
 
+def parse_times(parameters: Mapping[str, str], asset: ImageAsset) -> TimeRange | None:
+    """Return the range of the parameter `time`, or None without it.
+
+    Raises:
+        InvalidRequest: it is none, or the asset is of one time.
+    """
+    text = parameters.get(TIME_PARAMETER)
+    if text is None:
+        return None
+    times = parse_time_range(text)
+    if asset.mosaic is None:
+        raise InvalidRequest(
+            f"time: {asset.name} is one image, with no times to choose from; expected a mosaic"
+        )
+    return times
+
+
 def parse_side(name: str, parameters: Mapping[str, str], most: int) -> int | None:
     """Return a number of pixels or of layers, or None without the parameter.
 
@@ -164,6 +185,25 @@ def parse_side(name: str, parameters: Mapping[str, str], most: int) -> int | Non
     if not re.fullmatch(r"[1-9][0-9]{0,9}", text, re.ASCII) or int(text) > most:
         raise InvalidRequest(f"{name}: expected a whole number from 1 to {most}, got {text[:40]!r}")
     return int(text)
+
+
+def parse_table_format(name: str, parameters: Mapping[str, str]) -> tuple[str, str]:
+    """Return the name of a layer without a suffix of a table, and the format: json or csv.
+
+    Raises:
+        InvalidRequest: `format` is neither, or not that of the suffix.
+
+    >>> parse_table_format("scenes.csv", {})
+    ('scenes', 'csv')
+    """
+    layer, _, suffix = name.rpartition(".")
+    if not layer or suffix not in TABLE_FORMATS:
+        layer, suffix = name, ""
+    wanted = parameters.get("format", suffix or "json")
+    if wanted not in TABLE_FORMATS or suffix not in ("", wanted):
+        expected = " or ".join([suffix] if suffix else TABLE_FORMATS)
+        raise InvalidRequest(f"format: expected {expected}, got {wanted[:40]!r}")
+    return layer, wanted
 
 
 def check_host(host: str) -> str:

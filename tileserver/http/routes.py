@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tileserver.http import endpoints
+from tileserver.http.parameters import parse_table_format
 
 
 class Resource(Enum):
@@ -73,6 +74,11 @@ ROWS = (
     ),
     Row(path="/info/{layer:path}", endpoint=endpoints.info, layer_of=str),
     Row(path="/point/{layer:path}", endpoint=endpoints.point, layer_of=str),
+    Row(
+        path="/timeseries/{layer:path}",
+        endpoint=endpoints.timeseries,
+        layer_of=lambda rest: parse_table_format(rest, {})[0],
+    ),
     Row(path="/statistics/{layer:path}", endpoint=endpoints.statistics, layer_of=str),
     Row(
         path="/preview/{name:path}",

@@ -78,9 +78,10 @@ def point_request(layer: Layer, lon: float, lat: float, bands: Sequence[str]) ->
         asset_version=asset.version,
         processing=_of_values(layer),
     )
-    if len({band.grid for band in asset.select(bands)}) == 1:
+    if len({band.grid for band in asset.select(bands)}) == 1 and asset.mosaic is None:
         return replace(request, region=Geometry("Point", (float(lon), float(lat))))
-    # A pixel of one grid may hold the place while its middle lies in another pixel of the next.
+    # A pixel of one grid, of a band or a file, may hold the place while its middle lies in another
+    # pixel of the next.
     return replace(request, grid=_at(lon, lat))
 
 

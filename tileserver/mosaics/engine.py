@@ -9,7 +9,8 @@ import anyio
 
 from tileserver.concurrency.time_limit import time_limit
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import BandArrays, PixelRequest
+from tileserver.contract.pixels import BandArrays, Moment, PixelRequest
+from tileserver.contract.times import time_text
 from tileserver.errors import AssetChanged, AssetNotFound, ConfigError
 from tileserver.geo.completion import complete
 from tileserver.mosaics.index import MosaicIndex
@@ -90,6 +91,22 @@ class Mosaics:
         snapshot = self._snapshot(request)
         with time_limit(self.rasters.deadline_s):
             return self._reader.read(snapshot, request, complete(request, snapshot.asset))
+
+    async def read_series(self, request: PixelRequest) -> list[Moment]:
+        """Return the pixels of each file with a valid one on the request's grid, by time."""
+        return await self.rasters.in_thread(self.series, request, request.asset_id)
+
+    def series(self, request: PixelRequest) -> list[Moment]:
+        """Return what `read_series` returns; blocks."""
+        snapshot = self._snapshot(request)
+        with time_limit(self.rasters.deadline_s):
+            grid = complete(request, snapshot.asset)
+            found = self._reader.series(snapshot, request, grid)
+        members, name = snapshot.members, snapshot.asset.name
+        return [
+            Moment(f"{name}/{members.name(n)}", time_text(float(members.starts_s[n])), pixels)
+            for n, pixels in found
+        ]
 
     def start(self) -> None:
         """Begin to index all mosaics."""

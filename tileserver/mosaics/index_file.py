@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tileserver.mosaics.members import COLUMNS, Members
 
-VERSION = 1
+VERSION = 2
 """Of the form of the file; one of another version is made anew."""
 _MAX_BYTES = 2_000_000_000
 _SHAPES = {"boxes": (4,), "sizes": (2,), "transforms": (6,)}

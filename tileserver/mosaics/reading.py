@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import PixelGrid, Window
 from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
+from tileserver.contract.times import TimeRange
 from tileserver.errors import (
     AssetChanged,
     AssetNotFound,
@@ -32,6 +33,8 @@ from tileserver.mosaics.snapshots import Snapshot
 
 MAX_FILES = 128
 """Files that are read for one request."""
+MAX_MOMENTS = 1000
+"""Files that are read for one series."""
 SAMPLED_FILES = 8
 """Files that are read for a request that a sample is enough for."""
 _DEADLINE_S = 25.0
@@ -73,11 +76,7 @@ class MosaicReader:
             part = window.intersection(wanted)
             if part is None:
                 continue
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded(
-                    f"{snapshot.asset.name}: reading its files took too long; overviews make them "
-                    "quick to show from afar."
-                )
+            self._check(deadline, snapshot)
             name = f"{snapshot.asset.name}/{snapshot.members.name(number)}"
             found = self._read_one(name, ids, grid.window(part))
             if found is not None:
@@ -86,11 +85,48 @@ class MosaicReader:
         pixels = composite.result(ids)
         return replace(pixels, dtypes=dtypes) if len(set(dtypes)) > 1 else pixels
 
+    def series(
+        self, snapshot: Snapshot, request: PixelRequest, grid: PixelGrid
+    ) -> list[tuple[int, BandArrays]]:
+        """Return the numbers of the files with a valid pixel on a grid, by time, and their pixels.
+
+        Files without a time are left out.
+
+        Raises:
+            InvalidRequest: a band is unknown.
+            RequestTooLarge: too many files lie there.
+            DeadlineExceeded: not all could be read in time.
+        """
+        ids = tuple(band.id for band in snapshot.asset.select(request.band_ids))
+        numbers = snapshot.meeting(grid, ids, request.times or TimeRange())
+        if len(numbers) > MAX_MOMENTS:
+            raise RequestTooLarge(
+                f"{snapshot.asset.name}: {len(numbers)} files lie here, and a series has at most "
+                f"{MAX_MOMENTS}; expected a shorter time."
+            )
+        starts_s = snapshot.members.starts_s[numbers]
+        deadline = time.monotonic() + self._deadline_s
+        found = []
+        for number in numbers[np.lexsort((numbers, starts_s))].tolist():
+            self._check(deadline, snapshot)
+            name = f"{snapshot.asset.name}/{snapshot.members.name(number)}"
+            pixels = self._read_one(name, ids, grid)
+            if pixels is not None and pixels.valid.any():
+                found.append((number, pixels))
+        return found
+
+    def _check(self, deadline: float, snapshot: Snapshot) -> None:
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded(
+                f"{snapshot.asset.name}: reading its files took too long; overviews make them "
+                "quick to show from afar."
+            )
+
     def _planned(
         self, snapshot: Snapshot, request: PixelRequest, grid: PixelGrid, ids: tuple[str, ...]
     ) -> list[tuple[int, Window]]:
         """Return the files to read, in order, each with the window of the grid that holds it."""
-        found = snapshot.meeting(grid, ids)
+        found = snapshot.meeting(grid, ids, request.times)
         windows = windows_of(snapshot.members.boxes[found], grid)
         numbers: NDArray[np.int64] = found
         if windows is None:

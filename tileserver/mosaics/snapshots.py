@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR
+from tileserver.contract.times import TimeRange
 from tileserver.geo.box_table import BoxTable
 from tileserver.geo.crs import WGS84
 from tileserver.geo.extents import grid_boxes
@@ -39,12 +40,18 @@ class Snapshot:
         """The place of each file in the order of the rule."""
         return ranks(self.rule, self.members)
 
-    def meeting(self, grid: PixelGrid, band_ids: tuple[str, ...]) -> NDArray[np.int64]:
+    def meeting(
+        self, grid: PixelGrid, band_ids: tuple[str, ...], times: TimeRange | None = None
+    ) -> NDArray[np.int64]:
         """Return the numbers of the files that may show on a grid, in the order of the rule.
 
-        Files without one of the bands are left out.
+        Files without one of the bands are left out, and those not taken in `times`, if given.
         """
         found = self.places.touching(degree_boxes(grid))
+        if times is not None:
+            starts_s = self.members.starts_s[found]
+            # NaN, of a file without a time, is in none.
+            found = found[(starts_s >= times.start_s) & (starts_s < times.end_s)]
         has_all = np.array(
             [set(band_ids) <= {band for band, _ in each} for each in self.members.profiles]
         )

@@ -20,6 +20,7 @@ from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
 from tileserver.errors import TileserverError, UnreadableRaster
 from tileserver.geo.positions import Positions, positions
 from tileserver.rasters.band_sets import BandFile, BandSet
+from tileserver.rasters.file_times import time_of_file
 from tileserver.rasters.geotiffs import MAX_SAMPLES, GeoTiff, sidecar_bands
 from tileserver.rasters.remote.files import RemoteFiles
 
@@ -148,12 +149,16 @@ def join(
     if listed := sidecar_bands(members, len(bands), name):
         bands = [replace(band, id=given["id"]) for band, given in zip(bands, listed, strict=True)]
     _check_ids(bands, name)
+    start_time = members.get("startTime") or _common(file.asset.start_time for file in files)
+    end_time = members.get("endTime") or _common(file.asset.end_time for file in files)
+    if not (start_time or end_time):
+        start_time = time_of_file({}, name)
     asset = ImageAsset(
         name=name,
         version=_version([file.asset.version for file in files], where.token, state),
         bands=tuple(bands),
-        start_time=members.get("startTime") or _common(file.asset.start_time for file in files),
-        end_time=members.get("endTime") or _common(file.asset.end_time for file in files),
+        start_time=start_time,
+        end_time=end_time,
         update_time=max((file.asset.update_time or "" for file in files), default="") or None,
         size_bytes=sum(file.asset.size_bytes or 0 for file in files) or None,
         properties=members.get("properties") or {},

@@ -20,6 +20,7 @@ from tileserver.rasters.band_notes import band_notes
 from tileserver.rasters.blocks.layouts import LevelLayout, layouts_of
 from tileserver.rasters.datasets import Location, block_bytes, shows_mask
 from tileserver.rasters.decode_budget import decode_bytes
+from tileserver.rasters.file_times import time_of_file
 from tileserver.rasters.files import SeenFile
 from tileserver.rasters.placement import place
 from tileserver.rasters.remote.files import RemoteFile
@@ -114,12 +115,15 @@ def describe_raster(
     bands = _bands(dataset, indexes, sidecar, placement.grid, name)
     levels = _levels_with_masks(dataset, flags, directories, location, name)
     alpha = _alpha_index(dataset, flags)
+    start_time, end_time = sidecar.get("startTime"), sidecar.get("endTime")
+    if not (start_time or end_time):
+        start_time = time_of_file(dataset.tags(), name)
     asset = ImageAsset(
         name=name,
         version=version,
         bands=bands,
-        start_time=sidecar.get("startTime"),
-        end_time=sidecar.get("endTime"),
+        start_time=start_time,
+        end_time=end_time,
         properties=sidecar.get("properties") or {},
         overview_factors=tuple(level.factor for level in levels[1:]),
         max_samples=MAX_SAMPLES,

@@ -264,6 +264,7 @@ def services_of(
         layer_list=listed,
         pixels=Cached(memory, engine),
         bands=engine,
+        series=engine,
         public_url=config.server.public_url,
         tile_max_age_s=int(config.cache.ttl_s),
         readiness=readiness,

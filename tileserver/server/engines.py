@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.engine import Engine
 from tileserver.contract.mounts import Mounts
-from tileserver.contract.pixels import BandArrays, PixelRequest
+from tileserver.contract.pixels import BandArrays, Moment, PixelRequest
+from tileserver.mosaics.engine import Mosaics
 from tileserver.processing.engine import Processed
 
 
@@ -38,6 +41,14 @@ class Engines:
     def known_asset(self, name: str) -> ImageAsset | None:
         """Return the asset that `get_asset` would return without waiting, else None."""
         return self.mounts.find(name).known_asset(name)
+
+    async def read_series(self, request: PixelRequest) -> Sequence[Moment]:
+        """Return the pixels of each file of an image, by time; of one of a single file, its own."""
+        engine = self.mounts.find(request.asset_id)
+        if isinstance(engine, Mosaics) and request.processing is None:
+            return await engine.read_series(request)
+        asset = await engine.get_asset(request.asset_id)
+        return [Moment(asset.name, asset.start_time, await self.read_bands(request))]
 
     def _resamples(self, name: str) -> bool:
         return getattr(self.mounts.find(name), "resamples", False)
