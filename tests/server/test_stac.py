@@ -14,13 +14,17 @@ import pytest
 import rasterio
 from google.auth.credentials import AnonymousCredentials
 from PIL import Image
+from rasterio import Affine
+from rasterio.warp import transform
 
 from tests.rasters.bucket import serve_folder
+from tests.support.rasterfiles import write_raster
 from tests.support.scenefiles import write_scene
 from tests.support.serving import serve
 from tests.support.stacfiles import asset, container, item, scene_assets, write
+from tests.support.waiting import until
 from tileserver.config.config import Config, RasterFolder, RemoteSettings
-from tileserver.rasters.roots import Root
+from tileserver.rasters.roots import Root, mosaic_root
 from tileserver.server.app import create_app
 
 LOCAL = "projects/localhost/assets"
@@ -115,3 +119,24 @@ def test_a_catalogue_over_https_from_configured_hosts(folder: Path, tmp_path: Pa
             assert get(url, "/info/june").json()["style"]["bands"] == ["nir08", "red", "blue"]
             place = get(url, "/point/a", lon=-112.16, lat=40.63).json()["values"]
             assert set(place) == {"blue", "red", "nir08", "scl"}
+
+
+def test_a_document_is_one_mosaic_of_its_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    days = {"old": ("B04", 1, "2024-01-01"), "new": ("B04", 2, "2024-02-01")}
+    features = []
+    for name, (band, value, day) in days.items():
+        values = np.full((1, 64, 64), value, "uint8")
+        east = Affine(30, 0, 400_000 + 960 * (value - 1), 0, -30, 4_500_000)
+        write_raster(tmp_path / f"{name}.tif", values, transform=east, overviews=())
+        said = item(name, {band: asset(f"{name}.tif")}, datetime=f"{day}T00:00:00Z")
+        features.append(said)
+    path = write(tmp_path / "search.json", {"type": "FeatureCollection", "features": features})
+    with serve(create_app(Config(), [mosaic_root(str(path))])) as url:
+        until(lambda: get(url, "/info/search").json()["mosaic"]["complete"])
+        assert [each["name"] for each in get(url, "/layers").json()["layers"]] == ["search"]
+        for x, value in ((400_100, 1), (401_500, 2), (402_500, 2)):
+            (lon,), (lat,) = transform("EPSG:32612", "EPSG:4326", [x], [4_499_000])
+            assert get(url, "/point/search", lon=lon, lat=lat).json()["values"] == {"B04": value}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -141,6 +142,7 @@ def join(
     Raises:
         UnreadableRaster: the members do not fit the bands, or two bands have one id.
     """
+    files = [_with_nodata(file, place) for file, place in zip(files, where.files, strict=True)]
     bands: list[Band] = []
     sources: list[Source] = []
     for index, (file, place) in enumerate(zip(files, where.files, strict=True)):
@@ -155,7 +157,7 @@ def join(
         start_time = time_of_file({}, name)
     asset = ImageAsset(
         name=name,
-        version=_version([file.asset.version for file in files], where.token, state),
+        version=_version([file.asset.version for file in files], where, state),
         bands=tuple(bands),
         start_time=start_time,
         end_time=end_time,
@@ -174,6 +176,23 @@ def _no_place(files: Sequence[GeoTiff], name: str) -> str:
     if any(reasons) and not all(reasons):
         raise UnreadableRaster(f"{name}: one of its files, but not all, has no place on Earth.")
     return reasons[0]
+
+
+def _with_nodata(file: GeoTiff, place: BandFile) -> GeoTiff:
+    """Return a file with the nodata value of a catalogue, unless it has a mask of its own."""
+    nodata = place.nodata
+    if nodata is None or file.has_mask or not _fits(nodata, file.dtype):
+        return file
+    bands = tuple(replace(band, nodata=nodata) for band in file.asset.bands)
+    return replace(file, asset=replace(file.asset, bands=bands), has_given_nodata=True)
+
+
+def _fits(value: float, dtype: np.dtype[Any]) -> bool:
+    """Tell whether pixels of a type can have a value."""
+    if dtype.kind == "f":
+        return True
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
 
 
 def _named(bands: Sequence[Band], place: BandFile, is_alone: bool) -> list[Band]:
@@ -209,6 +228,7 @@ def _common(texts: Iterator[str | None]) -> str | None:
     return different.pop() if len(different) == 1 else None
 
 
-def _version(versions: Sequence[str], token: str, state: object) -> str:
-    text = f"{' '.join(versions)} {token} {state}"
+def _version(versions: Sequence[str], where: BandSet, state: object) -> str:
+    said = [(file.id, file.bands, file.nodata) for file in where.files]
+    text = f"{' '.join(versions)} {said} {where.token} {state}"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

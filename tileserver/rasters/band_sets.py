@@ -64,6 +64,8 @@ class BandFile:
     """Where it lies, or its URL."""
     bands: tuple[tuple[str, BandNotes], ...] = ()
     """Ids of all its bands and what is known of them, if that is known before it is read."""
+    nodata: float | None = None
+    """The value of pixels without data, where the file itself has neither one nor a mask."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,8 @@ class Catalogue:
             self._version_now(f"{name}/{file.id}", _Entry(file.location, {}))
             for file in where.files
         ]
-        return f"{versions} {where.token} {_sidecar_state(where, name)}"
+        text = f"{versions} {where.token} {_sidecar_state(where, name)}"
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def _raster_now(self, name: str, entry: _Entry) -> Raster | None:
         """Return the raster as its files are now, or None if there are none any more."""

@@ -46,6 +46,9 @@ class GdalLevel:
             block = np.abs(block)
         np.copyto(values, _pick(block, index), where=wanted.inside)
         del block
+        if self._raster.has_given_nodata:
+            self._show_all_but(self._raster.asset.bands[0].nodata, values, wanted, valid)
+            return
         if not self._raster.has_mask:
             np.logical_or(valid, wanted.inside, out=valid)
             return
@@ -78,6 +81,17 @@ class GdalLevel:
             np.logical_or(is_valid, seen, out=is_valid)
         if alpha is not None:
             np.copyto(alpha, opacity(shown), where=wanted.inside)
+
+    def _show_all_but(
+        self,
+        nodata: float | None,
+        values: NDArray[Any],
+        wanted: Picks,
+        valid: NDArray[np.bool_],
+    ) -> None:
+        for found, is_valid in zip(values, valid, strict=True):
+            seen = wanted.inside & ~is_nodata(found, nodata or 0.0)
+            np.logical_or(is_valid, seen, out=is_valid)
 
     def _masks(self, indexes: Sequence[int], window: Window) -> NDArray[Any]:
         """Return zero where pixels are masked; one mask for all bands where they share it."""

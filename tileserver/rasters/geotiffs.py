@@ -57,6 +57,8 @@ class GeoTiff:
     """The local file that the asset's version is of."""
     has_mask: bool = True
     """False when every pixel is valid, so that no mask need be read."""
+    has_given_nodata: bool = False
+    """True when the nodata value of its bands is not the file's own, which has no mask."""
     shares_mask: bool = False
     """True when one mask or alpha band holds for all bands."""
     alpha_index: int | None = None

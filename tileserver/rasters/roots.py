@@ -200,8 +200,9 @@ def mosaic_root(
     pixel_selection: str = "newest",
     index_folder: str | None = None,
 ) -> Root:
-    """Return the root of a folder whose GeoTIFFs are one image, named as the folder."""
-    folder = os.path.basename(os.path.abspath(path)) or "mosaic"
+    """Return the root of a folder, or of a STAC document, whose images are one, named after it."""
+    folder = file_name(path) if is_remote(path) else os.path.basename(os.path.abspath(path))
+    folder = (os.path.splitext(folder)[0] if is_stac(path) else folder) or "mosaic"
     name = f"{prefix.rstrip('/')}/{folder}"
     return Root(path, name, mosaic=MosaicOptions(name, pixel_selection, index_folder))
 

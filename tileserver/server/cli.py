@@ -77,7 +77,7 @@ mosaic_option = click.option(
     "mosaics",
     multiple=True,
     metavar="FOLDER",
-    help="One layer of all GeoTIFFs in a folder; may be given several times.",
+    help="One layer of all GeoTIFFs in a folder, or of all items of a STAC document; repeatable.",
 )
 
 

@@ -19,8 +19,12 @@ _READ_AT_START = 100
 
 
 def _roots(paths: Sequence[str], mosaics: Sequence[str]) -> list[Root]:
-    roots = [Root(os.path.abspath(path) if path and "://" not in path else path) for path in paths]
-    return [*roots, *(mosaic_root(os.path.abspath(path) if path else path) for path in mosaics)]
+    roots = [Root(_absolute(path)) for path in paths]
+    return [*roots, *(mosaic_root(each) for each in map(_absolute, mosaics))]
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if path and "://" not in path else path
 
 
 def sources(
@@ -63,7 +67,7 @@ def _check_path(
         )
     check_root(root.path, path)
     if root.mosaic is not None:
-        return _check_mosaic(path, root)
+        return _check_mosaic(path, root, config)
     catalogue = Catalogue([root], remote_files(config))
     names = catalogue.names()
     if not names:
@@ -81,8 +85,12 @@ def _check_path(
         catalogue.find(names[0])
 
 
-def _check_mosaic(path: str, root: Root) -> None:
+def _check_mosaic(path: str, root: Root, config: Config) -> None:
+    if is_stac(root.path):
+        if not Catalogue([root], remote_files(config)).names():
+            raise ConfigError(f"{path}: no item in this STAC document")
+        return
     if not os.path.isdir(root.path):
-        raise ConfigError(f"{path}: expected a folder of GeoTIFFs, for a mosaic of them")
+        raise ConfigError(f"{path}: expected a folder of GeoTIFFs, or STAC, for a mosaic of them")
     if not has_geotiff(root):
         raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder")

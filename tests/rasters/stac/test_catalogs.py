@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from tests.support.rasterfiles import noise, write_raster
 from tests.support.scenefiles import write_scene
 from tests.support.stacfiles import asset, container, item, scene_assets, write
 from tileserver.contract.formats import ImageFileFormat
@@ -238,3 +239,36 @@ def test_two_items_of_one_name_are_refused(top: Path) -> None:
     path = write(top / "s.json", {"type": "FeatureCollection", "features": features})
     with pytest.raises(UnreadableRaster, match="would both have this name"):
         Catalogue([Root(str(path))]).find(f"{LOCAL_PREFIX}/s/a")
+
+
+@pytest.mark.parametrize("options", [{}, {"compress": "lzw", "tiled": False, "blockysize": 7}])
+def test_the_nodata_value_of_an_item_masks_a_file_without_one(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    values = noise(1, 64, 64, "uint8") % 3
+    write_raster(tmp_path / "a.tif", values, overviews=(), **options)
+    write_raster(tmp_path / "own.tif", values, overviews=(), nodata=2, **options)
+    said = {"raster:bands": [{"nodata": 1}]}
+    assets = {"plain": asset("a.tif", **said), "own": asset("own.tif", **said)}
+    assets["odd"] = asset("a.tif", **{"raster:bands": [{"nodata": 1.5}]})
+    path = write(tmp_path / "i.json", item("i", assets))
+    rasters = LocalRasters(Catalogue([Root(str(path))]))
+    found = rasters.bands(PixelRequest(f"{LOCAL_PREFIX}/i", ImageFileFormat.NPY))
+    assert np.array_equal(found.valid, [values[0] != 1, values[0] != 2, np.ones((64, 64), bool)])
+    bands = rasters.catalogue.find(f"{LOCAL_PREFIX}/i").asset.bands
+    assert [band.nodata for band in bands] == [1, 2, None]
+
+
+def test_a_file_that_gdal_reads_has_the_nodata_value_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = noise(1, 64, 64, "uint8") % 3
+    write_raster(tmp_path / "a.tif", values, overviews=(), compress="jpeg")
+    said = {"raster:bands": [{"nodata": 1}]}
+    path = write(tmp_path / "i.json", item("i", {"x": asset("a.tif", **said)}))
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        stored = dataset.read(1)
+    monkeypatch.setattr("tileserver.rasters.geotiffs._layouts", lambda *given: ())
+    rasters = LocalRasters(Catalogue([Root(str(path))]))
+    found = rasters.bands(PixelRequest(f"{LOCAL_PREFIX}/i", ImageFileFormat.NPY))
+    assert np.array_equal(found.valid[0], stored != 1)

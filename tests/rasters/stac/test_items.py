@@ -151,3 +151,21 @@ def test_ids_are_parts_of_names() -> None:
     assert name_of({"id": "../../etc/passwd"}) == "etc_passwd"
     assert name_of({"id": "LC08 L2/é"}) == "LC08_L2"
     assert name_of({"id": 5}) == name_of({}) == name_of({"id": ".."}) == ""
+
+
+@pytest.mark.parametrize(
+    ("bands", "nodata"),
+    [
+        ({"raster:bands": [{"nodata": 0, "scale": 0.0001, "offset": -0.1}]}, 0.0),
+        ({"raster:bands": [{"nodata": "nan"}]}, float("nan")),
+        ({"bands": [{"raster:scale": 0.0001, "raster:offset": -0.1}], "nodata": -9999}, -9999.0),
+        ({"raster:bands": [{"nodata": "none"}]}, None),
+        ({"raster:bands": [{"nodata": True}, {"nodata": True}]}, None),
+        ({"raster:bands": [{"nodata": 0}, {"nodata": 1}]}, None),
+    ],
+)
+def test_nodata_scale_and_offset_are_known(bands: dict[str, Any], nodata: float | None) -> None:
+    (file,) = read(item("a", {"x": asset("a.tif", **bands)})).where.files
+    assert file.nodata == pytest.approx(nodata, nan_ok=True)
+    if nodata in (0.0, -9999.0):
+        assert (file.bands[0][1].scale, file.bands[0][1].offset) == (0.0001, -0.1)

@@ -28,9 +28,12 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _TIFF_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/x-tiff")
 _TIFF_NAME = re.compile(r"\.tiff?($|[?#])", re.IGNORECASE)
 _NOT_DATA = {"thumbnail", "overview", "metadata"}
+_OF_ALL_BANDS = ("unit", "nodata", "eo:common_name", "raster:scale", "raster:offset")
+"""Members that STAC 1.1 lets stand for all bands of an asset."""
 _PICTURES = {"visual", "tci", "rendered_preview", "preview"}
 _MAX_NAME = 100
 _MAX_BANDS = 1024
+_LARGE = 1e300
 
 
 class Item(NamedTuple):
@@ -49,6 +52,7 @@ class _Said:
 
     name: str
     notes: BandNotes
+    nodata: float | None = None
 
 
 def is_item(document: Mapping[str, Any]) -> bool:
@@ -151,7 +155,9 @@ def _named(found: Mapping[str, tuple[Place | str, Sequence[_Said]]]) -> tuple[Ba
                 (f"{prefix}{each.name}", each.notes)
                 for prefix, each in zip(prefixes, bands, strict=True)
             )
-        files.append(BandFile(ids[key], location, given))
+        values = {each.nodata for each in bands}
+        nodata = values.pop() if len(values) == 1 else None
+        files.append(BandFile(ids[key], location, given, nodata))
     return tuple(files)
 
 
@@ -193,7 +199,7 @@ def _bands(asset: Mapping[str, Any]) -> list[_Said]:
     for each in lists:
         if len(each) == count:
             merged = [{**one, **other} for one, other in zip(merged, each, strict=True)]
-    shared = {key: asset[key] for key in ("unit", "eo:common_name") if key in asset}
+    shared = {key: asset[key] for key in _OF_ALL_BANDS if key in asset}
     return [_said({**shared, **each}, place) for place, each in enumerate(merged, start=1)]
 
 
@@ -203,9 +209,19 @@ def _said(band: Mapping[str, Any], place: int) -> _Said:
         description=_text(band.get("description")),
         unit=_text(band.get("unit")),
         common_name=_text(band.get("eo:common_name") or band.get("common_name")),
-        wavelength_um=_number(band.get("eo:center_wavelength") or band.get("center_wavelength")),
+        wavelength_um=_wavelength(
+            band.get("eo:center_wavelength") or band.get("center_wavelength")
+        ),
+        scale=_number(band.get("raster:scale", band.get("scale"))),
+        offset=_number(band.get("raster:offset", band.get("offset"))),
     )
-    return _Said(name, notes)
+    return _Said(name, notes, _nodata(band.get("nodata")))
+
+
+def _nodata(value: object) -> float | None:
+    """Return a nodata value, which JSON may have to write as a text."""
+    is_text = isinstance(value, str) and value.lower() in ("nan", "inf", "-inf")
+    return float(value) if is_text else _number(value)  # type: ignore[arg-type]
 
 
 def _times(properties: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -242,5 +258,11 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < 1e6 else None  # type: ignore[arg-type,operator]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < _LARGE else None
+
+
+def _wavelength(value: object) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 < number < 1e6 else None
