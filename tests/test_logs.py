@@ -109,6 +109,62 @@ def test_what_the_command_says_of_a_wrong_name_is_one_line(tmp_path: Path) -> No
     assert "\x1b" not in said
 
 
+def test_a_child_of_a_fork_logs_as_its_parent_does() -> None:
+    code = """
+import logging, logging.config, os
+from tileserver.logs import log_config
+logging.config.dictConfig(log_config())
+logging.warning("parent")
+logging.shutdown()
+logging.config.dictConfig(log_config())
+child = os.fork()
+if child == 0:
+    logging.warning("child")
+    logging.shutdown()
+    os._exit(0)
+os.waitpid(child, 0)
+logging.warning("parent again")
+logging.shutdown()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert done.stderr.splitlines() == [
+        "WARNING root: parent",
+        "WARNING root: child",
+        "WARNING root: parent again",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["io.StringIO()", "Closed()", "Plain()", "None"])
+def test_whatever_stands_for_standard_error_stops_nothing(kind: str) -> None:
+    code = f"""
+import io, logging, logging.config, sys
+from tileserver.logs import log_config
+
+class Closed(io.StringIO):
+    def write(self, text):
+        raise ValueError("I/O operation on closed file")
+
+class Plain:
+    def write(self, text): pass
+    def flush(self): pass
+
+real, sys.stderr = sys.stderr, {kind}
+logging.config.dictConfig(log_config())
+logging.warning("told")
+logging.getLogger().handlers[0].flush()
+found = sys.stderr.getvalue() if {kind!r} == "io.StringIO()" else "-"
+logging.shutdown()
+print(found)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ("WARNING root: told" if kind == "io.StringIO()" else "-")
+
+
 @contextmanager
 def full_pipe() -> Iterator[tuple[int, TextIO]]:
     """Yield the end to read of a pipe, and the other as a file: it has no room for one byte."""

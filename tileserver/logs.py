@@ -14,6 +14,7 @@ import select
 import threading
 from contextlib import suppress
 from typing import Any, TextIO
+from weakref import WeakSet
 
 _FORMAT = "%(levelname)s %(name)s: %(message)s"
 _MAX_CHARACTERS = 4000
@@ -74,16 +75,27 @@ class UnblockedHandler(logging.Handler):
         """Start the thread.
 
         Args:
-            stream: is written to by its file descriptor, past its buffer; None drops everything,
-                as Python has no `sys.stderr` in a process without one.
+            stream: is written to by its file descriptor, past its buffer, or by itself if it has
+                none, as that of a notebook; None drops everything, as Python has no `sys.stderr`
+                in a process without one.
             most: records that wait to be written.
         """
         super().__init__()
         self.dropped = 0
-        self._descriptor = None if stream is None else stream.fileno()
+        self._stream = stream
+        self._descriptor = _descriptor_of(stream)
         self._most = most
+        self._start()
+        _handlers.add(self)
+
+    def _start(self) -> None:
+        """Start the thread; in a child of `os.fork`, which has no threads, once more.
+
+        What waits there is the parent's to write.
+        """
         self._waiting: queue.SimpleQueue[str | threading.Event | None] = queue.SimpleQueue()
-        threading.Thread(target=self._write_all, name="log", daemon=True).start()
+        self._writer = threading.Thread(target=self._write_all, name="log", daemon=True)
+        self._writer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put a record among those that wait, or drop it; `handle` holds the handler's lock."""
@@ -107,6 +119,7 @@ class UnblockedHandler(logging.Handler):
 
     def close(self) -> None:
         """End the thread, once it has written what waits."""
+        _handlers.discard(self)
         self._waiting.put(None)
         super().close()
 
@@ -124,6 +137,7 @@ class UnblockedHandler(logging.Handler):
 
     def _write(self, line: str) -> None:
         if self._descriptor is None:
+            self._write_to_stream(line)
             return
         left = memoryview(f"{line}\n".encode(errors="backslashreplace"))
         with suppress(OSError):  # Nobody is left to read it.
@@ -132,6 +146,32 @@ class UnblockedHandler(logging.Handler):
                     left = left[os.write(self._descriptor, left) :]
                 except BlockingIOError:  # Another process has set the pipe so.
                     select.select([], [self._descriptor], [])
+
+    def _write_to_stream(self, line: str) -> None:
+        # Whatever stands in place of standard error may fail in its own way, or be closed.
+        with suppress(Exception):
+            if self._stream is not None:
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
+
+
+_handlers: WeakSet[UnblockedHandler] = WeakSet()
+
+
+def _descriptor_of(stream: TextIO | None) -> int | None:
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError, AttributeError):  # io.UnsupportedOperation is an OSError.
+        return None
+
+
+def _start_again() -> None:
+    for handler in list(_handlers):
+        handler._start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_again)
 
 
 def log_config(logger: str = "") -> dict[str, Any]:
