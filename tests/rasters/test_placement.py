@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -19,7 +21,7 @@ from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Config, RasterFolder
 from tileserver.contract.grids import AffineTransform, PixelGrid
-from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.contract.tiles import HALF_WORLD_M, Tile, mercator_y, tile_grid
 from tileserver.geo.asset_extents import extent_of
 from tileserver.server.app import create_app
 
@@ -59,13 +61,36 @@ def test_the_native_grid_and_tiles_hold_the_pixels_of_the_file(tmp_path: Path, w
     assert reason in asset.no_place
     assert asset.no_place.startswith("No place on Earth: ")
     assert np.array_equal(read(path, None).values, values)
-    assert extent_of(asset).full_zoom == 17
-    for x, y in ((0, 0), (3, 2)):
-        tile = read(path, tile_grid(Tile(65_536 + x, 65_536 + y, 17)))
-        there = values[:, 256 * y : 256 * y + 256, 256 * x : 256 * x + 256]
-        _, height, width = there.shape
-        assert np.array_equal(tile.values[:, :height, :width], there)
-        assert tile.valid.sum() == there.size
+    assert extent_of(asset).full_zoom == 3
+    # At zoom 3 the middle of the picture is the corner of four tiles.
+    on_map = np.zeros((3, 1024, 1024), np.uint8)
+    on_map[:, 512 - 350 : 512 + 350, 512 - 500 : 512 + 500] = values
+    for x, y in product(range(4), range(4)):
+        tile = read(path, tile_grid(Tile(2 + x, 2 + y, 3)))
+        there = on_map[:, 256 * y : 256 * y + 256, 256 * x : 256 * x + 256]
+        assert np.array_equal(tile.masked_to_zero(), there)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "zoom"),
+    [(1, 1, 0), (64, 64, 0), (129, 7, 1), (77, 999, 3), (5000, 4001, 6)],
+)
+def test_all_of_a_picture_shows_from_afar_and_each_pixel_at_the_full_zoom(
+    tmp_path: Path, width: int, height: int, zoom: int
+) -> None:
+    values = np.maximum(noise(1, height, width, "uint8"), 1)
+    path = write_raster(tmp_path / "a.tif", values, crs=None, overviews=())  # type: ignore[arg-type]
+    assert extent_of(asset_of(path)).full_zoom == zoom
+    world = read(path, tile_grid(Tile(0, 0, 0)))
+    rows, columns = np.nonzero(world.valid[0])
+    shown = max(np.ptp(rows), np.ptp(columns)) + 1
+    assert 64 <= shown <= 129 or shown == max(width, height)
+    corner = read(path, tile_grid(Tile(2**zoom // 2, 2**zoom // 2, zoom)))
+    middle = 128 if zoom == 0 else 0
+    found = corner.values[0, middle : middle + 20, middle : middle + 20]
+    expected = values[0, height // 2 : height // 2 + 20, width // 2 : width // 2 + 20]
+    there = found[: expected.shape[0], : expected.shape[1]]
+    assert np.array_equal(there, expected[: there.shape[0], : there.shape[1]])
 
 
 @pytest.mark.parametrize(
@@ -103,8 +128,10 @@ def test_a_grid_that_goes_a_little_past_the_pole_has_a_place(tmp_path: Path) -> 
 def test_the_whole_of_a_picture_fits_and_keeps_its_aspect(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", noise(1, 300, 1200, "uint8"), crs=None)  # type: ignore[arg-type]
     west, south, east, north = extent_of(asset_of(path)).bounds
-    assert (east - west) / (north - south) == pytest.approx(4, rel=1e-4)
-    assert (west, north) == pytest.approx((0, 0), abs=1e-9)
+    assert (east - west) * HALF_WORLD_M / 180 / (
+        mercator_y(north) - mercator_y(south)
+    ) == pytest.approx(4, rel=1e-6)
+    assert (west + east, south + north) == pytest.approx((0, 0), abs=1e-6)
     # From afar the pyramid is read: as rasterio reads the level.
     with rasterio.open(path, overview_level=1) as dataset:
         level = dataset.read()
@@ -146,7 +173,10 @@ def test_documents_say_that_there_is_no_place_on_earth(client: httpx.Client) -> 
 
 def test_point_statistics_preview_and_get_pixels_work(client: httpx.Client) -> None:
     west, south, east, north = client.get("/info/scan").json()["bounds"]
-    lon, lat = west + (east - west) * 10.5 / 60, north - (north - south) * 7.5 / 40
+    lon = west + (east - west) * 10.5 / 60
+    top, bottom = mercator_y(north), mercator_y(south)
+    y = top + (bottom - top) * 7.5 / 40
+    lat = math.degrees(math.atan(math.sinh(y / HALF_WORLD_M * math.pi)))
     assert client.get(f"/point/scan?lon={lon}&lat={lat}").json()["values"] == {"b1": 7 * 60 + 10}
     found = client.get("/statistics/scan").json()["b1"]
     assert (found["min"], found["max"], found["count"]) == (0, 2399, 2400)

@@ -3,13 +3,15 @@
 As GDAL looks for them, in this order. A raster that is placed by points or polynomials gets the
 grid that GDAL suggests to warp it to. One without a place on Earth, such as a scan or a photograph,
 gets a flat map of its own: a pixel is a unit, x to the right and y up, from the upper left corner.
-On a web map it lies in the ocean at 0 N 0 E, its pixels on those of zoom 17.
+On a web map its middle lies at 0 N 0 E and it spans up to half of the world, so that all of it
+shows at zoom 0; at its full zoom its pixels are those of the tiles.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rasterio import Affine
 from rasterio.io import DatasetReader
@@ -21,17 +23,11 @@ from tileserver.geo.crs import NoMap, code_of, code_of_file, crs_of
 from tileserver.rasters.warps import FixNoPlace, Warp, warp_of
 
 _MAX_SIDE = 2**24
-"""Pixels; as many lie between the upper left corner of a picture and the end of the map."""
-# A hair larger, or rounding would ask for zoom 18.
-_PIXEL_M = 2 * HALF_WORLD_M / 2**25 * (1 + 1e-8)
-_NOWHERE = (
-    'PROJCS["No place on Earth: pixels of a picture",'
-    'GEOGCS["No place on Earth",DATUM["No place on Earth",SPHEROID["Sphere",6378137,0]],'
-    'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Mercator_1SP"],'
-    'PARAMETER["central_meridian",0],PARAMETER["scale_factor",1],PARAMETER["false_easting",0],'
-    f'PARAMETER["false_northing",0],UNIT["pixel",{_PIXEL_M:.15g}],'
-    'AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
-)
+"""Pixels; as many lie beside each other in half of the world at zoom 17."""
+_HALF_TILE = 128
+"""Pixels across half of the world at zoom 0."""
+_HAIR = 1e-8
+"""Pixels are larger by this share, or rounding would ask for one zoom more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +104,26 @@ def _nowhere(dataset: DatasetReader, name: str, reason: str) -> Placement:
             f"it is {dataset.width} x {dataset.height}."
         )
     transform = AffineTransform(1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
-    grid = PixelGrid(dataset.width, dataset.height, transform, code_of(crs_of(_NOWHERE)))
+    crs_code = _flat_map(dataset.width, dataset.height)
+    grid = PixelGrid(dataset.width, dataset.height, transform, crs_code)
     return Placement(grid, no_place=f"No place on Earth: {reason}.")
+
+
+@lru_cache(maxsize=64)
+def _flat_map(width: int, height: int) -> str:
+    """Return the CRS of the pixels of a picture: Mercator's map, whose unit is a pixel."""
+    zoom = max(math.ceil(math.log2(max(width, height) / _HALF_TILE)), 0)
+    pixel_m = HALF_WORLD_M / (_HALF_TILE << zoom) * (1 + _HAIR)
+    return code_of(
+        crs_of(
+            'PROJCS["No place on Earth: pixels of a picture",'
+            'GEOGCS["No place on Earth",DATUM["No place on Earth",SPHEROID["Sphere",6378137,0]],'
+            'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Mercator_1SP"],'
+            'PARAMETER["central_meridian",0],PARAMETER["scale_factor",1],'
+            f'PARAMETER["false_easting",{width // 2}],PARAMETER["false_northing",{-(height // 2)}],'
+            f'UNIT["pixel",{pixel_m:.15g}],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+        )
+    )
 
 
 def can_be_inverted(transform: Affine) -> bool:
