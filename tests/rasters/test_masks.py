@@ -168,7 +168,7 @@ def test_a_mask_that_overviews_lack_is_found_only_where_there_is_one(tmp_path: P
     assert [len(raster.levels) for raster in (broken, whole, full)] == [1, 3, 3]
 
 
-def test_overviews_beside_the_file_are_not_read(tmp_path: Path) -> None:
+def test_overviews_beside_the_file_are_read_as_well(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", pixels(), overviews=())
     with (
         rasterio.Env(TIFF_USE_OVR=True),
@@ -176,7 +176,7 @@ def test_overviews_beside_the_file_are_not_read(tmp_path: Path) -> None:
     ):
         dataset.build_overviews([2, 4])
     assert path.with_suffix(".tif.ovr").exists()
-    assert [level.factor for level in raster_of(path).levels] == [1]
+    assert [level.factor for level in raster_of(path).levels] == [1, 2, 4]
 
 
 def translucent(path: Path, nodata: float | None = None, **profile: Any) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -125,9 +125,12 @@ def _steps(job: Job, raster: GeoTiff, file: PyramidFile) -> Iterator[None]:
         if opened is None or raster.file is None or not opened.is_still(raster.file.state):
             raise AssetChanged(job.name)
         with opened, content_errors(job.name, opened.location):
-            with open_raster(opened.location, job.name) as dataset:
+            with (
+                open_raster(opened.location, job.name) as dataset,
+                _mask_dataset(raster, job) as mask,
+            ):
                 halving = Halving(file.plan, _policies(raster, dataset, job))
-                yield from _first_level(dataset, file, halving)
+                yield from _first_level(dataset, mask, file, halving)
             if not opened.is_still(raster.file.state):
                 raise AssetChanged(job.name)
     for level in range(1, len(file.plan.sizes)):
@@ -204,7 +207,23 @@ def _alpha(samples: Samples) -> Samples:
     return np.where(most <= 1, most, np.maximum(mean, 1 * (most > 0)).astype(np.uint8))
 
 
-def _first_level(dataset: DatasetReader, file: PyramidFile, halving: Halving) -> Iterator[None]:
+@contextmanager
+def _mask_dataset(raster: GeoTiff, job: Job) -> Iterator[DatasetReader | None]:
+    """Lend the file that has the mask of a raster, if another one has it."""
+    seen = raster.mask.file if raster.mask else None
+    if seen is None:
+        yield None
+        return
+    opened = open_beneath(seen.place)
+    if opened is None or not opened.is_still(seen.state):
+        raise AssetChanged(job.name)
+    with opened, open_raster(opened.location, job.name) as dataset:
+        yield dataset
+
+
+def _first_level(
+    dataset: DatasetReader, mask_dataset: DatasetReader | None, file: PyramidFile, halving: Halving
+) -> Iterator[None]:
     plan = file.plan
     tile_bytes = 4 * TILE * TILE * plan.samples * plan.dtype.itemsize
     across = max(_STEP_BYTES // tile_bytes, 1)
@@ -214,20 +233,24 @@ def _first_level(dataset: DatasetReader, file: PyramidFile, halving: Halving) ->
             wanted = range(column, min(column + across, columns))
             if all(file.has(0, row, each) for each in wanted):
                 continue
-            samples, mask = _window(dataset, plan, row, wanted)
+            samples, mask = _window(dataset, mask_dataset, plan, row, wanted)
             _write_tiles(file, 0, row, wanted, *halving.half(samples, mask))
             yield
 
 
 def _window(
-    dataset: DatasetReader, plan: Plan, row: int, columns: range
+    dataset: DatasetReader, mask_dataset: DatasetReader | None, plan: Plan, row: int, columns: range
 ) -> tuple[Samples, Valid | None]:
     side = 2 * TILE
     left, top = columns.start * side, row * side
     width = min(columns.stop * side, plan.width) - left
     window = Window(left, top, width, min(side, plan.height - top))
     samples: Samples = dataset.read(window=window)
-    return samples, dataset.read_masks(1, window=window) != 0 if plan.has_mask else None
+    if not plan.has_mask:
+        return samples, None
+    if mask_dataset is not None:
+        return samples, mask_dataset.read(1, window=window) != 0
+    return samples, dataset.read_masks(1, window=window) != 0
 
 
 def _next_level(file: PyramidFile, level: int, halving: Halving) -> Iterator[None]:

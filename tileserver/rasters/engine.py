@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ from tileserver.rasters.datasets import gdal_environment, quiet_libraries
 from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
 from tileserver.rasters.gdal_levels import GdalLevel
 from tileserver.rasters.geotiffs import GeoTiff
+from tileserver.rasters.masked_levels import MaskedLevel
 from tileserver.rasters.masking import is_partial
 from tileserver.rasters.samplers import Sampler, samplers
 from tileserver.rasters.windows import (
@@ -216,27 +218,38 @@ class LocalRasters:
     ) -> None:
         """Read a level at positions: by blocks, or by GDAL if they are not as they should be."""
         name = raster.asset.name
-
-        def read(reader: LevelReader) -> None:
-            sample.read(reader, name, indexes, values, valid, alpha, deadline)
-
-        location, seen = raster.place_of(level)
-        source = seen if isinstance(location, str) else location
         if raster.source and (level.is_beside or raster.layouts):
             check_current(raster.source, name)
-        if source and (layout := raster.layout_of(level)):
+        for by_blocks in (True, False):
             try:
-                file = FileBlocks(self.blocks, source, name, deadline)
-                return read(BlockLevel(file, layout, raster))
+                with self._reader(raster, level, deadline, by_blocks) as reader:
+                    return sample.read(reader, name, indexes, values, valid, alpha, deadline)
             except DamagedBlock as exc:
                 log.debug("%s: GDAL reads it, since %s", name, exc)
-        with (
-            gdal_environment(),
-            self.datasets.borrow(
-                location, raster.asset.version, name, level.overview, seen
-            ) as dataset,
-        ):
-            read(GdalLevel(dataset, raster))
+
+    @contextmanager
+    def _reader(
+        self, raster: GeoTiff, level: Level, deadline: float, by_blocks: bool
+    ) -> Iterator[LevelReader]:
+        """Lend what reads a level: its blocks, if it has such and they are wanted, or GDAL."""
+        if raster.mask is not None and not level.is_beside:
+            mask = raster.mask
+            with (
+                self._reader(raster.without_mask, level, deadline, by_blocks) as image,
+                self._reader(mask, mask.levels[0], deadline, by_blocks) as valid,
+            ):
+                yield MaskedLevel(image, valid, mask.dtype)
+            return
+        name = raster.asset.name
+        location, seen = raster.place_of(level)
+        source = seen if isinstance(location, str) else location
+        layout = raster.layout_of(level) if by_blocks else None
+        if source and layout:
+            yield BlockLevel(FileBlocks(self.blocks, source, name, deadline), layout, raster)
+            return
+        lent = self.datasets.borrow(location, raster.asset.version, name, level.overview, seen)
+        with gdal_environment(), lent as dataset:
+            yield GdalLevel(dataset, raster)
 
     async def in_thread(self, function: Callable[[A], T], argument: A, name: str) -> T:
         """Return the result of a blocking function, which reads an asset or what is below it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,8 @@ class GeoTiff:
     """Bands of the file, that of opacity included."""
     beside: SeenFile | None = field(default=None, repr=False)
     """The file of the levels that are not in the raster's own."""
+    mask: GeoTiff | None = field(default=None, repr=False)
+    """The file that tells, in its first band, which pixels of the image itself are valid."""
     masks_by_value: bool = False
     """Whether GDAL does not know the nodata value, which is told beside the file."""
     warp: Warp | None = field(default=None, repr=False)
@@ -80,6 +82,11 @@ class GeoTiff:
     def source(self) -> SeenFile | RemoteFile | None:
         """The file, in the state that `version` is of."""
         return self.file if isinstance(self.location, str) else self.location
+
+    @property
+    def without_mask(self) -> GeoTiff:
+        """The raster as its own file has it, all pixels of which are valid."""
+        return replace(self, mask=None, has_mask=False)
 
     def place_of(self, level: Level) -> tuple[Location, SeenFile | None]:
         """Return where a level's pixels are, and the local file in the state it must have."""

@@ -35,7 +35,8 @@ from tileserver.rasters.files import (
 )
 from tileserver.rasters.geotiffs import GeoTiff, describe_raster, read_sidecar
 from tileserver.rasters.remote.files import RemoteFile
-from tileserver.rasters.sidecars.beside import read_metadata, states_of_raster
+from tileserver.rasters.sidecars.beside import MSK, OVR, read_metadata, states_of_raster
+from tileserver.rasters.sidecars.levels import with_mask, with_overviews
 from tileserver.rasters.sidecars.overlay import Metadata, WithMetadata, class_properties
 from tileserver.rasters.stac.items import members_of
 
@@ -147,12 +148,22 @@ def _read_once(place: Place, name: str, members: Mapping[str, Any]) -> GeoTiff |
         ids = zip(raster.band_indexes, asset.band_ids, strict=True)
         classes = class_properties(beside.pam, dict(ids))
         asset = replace(asset, properties={**classes, **asset.properties})
-    return replace(
+    raster = replace(
         raster,
         asset=asset,
         location=found.place.path,
         file=SeenFile(found.place, state),
     )
+    return _with_files(raster, found.place, others)
+
+
+def _with_files(raster: GeoTiff, place: Place, others: Mapping[str, FileState]) -> GeoTiff:
+    """Return a raster with the mask and the levels of the GeoTIFFs beside it."""
+    file = place.below.rpartition("/")[2]
+    for name, joined in ((f"{file}{MSK}", with_mask), (f"{file}{OVR}", with_overviews)):
+        if name in others:
+            raster = joined(raster, SeenFile(place.beside(name), others[name]))
+    return raster
 
 
 def _described(

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from tileserver.rasters.files import FileState, Place, open_beneath, states_beside
+from tileserver.rasters.settling import Settling
 from tileserver.rasters.sidecars.bounded_xml import MAX_BYTES
 from tileserver.rasters.sidecars.overlay import Metadata
 from tileserver.rasters.sidecars.pam import Pam, read_pam
@@ -25,6 +26,7 @@ T = TypeVar("T")
 AUX, OVR, MSK = ".aux.xml", ".ovr", ".msk"
 _PRJ = ".prj"
 _MAX_PRJ_BYTES = 20_000
+_settling = Settling()
 
 
 def names_beside(file: str) -> list[str]:
@@ -38,10 +40,15 @@ def names_beside(file: str) -> list[str]:
 def states_of_raster(place: Place) -> dict[str, FileState]:
     """Return the states of the files beside a raster, by their names.
 
+    Levels and masks that a program is known to be writing are not there yet.
+
     Raises:
         OSError: the system refuses access.
     """
-    return states_beside(place, names_beside(place.below.rpartition("/")[2]))
+    found = states_beside(place, names_beside(place.below.rpartition("/")[2]))
+    pixels = {name: place.beside(name) for name in found if name.endswith((OVR, MSK))}
+    waiting = _settling.pending(pixels, is_start=True) if pixels else set()
+    return {name: state for name, state in found.items() if name not in waiting}
 
 
 def read_metadata(place: Place, states: Mapping[str, FileState], name: str) -> Metadata:
