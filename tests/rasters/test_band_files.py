@@ -22,7 +22,7 @@ from tileserver.contract.tiles import Tile, native_zoom, tile_grid
 from tileserver.errors import RequestTooLarge, UnreadableRaster
 from tileserver.geo.asset_extents import extent_of
 from tileserver.geo.extents import lonlat_bounds
-from tileserver.geo.positions import choose_level
+from tileserver.geo.positions import Positions, choose_level, positions
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.geotiffs import GeoTiff
@@ -204,3 +204,17 @@ def test_a_file_that_is_being_written_is_no_band_yet(tmp_path: Path) -> None:
         file.write(content[1000:])
     catalogue.scan_again()
     assert catalogue.find(SCENE, 0).asset.band_ids == IDS
+
+
+def test_files_of_one_grid_share_the_places_of_pixels(
+    rasters: LocalRasters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def counted(grid: PixelGrid, native: PixelGrid) -> Positions:
+        asked.append(native)
+        return positions(grid, native)
+
+    monkeypatch.setattr("tileserver.rasters.band_files.positions", counted)
+    rasters.bands(request(middle_tile(rasters, 13), "B02", "B8A", "B04", "SCL", "B11"))
+    assert len(asked) == len(set(asked)) == 2

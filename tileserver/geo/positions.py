@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ class Positions:
 
     columns: Coordinates
     rows: Coordinates
+    held: dict[object, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What was worked out of them and may be needed again: bands in several files share it."""
 
 
 def parts(asset: ImageAsset, grid: PixelGrid) -> list[Window]:

@@ -116,12 +116,13 @@ def geotiffs(top: Top, walked: Walked) -> Iterator[tuple[str, Place | str]]:
 
 def _documents(listing: Listing) -> list[str]:
     """Return the paths of JSON files in a folder of GeoTIFFs that are no sidecars of them."""
-    stems = {os.path.splitext(name)[0] for name in listing.files if _is_geotiff(name)}
-    if not stems:
+    others = [name for name in listing.files if name.lower().endswith(STAC_SUFFIXES)]
+    if not others:
         return []
-    others = (name for name in listing.files if name != COLLECTION_FILE and is_stac(name))
-    found = [name for name in others if os.path.splitext(name)[0] not in stems]
-    return [listing.path(name) for name in found[:_MAX_DOCUMENTS]]
+    stems = {os.path.splitext(name)[0] for name in listing.files if _is_geotiff(name)}
+    found = (name for name in others if os.path.splitext(name)[0] not in stems)
+    places = [listing.path(name) for name in found if name != COLLECTION_FILE and stems]
+    return places[:_MAX_DOCUMENTS]
 
 
 def _single(top: Top) -> Iterator[tuple[str, Place | str]]:

@@ -64,7 +64,7 @@ class _Scanning:
         self.stac = stac
         self.images: dict[str, Location] = {}
         self.members: dict[str, Mapping[str, Any]] = {}
-        self.files: dict[str, list[str]] = {}
+        self.files: dict[str, list[tuple[Top, str]]] = {}
         self.walked = Walked()
 
     def of(self, tops: Iterable[Top]) -> Scan:
@@ -83,7 +83,7 @@ class _Scanning:
             self.images,
             self.members,
             self.walked.folders,
-            {name: paths for name, paths in self.files.items() if len(paths) > 1},
+            {name: [shown(*each) for each in n] for name, n in self.files.items() if len(n) > 1},
             self.walked.paths,
             _bands(self.images),
             self.walked.refused,
@@ -96,9 +96,9 @@ class _Scanning:
             log.debug("left out %s: it cannot be a name", name)
             return
         if name not in self.images or not _is_same(self.images[name], location):
-            self.files.setdefault(name, []).append(shown(top, path))
+            self.files.setdefault(name, []).append((top, path))
         self.images.setdefault(name, location)
-        self.members.setdefault(name, {**top.members, **members})
+        self.members.setdefault(name, {**top.members, **members} if members else top.members)
 
     def _add_document(self, top: Top) -> None:
         """Add the items of a STAC document; one that cannot be read is an image that tells why."""

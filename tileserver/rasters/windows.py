@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
@@ -45,6 +45,9 @@ class Picks:
     rows: Index
     inside: NDArray[np.bool_]
     """False where the level has no pixel."""
+    _held: dict[Span, list[tuple[Picks, Place]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @cached_property
     def are_all_inside(self) -> bool:
@@ -58,15 +61,25 @@ class Picks:
         top, bottom = self._ends(self.rows)
         return Span(left, top, right, bottom)
 
-    def within(self, span: Span) -> Iterator[tuple[Picks, Place]]:
-        """Yield the picks that a span holds, if any, and their place in (height, width)."""
+    def within(self, span: Span) -> Sequence[tuple[Picks, Place]]:
+        """Return the picks that a span holds, if any, and their place in (height, width).
+
+        They are kept: planes of a file, and files of one image, have the same blocks.
+        """
+        found = self._held.get(span)
+        if found is None:
+            found = self._held[span] = list(self._within(span))
+        return found
+
+    def _within(self, span: Span) -> Iterator[tuple[Picks, Place]]:
         inside = self.inside & _between(self.rows, span.top, span.bottom)
         inside &= _between(self.columns, span.left, span.right)
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         if rows.size:
             down, across = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
             of_columns, of_rows = (_cut(p, down, across) for p in (self.columns, self.rows))
-            yield Picks(of_columns, of_rows, inside[down, across]), (down, across)
+            # A copy, or it would keep the whole array.
+            yield Picks(of_columns, of_rows, inside[down, across].copy()), (down, across)
 
     def _ends(self, places: Index) -> tuple[int, int]:
         """Return the first place used and the one after the last."""
@@ -105,10 +118,14 @@ class LevelReader(Protocol):
 
 def picks(at: Positions, native: PixelGrid, level: LevelReader) -> Picks:
     """Return the pixels of a level at positions in native pixels."""
-    columns = nearest(at.columns * (level.width / native.width))
-    rows = nearest(at.rows * (level.height / native.height))
-    inside = _between(columns, 0, level.width) & _between(rows, 0, level.height)
-    return Picks(columns, rows, inside)
+    key = level.width, level.height, native.width, native.height
+    found: Picks | None = at.held.get(key)
+    if found is None:
+        columns = nearest(at.columns * (level.width / native.width))
+        rows = nearest(at.rows * (level.height / native.height))
+        inside = _between(columns, 0, level.width) & _between(rows, 0, level.height)
+        found = at.held[key] = Picks(columns, rows, inside)
+    return found
 
 
 def read_picks(
