@@ -125,6 +125,8 @@ class BandArrays:
     """The type of each band, where they are not all that of `values`, which holds them all."""
     alpha: NDArray[np.uint8] | None = None
     """Shape (height, width), 255 is opaque, where a picture is more than there or not."""
+    light: NDArray[np.float32] | None = None
+    """Shape (height, width): the colours of a picture are multiplied by it; 1 is flat ground's."""
 
     def masked_to_zero(self) -> NDArray[Any]:
         """Return the values with zero where nothing is valid, as raw formats have it."""

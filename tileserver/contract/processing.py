@@ -91,6 +91,8 @@ class Processing:
     """The curve of a picture."""
     classes: tuple[ColorClass, ...] | None = None
     """The colours of a picture of one band, instead of a range; other values do not show."""
+    relief: bool | None = None
+    """Whether the colours of a picture of elevations are shaded by the light on them."""
 
     def over(self, base: Processing) -> Processing:
         """Return these steps, unset ones taken from `base`; one that makes bands replaces all."""
@@ -115,8 +117,9 @@ class Processing:
     @property
     def reading(self) -> Processing | None:
         """The steps that are done while bands are read; None if there are none."""
-        how, is_terrain = self.resampling, self.algorithm is not None
-        if how is None and self.algorithm is not None and not self.algorithm.is_color:
+        how, is_terrain = self.resampling, self.algorithm is not None or bool(self.relief)
+        is_color = self.algorithm is not None and self.algorithm.is_color
+        if how is None and is_terrain and not is_color:
             how = Resampling.BILINEAR
         is_whole = how in (None, Resampling.NEAREST, Resampling.MODE) or not is_terrain
         fractions = self.keeps_fractions if is_whole else True
@@ -125,8 +128,13 @@ class Processing:
     @property
     def of_values(self) -> Processing | None:
         """The steps that decide values, whatever the grid and the picture; None without any."""
-        drawing = {"stretch": None, "shading": None, "classes": None}
-        return replace(self, resampling=None, **drawing).effective
+        return replace(self.of_raw, resampling=None).effective if self.of_raw else None
+
+    @property
+    def of_raw(self) -> Processing | None:
+        """The steps without those of pictures; None without any."""
+        drawing = {"stretch": None, "shading": None, "classes": None, "relief": None}
+        return replace(self, **drawing).effective
 
     @property
     def changes_looks(self) -> bool:

@@ -17,7 +17,7 @@ import anyio
 
 from tileserver.concurrency.retry_changed import ask_again
 from tileserver.concurrency.single_flight import SingleFlight
-from tileserver.contract.assets import ImageAsset
+from tileserver.contract.assets import MAX_COMPUTED_SAMPLES, ImageAsset
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import Box, PixelGrid
 from tileserver.contract.names import Access, check_asset_name
@@ -172,7 +172,7 @@ class Layer:
             asset_version=self.asset.version,
             expression=self.definition.expression,
             tiles_per_side=self.definition.tiles_per_side,
-            processing=self.processing,
+            processing=self.processing if is_picture else _of_raw(self.processing),
         )
 
     def read_bands(self, bands: Sequence[str] = ()) -> tuple[str, ...]:
@@ -184,6 +184,10 @@ class Layer:
         """Return the bands that come of reading some, or all."""
         makes = self.processing.makes if self.processing else ()
         return makes or tuple(bands) or self.asset.band_ids
+
+
+def _of_raw(processing: Processing | None) -> Processing | None:
+    return None if processing is None else processing.of_raw
 
 
 # Bounded: clients choose the style.
@@ -273,7 +277,20 @@ class Layers:
         if processing is not None and processing.changes_looks:
             return await self._processed(definition, asset, style or Style(), processing)
         wanted = definition.style if style is None else style.over(definition.style)
-        return Layer(definition, asset, await self._completed(asset, wanted), processing)
+        complete = await self._completed(asset, wanted)
+        if self._is_shaded(asset, wanted, complete):
+            processing = replace(processing or Processing(), relief=True)
+        return Layer(definition, asset, complete, processing)
+
+    def _is_shaded(self, asset: ImageAsset, wanted: Style, complete: Style) -> bool:
+        """Tell whether a style is that of elevations, which nothing but themselves has chosen."""
+        if wanted.bands or wanted.has_range or wanted.palette or not complete.palette:
+            return False
+        # Elsewhere the pixels around a tile are one more computation, or one more request.
+        is_file = asset.max_samples > MAX_COMPUTED_SAMPLES
+        measured = self._stretches.get(asset, {}).get(complete.bands)
+        is_same = measured is not None and measured.look.palette == complete.palette
+        return is_file and is_same and not complete.classes
 
     async def _processed(
         self, definition: LayerDefinition, asset: ImageAsset, style: Style, steps: Processing

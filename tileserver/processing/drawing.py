@@ -15,9 +15,10 @@ from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays, Range, VisualizationOptions
 from tileserver.contract.processing import Processing
 from tileserver.errors import InvalidRequest
+from tileserver.processing.relief import lit
 from tileserver.rendering.encoders import encode, encode_picture
 from tileserver.rendering.png import write_palette_png
-from tileserver.rendering.render import PalettePicture, Picture, check_options
+from tileserver.rendering.render import PalettePicture, Picture, check_options, draw
 
 LOG_FACTOR = 1000.0
 """v becomes log(1 + 1000 v) / log(1001), as Astropy's LogStretch has it."""
@@ -46,6 +47,10 @@ def drawn(
     check_options(options, len(bands.ids))
     if processing.shading is not None:
         bands, options = shaded(bands, options, processing.shading)
+    if bands.light is not None:
+        height, width = bands.light.shape
+        check_side(file_format, width, height)
+        return encode_picture(file_format, lit(draw(bands, options), bands.light))
     return encode(file_format, bands, grid, options)
 
 

@@ -124,7 +124,7 @@ def _widened(grid: PixelGrid, margin_px: int) -> PixelGrid:
 
 def _named(bands: BandArrays, processing: Processing | None) -> BandArrays:
     assert processing is not None
-    return replace(bands, ids=processing.makes)
+    return replace(bands, ids=processing.makes or bands.ids)
 
 
 def _unscaled(bands: BandArrays, processing: Processing | None, asset: ImageAsset) -> BandArrays:

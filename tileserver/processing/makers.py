@@ -8,6 +8,7 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays
 from tileserver.contract.processing import Processing
+from tileserver.processing.relief import relief_of
 from tileserver.processing.terrain import ByTerrain
 
 
@@ -50,4 +51,4 @@ def maker_of(
         from tileserver.processing.formulas import ByFormula
 
         return ByFormula.over(processing.expression, asset)
-    return None
+    return relief_of(asset, band_ids) if processing.relief else None

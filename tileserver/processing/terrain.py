@@ -55,7 +55,7 @@ class ByTerrain:
         across, down = sides_m(grid)
         east, south = gradients(heights, across[1:-1], down[1:-1])
         factor = 1.0 if steps.z_factor is None else steps.z_factor
-        shown = _all_around(valid)
+        shown = all_around(valid)
         if steps.algorithm is Terrain.HILLSHADE:
             azimuth = AZIMUTH if steps.azimuth is None else steps.azimuth
             altitude = ALTITUDE if steps.altitude is None else steps.altitude
@@ -139,7 +139,7 @@ def _bytes(numbers: Heights) -> NDArray[np.uint8]:
     return np.stack([(whole >> shift & 255).astype(np.uint8) for shift in (16, 8, 0)])
 
 
-def _all_around(valid: Valid) -> Valid:
+def all_around(valid: Valid) -> Valid:
     """Return where a pixel and its eight neighbours are valid, without the outermost ones."""
     rows = valid[:-2] & valid[1:-1] & valid[2:]
     return np.asarray(rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:])
