@@ -60,8 +60,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give servers a folder for published maps that no other run has filled."""
+    """Give servers folders for published maps and indexes that no other run has filled."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    # What pip has fetched before stays of use.
+    for name, tool in (("PIP_CACHE_DIR", "pip"), ("UV_CACHE_DIR", "uv")):
+        os.environ.setdefault(name, os.path.expanduser(f"~/.cache/{tool}"))
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -345,7 +345,7 @@ def test_layers_are_paged(client: httpx.Client) -> None:
         url = page["next"]
     assert names == list(layers(client))
     assert names[0] == "scene"
-    assert len(names) == 7
+    assert len(names) == 9
 
 
 def test_info_tells_what_rasterio_does(client: httpx.Client, scene: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_folder_is_served_whole(tmp_path: Path) -> None:
 
 def test_without_anything_the_demo_is_served(tmp_path: Path) -> None:
     with serving("serve", "--port", "0", cwd=tmp_path) as server:
-        assert f"serves 6 layers: {DEMO_NAMES}" in server.said
+        assert f"serves 8 layers: {DEMO_NAMES}" in server.said
         assert f"Tiles {server.url}/tiles/great-salt-lake/{{z}}/{{x}}/{{y}}.png" in server.said
         assert httpx.get(f"{server.url}/", timeout=60).status_code == 200
 
@@ -202,7 +202,7 @@ def test_assets_are_listed_all_or_those_below_a_parent(here: Path) -> None:
 def test_check_says_that_all_is_well(here: Path) -> None:
     ended = CliRunner().invoke(main, ["check"])
     lines = ended.stdout.splitlines()
-    assert (ended.exit_code, len(lines)) == (0, 6)
+    assert (ended.exit_code, len(lines)) == (0, 8)
     assert all(line.endswith(": ok") for line in lines)
 
 

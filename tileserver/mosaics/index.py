@@ -128,11 +128,22 @@ class MosaicIndex:
         self._wake.set()
         self._has_some.set()
 
-    def _run(self) -> None:
+    def refresh(self) -> None:
+        """Look at all files now; blocks, for a process that answers one request."""
+        self._recall()
+        self._refresh()
+        self._due_s = time.monotonic() + _CHECK_S
+        self._has_some.set()
+
+    def _recall(self) -> None:
+        """Publish what the file of the index has."""
         held = self.file.read()
         if held is not None and len(held):
             with suppress(TileserverError):
                 self._publish(held, is_complete=True)
+
+    def _run(self) -> None:
+        self._recall()
         while not self._is_closed:
             self._wake.clear()
             started_s = time.monotonic()

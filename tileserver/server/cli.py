@@ -203,7 +203,10 @@ def _write(output: Path | None, body: bytes) -> None:
 def assets(parent: str, config_path: Path | None) -> None:
     """List the assets of the configuration, all of them or those below PARENT."""
     with one_clear_line():
-        names = catalogue_of(find_config(config_path, os.environ, {})).names(parent)
+        catalogue = catalogue_of(find_config(config_path, os.environ, {}))
+        below = parent.rstrip("/") + "/" if parent else ""
+        mosaics = (each for each in catalogue.mosaics if each.startswith(below))
+        names = sorted({*catalogue.names(parent), *mosaics})
         if parent and not names:
             raise InvalidRequest(f"no asset lies below {parent!r}")
     for name in names:

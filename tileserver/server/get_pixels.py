@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 
 from tileserver.config.config import Config, load_config
 from tileserver.contract.names import check_asset_name
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.wire import request_from_params
 from tileserver.errors import AssetNotFound
+from tileserver.mosaics.engine import mosaics_of
+from tileserver.mosaics.index_file import default_folder
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.roots import SUFFIXES, Root
@@ -79,13 +82,26 @@ def get_pixels(
         name = find_name(catalogue, request.asset_id)
     rasters = LocalRasters(catalogue)
     try:
-        body = rasters.pixels(replace(request, asset_id=name))
+        body = _pixels(rasters, replace(request, asset_id=name))
     finally:
         rasters.close()
     if str(params.get("fileFormat", "")).upper() != "NUMPY_NDARRAY":
         return body
     array: NDArray[Any] = np.load(io.BytesIO(body), allow_pickle=False)
     return array
+
+
+def _pixels(rasters: LocalRasters, request: PixelRequest) -> bytes:
+    """Return the encoded pixels of a raster or a mosaic."""
+    if request.asset_id not in rasters.catalogue.mosaics:
+        return rasters.pixels(request)
+    mosaics = mosaics_of(rasters.catalogue.roots, rasters, default_folder(os.environ))
+    assert mosaics is not None, "there is this one"
+    mosaics.indexes[request.asset_id].refresh()
+    try:
+        return mosaics.pixels(request)
+    finally:
+        mosaics.close()
 
 
 def find_name(catalogue: Catalogue, name: str) -> str:
@@ -96,6 +112,6 @@ def find_name(catalogue: Catalogue, name: str) -> str:
         InvalidRequest: no asset can have that name.
     """
     full = check_asset_name(name)
-    if full not in catalogue.names():
+    if full not in catalogue.mosaics and full not in catalogue.names():
         raise AssetNotFound(name)
     return full
