@@ -446,7 +446,6 @@ def test_what_is_there_is_replaced_only_when_asked(tmp_path: Path, present: str)
 
 def test_sources_that_are_no_images_on_the_earth_are_refused(tmp_path: Path) -> None:
     values = pixels("uint8", 1, 9, 9)
-    write(tmp_path / "crs.tif", values, crs=None)
     write(tmp_path / "complex.tif", values.astype("complex64"))
     write(tmp_path / "alpha.tif", values)
     with rasterio.open(tmp_path / "alpha.tif", "r+") as dataset:
@@ -459,7 +458,6 @@ def test_sources_that_are_no_images_on_the_earth_are_refused(tmp_path: Path) -> 
         ) as dataset:
             dataset.write(values)
     for name, error, message in (
-        ("crs", InvalidRequest, "no coordinate reference"),
         ("complex", InvalidRequest, "complex64 pixels"),
         ("alpha", InvalidRequest, "no band but alpha"),
         ("transform", InvalidRequest, "no affine transform"),

@@ -55,7 +55,13 @@ def _add_place(mosaic: Mosaic, notes: Notes, root: ElementTree.Element) -> None:
             texts = {name: repr(float(value)) for name, value in place.items()}
             ElementTree.SubElement(listed, "GCP", texts | {"Id": point.id or str(number)})
         return
-    _text(root, "SRS", first.dataset.crs.to_wkt(version="WKT2_2019"))
+    if first.dataset.crs is not None:
+        _text(root, "SRS", first.dataset.crs.to_wkt(version="WKT2_2019"))
+    elif rpcs := first.dataset.tags(ns="RPC"):
+        _add_tags({"RPC": rpcs}, root)
+    if first.dataset.transform.is_identity:
+        # A scan or a photograph has none.
+        return
     grid = transform_of(first.dataset)
     x, y = grid.apply(-first.column, -first.row)
     numbers = (x, grid.scale_x, grid.shear_x, y, grid.shear_y, grid.scale_y)

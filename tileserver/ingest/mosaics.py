@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -30,7 +31,7 @@ from rasterio.windows import Window
 
 from tileserver.contract.grids import AffineTransform
 from tileserver.errors import InvalidRequest, UnreadableRaster
-from tileserver.geo.crs import code_of_file
+from tileserver.geo.crs import NoMap, code_of_file
 from tileserver.ingest.alphas import has_partial_alpha, opacity_of, shows
 from tileserver.ingest.classes import has_classes
 from tileserver.ingest.pyramids import PyramidingPolicy
@@ -122,25 +123,37 @@ def open_source(path: Path) -> DatasetReader:
 
 
 def check_source(dataset: DatasetReader) -> None:
-    """Check that a source has a place on Earth and pixels that can be averaged.
+    """Check that a source has pixels that can be averaged, and a place on Earth or none at all.
 
     Raises:
         InvalidRequest: it has not.
+        UnreadableRaster: its CRS may not be read.
     """
     has_points = dataset.crs is None and bool(dataset.gcps[0])
     crs = dataset.gcps[1] if has_points else dataset.crs
-    if crs is None:
-        raise InvalidRequest(f"{dataset.name}: has no coordinate reference system")
-    code_of_file(crs, dataset.name)
-    transform = transform_of(dataset)
-    is_flat = transform == AffineTransform(scale_x=1, scale_y=1) or not transform.determinant
-    if is_flat and not has_points:
+    if crs is not None:
+        _check_crs(crs, dataset.name)
+    if crs is not None and not has_points and not _is_placed(dataset):
         raise InvalidRequest(f"{dataset.name}: has no affine transform to its CRS")
     if not color_bands(dataset):
         raise InvalidRequest(f"{dataset.name}: has no band but alpha")
     for name in dataset.dtypes:
         if np.dtype(name).kind not in "iuf":
             raise InvalidRequest(f"{dataset.name}: {name} pixels, expected integers or floats")
+
+
+def _check_crs(crs: CRS, name: str) -> None:
+    try:
+        code_of_file(crs, name)
+    except UnreadableRaster as exc:
+        # That of another planet is kept: the raster is served as a picture.
+        if not isinstance(exc.__cause__, NoMap):
+            raise
+
+
+def _is_placed(dataset: DatasetReader) -> bool:
+    transform = transform_of(dataset)
+    return transform != AffineTransform(scale_x=1, scale_y=1) and bool(transform.determinant)
 
 
 def transform_of(dataset: DatasetReader) -> AffineTransform:
@@ -243,6 +256,12 @@ def _offset(first: DatasetReader, other: DatasetReader) -> tuple[int, int]:
     """Return (column, row) of the other's upper-left pixel, counted in the first's."""
     if other.crs != first.crs or _points(other) != _points(first):
         raise InvalidRequest(f"{other.name}: in {other.crs}, but {first.name} in {first.crs}")
+    if first.crs is None and not _is_placed(first):
+        if other.shape == first.shape and not _is_placed(other):
+            return 0, 0
+        raise InvalidRequest(
+            f"{other.name}: sources without a place on Earth must be equally wide and high"
+        )
     to_pixels, to_crs = transform_of(first).inverse(), transform_of(other)
     columns = np.array([0, other.width, 0, other.width])
     rows = np.array([0, 0, other.height, other.height])
