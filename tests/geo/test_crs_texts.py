@@ -26,7 +26,7 @@ from tileserver.geo.crs import code_of_file, crs_of, transform_point, transform_
 from tileserver.geo.crs_texts.forms import MAX_CHARACTERS, read_crs
 from tileserver.geo.crs_texts.proj_strings import KNOWN
 from tileserver.geo.crs_texts.refusals import RefusedCrs
-from tileserver.ingest.mosaics import open_source
+from tileserver.ingest.sources import open_source
 
 HOSTILE = texts_with_files("{path}", "{url}")
 MODIS = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"

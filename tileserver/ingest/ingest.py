@@ -33,14 +33,12 @@ from tileserver.ingest.mosaics import (
     Mosaic,
     are_ids,
     are_stacked,
-    check_source,
-    color_bands,
-    open_source,
     plan,
 )
 from tileserver.ingest.notes import missing, notes_of
 from tileserver.ingest.pyramids import PyramidingPolicy, level_sizes
 from tileserver.ingest.sidecars import Sidecar, read_sidecars
+from tileserver.ingest.sources import check_source, color_bands, open_source
 from tileserver.rasters.datasets import GDAL_OPTIONS
 
 try:

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 from rasterio.dtypes import dtype_rev, typename_fwd
 from rasterio.enums import ColorInterp
 
-from tileserver.ingest.mosaics import Mosaic, transform_of
+from tileserver.ingest.mosaics import Mosaic
 from tileserver.ingest.notes import BandNotes, Notes, Tags
+from tileserver.ingest.sources import transform_of
 
 _COLORS = {
     "Y": "YCbCr_Y",

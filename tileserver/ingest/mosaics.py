@@ -14,34 +14,26 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from tileserver.contract.grids import AffineTransform
 from tileserver.errors import InvalidRequest, UnreadableRaster
-from tileserver.geo.crs import NoMap, code_of_file
 from tileserver.ingest.alphas import has_partial_alpha, opacity_of, shows
 from tileserver.ingest.classes import has_classes
 from tileserver.ingest.pyramids import PyramidingPolicy
-from tileserver.rasters.datasets import open_raster
+from tileserver.ingest.sources import check_source, color_bands, is_placed, transform_of
 
 SNAP_PIXELS = 1e-3
 """Two grids are aligned when the corners of their pixels lie this close, in pixels."""
-
-_MAX_BLOCK_BYTES = 512_000_000
-"""Of a source; one source is read at a time, and its blocks become smaller ones."""
 
 _ID = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -107,65 +99,6 @@ class Mosaic:
     def shares_mask(self) -> bool:
         """Whether one mask or alpha band alone holds for all bands."""
         return self.has_mask or (self.has_alpha and self.nodata is None)
-
-
-def open_source(path: Path) -> DatasetReader:
-    """Open a GeoTIFF, and nothing beside it or named in it.
-
-    Raises:
-        UnreadableRaster: it is missing, or no GeoTIFF.
-    """
-    if not path.is_file():
-        raise UnreadableRaster(f"{path}: no such file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return open_raster(str(path.absolute()), str(path), max_block_bytes=_MAX_BLOCK_BYTES)
-
-
-def check_source(dataset: DatasetReader) -> None:
-    """Check that a source has pixels that can be averaged, and a place on Earth or none at all.
-
-    Raises:
-        InvalidRequest: it has not.
-        UnreadableRaster: its CRS may not be read.
-    """
-    has_points = dataset.crs is None and bool(dataset.gcps[0])
-    crs = dataset.gcps[1] if has_points else dataset.crs
-    if crs is not None:
-        _check_crs(crs, dataset.name)
-    if crs is not None and not has_points and not _is_placed(dataset):
-        raise InvalidRequest(f"{dataset.name}: has no affine transform to its CRS")
-    if not color_bands(dataset):
-        raise InvalidRequest(f"{dataset.name}: has no band but alpha")
-    for name in dataset.dtypes:
-        if np.dtype(name).kind not in "iuf":
-            raise InvalidRequest(f"{dataset.name}: {name} pixels, expected integers or floats")
-
-
-def _check_crs(crs: CRS, name: str) -> None:
-    try:
-        code_of_file(crs, name)
-    except UnreadableRaster as exc:
-        # That of another planet is kept: the raster is served as a picture.
-        if not isinstance(exc.__cause__, NoMap):
-            raise
-
-
-def _is_placed(dataset: DatasetReader) -> bool:
-    transform = transform_of(dataset)
-    return transform != AffineTransform(scale_x=1, scale_y=1) and bool(transform.determinant)
-
-
-def transform_of(dataset: DatasetReader) -> AffineTransform:
-    """Return where the pixels lie, as our own type."""
-    a, b, c, d, e, f = dataset.transform[:6]
-    return AffineTransform(a, b, c, d, e, f)
-
-
-def color_bands(dataset: DatasetReader) -> tuple[int, ...]:
-    """Return the indexes of the bands but alpha, from 1."""
-    colors = zip(dataset.indexes, dataset.colorinterp, strict=True)
-    return tuple(index for index, color in colors if color != ColorInterp.alpha)
 
 
 def plan(
@@ -256,8 +189,8 @@ def _offset(first: DatasetReader, other: DatasetReader) -> tuple[int, int]:
     """Return (column, row) of the other's upper-left pixel, counted in the first's."""
     if other.crs != first.crs or _points(other) != _points(first):
         raise InvalidRequest(f"{other.name}: in {other.crs}, but {first.name} in {first.crs}")
-    if first.crs is None and not _is_placed(first):
-        if other.shape == first.shape and not _is_placed(other):
+    if first.crs is None and not is_placed(first):
+        if other.shape == first.shape and not is_placed(other):
             return 0, 0
         raise InvalidRequest(
             f"{other.name}: sources without a place on Earth must be equally wide and high"
