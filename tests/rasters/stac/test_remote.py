@@ -140,3 +140,15 @@ def test_a_known_catalogue_is_used_on_while_its_server_fails(
     document.unlink()
     found.scan_again()
     assert found.scan_again().images.keys() == {f"{LOCAL_PREFIX}/l/good"}
+
+
+def test_nobody_waits_again_for_a_server_that_fails(bucket: Bucket, catalogue: Make) -> None:
+    found = catalogue(f"http://{bucket.address}/broken/catalog.json")
+    name = f"{LOCAL_PREFIX}/catalog"
+    with pytest.raises(TileserverError, match="fails"):
+        found.find(name)
+    asked = len(bucket.answers())
+    found.scan_again()
+    with pytest.raises(TileserverError, match="fails"):
+        found.find(name, 0)
+    assert len(bucket.answers()) == asked

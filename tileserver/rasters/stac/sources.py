@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 from tileserver.errors import TileserverError
 from tileserver.rasters.files import FileState, Place, file_errors, file_state
@@ -28,8 +27,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Held:
-    tree: StacTree
+    tree: StacTree | None
+    """None while it could never be read."""
     read_s: float
+    failure: TileserverError | None = None
     is_refreshing: bool = False
 
 
@@ -41,7 +42,7 @@ class StacSources:
     hosts: Collection[str] = ()
     """That documents may lead to, beside their own."""
     _held: dict[str, _Held] = field(default_factory=dict)
-    _beside: dict[Place, tuple[FileState, dict[str, Any] | None]] = field(default_factory=dict)
+    _beside: dict[tuple[Place, str], tuple[FileState, Item | None]] = field(default_factory=dict)
 
     def tree(self, path: str, is_link: bool = False) -> StacTree:
         """Return what a document leads to, as it is now, or of one behind a URL as it was.
@@ -55,12 +56,20 @@ class StacSources:
         """
         held = self._held.get(path)
         if held is None:
-            held = self._held[path] = _Held(self._read(path, is_link), time.monotonic())
+            held = self._held[path] = _Held(None, time.monotonic())
+            self._refresh(path, is_link, held)
+        elif held.tree is None and not is_remote(path):
+            self._refresh(path, is_link, held)
+        elif held.tree is None or (held.tree.has_remote and _is_current(held.tree)):
+            # Nobody waits again for a server that may be down.
+            patience_s = self.remote.recheck_s if held.tree else _FAILED_S
+            if time.monotonic() - held.read_s > patience_s:
+                self._refresh_beside(path, is_link, held)
         elif not _is_current(held.tree):
             self._refresh(path, is_link, held)
-        elif held.tree.has_remote and time.monotonic() - held.read_s > self.remote.recheck_s:
-            self._refresh_beside(path, is_link, held)
-        return held.tree
+        if held.tree is None and held.failure is not None:
+            raise held.failure.with_traceback(None)
+        return held.tree or StacTree()
 
     def item_beside(self, place: Place, name: str) -> Item | None:
         """Return the item that a local file is, or None if it is another JSON file."""
@@ -68,15 +77,26 @@ class StacSources:
             state = file_state(place)
         if state is None:
             return None
-        held = self._beside.get(place)
+        held = self._beside.get((place, name))
         if held is None or held[0] != state:
-            held = state, _item_in(place, name)
+            held = state, self._item_in(place, name)
             if len(self._beside) >= _MAX_BESIDE:
                 self._beside.clear()
-            self._beside[place] = held
-        if held[1] is None:
+            self._beside[place, name] = held
+        return held[1]
+
+    def _item_in(self, place: Place, name: str) -> Item | None:
+        try:
+            found = read_json(place, name, "the STAC item")
+            if found is None or "stac_version" not in found[0]:
+                return None
+            document = read_object(found[0], name, "the STAC item")
+        except TileserverError as exc:
+            log.debug("left out a JSON file: %s", exc)
             return None
-        return read_item(held[1], name, Base(place, place, self.hosts).locate)
+        if not is_item(document):
+            return None
+        return read_item(document, name, Base(place, place, self.hosts).locate)
 
     def _read(self, path: str, is_link: bool) -> StacTree:
         location: Place | str = path
@@ -97,13 +117,15 @@ class StacSources:
 
     def _refresh(self, path: str, is_link: bool, held: _Held) -> None:
         try:
-            held.tree = self._read(path, is_link)
+            held.tree, held.failure = self._read(path, is_link), None
             held.read_s = time.monotonic()
         except TileserverError as exc:
-            log.warning("%s: what is known of it is used on.", exc)
-            # Tried again soon, but not with each request.
-            held.read_s = time.monotonic() - self.remote.recheck_s + _FAILED_S
-            held.tree.files = [(place, _state(place)) for place, _ in held.tree.files]
+            held.failure, held.read_s = exc, time.monotonic()
+            if held.tree is not None:
+                log.warning("%s: what is known of it is used on.", exc)
+                # Tried again soon, but not with each request.
+                held.read_s += _FAILED_S - self.remote.recheck_s
+                held.tree.files = [(place, _state(place)) for place, _ in held.tree.files]
         finally:
             held.is_refreshing = False
 
@@ -117,13 +139,3 @@ def _state(place: Place) -> FileState | None:
         return file_state(place)
     except OSError:
         return None
-
-
-def _item_in(place: Place, name: str) -> dict[str, Any] | None:
-    try:
-        found = read_json(place, name, "the STAC item")
-        document = read_object(found[0], name, "the STAC item") if found else {}
-    except TileserverError as exc:
-        log.debug("left out a JSON file: %s", exc)
-        return None
-    return document if is_item(document) else None
