@@ -47,6 +47,7 @@ HOMES = {
     "prometheus_client": {"metrics"},
     "httpx": {"earthengine", "rasters"},
     "httpcore": {"rasters"},
+    "pyarrow": {"rasters"},
     "aiohttp": {"earthengine"},
     "httpx_aiohttp": {"earthengine"},
     "botocore": {"rasters"},

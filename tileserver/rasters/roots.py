@@ -17,7 +17,7 @@ from tileserver.rasters.files import Listing, Place, find_file, walk
 from tileserver.rasters.remote.objects import file_name, find_object, is_remote
 
 SUFFIXES = (".tif", ".tiff")
-STAC_SUFFIXES = (".json", ".geojson")
+STAC_SUFFIXES = (".json", ".geojson", ".parquet")
 _MAX_DOCUMENTS = 100
 """JSON files in a folder that may be STAC items."""
 COLLECTION_FILE = "collection.json"
@@ -116,7 +116,7 @@ def geotiffs(top: Top, walked: Walked) -> Iterator[tuple[str, Place | str]]:
 
 def _documents(listing: Listing) -> list[str]:
     """Return the paths of JSON files in a folder of GeoTIFFs that are no sidecars of them."""
-    others = [name for name in listing.files if name.lower().endswith(STAC_SUFFIXES)]
+    others = [name for name in listing.files if name.lower().endswith(".json")]
     if not others:
         return []
     stems = {os.path.splitext(name)[0] for name in listing.files if _is_geotiff(name)}
@@ -165,7 +165,7 @@ def check_root(path: str, shown: str = "") -> None:
         if not file_name(path).lower().endswith((*SUFFIXES, *STAC_SUFFIXES)):
             raise ConfigError(
                 f"{file_name(path)}: expected the URL of a GeoTIFF, ending in .tif or .tiff, or of "
-                "a STAC document, ending in .json or .geojson"
+                "a STAC document, ending in .json, .geojson or .parquet"
             )
         find_object(path)
         return

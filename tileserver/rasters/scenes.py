@@ -86,10 +86,22 @@ def describe_remote(file: RemoteFile, name: str, members: Mapping[str, Any]) -> 
     return _describe(file, name, file.version, dict(members))
 
 
-def read_json(
-    place: Place, name: str, kind: str, max_bytes: int = MAX_JSON_BYTES
-) -> tuple[str, FileState] | None:
+def read_json(place: Place, name: str, kind: str) -> tuple[str, FileState] | None:
     """Return the text of a JSON file and its state, or None if there is no regular file.
+
+    Raises as `read_file`, and UnreadableRaster if it is not UTF-8.
+    """
+    found = read_file(place, name, kind, MAX_JSON_BYTES)
+    if found is None:
+        return None
+    try:
+        return found[0].decode("utf-8"), found[1]
+    except UnicodeDecodeError as exc:
+        raise UnreadableRaster(f"{name}: {kind} cannot be read as UTF-8.") from exc
+
+
+def read_file(place: Place, name: str, kind: str, max_bytes: int) -> tuple[bytes, FileState] | None:
+    """Return the content of a file and its state, or None if there is no regular file.
 
     Args:
         place: where it is; a link in its path is not followed.
@@ -99,19 +111,19 @@ def read_json(
 
     Raises:
         AssetChanged: it changed each time that it was read.
-        UnreadableRaster: it is too long, not UTF-8, or cannot be opened.
+        UnreadableRaster: it is too long, or cannot be opened.
     """
 
-    def read() -> tuple[str, FileState] | None:
+    def read() -> tuple[bytes, FileState] | None:
         with file_errors(name):
             file = open_beneath(place)
         if file is None:
             return None
         with file:
             state = _settled(file)
-            text = _text(file, state, name, kind, max_bytes)
+            content = _content(file, state, name, kind, max_bytes)
             _check_still(file, state, name)
-        return text, state
+        return content, state
 
     return read_again(read)
 
@@ -216,16 +228,13 @@ def _sidecar(raster: Place) -> Place:
     return raster.beside(f"{os.path.splitext(name)[0]}.json")
 
 
-def _text(file: OpenFile, state: FileState, name: str, kind: str, max_bytes: int) -> str:
+def _content(file: OpenFile, state: FileState, name: str, kind: str, max_bytes: int) -> bytes:
     content = b"" if state.size_bytes > max_bytes else file.read(max_bytes)
     if max(state.size_bytes, len(content)) > max_bytes:
         raise UnreadableRaster(
             f"{name}: {kind} is longer than {max_bytes / 1e6:.0f} MB, the most that is read."
         )
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise UnreadableRaster(f"{name}: {kind} cannot be read as UTF-8.") from exc
+    return content
 
 
 def _version(raster: FileState, sidecar: FileState | None, others: Mapping[str, FileState]) -> str:

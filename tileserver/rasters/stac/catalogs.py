@@ -20,7 +20,8 @@ from tileserver.rasters.band_sets import BandSet
 from tileserver.rasters.files import FileState, Place
 from tileserver.rasters.geotiffs import read_object
 from tileserver.rasters.remote.objects import file_name, is_remote
-from tileserver.rasters.scenes import read_json
+from tileserver.rasters.scenes import read_file
+from tileserver.rasters.stac import geoparquet
 from tileserver.rasters.stac.items import Item, is_item, name_of, read_item
 from tileserver.rasters.stac.links import Base
 
@@ -126,13 +127,17 @@ class _Walk:
 
     def _read(self, step: _Step) -> Mapping[str, Any] | TileserverError:
         try:
-            return read_object(self._text(step.location), self.name, "the STAC document")
+            if _last_name(step.location).lower().endswith(".parquet"):
+                found = geoparquet.features(self._content(step.location), self.name, MAX_ITEMS)
+                return {"type": "FeatureCollection", "features": list(found)}
+            text = self._decoded(self._content(step.location))
+            return read_object(text, self.name, "the STAC document")
         except TileserverError as exc:
             return exc
 
-    def _text(self, location: Place | str) -> str:
+    def _content(self, location: Place | str) -> bytes:
         if isinstance(location, Place):
-            found = read_json(location, self.name, "the STAC document", MAX_BYTES)
+            found = read_file(location, self.name, "the STAC document", MAX_BYTES)
             self.tree.files.append((location, found[1] if found else None))
             if found is None:
                 raise UnreadableRaster(f"{self.name}: there is no {location.below[:200]!r}.")
@@ -140,7 +145,9 @@ class _Walk:
         self.tree.has_remote = True
         if time.monotonic() > self.end_s:
             raise UnreadableRaster(f"{self.name}: the STAC documents take too long to fetch.")
-        body = self.remote.document(location, self.name, MAX_BYTES)
+        return self.remote.document(location, self.name, MAX_BYTES)
+
+    def _decoded(self, body: bytes) -> str:
         try:
             return body.decode("utf-8")
         except UnicodeDecodeError as exc:
@@ -232,11 +239,15 @@ def _under(path: str, name: str) -> str:
 
 
 def _stem(location: Place | str) -> str:
+    return os.path.splitext(_last_name(location))[0]
+
+
+def _last_name(location: Place | str) -> str:
     if isinstance(location, Place):
         path = location.below
     else:
         path = file_name(location) if is_remote(location) else location
-    return os.path.splitext(path.rpartition("/")[2])[0]
+    return path.rpartition("/")[2]
 
 
 def _members(collection: Mapping[str, Any]) -> dict[str, Any]:
