@@ -8,7 +8,7 @@ the test input. Its JSON form is in `wire`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.geometries import Geometry as Geometry
 from tileserver.contract.grids import PartialGrid, PixelGrid
 from tileserver.contract.processing import Processing
 from tileserver.contract.times import TimeRange
@@ -29,33 +30,6 @@ MAX_SIDE = 32768
 """Pixels on one side of a grid."""
 MAX_BANDS = 1024
 """Bands in one request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """A GeoJSON geometry (RFC 7946), longitude before latitude, as nested tuples."""
-
-    type: str
-    coordinates: Any = ()
-    """Nested tuples of floats; empty for a GeometryCollection."""
-    geometries: tuple[Geometry, ...] = ()
-    is_planar: bool = False
-    """Whether edges are straight in degrees even where the other way around the Earth is shorter;
-    `geodesic` of the client's JSON is False then."""
-
-    def positions(self) -> Iterator[tuple[float, float]]:
-        """Yield every (longitude, latitude) in degrees."""
-        for geometry in self.geometries:
-            yield from geometry.positions()
-        yield from _positions(self.coordinates)
-
-
-def _positions(coordinates: Any) -> Iterator[tuple[float, float]]:
-    if coordinates and isinstance(coordinates[0], float):
-        yield coordinates[0], coordinates[1]
-        return
-    for part in coordinates:
-        yield from _positions(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +101,8 @@ class BandArrays:
     """Shape (height, width), 255 is opaque, where a picture is more than there or not."""
     light: NDArray[np.float32] | None = None
     """Shape (height, width): the colours of a picture are multiplied by it; 1 is flat ground's."""
+    covered_px: int | None = None
+    """Pixels within the area that they are clipped to, valid or not; None if they are not."""
 
     def masked_to_zero(self) -> NDArray[Any]:
         """Return the values with zero where nothing is valid, as raw formats have it."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tileserver.contract.drawing import ColorClass, Shading, Stretch
+from tileserver.contract.geometries import Geometry
 
 _MAKERS = ("expression", "algorithm", "like")
 """The fields that make bands of others; one of a request at most."""
@@ -85,6 +86,8 @@ class Processing:
     """Pixels that are less like it are masked."""
     keeps_fractions: bool | None = None
     """Whether resampled integers are not rounded, for what goes on to compute with them."""
+    clip: Geometry | None = None
+    """In degrees; pixels outside of it are masked."""
     stretch: Stretch | None = None
     """How the range of a picture is measured; a complete layer has none."""
     shading: Shading | None = None
@@ -138,8 +141,8 @@ class Processing:
 
     @property
     def changes_looks(self) -> bool:
-        """Whether a picture is another one, whatever the grid."""
-        return replace(self, resampling=None).effective is not None
+        """Whether a picture is another one, whatever the grid and the area."""
+        return replace(self, resampling=None, clip=None).effective is not None
 
     @property
     def makes(self) -> tuple[str, ...]:

@@ -18,8 +18,11 @@ from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.retry_changed import asked_again
 from tileserver.concurrency.threads import Slots
 from tileserver.contract.formats import ImageFileFormat
-from tileserver.contract.pixels import BandSource, PixelRequest, SeriesSource
+from tileserver.contract.geometries import Geometry
+from tileserver.contract.pixels import MAX_SIDE, BandSource, PixelRequest, SeriesSource
+from tileserver.contract.processing import Processing
 from tileserver.contract.tiles import tile_grid
+from tileserver.http.bodies import areas_of
 from tileserver.http.disconnects import while_connected
 from tileserver.http.keys import PARAMETER as KEY_PARAMETER
 from tileserver.http.parameters import (
@@ -38,7 +41,7 @@ from tileserver.http.parameters import (
 from tileserver.http.readiness import Readiness
 from tileserver.http.response_cache import repeatable
 from tileserver.http.responses import IMMUTABLE, QUERY_KEY, bytes_response, json_response
-from tileserver.layers import documents, queries
+from tileserver.layers import crops, documents, queries
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.listed import Search
@@ -95,16 +98,22 @@ async def tile(request: Request) -> Response:
 
 @asked_again
 async def preview(request: Request) -> Response:
-    """Answer GET /preview/{layer}.{ext}?bbox=&width=&height=: one picture."""
+    """Answer GET /preview/{layer}.{ext}?bbox=&width=&height=&clip=: one picture; POST an area."""
     services = _services(request)
     name, _, suffix = request.path_params["name"].rpartition(".")
     file_format = parse_format(suffix if name else None)
-    own = ("bbox", "width", "height", TIME_PARAMETER)
+    own = ("bbox", "width", "height", "clip", TIME_PARAMETER)
     layer, style, parameters = await _styled_layer(request, name, own)
+    areas = await areas_of(request, parameters)
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
+    if bbox is None and areas is not None:
+        bbox = areas.bounds
     sides = (parse_side(side, parameters, queries.MAX_PREVIEW_PX) for side in ("width", "height"))
     grid = queries.preview_grid(layer, bbox, *sides)
     pixels = _timed(layer.request(grid, file_format, style.bands), layer, parameters)
+    if areas is not None:
+        steps = pixels.processing or Processing()
+        pixels = replace(pixels, processing=replace(steps, clip=areas.whole))
     return await _pixels(request, services, layer, pixels, parameters)
 
 
@@ -177,22 +186,51 @@ async def timeseries(request: Request) -> Response:
 
 @asked_again
 async def statistics(request: Request) -> Response:
-    """Answer GET /statistics/{layer}?bands=&bbox=: range, mean, percentiles, histogram a band."""
+    """Answer GET /statistics/{layer}?bands=&bbox=&clip=: figures a band; POST areas for theirs."""
     services = _services(request)
-    layer, bands, parameters = await _layer_of_values(request, ("bands", "bbox", TIME_PARAMETER))
+    own = ("bands", "bbox", "clip", TIME_PARAMETER)
+    layer, bands, parameters = await _layer_of_values(request, own)
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
-    requests = await services.geometry.call(queries.statistics_requests, layer, bbox, bands)
+    areas = await areas_of(request, parameters)
+
+    async def of_area(area: Geometry | None) -> dict[str, Any]:
+        wanted = (queries.statistics_requests, layer, bbox, bands, area)
+        found: dict[str, Any] = {}
+        for pixels in await services.geometry.call(*wanted):
+            values = await services.bands.read_bands(_timed(pixels, layer, parameters))
+            found |= await anyio.to_thread.run_sync(summarize, values)
+        return {band: found[band] for band in layer.made_bands(bands)}
 
     async def summary() -> Response:
-        found: dict[str, Any] = {}
         async with services.summaries.held():
-            for pixels in requests:
-                values = await services.bands.read_bands(_timed(pixels, layer, parameters))
-                found |= await anyio.to_thread.run_sync(summarize, values)
-        ordered = {band: found[band] for band in layer.made_bands(bands)}
-        return await anyio.to_thread.run_sync(lambda: json_response(request, ordered))
+            found = [await of_area(each) for each in (areas.geometries if areas else (None,))]
+        document = found[0] if areas is None else areas.with_statistics(found)
+        return await anyio.to_thread.run_sync(lambda: json_response(request, document))
 
     return await while_connected(request.receive, summary())
+
+
+@asked_again
+async def crop(request: Request) -> Response:
+    """Answer GET /crop/{layer}.tif?bbox=&bands=&width=&height=&clip=: a GeoTIFF; POST an area."""
+    services = _services(request)
+    own = ("bbox", "bands", "width", "height", "clip", "resampling", TIME_PARAMETER)
+    layer, bands, parameters = await _layer_of_values(request, own)
+    bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
+    areas = await areas_of(request, parameters)
+    sides = tuple(parse_side(side, parameters, MAX_SIDE) for side in ("width", "height"))
+    wanted = (crops.crop_request, layer, bands, bbox, areas, sides)
+    pixels = _timed(await services.geometry.call(*wanted), layer, parameters)
+
+    async def cut() -> bytes:
+        async with services.summaries.held():
+            values = await services.bands.read_bands(pixels)
+            return await anyio.to_thread.run_sync(crops.crop_geotiff, layer, pixels, values)
+
+    body = await while_connected(request.receive, cut())
+    cache_control = _cache_control(services, layer, parameters.get(VERSION_PARAMETER))
+    extra = {"content-disposition": "attachment"}
+    return bytes_response(request, body, "image/tiff", cache_control, extra)
 
 
 async def legend(request: Request) -> Response:

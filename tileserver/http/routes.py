@@ -49,6 +49,7 @@ class Row:
     """True if errors are a line of text, as QGIS displays it for images; else they are JSON."""
     is_timed: bool = True
     """True if it answers within the deadline."""
+    methods: tuple[str, ...] = ("GET",)
 
     def __post_init__(self) -> None:
         """Check that access to the path can be decided."""
@@ -79,12 +80,25 @@ ROWS = (
         endpoint=endpoints.timeseries,
         layer_of=lambda rest: parse_table_format(rest, {})[0],
     ),
-    Row(path="/statistics/{layer:path}", endpoint=endpoints.statistics, layer_of=str),
+    Row(
+        path="/statistics/{layer:path}",
+        endpoint=endpoints.statistics,
+        layer_of=str,
+        methods=("GET", "POST"),
+    ),
+    Row(
+        path="/crop/{layer:path}.tif",
+        endpoint=endpoints.crop,
+        layer_of=lambda rest: rest.removesuffix(".tif"),
+        form="/crop/{layer}.tif",
+        methods=("GET", "POST"),
+    ),
     Row(
         path="/preview/{name:path}",
         endpoint=endpoints.preview,
         layer_of=lambda rest: rest.rpartition(".")[0] or rest,
         has_text_errors=True,
+        methods=("GET", "POST"),
     ),
     Row(
         path="/legend/{layer:path}.svg",

@@ -117,6 +117,7 @@ class Looks:
         steps: Processing | None,
         stretch: Stretch,
     ) -> Measured:
+        steps = replace(steps, clip=None).effective if steps else None
         key = asset.name, asset.version, inputs, steps, stretch
         if key not in self._held:
             request = replace(overview_request(asset, inputs, _SAMPLES), is_sample=True)

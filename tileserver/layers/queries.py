@@ -111,39 +111,62 @@ def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def statistics_requests(layer: Layer, bbox: Box | None, bands: Sequence[str]) -> list[PixelRequest]:
+def statistics_requests(
+    layer: Layer, bbox: Box | None, bands: Sequence[str], area: Geometry | None = None
+) -> list[PixelRequest]:
     """Return the requests for the pixels of `/statistics`, one for the bands of each native grid.
 
-    All pixels of the asset, or those within the bounding box of `bbox` in the native CRS, from
-    the first pyramid level that is small enough.
+    All pixels of the asset, or those within the bounding box of `bbox` in the native CRS, or those
+    of an area, from the first pyramid level that is small enough.
     """
     bands, steps = layer.read_bands(bands), _of_values(layer)
+    if area is not None:
+        steps = replace(steps or Processing(), clip=area)
+    region = area if bbox is None else bbox
     if steps is not None and steps.makes:
-        return [replace(_statistics_request(layer.asset, bbox, bands), processing=steps)]
+        return [replace(_statistics_request(layer.asset, region, bands), processing=steps)]
     chosen: dict[PixelGrid, list[str]] = {}
     for band in layer.asset.select(bands):
         chosen.setdefault(band.grid, []).append(band.id)
     groups = [bands] if len(chosen) == 1 else list(chosen.values())
-    requests = (_statistics_request(layer.asset, bbox, group) for group in groups)
+    requests = (_statistics_request(layer.asset, region, group) for group in groups)
     return [replace(each, processing=steps) for each in requests]
 
 
-def _statistics_request(asset: ImageAsset, bbox: Box | None, bands: Sequence[str]) -> PixelRequest:
+def _statistics_request(
+    asset: ImageAsset, region: Box | Geometry | None, bands: Sequence[str]
+) -> PixelRequest:
     whole = overview_request(asset, bands, MAX_SAMPLES)
-    if bbox is None:
+    if region is None:
         return whole
-    asked = complete(replace(whole, grid=None, region=_polygon(bbox)), asset)
-    return replace(whole, grid=thinned(_within(asked, asset.grid_of(bands)), asset, bands))
+    asked = _asked(asset, bands, region)
+    # One pixel outside, if there is none within.
+    within = _within(asked, asset.grid_of(bands)) or replace(asked, width=1, height=1)
+    return replace(whole, grid=thinned(within, asset, bands))
 
 
-def _within(asked: PixelGrid, native: PixelGrid) -> PixelGrid:
-    """Return the part of a grid within the native one, or one pixel outside if there is none."""
+def native_window(
+    asset: ImageAsset, bands: Sequence[str], region: Box | Geometry
+) -> PixelGrid | None:
+    """Return the native pixels within the bounding box of a region in degrees; None without any."""
+    return _within(_asked(asset, bands, region), asset.grid_of(bands))
+
+
+def _asked(asset: ImageAsset, bands: Sequence[str], region: Box | Geometry) -> PixelGrid:
+    """Return the native pixels that cover a region, whether or not the asset has them."""
+    place = _polygon(region) if isinstance(region, Box) else region
+    request = PixelRequest(asset.name, ImageFileFormat.NPY, region=place, band_ids=tuple(bands))
+    return complete(request, asset)
+
+
+def _within(asked: PixelGrid, native: PixelGrid) -> PixelGrid | None:
+    """Return the part of a grid within the native one; None if there is none."""
     inverse = native.transform.inverse()
     column, row = inverse.apply(asked.transform.translate_x, asked.transform.translate_y)
     top, bottom = max(round(row), 0), min(round(row) + asked.height, native.height)
     spans = _spans(round(column), asked.width, native)
     if not spans or top >= bottom:
-        return replace(asked, width=1, height=1)
+        return None
     # Two spans: a box across the edge of a world map. Take all requested columns.
     left, right = spans[0] if len(spans) == 1 else (round(column), round(column) + asked.width)
     return native.window(Window(left, top, right - left, bottom - top))

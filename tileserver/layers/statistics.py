@@ -91,6 +91,8 @@ def summarize(bands: BandArrays) -> dict[str, Any]:
 
 def _summary(values: NDArray[Any], bands: BandArrays) -> dict[str, Any]:
     total = bands.values.shape[1] * bands.values.shape[2]
+    if bands.covered_px is not None:
+        total = max(bands.covered_px, 1)
     counted = {"count": values.size, "valid_percent": round(100 * values.size / total, 4)}
     return _NO_VALUES | counted | (_figures(values) if values.size else {})
 

@@ -21,7 +21,7 @@ class Vectors:
     """Vectors of pixels, those of the latest places kept."""
 
     def __init__(self) -> None:
-        self._held: LRUCache[object, Vector] = LRUCache(_KEPT)
+        self._held: LRUCache[PixelRequest, Vector] = LRUCache(_KEPT)
 
     async def find(
         self,
@@ -37,13 +37,13 @@ class Vectors:
         steps = request.processing
         assert steps is not None
         assert steps.like is not None
-        alone = replace(steps.of_values or steps, like=None, threshold=None).effective
+        alone = replace(steps.of_values or steps, like=None, threshold=None, clip=None).effective
         place = Geometry("Point", steps.like)
         pixel = replace(request, grid=None, region=place, processing=alone)
-        key = asset.name, asset.version, request.band_ids, place, alone
-        if key not in self._held:
-            self._held[key] = _vector(await read(pixel), steps.like)
-        return self._held[key]
+        pixel = replace(pixel, asset_version=asset.version)
+        if pixel not in self._held:
+            self._held[pixel] = _vector(await read(pixel), steps.like)
+        return self._held[pixel]
 
 
 def _vector(bands: BandArrays, place: tuple[float, float]) -> Vector:

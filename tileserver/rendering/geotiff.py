@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rasterio import Affine
+from numpy.typing import NDArray
+from rasterio import Affine, Env
 from rasterio.errors import CRSError
-from rasterio.io import MemoryFile
+from rasterio.io import DatasetWriter, MemoryFile
 
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays
@@ -20,20 +23,34 @@ _STRIPS_UP_TO = 512
 """Pixels on a side; what is larger is tiled."""
 
 
-def write_geotiff(bands: BandArrays, grid: PixelGrid) -> bytes:
-    """Return a classic TIFF, deflated, with the grid's CRS and transform; masked pixels are 0.
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a GeoTIFF says beside its values."""
 
-    Band ids become band descriptions. float16, which TIFF has no reader for, becomes float32.
+    nodata: float | None = None
+    """Masked pixels have it; without one floats are NaN, and integers get a mask of their own."""
+    colors: Sequence[str] = ()
+    """Hex colours of the values 0, 1, 2 … of one band of bytes."""
+    scales: Sequence[tuple[float | None, float | None]] = ()
+    """Scale and offset of each band."""
+
+
+def write_geotiff(bands: BandArrays, grid: PixelGrid, extras: Extras | None = None) -> bytes:
+    """Return a classic TIFF, deflated, with the grid's CRS and transform.
+
+    Masked pixels are 0, unless extras say otherwise. Band ids become band descriptions. float16,
+    which TIFF has no reader for, becomes float32.
 
     Raises:
         InvalidRequest: the grid's CRS is not known, or a GeoTIFF cannot tell it.
     """
-    values = bands.masked_to_zero()
+    nodata = None if extras is None else _nodata(bands, extras)
+    values = bands.masked_to_zero() if nodata is None else _filled(bands, nodata)
     if values.dtype == np.float16:
         values = values.astype(np.float32)
-    with MemoryFile() as memory:
+    with Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
         try:
-            dataset = memory.open(**_profile(values, grid))
+            dataset = memory.open(**_profile(values, grid), nodata=nodata)
         except CRSError as exc:
             raise InvalidRequest(
                 f"{grid.crs_code[:40]!r} cannot be told in a GeoTIFF; expected another CRS."
@@ -41,7 +58,38 @@ def write_geotiff(bands: BandArrays, grid: PixelGrid) -> bytes:
         with dataset:
             dataset.write(values)
             dataset.descriptions = bands.ids
+            if extras is not None:
+                _tell(dataset, bands, extras, nodata)
         return bytes(memory.getbuffer())
+
+
+def _nodata(bands: BandArrays, extras: Extras) -> float | None:
+    """Return the value of masked pixels; None if there is none that the type can hold."""
+    dtype = bands.values.dtype
+    if dtype.kind == "f":
+        is_whole = extras.nodata is None and bool(bands.valid.all())
+        return None if is_whole else (math.nan if extras.nodata is None else extras.nodata)
+    if extras.nodata is None or not math.isfinite(extras.nodata):
+        return None
+    limits = np.iinfo(dtype)
+    fits = limits.min <= extras.nodata <= limits.max and extras.nodata == int(extras.nodata)
+    return extras.nodata if fits else None
+
+
+def _filled(bands: BandArrays, nodata: float) -> NDArray[Any]:
+    value = int(nodata) if bands.values.dtype.kind in "iu" else nodata
+    return np.where(bands.valid, bands.values, bands.values.dtype.type(value))
+
+
+def _tell(dataset: DatasetWriter, bands: BandArrays, extras: Extras, nodata: float | None) -> None:
+    if extras.scales and any(scale != (None, None) for scale in extras.scales):
+        dataset.scales = [1.0 if scale is None else scale for scale, _ in extras.scales]
+        dataset.offsets = [offset or 0.0 for _, offset in extras.scales]
+    if extras.colors and bands.values.dtype == np.uint8:
+        table = {i: (*bytes.fromhex(color), 255) for i, color in enumerate(extras.colors)}
+        dataset.write_colormap(1, table)
+    if nodata is None and not bands.valid.all():
+        dataset.write_mask(bands.valid.all(axis=0))
 
 
 def _profile(values: np.ndarray[Any, Any], grid: PixelGrid) -> dict[str, Any]:

@@ -109,7 +109,11 @@ def app_of(assembly: Assembly, has_api: bool, deadline_s: float = _TUNED.deadlin
 def _routes(assembly: Assembly, has_api: bool, deadline_s: float) -> list[BaseRoute]:
     """Return the routes in the order in which they are tried; the page has all other paths."""
     own: list[BaseRoute] = [
-        Route(row.path, timely(row.endpoint, deadline_s) if row.is_timed else row.endpoint)
+        Route(
+            row.path,
+            timely(row.endpoint, deadline_s) if row.is_timed else row.endpoint,
+            methods=list(row.methods),
+        )
         for row in ROWS
     ]
     return [
