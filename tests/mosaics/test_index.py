@@ -17,7 +17,7 @@ from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.tiles import tile_at, tile_grid
 from tileserver.errors import AssetNotFound, ConfigError, RequestTooLarge, UnreadableRaster
 from tileserver.geo.box_table import BoxTable
-from tileserver.mosaics import reading
+from tileserver.mosaics import limits
 from tileserver.mosaics.engine import Mosaics, mosaics_of
 from tileserver.mosaics.index import MosaicIndex
 from tileserver.rasters.catalogue import Catalogue
@@ -186,7 +186,7 @@ def write_many(folder: Path, count: int) -> None:
 def test_no_more_files_are_read_than_a_request_may(
     folder: Path, make_mosaic: MakeMosaic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_FILES", 12)
+    monkeypatch.setattr(limits, "MAX_FILES", 12)
     write_many(folder, 40)
     mosaics = whole(make_mosaic(folder))
     grid = tile_grid(tile_at(48, 96, 8))

@@ -183,3 +183,25 @@ def test_another_crs_than_tiles_finds_the_files_too(folder: Path, make_mosaic: M
     together = read(mosaics, grid)
     np.testing.assert_array_equal(together.values[0][alone.valid[0]], 10)
     assert (masked(together)[0, 50:60, 50:90] != 10).all()
+
+
+def test_files_of_a_band_each_are_one_scene(folder: Path, make_mosaic: MakeMosaic) -> None:
+    for number, day in enumerate(("20250601", "20250701")):
+        scene = folder / f"S2A_{day}"
+        scene.mkdir()
+        for band, size in (("B02", 40), ("B03", 40), ("B05", 20)):
+            side = 1200 / size
+            value = np.full((1, size, size), 10 * number + int(band[1:]), "uint16")
+            transform = Affine(side, 0, UTAH.c + 600 * number, 0, -side, UTAH.f)
+            write_raster(scene / f"{band}.tif", value, transform=transform, overviews=())
+    mosaics = whole(make_mosaic(folder, "newest"))
+    asset = mosaics.find(NAME)
+    assert asset.band_ids == ("B02", "B03", "B05")
+    assert asset.mosaic is not None
+    assert asset.mosaic.file_count == 2
+    assert asset.start_time is not None
+    assert asset.start_time.startswith("2025-06-01")
+    found = read(mosaics)
+    assert found.values[:, 0, 0].tolist() == [2, 3, 5]
+    # The newer scene lies on top.
+    assert found.values[:, 0, 25].tolist() == [12, 13, 15]

@@ -9,6 +9,7 @@ from typing import Any
 
 import ee
 import httpx
+import mercantile
 import numpy as np
 import pytest
 import rasterio
@@ -21,6 +22,7 @@ from tests.support.serving import serve
 from tests.support.waiting import until
 from tileserver.config.config import AccessSettings, Config, RasterFolder, load_config
 from tileserver.errors import ConfigError
+from tileserver.mosaics import limits
 from tileserver.rasters.roots import Root, mosaic_root
 from tileserver.server import cli
 from tileserver.server.app import create_app
@@ -61,6 +63,7 @@ def test_it_is_one_layer(client: httpx.Client) -> None:
         "files": 4,
         "pixel_selection": "newest",
         "complete": True,
+        "complete_from_zoom": 0,
         "left_out": 0,
         "errors": [],
     }
@@ -185,3 +188,28 @@ def test_only_who_may_read_its_name_sees_it(folder: Path) -> None:
         assert httpx.get(f"{url}/layers").json()["layers"] == []
         assert httpx.get(f"{url}/info/{NAME}").status_code == 404
         assert httpx.get(f"{url}/v1/{NAME}").status_code == 404
+
+
+def test_zooms_that_would_need_too_many_files_are_not_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_FILES", 3)
+    folder = tmp_path / "mean"
+    folder.mkdir()
+    for number in range(5):
+        transform = shifted(3000 * number, 0)
+        values = np.full((1, 64, 64), number + 1, "uint8")
+        write_raster(folder / f"{number}.tif", values, transform=transform, overviews=())
+    (tmp_path / "tileserver.toml").write_text(
+        '[[rasters]]\npath = "mean"\nmosaic = true\npixel_selection = "mean"\n'
+    )
+    with serve(create_app(load_config(tmp_path / "tileserver.toml", {}, {}))) as url:
+        until(lambda: httpx.get(f"{url}/info/mean").json().get("mosaic", {}).get("complete"))
+        document = httpx.get(f"{url}/tilejson/mean.json").json()
+        zoom = document["minzoom"]
+        assert zoom > 0
+        west, south, east, north = document["bounds"]
+        for below, status in ((0, 200), (1, 400)):
+            tiles = list(mercantile.tiles(west, south, east, north, zoom - below))
+            answers = [httpx.get(f"{url}/tiles/mean/{t.z}/{t.x}/{t.y}.png") for t in tiles]
+            assert max(answer.status_code for answer in answers) == status

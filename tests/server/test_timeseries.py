@@ -22,7 +22,7 @@ from tests.support.rasterfiles import write_raster
 from tests.support.serving import serve
 from tests.support.waiting import until
 from tileserver.config.config import Config
-from tileserver.mosaics import reading
+from tileserver.mosaics import limits
 from tileserver.rasters.roots import Root, mosaic_root
 from tileserver.server.app import create_app
 
@@ -124,7 +124,7 @@ def test_a_place_without_files_has_an_empty_series(client: httpx.Client) -> None
 def test_a_series_is_bounded(
     client: httpx.Client, place: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_MOMENTS", 3)
+    monkeypatch.setattr(limits, "MAX_MOMENTS", 3)
     answer = client.get("/timeseries/scenes", params=place)
     assert answer.status_code == 400
     assert "4 files lie here" in answer.text

@@ -66,6 +66,15 @@ class MosaicState:
     left_out: tuple[tuple[str, str], ...] = ()
     """Names and reasons of files that cannot be drawn, the first of them."""
     left_out_count: int = 0
+    complete_from_zoom: int | None = 0
+    """The first zoom whose tiles are made of all files on them; None if there is none."""
+    needs_all_files: bool = False
+    """Whether tiles of lower zooms are refused, instead of showing a part of the files."""
+
+    @property
+    def minzoom(self) -> int:
+        """The lowest zoom with tiles."""
+        return (self.complete_from_zoom or 0) if self.needs_all_files else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON of `/info`."""
@@ -73,6 +82,7 @@ class MosaicState:
             "files": self.file_count,
             "pixel_selection": self.pixel_selection,
             "complete": self.is_complete,
+            "complete_from_zoom": self.complete_from_zoom,
             "left_out": self.left_out_count,
             "errors": [{"name": name, "reason": reason} for name, reason in self.left_out],
         }

@@ -130,7 +130,8 @@ class Layer:
     @property
     def minzoom(self) -> int:
         """The lowest zoom with tiles."""
-        return self.definition.minzoom or 0
+        own = self.asset.mosaic.minzoom if self.asset.mosaic else 0
+        return own if self.definition.minzoom is None else self.definition.minzoom
 
     @property
     def maxzoom(self) -> int:

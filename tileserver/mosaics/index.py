@@ -22,11 +22,13 @@ from tileserver.contract.grids import Box
 from tileserver.contract.times import epoch_s
 from tileserver.errors import AssetNotFound, DeadlineExceeded, TileserverError, UnreadableRaster
 from tileserver.geo.extents import lonlat_bounds
+from tileserver.mosaics import limits
 from tileserver.mosaics.description import mosaic_asset
 from tileserver.mosaics.index_file import IndexFile
 from tileserver.mosaics.members import Member, Members
 from tileserver.mosaics.selection import Rule
 from tileserver.mosaics.snapshots import Snapshot
+from tileserver.mosaics.zooms import complete_from
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.files import Place
 from tileserver.rasters.scanning import Location
@@ -296,6 +298,8 @@ class MosaicIndex:
             is_complete,
             tuple((name, reason) for name, (_, reason) in shown[:_MAX_SHOWN]),
             len(shown),
+            complete_from(members.boxes, limits.MAX_FILES) if is_complete else None,
+            self.rule.is_computed,
         )
         asset = mosaic_asset(self.name, members, self.rule, self._like(members), state)
         snapshot = Snapshot(members, asset, self.rule)

@@ -27,16 +27,11 @@ from tileserver.errors import (
     RequestTooLarge,
     UnreadableRaster,
 )
+from tileserver.mosaics import limits
 from tileserver.mosaics.compositing import composite_of
 from tileserver.mosaics.coverage import covering, windows_of
 from tileserver.mosaics.snapshots import Snapshot
 
-MAX_FILES = 128
-"""Files that are read for one request."""
-MAX_MOMENTS = 1000
-"""Files that are read for one series."""
-SAMPLED_FILES = 8
-"""Files that are read for a request that a sample is enough for."""
 _DEADLINE_S = 25.0
 
 _OF_ONE_FILE = (AssetNotFound, UnreadableRaster, AssetChanged, BeingWritten, InvalidRequest)
@@ -99,10 +94,10 @@ class MosaicReader:
         """
         ids = tuple(band.id for band in snapshot.asset.select(request.band_ids))
         numbers = snapshot.meeting(grid, ids, request.times or TimeRange())
-        if len(numbers) > MAX_MOMENTS:
+        if len(numbers) > limits.MAX_MOMENTS:
             raise RequestTooLarge(
                 f"{snapshot.asset.name}: {len(numbers)} files lie here, and a series has at most "
-                f"{MAX_MOMENTS}; expected a shorter time."
+                f"{limits.MAX_MOMENTS}; expected a shorter time."
             )
         starts_s = snapshot.members.starts_s[numbers]
         deadline = time.monotonic() + self._deadline_s
@@ -135,7 +130,7 @@ class MosaicReader:
             holds_pixels = (windows[:, 2] > 0) & (windows[:, 3] > 0)
             numbers, windows = found[holds_pixels], windows[holds_pixels]
             whole = [Window(*map(int, each)) for each in windows]
-        most = SAMPLED_FILES if request.is_sample else MAX_FILES
+        most = limits.SAMPLED_FILES if request.is_sample else limits.MAX_FILES
         if len(numbers) <= most:
             return list(zip(numbers.tolist(), whole, strict=True))
         if request.is_sample:
@@ -144,9 +139,9 @@ class MosaicReader:
         if snapshot.rule.is_computed:
             raise RequestTooLarge(
                 f"{snapshot.asset.name}: {len(numbers)} files lie here, and {snapshot.rule} is "
-                f"made of at most {MAX_FILES}; expected a smaller area, or a time."
+                f"made of at most {limits.MAX_FILES}; expected a smaller area, or a time."
             )
-        kept = covering(windows, grid, MAX_FILES)
+        kept = covering(windows, grid, limits.MAX_FILES)
         return [(int(numbers[i]), whole[i]) for i in kept]
 
     def _read_one(self, name: str, ids: tuple[str, ...], grid: PixelGrid) -> BandArrays | None:
