@@ -63,6 +63,14 @@ def test_a_tag_that_is_there_twice_is_refused() -> None:
         directories(bytes(content))
 
 
+def test_more_control_points_than_gdal_should_make_objects_of_are_refused() -> None:
+    content = bytearray(tiff(SMALL))
+    at = struct.unpack_from("<I", content, 4)[0] + 2
+    struct.pack_into("<HHI", content, at + 36, 33922, 12, 6 * 100_001)
+    with pytest.raises(UnreadableRaster, match="it has 100001 control points, at most 100000"):
+        directories(bytes(content))
+
+
 @pytest.mark.parametrize("length", [0, 4, 8, 30, 60, 100])
 def test_what_is_cut_off_is_refused(length: int) -> None:
     with pytest.raises(UnreadableRaster, match="a: not a readable GeoTIFF: "):

@@ -38,6 +38,7 @@ _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 258, 259, 262, 266
 _STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
 _PREDICTOR, _SAMPLE_FORMAT, _JPEG_TABLES, _NODATA = 317, 339, 347, 42113
 _SAMPLES, _ROWS_PER_STRIP, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 277, 278, 284, 322, 323
+_TIE_POINTS, _NUMBERS_A_POINT, _MAX_POINTS = 33922, 6, 100_000
 _SUB_IFDS, _GEO_KEYS, _GEO_ASCII, _GDAL_METADATA = 330, 34735, 34737, 42112
 _DEFAULTS = {_OLD_SUBFILE_TYPE: 0, _WIDTH: 0, _HEIGHT: 0, _BITS: 1, _COMPRESSION: 1}
 _DEFAULTS |= {_PHOTOMETRIC: 0, _SAMPLES: 1, _PLANAR: 1, _TILE_WIDTH: 0, _TILE_HEIGHT: 0}
@@ -45,7 +46,7 @@ _DEFAULTS |= {_FILL_ORDER: 1, _PREDICTOR: 1}
 _NUMBERS = {*_DEFAULTS, _SUBFILE_TYPE, _ROWS_PER_STRIP, _SAMPLE_FORMAT}
 _TABLES = {_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS}
 _WANTED = {*_NUMBERS, *_TABLES, _SUB_IFDS, _GEO_KEYS, _GEO_ASCII, _GDAL_METADATA}
-_WANTED |= {_JPEG_TABLES, _NODATA}
+_WANTED |= {_JPEG_TABLES, _NODATA, _TIE_POINTS}
 
 _REDUCED, _MASK = 1, 4
 _OLD_REDUCED = 2
@@ -270,6 +271,10 @@ class _File:
                 raise ValueError(f"a directory has tag {tag} twice")
             if kind not in _TYPE_SIZES:
                 raise ValueError(f"tag {tag} is of type {kind}, which TIFF does not have")
+            if tag == _TIE_POINTS and number > _NUMBERS_A_POINT * _MAX_POINTS:
+                # GDAL makes an object of each of them while it opens the file.
+                points = number // _NUMBERS_A_POINT
+                raise ValueError(f"it has {points} control points, at most {_MAX_POINTS} may be")
             seen.add(tag)
             if number * _TYPE_SIZES[kind] <= self._word.size:
                 value = start + (index + 1) * self._entry.size - self._word.size
