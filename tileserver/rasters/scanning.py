@@ -15,6 +15,7 @@ from tileserver.errors import TileserverError
 from tileserver.rasters.band_sets import BandSet, band_sets
 from tileserver.rasters.files import Place
 from tileserver.rasters.roots import Top, Walked, asset_name, geotiffs, is_stac, shown
+from tileserver.rasters.stac.beside import with_items
 from tileserver.rasters.stac.sources import StacSources
 
 Location = Place | str | BandSet
@@ -122,16 +123,14 @@ class _Scanning:
         for path, location in found:
             self._add(asset_name(top, path), top, path, location, {})
         prefix, own = top.prefix.rstrip("/"), os.path.basename(top.path)
-        items = {}
+        items = []
         for place in self.walked.documents[before:]:
-            path = _item_path(place.below) or own
-            item = self.stac.item_beside(place, f"{prefix}/{path}")
+            path = _item_path(place.below)
+            item = self.stac.item_beside(place, f"{prefix}/{path or own}")
             if item is not None:
-                items[path] = item
-                yield f"{prefix}/{path}", top, place.below, item.where, item.members
-        for path, each in _sets(found).items():
-            if (path or own) not in items:
-                yield f"{prefix}/{path or own}", top, path, each, {}
+                items.append(item._replace(name=path))
+        for path, (each, members) in with_items(_sets(found), items).items():
+            yield f"{prefix}/{path or own}", top, path or own, each, members
 
 
 def _item_path(path: str) -> str:

@@ -26,8 +26,8 @@ _SETTINGS = {"expression": "formula"}
 def roots_of(config: Config, added: Sequence[Root] = ()) -> list[Root]:
     """Return the files, folders and URLs of rasters, those of the command line first.
 
-    A source of one GeoTIFF per asset, such as a STAC catalogue, adds a `Root` with name and
-    members for each: its layers, default access and listing follow, as for any other root.
+    A source of one GeoTIFF per asset adds a `Root` with name and members for each: its
+    layers, default access and listing follow, as for any other root.
     """
     return [*added, *map(_root, config.rasters)]
 

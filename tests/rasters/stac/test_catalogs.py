@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 from tests.support.rasterfiles import noise, write_raster
+from tests.support.scenefiles import BANDS as BANDS_OF_FILES
 from tests.support.scenefiles import write_scene
 from tests.support.stacfiles import asset, container, item, scene_assets, write
 from tileserver.contract.formats import ImageFileFormat
@@ -97,18 +98,50 @@ def test_a_catalogue_leads_to_its_collections_and_items(top: Path) -> None:
     assert properties["visualization_0_bands"] == ["nir08", "red", "blue"]
 
 
-def test_a_folder_with_an_item_beside_is_a_scene(top: Path) -> None:
-    write(top / "files" / "files.json", item("S2A", scene_assets()))
+@pytest.mark.parametrize("document", ["files.json", "stac.json", "S2A_SR_stac.json"])
+def test_an_item_beside_describes_the_scene_of_its_files(top: Path, document: str) -> None:
+    before = names(top)
+    renders = {"rgb": {"assets": ["nir08", "red", "blue"], "rescale": [[0, 3000]]}}
+    said = item("S2A", scene_assets("https://fetched.example/x/"), cloud=3, renders=renders)
+    write(top / "files" / document, said)
+    assert names(top) == before
+    scene = Catalogue([Root(str(top))]).find(f"{LOCAL_PREFIX}/files").asset
+    assert scene.band_ids == tuple(band.id for band in BANDS_OF_FILES)
+    assert scene.start_time == "2024-06-01T18:49:19.123000Z"
+    assert scene.properties["cloud"] == 3
+    assert scene.properties["visualization_0_bands"] == ["B8A", "B04", "B02"]
+    notes = {band.id: band.notes.common_name for band in scene.bands}
+    assert (notes["B04"], notes["B02"], notes["B11"]) == ("red", "blue", None)
+
+
+def test_two_items_describe_one_scene(top: Path) -> None:
+    write(top / "files" / "a_stac.json", item("a", {"red": scene_assets()["red"]}, cloud=3))
+    write(top / "files" / "b_stac.json", item("b", {"nir": scene_assets()["nir08"]}, cloud=4))
+    scene = Catalogue([Root(str(top))]).find(f"{LOCAL_PREFIX}/files").asset
+    assert scene.properties["cloud"] == 3
+    notes = {band.id: band.notes.common_name for band in scene.bands}
+    assert (notes["B04"], notes["B8A"]) == ("red", "nir08")
+
+
+def test_an_item_of_other_files_beside_it_is_an_image(top: Path) -> None:
+    for name in ("first", "second"):
+        write_raster(top / "files" / f"{name}.tif", noise(1, 50, 50), overviews=())
+    other = {name: asset(f"{name}.tif") for name in ("first", "second")}
+    write(top / "files" / "other.json", item("S2A", other))
     catalogue = Catalogue([Root(str(top))])
-    scene = catalogue.find(f"{LOCAL_PREFIX}/files").asset
-    assert scene.band_ids == BANDS
-    assert scene.start_time is not None
+    assert catalogue.find(f"{LOCAL_PREFIX}/files/other").asset.band_ids == ("first", "second")
     # The files stay the assets that they were.
-    assert isinstance(catalogue.find(f"{LOCAL_PREFIX}/files/B04"), GeoTiff)
-    os.rename(top / "files" / "files.json", top / "files" / "other.json")
-    assert {"files", "files/other"} < set(names(top))
+    assert isinstance(catalogue.find(f"{LOCAL_PREFIX}/files/first"), GeoTiff)
     os.unlink(top / "files" / "other.json")
     assert "files/other" not in names(top)
+
+
+def test_an_item_beside_whose_files_are_elsewhere_is_left_alone(top: Path) -> None:
+    before = names(top)
+    elsewhere = {"red": asset("https://elsewhere.example/other.tif")}
+    write(top / "files" / "item.json", item("S2A", elsewhere))
+    assert names(top) == before
+    assert not Catalogue([Root(str(top))]).find(f"{LOCAL_PREFIX}/files").asset.properties
 
 
 def test_an_item_as_sidecar_tells_time_and_properties(top: Path) -> None:

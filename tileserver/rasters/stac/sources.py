@@ -15,8 +15,9 @@ from tileserver.rasters.geotiffs import read_object
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.objects import file_name, is_remote
 from tileserver.rasters.scenes import read_json
+from tileserver.rasters.stac.beside import beside
 from tileserver.rasters.stac.catalogs import StacTree, read_tree
-from tileserver.rasters.stac.items import Item, is_item, read_item
+from tileserver.rasters.stac.items import Item, Locate, is_item, read_item
 from tileserver.rasters.stac.links import Base
 
 _FAILED_S = 60.0
@@ -96,7 +97,24 @@ class StacSources:
             return None
         if not is_item(document):
             return None
-        return read_item(document, name, Base(place, place, self.hosts).locate)
+        item = read_item(document, name, self._locate_beside(place))
+        if item.where.problem:
+            log.debug("left out an item: %s", item.where.problem)
+            return None
+        return item
+
+    def _locate_beside(self, document: Place) -> Locate:
+        """Return what finds the files of an item: those fetched beside it, whatever its links."""
+        base = Base(document, document, self.hosts)
+
+        def locate(href: str) -> Place | str:
+            if is_remote(href):
+                fetched = beside(document, href)
+                if fetched.below.rpartition("/")[2] and _state(fetched):
+                    return fetched
+            return base.locate(href)
+
+        return locate
 
     def _read(self, path: str, is_link: bool) -> StacTree:
         location: Place | str = path
