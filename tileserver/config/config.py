@@ -62,6 +62,12 @@ class RasterFolder:
     prefix: Annotated[
         str, kinds.ASSET_PREFIX, "assets are named prefix/<path below, without extension>"
     ] = "projects/localhost/assets"
+    formats: Annotated[
+        tuple[str, ...],
+        kinds.RASTER_FORMATS,
+        "GDAL's drivers whose files are rasters; a file is opened with that of its suffix alone. "
+        "Leave it at GeoTIFF where strangers may write",
+    ] = ("GTiff",)
     mosaic: Annotated[
         bool,
         kinds.FLAG,

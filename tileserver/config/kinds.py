@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from tileserver.contract.grids import Box
 from tileserver.contract.processing import Resampling, Terrain
+from tileserver.contract.raster_formats import SUFFIXES
 from tileserver.expressions.document import REDUCERS
 
 Schema: TypeAlias = dict[str, Any]
@@ -243,6 +244,16 @@ NUMBERS = Kind(
 )
 TEXT = Kind("text that is not blank", _text(r"\S"))
 TEXTS = Kind("a list of texts", _list(_text(r"\S")), from_text=_items)
+RASTER_FORMATS = Kind(
+    f"a list of {', '.join(SUFFIXES)}",
+    {**_list({"type": "literal", "expected": list(SUFFIXES)}), "min_length": 1},
+    from_text=_items,
+    json={
+        "type": "array",
+        "items": {"enum": list(SUFFIXES)},
+        "minItems": 1,
+    },
+)
 PALETTE = Kind(
     "a list of colours, or the name of a colour map",
     _list(_text(r"\S")),

@@ -31,6 +31,7 @@ from tileserver.rasters.datasets import GDAL_OPTIONS, content_errors, open_raste
 from tileserver.rasters.files import Place, file_errors, open_beneath
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.masking import is_nodata
+from tileserver.rasters.other_formats import open_file
 from tileserver.rasters.pyramids.activity import Activity
 from tileserver.rasters.pyramids.store import DONE, PART, REFUSED, PyramidStore, plan_of
 from tileserver.rasters.pyramids.tiffs import TILE, Plan, PyramidFile
@@ -126,7 +127,7 @@ def _steps(job: Job, raster: GeoTiff, file: PyramidFile) -> Iterator[None]:
             raise AssetChanged(job.name)
         with opened, content_errors(job.name, opened.location):
             with (
-                open_raster(opened.location, job.name) as dataset,
+                open_file(opened, job.name) as dataset,
                 _mask_dataset(raster, job) as mask,
             ):
                 halving = Halving(file.plan, _policies(raster, dataset, job))

@@ -11,10 +11,18 @@ from dataclasses import dataclass
 
 from rasterio.io import DatasetReader
 
+from tileserver.contract.raster_formats import GEOTIFF, driver_of
 from tileserver.errors import AssetChanged, UnreadableRaster
-from tileserver.rasters.datasets import Location, content_errors, directories_of, open_raster
+from tileserver.rasters.datasets import (
+    Location,
+    block_bytes,
+    content_errors,
+    directories_of,
+    open_raster,
+)
 from tileserver.rasters.decode_budget import kept_bytes
 from tileserver.rasters.files import OpenFile, SeenFile, file_errors, file_state, open_beneath
+from tileserver.rasters.other_formats import open_file
 
 _SWEEP_S = 2.0
 _BAND_BYTES = 700
@@ -221,6 +229,10 @@ def _open_seen(file: OpenFile, name: str, level: int | None, seen: SeenFile) -> 
 def _opened(
     location: Location, name: str, level: int | None, file: OpenFile | None, seen: SeenFile | None
 ) -> _Held:
+    if file is not None and driver_of(file.place.below) != GEOTIFF:
+        dataset = open_file(file, name, level)
+        size_bytes = block_bytes(dataset) + dataset.count * _BAND_BYTES
+        return _Held(dataset, file, seen, size_bytes)
     directories = directories_of(location, name)
     dataset = open_raster(location, name, level, directories)
     size_bytes = kept_bytes(directories) + dataset.count * _BAND_BYTES

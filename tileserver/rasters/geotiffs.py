@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 
 from tileserver.contract.assets import Band, ImageAsset
 from tileserver.contract.grids import PixelGrid
+from tileserver.contract.raster_formats import GEOTIFF
 from tileserver.errors import UnreadableRaster
 from tileserver.geo.positions import Level
 from tileserver.rasters.band_notes import band_notes
@@ -271,7 +272,7 @@ def _levels_with_masks(
     levels = _levels(dataset, directories)
     if {MaskFlags.per_dataset} not in flags or len(levels) == 1:
         return levels
-    has_masks = _has_masks(directories)
+    has_masks = _has_masks(directories) if dataset.driver == GEOTIFF else False
     if has_masks is None:
         has_masks = shows_mask(dataset, location, name, levels[-1].overview or 0)
     return levels if has_masks else levels[:1]

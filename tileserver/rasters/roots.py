@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tileserver.contract.names import LOCAL_PREFIX
+from tileserver.contract.raster_formats import GEOTIFF, driver_of, suffixes_of
 from tileserver.errors import ConfigError
 from tileserver.rasters.files import Listing, Place, find_file, walk
+from tileserver.rasters.other_formats import check_driver
 from tileserver.rasters.remote.objects import file_name, find_object, is_remote
 
-SUFFIXES = (".tif", ".tiff")
+SUFFIXES = suffixes_of([GEOTIFF])
 STAC_SUFFIXES = (".json", ".geojson", ".parquet")
 _MAX_DOCUMENTS = 100
 """JSON files in a folder that may be STAC items."""
@@ -50,6 +52,8 @@ class Root:
     """Of the asset of a file or URL, below the prefix; None for the file's name."""
     mosaic: MosaicOptions | None = None
     """Set if its GeoTIFFs are one image, too; only that is a layer then."""
+    formats: tuple[str, ...] = (GEOTIFF,)
+    """Drivers whose files are rasters; a file is opened with that of its suffix alone."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,22 @@ class Top:
     """Whether it is a link; one that is put in its place later is not followed."""
     members: Mapping[str, Any]
     name: str | None
+    suffixes: tuple[str, ...] = SUFFIXES
+    """Of files that are rasters."""
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file of a name is a raster."""
+        return is_raster(name, self.suffixes)
 
 
 def top_of(root: Root) -> Top:
     """Return a root as it is now."""
     if is_remote(root.path):
         return Top(root.path, root.prefix, False, root.members, root.name)
+    suffixes = suffixes_of(root.formats)
     # A slash at the end would follow a link.
     path = os.path.abspath(root.path.rstrip(os.sep) or os.sep)
-    return Top(path, root.prefix, os.path.islink(path), root.members, root.name)
+    return Top(path, root.prefix, os.path.islink(path), root.members, root.name, suffixes)
 
 
 @dataclass
@@ -105,7 +116,7 @@ def geotiffs(top: Top, walked: Walked) -> Iterator[tuple[str, Place | str]]:
         if listing.below.isprintable():
             name = f"{prefix}/{listing.below}".rstrip("/")
             walked.folders.append((name, file if has_collection else None))
-        for path in map(listing.path, sorted(filter(_is_geotiff, listing.files + listing.links))):
+        for path in map(listing.path, sorted(filter(top.has, listing.files + listing.links))):
             place = Place(top.path, path, top.is_link)
             # A link may point anywhere; its target must lie below the root.
             if path.rpartition("/")[2] in listing.links and find_file(place) is None:
@@ -119,7 +130,7 @@ def _documents(listing: Listing) -> list[str]:
     others = [name for name in listing.files if name.lower().endswith(".json")]
     if not others:
         return []
-    stems = {os.path.splitext(name)[0] for name in listing.files if _is_geotiff(name)}
+    stems = {os.path.splitext(name)[0] for name in listing.files if is_raster(name)}
     found = (name for name in others if os.path.splitext(name)[0] not in stems)
     places = [listing.path(name) for name in found if name != COLLECTION_FILE and stems]
     return places[:_MAX_DOCUMENTS]
@@ -131,7 +142,7 @@ def _single(top: Top) -> Iterator[tuple[str, Place | str]]:
         return
     folder, _, name = top.path.rpartition("/")
     place = Place(folder or "/", name, links="anywhere" if top.is_link else "nowhere")
-    if _is_geotiff(name) and find_file(place) is not None:
+    if top.has(name) and find_file(place) is not None:
         yield name, place
 
 
@@ -153,13 +164,21 @@ def is_stac(path: str) -> bool:
     return name.lower().endswith(STAC_SUFFIXES) and not name.startswith(".")
 
 
-def check_root(path: str, shown: str = "") -> None:
-    """Raise if a root leads nowhere; `shown` is how the user wrote it.
+def check_root(path: str, shown: str = "", formats: Sequence[str] = (GEOTIFF,)) -> None:
+    """Raise if a root leads nowhere.
+
+    Args:
+        path: of the root.
+        shown: how the user wrote it.
+        formats: drivers whose files are rasters.
 
     Raises:
-        ConfigError: there is no such file or folder, or the file is not named as a GeoTIFF, or it
-            may not be read.
+        ConfigError: there is no such file or folder, or the file is not named as a raster, or it
+            may not be read; or GDAL lacks a driver.
     """
+    for driver in formats:
+        if driver != GEOTIFF:
+            check_driver(driver)
     shown = shown or path
     if is_remote(path):
         if not file_name(path).lower().endswith((*SUFFIXES, *STAC_SUFFIXES)):
@@ -172,10 +191,11 @@ def check_root(path: str, shown: str = "") -> None:
     if not os.path.exists(path):
         raise ConfigError(f"{shown}: {_why_not_there(path)}")
     is_folder = os.path.isdir(path)
-    is_named = _is_geotiff(os.path.basename(path)) or is_stac(path)
+    is_named = is_raster(os.path.basename(path), suffixes_of(formats)) or is_stac(path)
     if not is_folder and not (is_named and os.path.isfile(path)):
         raise ConfigError(
             f"{shown}: expected a GeoTIFF (.tif, .tiff), a folder of them, or STAC (.json)"
+            f"{_hint(path)}"
         )
     if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
         raise ConfigError(f"{shown}: permission denied; the server must be allowed to read it")
@@ -191,8 +211,14 @@ def _why_not_there(path: str) -> str:
     return "no such file or folder"
 
 
-def _is_geotiff(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+def _hint(path: str) -> str:
+    driver = driver_of(path)
+    return "" if driver == GEOTIFF else f'; [[rasters]] formats = ["{driver}"] serves this file'
+
+
+def is_raster(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
+    """Tell whether a file is named as a raster."""
+    return not name.startswith(".") and name.lower().endswith(suffixes)
 
 
 def mosaic_root(

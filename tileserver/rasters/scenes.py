@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tileserver.concurrency.retry_changed import read_again
+from tileserver.contract.raster_formats import GEOTIFF, driver_of
 from tileserver.errors import AssetChanged, UnreadableRaster
 from tileserver.rasters.datasets import (
     Location,
@@ -34,6 +35,7 @@ from tileserver.rasters.files import (
     open_beneath,
 )
 from tileserver.rasters.geotiffs import GeoTiff, describe_raster, read_sidecar
+from tileserver.rasters.other_formats import open_file
 from tileserver.rasters.remote.files import RemoteFile
 from tileserver.rasters.sidecars.beside import MSK, OVR, read_metadata, states_of_raster
 from tileserver.rasters.sidecars.levels import with_mask, with_overviews
@@ -145,6 +147,8 @@ def _read_once(place: Place, name: str, members: Mapping[str, Any]) -> GeoTiff |
     if found is None or file is None:
         return None
     with file:
+        if driver_of(found.place.below) != driver_of(place.below):
+            raise UnreadableRaster(f"{name}: it is a link to a file of another format.")
         state = _settled(file)
         sidecar = read_json(_sidecar(found.place), name, "its .json sidecar")
         own = members_of(read_sidecar(sidecar[0], name)) if sidecar else {}
@@ -187,7 +191,10 @@ def _described(
     beside: Metadata | None,
 ) -> GeoTiff:
     try:
-        raster = _describe(file.location, name, version, members, beside)
+        if driver_of(file.place.below) == GEOTIFF:
+            raster = _describe(file.location, name, version, members, beside)
+        else:
+            raster = _describe_other(file, name, version, members, beside)
     except UnreadableRaster:
         # A file that is written just now is broken for a moment.
         _check_still(file, state, name)
@@ -208,6 +215,15 @@ def _describe(
         with open_raster(location, name, directories=directories) as dataset:
             shown: Any = WithMetadata(dataset, beside, name) if beside else dataset
             return describe_raster(shown, name, location, version, members, directories)
+
+
+def _describe_other(
+    file: OpenFile, name: str, version: str, members: dict[str, Any], beside: Metadata | None
+) -> GeoTiff:
+    """Return the raster that a file of another format than GeoTIFF describes."""
+    with content_errors(name, file.location), gdal_environment(), open_file(file, name) as dataset:
+        shown: Any = WithMetadata(dataset, beside, name) if beside else dataset
+        return describe_raster(shown, name, file.location, version, members)
 
 
 def _check_still(file: OpenFile, state: FileState, name: str) -> None:

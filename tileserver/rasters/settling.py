@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.contract.raster_formats import GEOTIFF, driver_of
 from tileserver.errors import BeingWritten, UnreadableRaster
 from tileserver.rasters.files import OpenFile, Place, file_errors, find_file, open_beneath
 from tileserver.rasters.tiff_directories import Directory, ReadAt, Table, read_directories
@@ -108,6 +109,8 @@ def _is_unfinished(place: Place, age_s: float, is_start: bool) -> bool:
             return bool(writes)
         if writes is None and age_s < _QUIET_S:
             return True
+        if driver_of(file.place.below) != GEOTIFF:
+            return False
         may_grow = writes is None or age_s < _ENDED_S
         return may_grow and not is_whole(file)
 

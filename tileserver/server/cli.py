@@ -142,7 +142,7 @@ def checked_assembly(config: Config, added: Sequence[Root]) -> Assembly:
         ConfigError: a path leads nowhere, or there is nothing to serve.
     """
     for each in config.rasters:
-        check_root(each.path)
+        check_root(each.path, formats=each.formats)
     assembly = assemble(config, added)
     if not definitions_in(assembly) and config.earth_engine is None:
         raise ConfigError(

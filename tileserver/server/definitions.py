@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tileserver.config.config import Config, EarthEngineSettings, RasterFolder
@@ -34,8 +35,9 @@ def roots_of(config: Config, added: Sequence[Root] = ()) -> list[Root]:
 
 def _root(settings: RasterFolder) -> Root:
     if not settings.mosaic:
-        return Root(settings.path, settings.prefix)
-    return mosaic_root(settings.path, settings.prefix, settings.pixel_selection, settings.index)
+        return Root(settings.path, settings.prefix, formats=settings.formats)
+    root = mosaic_root(settings.path, settings.prefix, settings.pixel_selection, settings.index)
+    return replace(root, formats=settings.formats)
 
 
 def catalogue_of(config: Config, added: Sequence[Root] = ()) -> Catalogue:
