@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from tests.support.serving import serve
 from tests.support.waiting import until
 from tileserver.config.config import AccessSettings, Config, RasterFolder, load_config
 from tileserver.errors import ConfigError
-from tileserver.mosaics import limits
+from tileserver.mosaics import index, limits
+from tileserver.mosaics.index import MosaicIndex
+from tileserver.mosaics.members import Member
 from tileserver.rasters.roots import Root, mosaic_root
 from tileserver.server import cli
 from tileserver.server.app import create_app
@@ -213,3 +216,36 @@ def test_zooms_that_would_need_too_many_files_are_not_announced(
             tiles = list(mercantile.tiles(west, south, east, north, zoom - below))
             answers = [httpx.get(f"{url}/tiles/mean/{t.z}/{t.x}/{t.y}.png") for t in tiles]
             assert max(answer.status_code for answer in answers) == status
+
+
+def test_tiles_of_a_part_of_the_files_are_not_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    described = MosaicIndex._each_described
+
+    def slowly(self: MosaicIndex, wanted: Any) -> Iterator[Member]:
+        for number, member in enumerate(described(self, wanted)):
+            if number == 2:
+                goes_on.wait(60)
+            yield member
+
+    monkeypatch.setattr(MosaicIndex, "_each_described", slowly)
+    monkeypatch.setattr(index, "_FIRST_S", 0.0)
+    with serve(create_app(Config(), [mosaic_root(str(folder))])) as url:
+        for is_complete, kept in ((False, "no-cache"), (True, "immutable")):
+            if is_complete:
+                goes_on.set()
+                until(lambda: httpx.get(f"{url}/info/scenes").json()["mosaic"]["complete"])
+            layer = httpx.get(f"{url}/layers").json()["layers"][0]
+            tile = httpx.get(layer["tiles"].format(z=8, x=48, y=96))
+            assert kept in tile.headers["cache-control"]
+
+
+def test_a_file_that_comes_shows_without_a_request(client: httpx.Client, folder: Path) -> None:
+    before = client.get("/info/scenes").json()
+    part = folder / "new.part"
+    write_raster(part, np.ones((2, 32, 32), "int16"), transform=shifted(300, 0), overviews=())
+    part.rename(folder / "new.tif")
+    until(lambda: client.get("/info/scenes").json()["mosaic"]["files"] == 5)
+    assert client.get("/info/scenes").json()["version"] != before["version"]

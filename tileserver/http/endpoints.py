@@ -364,6 +364,9 @@ def _image(
 
 
 def _cache_control(services: Services, layer: Layer, version: str | None) -> str:
+    if layer.asset.mosaic is not None and not layer.asset.mosaic.is_complete:
+        # More files are about to show.
+        return "no-cache"
     # QGIS never revalidates, so freshness is a matter of the URL's version token.
     if version == layer.version:
         return IMMUTABLE

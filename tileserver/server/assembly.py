@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,8 +33,7 @@ from tileserver.http.rules import Rules
 from tileserver.layers.layer_index import FILE, LayerIndex
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import LayerDefinition, Layers
-from tileserver.mosaics.engine import Mosaics, mosaics_of
-from tileserver.mosaics.index_file import default_folder as index_folder
+from tileserver.mosaics.engine import Mosaics
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
@@ -51,6 +50,7 @@ from tileserver.server.engines import Engines
 from tileserver.server.growth import Growth
 from tileserver.server.hot_folders import HotFolders
 from tileserver.server.late_computing import LateComputing
+from tileserver.server.served_mosaics import mosaic_engine, noticed, starting
 from tileserver.server.worker_slots import seated
 from tileserver.server.world import EngineImages, ImageReader, LocalImages, MosaicImages, World
 
@@ -165,10 +165,10 @@ def assemble(
         responses=responses,
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
-        starting=_starting(trusted, mosaics),
+        starting=starting(trusted, mosaics),
         growth=(growth := _growth(rasters)),
         growing=growth.growing() if growth else nullcontext(),
-        following=_following(listed, [rasters.catalogue, drawn], look),
+        following=_following(listed, [rasters.catalogue, drawn], noticed(look, mosaics)),
         sample=partial(_sample, memory, responses, rasters, earth),
         resources=resources,
     )
@@ -180,22 +180,6 @@ def local_engine(config: Config, added: Sequence[Root], resources: AsyncExitStac
     rasters = LocalRasters(catalogue_of(config, added), block_cache_bytes=blocks_bytes)
     resources.callback(rasters.close)
     return rasters
-
-
-def mosaic_engine(rasters: LocalRasters, resources: AsyncExitStack) -> Mosaics | None:
-    """Return the engine of mosaics, or None without any; raises ConfigError as `mosaics_of`."""
-    mosaics = mosaics_of(rasters.catalogue.roots, rasters, index_folder(os.environ))
-    if mosaics is not None:
-        resources.callback(mosaics.close)
-    return mosaics
-
-
-@asynccontextmanager
-async def _starting(trusted: LateComputing, mosaics: Mosaics | None) -> AsyncIterator[None]:
-    if mosaics is not None:
-        mosaics.start()
-    async with trusted.imported_early():
-        yield
 
 
 def earth_engine(
