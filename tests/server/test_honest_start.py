@@ -112,6 +112,18 @@ def test_check_looks_at_files_and_folders(folder: Path) -> None:
     assert command("check", "none.tif").exit_code == 2
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_check_says_of_a_picture_that_it_has_no_place_on_earth(folder: Path) -> None:
+    write_raster(folder / "f/scan.tif", noise(1, 300, 300), None, overviews=())  # type: ignore[arg-type]
+    checked = command("check", "f/scan.tif", "f/good.tif")
+    assert checked.exit_code == 0
+    assert told(checked) == {
+        "good": "ok",
+        "scan": "ok, no place on Earth: the GeoTIFF has no CRS; gdal_edit.py -a_srs EPSG:… "
+        "writes one",
+    }
+
+
 def test_a_command_line_of_which_nothing_works_is_refused_with_the_reasons(folder: Path) -> None:
     alone = command("f/cut.tif", "--port", "0")
     assert (alone.exit_code, alone.stdout) == (2, "")

@@ -235,7 +235,7 @@ def check(paths: tuple[str, ...], mosaics: tuple[str, ...], config_path: Path | 
     for line in refused:
         click.echo(one_line(line))
     for name, fault in faults.items():
-        click.echo(one_line(f"{name}: {fault or progress(assembly, name) or 'ok'}"))
+        click.echo(one_line(f"{name}: {fault or progress(assembly, name)}"))
     if refused or any(faults.values()):
         sys.exit(1)
 

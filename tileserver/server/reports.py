@@ -88,11 +88,14 @@ async def _fault(services: Services, name: str) -> str | None:
 
 
 def progress(assembly: Assembly, name: str) -> str:
-    """Return "ok" and how far the layer's pyramid is; "" if it needs none."""
+    """Return "ok", how far the layer's pyramid is, and whether it has no place on Earth."""
     definition = assembly.services.layers.definitions[name]
-    if assembly.growth is None or definition.computed:
-        return ""
+    if definition.computed:
+        return "ok"
+    notes = []
     with suppress(TileserverError):
-        found = assembly.growth.progress(definition.asset_name)
-        return found and f"ok, {found}"
-    return ""
+        if assembly.growth is not None:
+            notes.append(assembly.growth.progress(definition.asset_name))
+    asset = assembly.rasters.known_asset(definition.asset_name)
+    notes.append(asset.no_place.removesuffix(".").replace("No ", "no ", 1) if asset else "")
+    return ", ".join(["ok", *filter(None, notes)])
