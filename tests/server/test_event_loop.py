@@ -260,7 +260,7 @@ def test_a_slow_crs_costs_its_own_layer_alone(mixed: httpx.Client, slow_proj: Sl
     names = sorted(f"slow{number}" for number in range(len(OF_LAYER)))
     place_of_good(mixed)
     with Probed(str(mixed.base_url)) as probed:
-        # A list waits two seconds; those that were not looked at by then are listed without a place.
+        # A list waits two seconds; it has those that take longer without their places.
         first = {layer["name"]: layer for layer in mixed.get("/layers").json()["layers"]}
         assert "pending" not in first.pop("good")
         assert all(layer["pending"] for layer in first.values())

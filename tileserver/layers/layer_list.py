@@ -23,6 +23,7 @@ from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import Box
 from tileserver.errors import AssetNotFound, InvalidRequest, Overloaded, TileserverError
+from tileserver.geo.asset_extents import known_extent
 from tileserver.layers.boxes import touches
 from tileserver.layers.layer_index import IndexEntry, LayerIndex
 from tileserver.layers.layers import Layer, LayerDefinition, Layers
@@ -289,6 +290,9 @@ class LayerList:
             asset = await self.layers.source.get_asset(asset_name)
         except AssetNotFound:
             return
+        # So is PROJ asked, which pixels may need and which may take minutes.
+        if known_extent(asset) is None:
+            await self.layers.extents.find(asset)
         if asset not in self._sound:
             await anyio.to_thread.run_sync(self._check_sound, asset_name)
             self._sound.add(asset)
