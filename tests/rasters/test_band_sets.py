@@ -54,6 +54,21 @@ def test_files_named_by_bands_alone_are_the_scene_of_their_folder() -> None:
             ["B8A", "Fmask"],
         ),
         (["s1_vh.tif", "s1_vv.tif"], "s1", ["vv", "vh"]),
+        (
+            [f"s1a-iw-grd-{band}-20200101t0-030-00{n}.tiff" for n, band in enumerate(("vh", "vv"))],
+            "s1a-iw-grd_20200101t0-030",
+            ["vv", "vh"],
+        ),
+        (
+            [f"LE07_T1_{band}.TIF" for band in ("B8", "B6_VCID_2", "B6_VCID_1", "B5")],
+            "LE07_T1",
+            ["B5", "B6_VCID_1", "B6_VCID_2", "B8"],
+        ),
+        (
+            [f"MOD09GA.A2020001.sur_refl_{band}.tif" for band in ("b02", "b01")],
+            "MOD09GA.A2020001.sur_refl",
+            ["b01", "b02"],
+        ),
         (["a/red.tif", "a/nir08.tif", "a/blue.tif"], "a", ["blue", "red", "nir08"]),
         (["LT05_x_sr_band4.tif", "LT05_x_sr_band1.tif"], "LT05_x", ["sr_band1", "sr_band4"]),
     ],

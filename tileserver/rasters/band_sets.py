@@ -17,7 +17,7 @@ from typing import NamedTuple
 from tileserver.contract.band_notes import BandNotes
 from tileserver.rasters.files import Place
 
-_NUMBERED = r"(?:(?:SR|ST|TOA)_)?(?:B|band_?)[0-9]{1,3}A?"
+_NUMBERED = r"(?:(?:SR|ST|TOA)_)?(?:B|band_?)[0-9]{1,3}(?:A|_VCID_[12])?"
 _NAMED = (
     # By wavelength, the shortest first; pansharpening's band and the thermal ones come last.
     *("coastal", "aerosol", "violet", "blue", "green_i", "green", "yellow", "red"),
@@ -48,6 +48,8 @@ _BAND = re.compile(
     rf"(?<![A-Za-z0-9])(?:{_NUMBERED}|{'|'.join(_LONGEST_FIRST)})(?![A-Za-z0-9])", re.IGNORECASE
 )
 _RESOLUTION = re.compile(r"[_.-]([0-9]{1,4})m$", re.IGNORECASE)
+_SENTINEL_1_NUMBER = re.compile(r"(?<=^s1)([a-d]-.*)-[0-9]{3}$", re.IGNORECASE)
+"""Of a polarization in the names of Sentinel-1's own files."""
 _RESOLUTION_FOLDER = re.compile(r"(?:^|/)R([0-9]{1,4})m$")
 _SEPARATORS = "_.-"
 MAX_FILES = 256
@@ -115,6 +117,7 @@ def read_name(path: str) -> Named | None:
     of_file, of_folder = _RESOLUTION.search(stem), _RESOLUTION_FOLDER.search(folder)
     if of_file:
         stem = stem[: of_file.start()]
+    stem = _SENTINEL_1_NUMBER.sub(r"\1", stem)
     found = list(_BAND.finditer(stem))
     if not found:
         return None
@@ -166,7 +169,7 @@ def _set_of(scene: str, bands: Iterable[tuple[Named, Place]]) -> BandSet:
 
 def _place_in_order(band: str) -> tuple[int, str]:
     """Return a key that sorts B8A after B8 and before B9, and names by wavelength."""
-    number = re.search(r"([0-9]+)A?$", band)
+    number = re.search(r"([0-9]+)(?:A|_VCID_[12])?$", band, re.IGNORECASE)
     if band.lower() in _ORDER or number is None:
         return _ORDER.get(band.lower(), 10_000), band.lower()
     is_thermal = band.upper().startswith("ST_")
