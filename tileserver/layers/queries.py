@@ -22,8 +22,6 @@ from tileserver.layers.statistics import MAX_SAMPLES, overview_request, thinned
 
 MAX_PREVIEW_PX = 4096
 _DEFAULT_PREVIEW_PX = 512
-_PLACE_DEGREES = 1e-9
-"""A tenth of a millimetre."""
 
 
 def info(layer: Layer) -> dict[str, Any]:
@@ -82,7 +80,7 @@ def point_request(layer: Layer, lon: float, lat: float, bands: Sequence[str]) ->
         return replace(request, region=Geometry("Point", (float(lon), float(lat))))
     # A pixel of one grid, of a band or a file, may hold the place while its middle lies in another
     # pixel of the next.
-    return replace(request, grid=_at(lon, lat))
+    return replace(request, grid=_at(layer, lon, lat))
 
 
 def _of_values(layer: Layer) -> Processing | None:
@@ -91,10 +89,10 @@ def _of_values(layer: Layer) -> Processing | None:
     return None if steps is None else steps.of_values
 
 
-def _at(lon: float, lat: float) -> PixelGrid:
-    """Return a grid of one pixel about a place, smaller than any other."""
-    corner = lon - _PLACE_DEGREES / 2, lat + _PLACE_DEGREES / 2
-    transform = AffineTransform.north_up(*corner, _PLACE_DEGREES, _PLACE_DEGREES)
+def _at(layer: Layer, lon: float, lat: float) -> PixelGrid:
+    """Return a grid of one pixel about a place, half as large as those of the finest band."""
+    side = 360 / (256 << (layer.full_zoom + 1))
+    transform = AffineTransform.north_up(lon - side / 2, lat + side / 2, side, side)
     return PixelGrid(1, 1, transform, WGS84)
 
 
