@@ -24,6 +24,8 @@ Valid = NDArray[np.bool_]
 Band = tuple[NDArray[Any], Valid]
 """Values and validity, both of shape (height, width)."""
 _LEAST_WEIGHT = 1e-6
+_MOST_TOUCHED = 12
+"""Pixels on a side of a box whose mode is taken, at most; some maps are stretched in places."""
 _EDGE = 1e-10
 """Of a pixel: a box that reaches this far into the next one does not touch it."""
 _NEARLY_WHOLE = 0.05
@@ -50,6 +52,11 @@ def resample(method: Resampling, values: NDArray[Any], valid: Valid, spread: Spr
         made, is_made = _interpolated(method, clean, valid, spread)
         is_made = is_made & _nearest_valid(valid, spread)
     return _typed(made, values.dtype), is_made
+
+
+def power_below(factor: float) -> int:
+    """Return the largest power of two that is not above a factor, at least 1."""
+    return 1 << max(math.floor(math.log2(max(factor * (1 + 1e-9), 1))), 0)
 
 
 def block_means(values: NDArray[Any], valid: Valid, across: int, down: int) -> Band:
@@ -307,8 +314,8 @@ def _mode(values: NDArray[Any], valid: Valid, spread: Spread) -> Band:
     first_column, first_row = np.floor(left + _EDGE), np.floor(top + _EDGE)
     last_column, last_row = np.ceil(right - _EDGE), np.ceil(bottom - _EDGE)
     shape = np.broadcast_shapes(first_column.shape, first_row.shape)
-    across = int(np.clip(last_column - first_column, 0, width).max(initial=0))
-    down = int(np.clip(last_row - first_row, 0, height).max(initial=0))
+    across = int(np.clip(last_column - first_column, 0, _MOST_TOUCHED).max(initial=0))
+    down = int(np.clip(last_row - first_row, 0, _MOST_TOUCHED).max(initial=0))
     found, seen = [], []
     for i in range(down):
         for j in range(across):

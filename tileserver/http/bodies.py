@@ -7,9 +7,13 @@ from collections.abc import Mapping
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
+from tileserver.concurrency.threads import Slots
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.http.disconnects import ClientGone
 from tileserver.layers.areas import MAX_BYTES, Areas, parse_areas
+
+_BODIES = Slots(16, "bodies of requests", 256)
+"""Read and parsed at once; each takes up to 2 MB, and much more parsed."""
 
 
 async def areas_of(request: Request, parameters: Mapping[str, str]) -> Areas | None:
@@ -26,10 +30,13 @@ async def areas_of(request: Request, parameters: Mapping[str, str]) -> Areas | N
     if clip is not None:
         raise InvalidRequest("clip: expected the area in the query or as the body, got both")
     # Read once, though the handler may run again.
-    body = getattr(request.state, "body", None)
-    if body is None:
-        body = request.state.body = await read_body(request, MAX_BYTES)
-    return await anyio.to_thread.run_sync(parse_areas, body, "body")
+    areas: Areas | None = getattr(request.state, "areas", None)
+    if areas is None:
+        async with _BODIES.held():
+            body = await read_body(request, MAX_BYTES)
+            areas = await anyio.to_thread.run_sync(parse_areas, body, "body")
+        request.state.areas = areas
+    return areas
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:

@@ -12,7 +12,7 @@ from tileserver.contract.grids import Box
 from tileserver.contract.pixels import Geometry
 from tileserver.errors import InvalidRequest, shown
 
-MAX_BYTES = 4_000_000
+MAX_BYTES = 2_000_000
 MAX_FEATURES = 200
 _MAX_POSITIONS = 100_000
 

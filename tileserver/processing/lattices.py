@@ -16,7 +16,7 @@ from tileserver.contract.grids import PixelGrid, Window
 from tileserver.contract.pixels import MAX_BYTES, BandArrays
 from tileserver.contract.processing import Processing, Resampling
 from tileserver.errors import RequestTooLarge
-from tileserver.geo.resampling import resample
+from tileserver.geo.resampling import power_below, resample
 from tileserver.geo.spreads import Spread, spread
 
 _MARGIN = 4
@@ -57,14 +57,14 @@ def lattice_of(
         return None
     native = asset.grid_of(band_ids)
     at = spread(grid, native)
-    step = 1 << max(math.floor(math.log2(max(min(at.factor_x, at.factor_y), 1) * (1 + 1e-9))), 0)
+    across, down = power_below(at.factor_x), power_below(at.factor_y)
     coarse = PixelGrid(
-        math.ceil(native.width / step),
-        math.ceil(native.height / step),
-        native.transform.scaled(step, step),
+        math.ceil(native.width / across),
+        math.ceil(native.height / down),
+        native.transform.scaled(across, down),
         native.crs_code,
     )
-    at = at.scaled(step, step)
+    at = at.scaled(across, down)
     window = _around(at).intersection(coarse.whole)
     if window is None:
         return None

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from tileserver.contract.grids import PixelGrid, Window
 from tileserver.contract.processing import Resampling
+from tileserver.errors import RequestTooLarge
 from tileserver.geo.crs import Coordinates
-from tileserver.geo.resampling import block_means, resample
+from tileserver.geo.resampling import block_means, power_below, resample
 from tileserver.geo.spreads import Spread
 from tileserver.rasters.masking import mask_value
 from tileserver.rasters.windows import LevelReader, Picks, read_picks
@@ -23,6 +24,8 @@ PIECE_PX = 256
 _MOST_FACTOR = 4
 """A level's pixels on the side of one of the grid's that are read, up to twice as many: of a raster
 without overviews every second or fourth … one is."""
+_MOST_PX, _MOST_BYTES = 16_000_000, 200_000_000
+"""Read at once: where a map is stretched, a piece covers more than elsewhere."""
 _MARGIN = 4
 """Pixels of a kernel beyond the centres: cubic of up to two pixels reaches four."""
 
@@ -59,6 +62,7 @@ class Resampler:
         window = _window(at, size, (mean_x, mean_y))
         if window is None:
             return
+        _check_window(window, len(indexes), self.dtype, name)
         wanted = _every(window, (step_x, step_y), reader)
         shape = (len(indexes), window.height, window.width)
         found, seen = np.zeros(shape, self.dtype), np.zeros(shape, np.bool_)
@@ -89,12 +93,12 @@ class Resampler:
 
     def _step(self, factor: float) -> int:
         """Return how many pixels of the level one that is read stands for."""
-        return _power_below(factor / _MOST_FACTOR)
+        return power_below(factor / _MOST_FACTOR)
 
     def _mean(self, factor: float) -> int:
         """Return the side of the blocks that are averaged first, as an overview would be."""
         is_kernel = self.method in (Resampling.BILINEAR, Resampling.CUBIC)
-        return _power_below(factor) if is_kernel else 1
+        return power_below(factor) if is_kernel else 1
 
 
 def pieces(part: Window) -> Iterator[Window]:
@@ -105,9 +109,13 @@ def pieces(part: Window) -> Iterator[Window]:
             yield Window(column, row, right - column, bottom - row)
 
 
-def _power_below(factor: float) -> int:
-    """Return the largest power of two that is not above a factor, at least 1."""
-    return 1 << max(math.floor(math.log2(max(factor * (1 + 1e-9), 1))), 0)
+def _check_window(window: Window, bands: int, dtype: np.dtype[Any], name: str) -> None:
+    samples_bytes = window.pixels * bands * dtype.itemsize
+    if window.pixels > _MOST_PX or samples_bytes > _MOST_BYTES:
+        raise RequestTooLarge(
+            f"{name}: {window.pixels} pixels of {bands} bands would be read at once for a part of "
+            "the request; expected fewer bands, a higher zoom or resampling=nearest."
+        )
 
 
 def _window(at: Spread, size: tuple[int, int], blocks: tuple[int, int]) -> Window | None:
