@@ -20,6 +20,7 @@ BASE = {"concurrency", "errors", "logs", "metrics"}
 """The modules that packages stand on."""
 PACKAGES = {name for level in LEVELS for name in level.split()} - BASE
 TILE = "/tiles/sierra-nevada/8/42/98.png?bands=elevation"
+MOSAIC = "/tiles/sierra-nevada-mosaic/8/42/98.png"
 NDVI = "/tiles/great-salt-lake-vegetation/9/96/192.png"
 COMPUTED = json.loads((DEMO.parent / "ndvi.json").read_text("utf-8"))
 
@@ -48,8 +49,9 @@ def traced() -> Iterator[Traced]:
     config = load_config(DEMO, {}, {})
     with tracing() as calls, serve(create_app(config)) as url:
         server = Traced(url, calls)
-        # The first request of a layer describes its asset and measures its stretch.
-        for path in (TILE, NDVI):
+        # The first request of a layer describes its asset and measures its stretch; the files of
+        # the mosaic are looked at in the background, unless they are known.
+        for path in (MOSAIC, TILE, NDVI):
             server.get(path)
         yield server
 
