@@ -94,7 +94,7 @@ def test_a_damaged_index_is_made_anew(damage: str, folder: Path, make_mosaic: Ma
         case "another":
             np.savez(path, about=np.frombuffer(b'{"version": 0}', np.uint8))
         case "pickled":
-            np.savez(path, about=np.array([{"version": 2}], object))
+            np.savez(path, about=np.array([{"version": 3}], object))
     assert index_of(first).file.read() is None
     second = whole(make_mosaic(folder))
     assert second.find(NAME).version == first.find(NAME).version

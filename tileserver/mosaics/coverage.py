@@ -9,6 +9,9 @@ from tileserver.contract.grids import PixelGrid
 from tileserver.contract.tiles import HALF_WORLD_M, MAX_LATITUDE, WEB_MERCATOR
 from tileserver.geo.crs import WGS84
 
+_LOOKED_AT = 10_000
+"""Files that are tried to cover a grid; more would take longer than reading those chosen."""
+
 
 def windows_of(boxes: NDArray[np.float64], grid: PixelGrid) -> NDArray[np.int64] | None:
     """Return the window of a grid with the pixel centres in each box.
@@ -80,10 +83,14 @@ def covering(windows: NDArray[np.int64] | None, grid: PixelGrid, most: int) -> l
         return list(range(most))
     covered = np.zeros((grid.height, grid.width), np.bool_)
     added = np.zeros(len(windows), np.int64)
-    for number, (column, row, width, height) in enumerate(windows.tolist()):
+    left = covered.size
+    for number, (column, row, width, height) in enumerate(windows[:_LOOKED_AT].tolist()):
         part = covered[row : row + height, column : column + width]
         added[number] = part.size - np.count_nonzero(part)
         if added[number]:
             part[:] = True
+            left -= int(added[number])
+        if not left:
+            break
     order = np.argsort(-added, kind="stable")
     return sorted(order[:most].tolist())

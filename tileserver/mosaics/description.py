@@ -145,8 +145,11 @@ def _around(
 
 def _version(members: Members, rule: Rule, state: MosaicState) -> str:
     digest = hashlib.blake2b(f"{rule} {state}".encode(), digest_size=8)
+    digest.update(b"\0".join(members.names))
     for name in COLUMNS:
-        digest.update(np.ascontiguousarray(getattr(members, name)).data)
+        if name != "names":
+            digest.update(np.ascontiguousarray(getattr(members, name)).data)
+    digest.update(f"{members.crs_codes} {members.profiles}".encode())
     return digest.hexdigest()
 
 

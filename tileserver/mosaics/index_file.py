@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.mosaics.members import COLUMNS, Members
+from tileserver.mosaics.members import COLUMNS, Members, objects
 
-VERSION = 2
+VERSION = 3
 """Of the form of the file; one of another version is made anew."""
 _MAX_BYTES = 2_000_000_000
 _SHAPES = {"boxes": (4,), "sizes": (2,), "transforms": (6,)}
-_KINDS = {"names": "S", "states": "S", "sizes": "iu", "crs_numbers": "iu", "profile_numbers": "iu"}
+_KINDS = {"names": "O", "states": "S", "sizes": "iu", "crs_numbers": "iu", "profile_numbers": "iu"}
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class IndexFile:
             "profiles": members.profiles,
         }
         columns = {name: getattr(members, name) for name in COLUMNS}
+        columns["names"] = np.frombuffer(b"\0".join(members.names), np.uint8)
         text = np.frombuffer(json.dumps(about).encode(), np.uint8)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,6 +100,7 @@ def _read(file: Mapping[str, NDArray[Any]], key: str) -> Members:
     if about["version"] != VERSION or about["key"] != key:
         raise ValueError("it is of another version")
     columns = {name: file[name] for name in COLUMNS}
+    columns["names"] = objects(columns["names"].tobytes().split(b"\0"))
     count = len(columns["names"])
     for name, column in columns.items():
         if column.shape != (count, *_SHAPES.get(name, ())):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.contract.grids import AffineTransform, Box, PixelGrid
 
+T = TypeVar("T")
 Profile = tuple[tuple[str, str], ...]
 """The id and the type of each band of a file, in its order."""
 
@@ -39,8 +40,8 @@ class Member:
 class Members:
     """Files of a mosaic, in the order of their names. The columns are of one length."""
 
-    names: NDArray[np.bytes_]
-    """In UTF-8, which takes a quarter of the room."""
+    names: NDArray[np.object_]
+    """In UTF-8, as bytes."""
     states: NDArray[np.bytes_]
     boxes: NDArray[np.float64]
     """Shape (n, 4), as `Member.box`."""
@@ -64,23 +65,23 @@ class Members:
     def of(cls, members: Sequence[Member]) -> Members:
         """Return the columns of members."""
         ordered = sorted(members, key=lambda each: each.name.encode())
-        codes = tuple(dict.fromkeys(each.grid.crs_code for each in ordered))
-        profiles = tuple(dict.fromkeys(each.profile for each in ordered))
+        codes = _numbered(each.grid.crs_code for each in ordered)
+        profiles = _numbered(each.profile for each in ordered)
         grids = [each.grid for each in ordered]
         count = len(ordered)
         return cls(
-            names=_texts([each.name for each in ordered]),
-            states=_texts([each.state for each in ordered]),
+            names=objects([each.name.encode() for each in ordered]),
+            states=np.array([each.state.encode() for each in ordered], "S16"),
             boxes=np.array([each.box for each in ordered], np.float64).reshape(count, 4),
             sizes=np.array([(g.width, g.height) for g in grids], np.int32).reshape(count, 2),
             transforms=np.array([g.transform.members for g in grids], np.float64).reshape(count, 6),
-            crs_numbers=np.array([codes.index(g.crs_code) for g in grids], np.int32),
-            profile_numbers=np.array([profiles.index(m.profile) for m in ordered], np.int32),
+            crs_numbers=np.array([codes[g.crs_code] for g in grids], np.int32),
+            profile_numbers=np.array([profiles[m.profile] for m in ordered], np.int32),
             starts_s=np.array([each.start_s for each in ordered], np.float64),
             ends_s=np.array([each.end_s for each in ordered], np.float64),
             sort_values=np.array([each.sort_value for each in ordered], np.float64),
-            crs_codes=codes,
-            profiles=profiles,
+            crs_codes=tuple(codes),
+            profiles=tuple(profiles),
         )
 
     def take(self, numbers: NDArray[Any]) -> Members:
@@ -90,18 +91,16 @@ class Members:
 
     def joined(self, other: Members) -> Members:
         """Return the members of both, in the order of their names; none is in both."""
-        codes = tuple(dict.fromkeys((*self.crs_codes, *other.crs_codes)))
-        profiles = tuple(dict.fromkeys((*self.profiles, *other.profiles)))
+        codes = _numbered((*self.crs_codes, *other.crs_codes))
+        profiles = _numbered((*self.profiles, *other.profiles))
         columns = {n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in COLUMNS}
         start = len(self)
-        for name, all_values, values in (
-            ("crs_numbers", codes, other.crs_codes),
-            ("profile_numbers", profiles, other.profiles),
-        ):
-            # Those of `self` come first in both, so its numbers stay.
-            places = np.array([all_values.index(each) for each in values] or [0], np.int32)
-            columns[name][start:] = places[columns[name][start:]]
-        every = Members(**columns, crs_codes=codes, profiles=profiles)
+        # Those of `self` come first, so its numbers stay.
+        crs_places = np.array([codes[each] for each in other.crs_codes] or [0], np.int32)
+        profile_places = np.array([profiles[each] for each in other.profiles] or [0], np.int32)
+        columns["crs_numbers"][start:] = crs_places[other.crs_numbers]
+        columns["profile_numbers"][start:] = profile_places[other.profile_numbers]
+        every = Members(**columns, crs_codes=tuple(codes), profiles=tuple(profiles))
         return every.take(np.argsort(every.names, kind="stable"))
 
     def name(self, number: int) -> str:
@@ -126,5 +125,13 @@ COLUMNS = tuple(each.name for each in fields(Members) if each.name not in ("crs_
 """The names of the columns that are arrays."""
 
 
-def _texts(texts: Sequence[str]) -> NDArray[np.bytes_]:
-    return np.array([text.encode() for text in texts], np.bytes_) if texts else np.empty(0, "S1")
+def objects(values: Sequence[bytes]) -> NDArray[np.object_]:
+    """Return an array of bytes of any lengths."""
+    made = np.empty(len(values), np.object_)
+    made[:] = values
+    return made
+
+
+def _numbered(values: Iterable[T]) -> dict[T, int]:
+    """Return different values in their order, each with its place."""
+    return {value: number for number, value in enumerate(dict.fromkeys(values))}

@@ -52,12 +52,19 @@ class Snapshot:
             starts_s = self.members.starts_s[found]
             # NaN, of a file without a time, is in none.
             found = found[(starts_s >= times.start_s) & (starts_s < times.end_s)]
-        has_all = np.array(
-            [set(band_ids) <= {band for band, _ in each} for each in self.members.profiles]
-        )
-        found = found[has_all[self.members.profile_numbers[found]]]
+        found = found[self._have(band_ids, self.members.profile_numbers[found])]
         ordered: NDArray[np.int64] = found[np.argsort(self.ranks[found], kind="stable")]
         return ordered
+
+    def _have(
+        self, band_ids: tuple[str, ...], profile_numbers: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        """Return which files, by the numbers of their profiles, have all of some bands."""
+        used, places = np.unique(profile_numbers, return_inverse=True)
+        profiles = (self.members.profiles[number] for number in used.tolist())
+        wanted = set(band_ids)
+        has_all = [wanted <= {band for band, _ in each} for each in profiles]
+        return np.array(has_all, np.bool_)[places]
 
     def prepare(self) -> None:
         """Make what all requests need, so that none has to wait for it."""
