@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import certifi
 import pytest
@@ -39,8 +42,21 @@ def _keep_bytecode() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+def _keep_to_itself(config: pytest.Config) -> None:
+    """Give the tests a cache folder of their own, and no room for pyramids in it.
+
+    Else a server would draw a raster from a pyramid that an earlier one made, or not.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="tileserver-tests-"))
+    (folder / "tileserver").mkdir()
+    (folder / "tileserver" / "pyramids").touch()
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register what runs around each test."""
+    _keep_to_itself(config)
     config.pluginmanager.register(Alone(config))
     config.pluginmanager.register(speeds.NoProcesses())
 

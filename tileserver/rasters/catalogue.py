@@ -12,17 +12,18 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tileserver.errors import AssetNotFound, DeadlineExceeded, TileserverError, UnreadableRaster
+from tileserver.errors import AssetNotFound, TileserverError, UnreadableRaster
 from tileserver.rasters.band_files import BandFiles, join, look_up
 from tileserver.rasters.band_sets import BandFile, BandSet
 from tileserver.rasters.files import Place, file_errors, file_state
 from tileserver.rasters.geotiffs import GeoTiff, read_sidecar
 from tileserver.rasters.overview_advice import warn_without_overviews
 from tileserver.rasters.pyramids.store import PyramidStore
+from tileserver.rasters.raster_locks import hold
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.objects import file_name, is_remote
 from tileserver.rasters.roots import Root, asset_name, is_stac, top_of
@@ -33,7 +34,6 @@ from tileserver.rasters.stac.sources import StacSources
 
 _RECHECK_S = 2.0
 _MAX_STATES = 10_000
-_LOCK_S = 5.0
 
 Raster = GeoTiff | BandFiles
 """An image in one file, or in several."""
@@ -137,7 +137,7 @@ class Catalogue:
                 "give their folders prefixes of their own ([[rasters]] prefix)."
             )
         # Of several concurrent callers one reads the file, and all get the same object.
-        with _locked(entry.lock, name):
+        with hold(entry.lock, name):
             if known := self.known(name, max_age_s):
                 return known
             checked_s = time.monotonic()
@@ -225,6 +225,10 @@ class Catalogue:
         if raster is not None:
             warn_without_overviews(raster, entry.location.path)
         return raster
+
+    def last_names(self) -> list[str]:
+        """Return the names of the last scan; never touches the disk."""
+        return list(self._entries)
 
     def described(self) -> list[tuple[GeoTiff, Place]]:
         """Return the local rasters that were read since the start, and where they lie."""
@@ -373,18 +377,3 @@ def _sidecar_state(where: BandSet, name: str) -> object:
         return None
     with file_errors(name):
         return file_state(where.sidecar)
-
-
-@contextmanager
-def _locked(lock: threading.Lock, name: str) -> Iterator[None]:
-    """Hold a lock; give up after `_LOCK_S`, as PROJ or a disk may delay its holder.
-
-    Raises:
-        DeadlineExceeded: another thread holds it.
-    """
-    if not lock.acquire(timeout=_LOCK_S):
-        raise DeadlineExceeded(f"{name}: its header or its CRS takes too long to read.")
-    try:
-        yield
-    finally:
-        lock.release()

@@ -31,6 +31,8 @@ _QUIET_S = 3.0
 """Rasters are looked at, and a process is started, when no request came for this time."""
 _MOST_LOOKED_AT = 200
 """Rasters that nobody asked for yet, at once."""
+_MOST_KEPT = 2000
+"""The same, in all: what is known of a raster is kept in memory."""
 _TRIES = 2
 _REFUSED_S = 86_400.0
 """After this time it is tried again."""
@@ -85,8 +87,9 @@ class Growth:
 
     def _look_at_more(self) -> None:
         """Read rasters that nobody asked for yet; what is asked for is read anyway."""
-        new = [name for name in self.catalogue.names() if name not in self._looked_at]
-        for name in new[:_MOST_LOOKED_AT]:
+        room = _MOST_KEPT - len(self._looked_at)
+        new = [name for name in self.catalogue.last_names() if name not in self._looked_at]
+        for name in new[: min(room, _MOST_LOOKED_AT)]:
             self._looked_at.add(name)
             with suppress(TileserverError):
                 self.catalogue.find(name, max_age_s=float("inf"))
