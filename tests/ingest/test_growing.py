@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
+from rasterio.control import GroundControlPoint
+from rasterio.enums import Resampling
 
 from tests.support.commands import ROOT, environment, run, serving
 from tests.support.rasterfiles import noise, write_raster
@@ -28,7 +32,7 @@ from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.pyramids.activity import Activity
-from tileserver.rasters.pyramids.store import DONE, PART, PyramidStore
+from tileserver.rasters.pyramids.store import DONE, MIN_SAMPLES, PART, PyramidStore, needs_pyramid
 from tileserver.rasters.roots import Root
 from tileserver.server.growth import Growth
 
@@ -128,6 +132,49 @@ def test_levels_are_those_that_gdal_makes(tmp_path: Path, store: PyramidStore, k
             assert np.abs(shown.astype(int) - wanted.astype(int)).max() <= (factor > 1 and 2)
     rasters.close()
     by_gdal.close()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("which", ["points", "nowhere"])
+def test_a_raster_without_geotransform_grows_the_pyramid_of_its_pixels(
+    tmp_path: Path, store: PyramidStore, which: str
+) -> None:
+    values = noise(1, SIDE, SIDE)
+    path = tmp_path / "scene.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=SIDE, height=SIDE, count=1, dtype="uint8", tiled=True
+    ) as dataset:
+        if which == "points":
+            corners = [(0, 0, 10, 50), (0, SIDE, 12, 51), (SIDE, 0, 11, 48)]
+            dataset.gcps = ([GroundControlPoint(*each) for each in corners], "EPSG:4326")
+        dataset.write(values)
+    assert needs_pyramid(raster_of(catalogue(path, None))) == (SIDE * SIDE >= MIN_SAMPLES)
+    grow(job_of(path, store))
+    shutil.copy(path, tmp_path / "copy.tif")
+    with rasterio.open(tmp_path / "copy.tif", "r+") as dataset:
+        dataset.build_overviews([2, 4, 8], Resampling.average)
+    rasters, by_gdal = (
+        LocalRasters(found)
+        for found in (catalogue(path, store), Catalogue([Root(str(tmp_path / "copy.tif"))]))
+    )
+    t, crs_code = (raster := raster_of(rasters.catalogue)).grid.transform, raster.grid.crs_code
+    assert [level.factor for level in raster.levels] == [1, 2, 4, 8]
+    for factor in (1, 2, 8):
+        side = raster.grid.width // factor
+        grid = PixelGrid(side, side, t.scaled(factor, factor), crs_code)
+        request = PixelRequest(NAME, ImageFileFormat.NPY, grid)
+        found = rasters.bands(request)
+        expected = by_gdal.bands(replace(request, asset_id=f"{NAME.rpartition('/')[0]}/copy"))
+        assert np.array_equal(found.valid, expected.valid)
+        assert 0.3 < found.valid.mean() <= 1
+        off = np.abs(found.values.astype(int) - expected.values)[found.valid]
+        assert off.max() <= (factor > 1 and 2)
+
+
+def test_complex_numbers_grow_no_pyramid(tmp_path: Path) -> None:
+    values = np.ones((1, SIDE, SIDE), np.complex64)
+    path = write_raster(tmp_path / "scene.tif", values, overviews=())
+    assert not needs_pyramid(raster_of(catalogue(path, None)))
 
 
 def test_gdal_reads_the_same_file(tmp_path: Path, store: PyramidStore) -> None:

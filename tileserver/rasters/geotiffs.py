@@ -76,6 +76,8 @@ class GeoTiff:
     """The file that tells, in its first band, which pixels of the image itself are valid."""
     masks_by_value: bool = False
     """Whether GDAL does not know the nodata value, which is told beside the file."""
+    is_complex: bool = False
+    """True when the file holds complex numbers, whose magnitude is shown."""
     warp: Warp | None = field(default=None, repr=False)
     """Leads from the native grid to the pixels of the file, unless it has them."""
 
@@ -143,6 +145,7 @@ def describe_raster(
     return GeoTiff(
         asset=asset,
         grid=placement.grid,
+        is_complex=dataset.dtypes[0].startswith("complex"),
         warp=placement.warp,
         dtype=bands[0].dtype,
         levels=levels,

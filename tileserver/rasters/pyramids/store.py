@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from tileserver.contract.grids import AffineTransform
 from tileserver.errors import TileserverError
 from tileserver.rasters.files import Place, SeenFile, file_state, open_beneath
 from tileserver.rasters.geotiffs import GeoTiff
@@ -24,6 +25,7 @@ DONE, PART, REFUSED, USED = ".tif", ".part", ".refused", ".used"
 """Ends of names of files: finished, being made, why there is none, and when it was used last."""
 MIN_SAMPLES = 3_000_000
 """A raster of fewer is decoded quickly."""
+_NO_PLACE = AffineTransform(2.0, 0.0, 0.0, 0.0, -2.0, 0.0)
 _FORMAT = "1"
 """Changes with how pyramids are made."""
 _KEEP_S = 86_400.0
@@ -48,17 +50,18 @@ def plan_of(raster: GeoTiff) -> Plan:
     alpha, nodata = raster.alpha_index, raster.asset.bands[0].nodata
     has_mask = raster.has_mask and alpha is None and raster.shares_mask
     samples = max(*raster.band_indexes, alpha or 0, raster.sample_count)
-    grid = raster.grid
-    return Plan(
-        grid.width, grid.height, samples, raster.dtype, nodata, alpha, has_mask, grid.transform
-    )
+    grid, transform = raster.grid, raster.grid.transform
+    if raster.warp is not None:
+        # Levels are of the file's own pixels, which have no geotransform.
+        grid, transform = raster.warp.source, _NO_PLACE
+    return Plan(grid.width, grid.height, samples, raster.dtype, nodata, alpha, has_mask, transform)
 
 
 def needs_pyramid(raster: GeoTiff) -> bool:
     """Tell whether a raster is slow to show from afar, and a pyramid can be made of it."""
     grid = raster.grid
     is_large = grid.width * grid.height * len(raster.band_indexes) >= MIN_SAMPLES
-    is_local = raster.file is not None and raster.beside is None and raster.warp is None
+    is_local = raster.file is not None and raster.beside is None and not raster.is_complex
     # GDAL takes one nodata value for all bands; of other mixtures there is no such file.
     nodata = raster.asset.bands[0].nodata
     is_plain = raster.alpha_index or raster.shares_mask or nodata is not None or not raster.has_mask
