@@ -12,7 +12,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from tileserver.errors import UnreadableRaster
+from tileserver.ingest.sources import damaged
 from tileserver.rasters.masking import OPAQUE, is_partial
 
 _ROWS = 512
@@ -68,5 +68,5 @@ def _read(dataset: DatasetReader, index: int, window: Window) -> NDArray[Any]:
     try:
         found: NDArray[Any] = dataset.read(index, window=window)
     except (RasterioError, CPLE_BaseError) as exc:
-        raise UnreadableRaster(f"{dataset.name}: damaged, {exc}") from exc
+        raise damaged(dataset, exc) from exc
     return found

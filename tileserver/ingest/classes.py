@@ -15,7 +15,7 @@ from tileserver.contract.assets import Band
 from tileserver.contract.band_kinds import Sample, class_values
 from tileserver.contract.band_notes import BandNotes
 from tileserver.contract.grids import AffineTransform, PixelGrid
-from tileserver.errors import UnreadableRaster
+from tileserver.ingest.sources import damaged
 
 _SIDE = 256
 _PER_AXIS = 3
@@ -46,7 +46,7 @@ def has_classes(dataset: DatasetReader, index: int, band_id: str, stem: str = ""
     try:
         samples = list(_samples(dataset, index))
     except (RasterioError, CPLE_BaseError) as exc:
-        raise UnreadableRaster(f"{dataset.name}: damaged, {exc}") from exc
+        raise damaged(dataset, exc) from exc
     return bool(class_values(band, stem or PurePath(dataset.name).stem, samples))
 
 

@@ -26,11 +26,17 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from tileserver.errors import InvalidRequest, UnreadableRaster
+from tileserver.errors import InvalidRequest
 from tileserver.ingest.alphas import has_partial_alpha, opacity_of, shows
 from tileserver.ingest.classes import has_classes
 from tileserver.ingest.pyramids import PyramidingPolicy
-from tileserver.ingest.sources import check_source, color_bands, is_placed, transform_of
+from tileserver.ingest.sources import (
+    check_source,
+    color_bands,
+    damaged,
+    is_placed,
+    transform_of,
+)
 
 SNAP_PIXELS = 1e-3
 """Two grids are aligned when the corners of their pixels lie this close, in pixels."""
@@ -332,7 +338,7 @@ def _piece_pixels(piece: Piece, window: Window, missing: float | None) -> tuple[
         # GDAL itself knows an alpha band as a mask only behind one band or three, without nodata.
         valid &= shows(piece.dataset, window)
     except (RasterioError, CPLE_BaseError) as exc:
-        raise UnreadableRaster(f"{piece.dataset.name}: damaged, {exc}") from exc
+        raise damaged(piece.dataset, exc) from exc
     if values.dtype.kind == "f":
         valid &= ~np.isnan(values)
     if missing is not None and _holds(values.dtype, missing):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from tileserver.contract.grids import AffineTransform
 from tileserver.errors import InvalidRequest, UnreadableRaster
 from tileserver.geo.crs import NoMap, code_of_file
 from tileserver.rasters.datasets import open_raster
+from tileserver.rasters.files import OpenFile, Place
+from tileserver.rasters.settling import ends_early
 
+_MAX_WORDS = 200
 _MAX_BLOCK_BYTES = 512_000_000
 """Of a source; one source is read at a time, and its blocks become smaller ones."""
 
@@ -24,13 +28,27 @@ def open_source(path: Path) -> DatasetReader:
     """Open a GeoTIFF, and nothing beside it or named in it.
 
     Raises:
-        UnreadableRaster: it is missing, or no GeoTIFF.
+        UnreadableRaster: it is missing, no GeoTIFF, or cut off.
     """
     if not path.is_file():
         raise UnreadableRaster(f"{path}: no such file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return open_raster(str(path.absolute()), str(path), max_block_bytes=_MAX_BLOCK_BYTES)
+        dataset = open_raster(str(path.absolute()), str(path), max_block_bytes=_MAX_BLOCK_BYTES)
+    with OpenFile(os.open(path, os.O_RDONLY), Place(str(path.parent), path.name)) as file:
+        if ends_early(file):
+            dataset.close()
+            raise UnreadableRaster(
+                f"{path}: the file ends before its last pixels; it was not copied or written to "
+                "its end"
+            )
+    return dataset
+
+
+def damaged(dataset: DatasetReader, exc: Exception) -> UnreadableRaster:
+    """Return the error for a source whose pixels cannot be read, with GDAL's own words."""
+    words = " ".join(str(exc.__cause__ or exc).split())[:_MAX_WORDS]
+    return UnreadableRaster(f"{dataset.name}: damaged, {words}")
 
 
 def check_source(dataset: DatasetReader) -> None:

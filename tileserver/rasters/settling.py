@@ -13,7 +13,7 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tileserver.contract.raster_formats import GEOTIFF, driver_of
 from tileserver.errors import BeingWritten, UnreadableRaster
 from tileserver.rasters.files import OpenFile, Place, file_errors, find_file, open_beneath
-from tileserver.rasters.tiff_directories import Directory, ReadAt, Table, read_directories
+from tileserver.rasters.tiff_directories import ReadAt, Table, read_directories
 
 try:
     import fcntl
@@ -138,29 +138,43 @@ def has_writer(descriptor: int) -> bool | None:
 
 def is_whole(file: OpenFile) -> bool:
     """Tell whether a TIFF has its directories, and all blocks that they name lie in the file."""
-
-    def read_at(offset: int, size: int) -> bytes:
-        return os.pread(file.descriptor, size, offset) if offset < 2**63 - size else b""
-
     size_bytes = os.fstat(file.descriptor).st_size
     try:
-        directories = read_directories(read_at, "")
-        return bool(directories) and all(end <= size_bytes for end in _ends(read_at, directories))
+        blocks = list(_blocks(file))
+        return bool(blocks) and all((at + size).max(initial=0) <= size_bytes for at, size in blocks)
     except (UnreadableRaster, OSError, ValueError):
         return False
 
 
-def _ends(read_at: ReadAt, directories: Sequence[Directory]) -> Iterator[int]:
-    """Yield the offset after the last block of each directory, of all but enormous ones.
+def ends_early(file: OpenFile) -> bool:
+    """Tell whether a TIFF ends before a block that its directories name begins.
+
+    Of a block that begins in the file and is said to go on past its end GDAL may read all there is.
+    """
+    size_bytes = os.fstat(file.descriptor).st_size
+    try:
+        return any(bool(((at >= size_bytes) & (size > 0)).any()) for at, size in _blocks(file))
+    except (UnreadableRaster, OSError, ValueError):
+        return True
+
+
+def _blocks(file: OpenFile) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield offsets and sizes of the blocks of each directory, nothing of enormous ones.
 
     Raises:
+        UnreadableRaster: it is no TIFF.
         ValueError: the file ends before its tables do.
     """
-    for each in directories:
+
+    def read_at(offset: int, size: int) -> bytes:
+        return os.pread(file.descriptor, size, offset) if offset < 2**63 - size else b""
+
+    for each in read_directories(read_at, ""):
         offsets, counts = each.storage.offsets, each.storage.byte_counts
         if offsets and counts and offsets.count == counts.count <= _MAX_BLOCKS:
-            ends = _numbers(read_at, offsets) + _numbers(read_at, counts)
-            yield int(ends.max(initial=0.0))
+            yield _numbers(read_at, offsets), _numbers(read_at, counts)
+        else:
+            yield np.empty(0), np.empty(0)
 
 
 def _numbers(read_at: ReadAt, table: Table) -> NDArray[np.float64]:

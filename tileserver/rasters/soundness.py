@@ -12,13 +12,13 @@ from tileserver.rasters.band_files import BandFiles
 from tileserver.rasters.catalogue import Raster
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.files import SeenFile, file_errors, open_beneath
-from tileserver.rasters.settling import is_whole
+from tileserver.rasters.settling import ends_early
 
 
 def check_sound(rasters: LocalRasters, name: str) -> None:
-    """Look at a raster: that its files hold all blocks they name, and one pixel of each file.
+    """Look at a raster: that its files hold all blocks they name, and two pixels of each file.
 
-    Blocks; reads the tables of blocks, and one block of each file.
+    Blocks; reads the tables of blocks, and two blocks of each file.
 
     Raises:
         AssetNotFound: there is no such asset.
@@ -32,15 +32,15 @@ def check_sound(rasters: LocalRasters, name: str) -> None:
         if opened is None:
             continue
         with opened:
-            if not is_whole(opened):
+            if ends_early(opened):
                 shown = f" {file.place.below}" if isinstance(raster, BandFiles) else ""
                 raise UnreadableRaster(
                     f"{name}: the file{shown} ends before its last pixels; it was not copied or "
                     "written to its end."
                 )
     for band in _first_bands(raster):
-        grid = _middle(raster.asset.grid_of((band,)))
-        rasters.bands(PixelRequest(name, ImageFileFormat.NPY, grid, band_ids=(band,)))
+        for grid in _looked_at(raster.asset.grid_of((band,))):
+            rasters.bands(PixelRequest(name, ImageFileFormat.NPY, grid, band_ids=(band,)))
 
 
 def _local_files(raster: Raster) -> Iterator[SeenFile]:
@@ -57,5 +57,7 @@ def _first_bands(raster: Raster) -> tuple[str, ...]:
     return tuple(firsts.values())
 
 
-def _middle(grid: PixelGrid) -> PixelGrid:
-    return grid.window(Window(grid.width // 2, grid.height // 2, 1, 1))
+def _looked_at(grid: PixelGrid) -> Iterator[PixelGrid]:
+    """Yield the pixel in the middle, and the last one, whose block is at the end of most files."""
+    yield grid.window(Window(grid.width // 2, grid.height // 2, 1, 1))
+    yield grid.window(Window(grid.width - 1, grid.height - 1, 1, 1))
