@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 import rasterio
+from click.testing import CliRunner
 from google.auth.credentials import AnonymousCredentials
 from PIL import Image
 from rasterio import Affine
@@ -25,6 +26,7 @@ from tests.support.stacfiles import asset, container, item, scene_assets, write
 from tests.support.waiting import until
 from tileserver.config.config import Config, RasterFolder, RemoteSettings
 from tileserver.rasters.roots import Root, mosaic_root
+from tileserver.server import cli
 from tileserver.server.app import create_app
 
 LOCAL = "projects/localhost/assets"
@@ -140,3 +142,24 @@ def test_a_document_is_one_mosaic_of_its_items(
         for x, value in ((400_100, 1), (401_500, 2), (402_500, 2)):
             (lon,), (lat,) = transform("EPSG:32612", "EPSG:4326", [x], [4_499_000])
             assert get(url, "/point/search", lon=lon, lat=lat).json()["values"] == {"B04": value}
+
+
+@pytest.mark.parametrize("option", [[], ["--mosaic"]])
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ({"a": 1}, "expected a STAC item, item collection, catalogue or collection"),
+        ({"type": "FeatureCollection", "features": []}, "a.json: no item in this STAC document"),
+        (item("a", {}), "no asset that is a GeoTIFF"),
+        (item("a", scene_assets("https://other.example/")), '[remote] hosts = ["other.example"]'),
+    ],
+)
+def test_a_document_of_nothing_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str], document: Any, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.json", document)
+    result = CliRunner().invoke(cli.main, ["serve", *option, "a.json", "--port", "0"])
+    assert result.exit_code == 2
+    assert why in result.stderr
+    assert str(tmp_path) not in result.stderr

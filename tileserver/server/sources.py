@@ -87,8 +87,12 @@ def _check_path(
 
 def _check_mosaic(path: str, root: Root, config: Config) -> None:
     if is_stac(root.path):
-        if not Catalogue([root], remote_files(config)).names():
+        catalogue = Catalogue([root], remote_files(config))
+        names = catalogue.names()
+        if not names:
             raise ConfigError(f"{path}: no item in this STAC document")
+        if all(map(catalogue.is_broken, names)):
+            catalogue.find(names[0])
         return
     if not os.path.isdir(root.path):
         raise ConfigError(f"{path}: expected a folder of GeoTIFFs, or STAC, for a mosaic of them")
