@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ from rasterio.windows import from_bounds
 
 from tests.processing.conftest import Client
 from tests.support.rasterfiles import noise, write_raster
+from tileserver.caching.memory import key_bytes
+from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.geometries import Geometry
+from tileserver.contract.pixels import PixelRequest
+from tileserver.contract.processing import Processing
+from tileserver.contract.tiles import Tile, tile_grid
 
 UTM = "EPSG:32633", Affine(30.0, 0.0, 500_000.0, 0.0, -30.0, 5_000_000.0)
 Area = dict[str, Any]
@@ -277,3 +284,16 @@ def test_areas_are_bounded(client: Client) -> None:
 def test_tiles_and_points_take_no_body(client: Client) -> None:
     assert client.post("/tiles/scene/0/0/0.png", json=SQUARE).status_code == 405
     assert client.post("/point/scene", json=SQUARE).status_code == 405
+
+
+def test_what_is_posted_is_not_kept_and_a_long_key_counts(client: Client) -> None:
+    one = client.post("/preview/scene.png", json=SQUARE)
+    other = client.post("/preview/scene.png", json=SQUARE)
+    assert one.content == other.content
+    assert "fwd=bypass" in other.headers["cache-status"]
+    ring = ((tuple((float(i), 1.0) for i in range(10_000))),)
+    clip = Geometry("Polygon", ring)
+    grid = tile_grid(Tile(0, 0, 0))
+    plain = PixelRequest("projects/a/assets/b", ImageFileFormat.PNG, grid)
+    assert key_bytes(replace(plain, processing=Processing(clip=clip))) > 1_000_000
+    assert key_bytes(plain) < 2_000

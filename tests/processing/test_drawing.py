@@ -233,3 +233,17 @@ def test_what_goes_not_together_is_refused(client: Client) -> None:
     assert "palette" in client.refused(path, colormap='{"1":"red"}', palette="red,blue")
     assert "stretch" in client.refused(path, colormap='{"1":"red"}', stretch="minmax")
     assert "equalize" in client.refused(path, stretch="equalize", min=0, max=1)
+
+
+@pytest.mark.parametrize("stretch", ["minmax,log", "equalize"])
+def test_the_bar_of_a_legend_has_the_colours_of_the_tiles(client: Client, stretch: str) -> None:
+    svg = client.get("/legend/skewed.svg", params={"stretch": stretch}).text
+    stops = re.findall(r'offset="([0-9.e-]+)" stop-color="#(..)', svg)
+    low, high = valid_values(client).min(), valid_values(client).max()
+    values, shown = raw(client, "skewed")
+    drawn = pixels(client, "skewed", stretch=stretch)[..., 0].astype(float)
+    shades = [int(shade, 16) for _, shade in stops]
+    told = np.interp(share(values, low, high), [float(at) for at, _ in stops], shades)
+    assert len(stops) > 100
+    assert np.median(np.abs(told - drawn)[shown]) < 12
+    assert np.abs(told - drawn)[shown & (values > 60)].max() < 12

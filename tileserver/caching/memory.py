@@ -41,7 +41,8 @@ def key_bytes(request: PixelRequest) -> int:
     crs_code = getattr(request.grid, "crs_code", None) or ""
     # A position takes 110 bytes, however short its text.
     region = 0 if request.region is None else 8 * len(repr(request.region))
-    return _ENTRY_BYTES + sum(map(len, texts)) + 60 * len(texts) + len(crs_code) + region
+    steps = 0 if request.processing is None else request.processing.estimated_bytes
+    return _ENTRY_BYTES + sum(map(len, texts)) + 60 * len(texts) + len(crs_code) + region + steps
 
 
 class MemoryCache:

@@ -154,6 +154,14 @@ class Processing:
             return ("similarity",)
         return ("expression",) if self.expression is not None else ()
 
+    @property
+    def estimated_bytes(self) -> int:
+        """An estimate of its memory; clients write most of it."""
+        positions = sum(1 for _ in self.clip.positions()) if self.clip else 0
+        quantiles = sum(map(len, self.shading.quantiles)) if self.shading else 0
+        classes = len(self.classes or ())
+        return 500 + len(self.expression or "") + 120 * positions + 32 * quantiles + 250 * classes
+
     def read_as(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Return the type in which bands of a type are read."""
         if not self.keeps_fractions or dtype.kind == "f":

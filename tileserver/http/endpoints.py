@@ -114,6 +114,11 @@ async def preview(request: Request) -> Response:
     if areas is not None:
         steps = pixels.processing or Processing()
         pixels = replace(pixels, processing=replace(steps, clip=areas.whole))
+    if request.method == "POST":
+        # Not kept: what is posted is large, and seldom posted again.
+        fetched = services.pixels.source.get_pixels(pixels)
+        body = await while_connected(request.receive, fetched)
+        return _image(request, layer, body, file_format, parameters, "fwd=bypass")
     return await _pixels(request, services, layer, pixels, parameters)
 
 

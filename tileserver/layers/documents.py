@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.contract.drawing import Curve
 from tileserver.contract.grids import Box
 from tileserver.contract.tiles import MAX_LATITUDE
 from tileserver.layers.layers import Layer
 from tileserver.layers.listed import LayerPage, ListedLayer
 from tileserver.rendering.colormaps import colormaps
+from tileserver.rendering.curves import equalized, logarithmic
 from tileserver.rendering.legend import legend_svg, swatches_svg
 
+Floats = NDArray[np.float64]
 TILEJSON_VERSION = "3.0.0"
 
 
@@ -98,6 +104,17 @@ def _middle_longitude(bounds: Box) -> float:
     return middle - 360 if middle > 180 else middle
 
 
+def _curve(layer: Layer) -> Callable[[Floats], Floats] | None:
+    """Return what shades are of shares of a layer's range; None if they are the same."""
+    shading, style = layer.processing.shading if layer.processing else None, layer.style
+    if shading is None or len(style.bands) != 1:
+        return None
+    if shading.curve is Curve.LOG:
+        return logarithmic
+    low, high = style.min[0], style.max[0]
+    return lambda share: equalized(low + share * (high - low), shading.quantiles[0])
+
+
 def legend(layer: Layer) -> str:
     """Return the legend of a layer as SVG.
 
@@ -107,7 +124,8 @@ def legend(layer: Layer) -> str:
     style, names = layer.style, layer.definition.class_names
     classes = layer.processing.classes if layer.processing else None
     if not classes:
-        return legend_svg(layer.title, style.bands, style.options(), names, style.classes)
+        options, curve = style.options(), _curve(layer)
+        return legend_svg(layer.title, style.bands, options, names, style.classes, curve)
     labels = names if len(names) == len(classes) else [each.label for each in classes]
     colors = ["#{:02x}{:02x}{:02x}".format(*each.color) for each in classes]
     return swatches_svg(layer.title, list(zip(labels, colors, strict=True)))

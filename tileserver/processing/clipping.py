@@ -25,6 +25,7 @@ def clipped(bands: BandArrays, grid: PixelGrid, geometry: Geometry) -> BandArray
     return replace(bands, valid=bands.valid & covered, covered_px=int(covered.sum()))
 
 
-@lru_cache(maxsize=32)
+# Few, as one of the largest takes megabytes.
+@lru_cache(maxsize=4)
 def _mask(geometry: Geometry) -> GeometryMask:
     return GeometryMask(geometry_from_geojson(write_geometry(geometry)))

@@ -16,12 +16,10 @@ from tileserver.contract.pixels import BandArrays, Range, VisualizationOptions
 from tileserver.contract.processing import Processing
 from tileserver.errors import InvalidRequest
 from tileserver.processing.relief import lit
+from tileserver.rendering.curves import equalized, logarithmic
 from tileserver.rendering.encoders import encode, encode_picture
 from tileserver.rendering.png import write_palette_png
 from tileserver.rendering.render import PalettePicture, Picture, check_options, draw
-
-LOG_FACTOR = 1000.0
-"""v becomes log(1 + 1000 v) / log(1001), as Astropy's LogStretch has it."""
 
 
 def drawn(
@@ -80,20 +78,10 @@ def shaded(
     return replace(bands, values=values, dtypes=()), replace(options, ranges=(Range(0.0, 1.0),))
 
 
-def equalized(values: NDArray[Any], quantiles: Sequence[float]) -> NDArray[np.float64]:
-    """Return the share of the asset's values that are below each value, 0 to 1."""
-    steps, first = np.unique(np.asarray(quantiles), return_index=True)
-    last = np.append(first[1:], len(quantiles)) - 1
-    # A value that many pixels have stands in the middle of its share.
-    share = (first + last) / 2 / max(len(quantiles) - 1, 1)
-    return np.asarray(np.interp(values.astype(np.float64), steps, share))
-
-
 def _logarithmic(values: NDArray[Any], between: Range) -> NDArray[np.float64]:
     with np.errstate(over="ignore", invalid="ignore"):
         share = (values.astype(np.float64) - between.min) / (between.max - between.min)
-        share = np.clip(share, 0.0, 1.0)
-    return np.asarray(np.log1p(LOG_FACTOR * share) / np.log1p(LOG_FACTOR))
+        return logarithmic(np.clip(share, 0.0, 1.0))
 
 
 def _classified(

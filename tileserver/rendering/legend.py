@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from tileserver.rendering.render import check_options, ramp
 
 WIDTH = 240
 """Pixels."""
+Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _MARGIN = 12
 _TITLE_BASELINE = 24
@@ -22,6 +23,7 @@ _BODY_TOP = 36
 _ROW = 20
 _BAR_HEIGHT = 14
 _GRADIENT_STOPS = 33
+_CURVE_STOPS = 129
 _INK, _FAINT, _PAPER, _EDGE = "#1f2328", "#59636e", "#ffffff", "#8c959f"
 _CHANNELS = (("R", "#d1242f"), ("G", "#1a7f37"), ("B", "#0969da"))
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,6 +35,7 @@ def legend_svg(
     options: VisualizationOptions | None,
     class_names: Sequence[str] | None = None,
     classes: Sequence[tuple[int, str]] = (),
+    curve: Curve | None = None,
 ) -> str:
     """Return the legend of a style, with the colours the tiles have.
 
@@ -46,6 +49,7 @@ def legend_svg(
         class_names: when given with one band, the classes from min to max, equally spaced, as
             the colours of a class palette are.
         classes: when given instead with one band, the values and names of classes.
+        curve: of one band, from shares of its range to shades; straight without any.
 
     Raises:
         InvalidRequest: the options cannot draw this many bands, see `render.check_options`.
@@ -64,7 +68,7 @@ def legend_svg(
         places = [(value - between.min) / (between.max - between.min) for value, _ in classes]
         height = _add_classes(body, [name for _, name in classes], np.array(places), options)
     else:
-        height = _add_bar(body, band_ids[0], ranges[0], options)
+        height = _add_bar(body, band_ids[0], ranges[0], options, curve)
     return _document(title or ", ".join(band_ids), body, height)
 
 
@@ -103,10 +107,14 @@ def _document(title: str, body: ET.Element, height: int) -> str:
 
 
 def _add_bar(
-    parent: ET.Element, band_id: str, between: Range, options: VisualizationOptions
+    parent: ET.Element,
+    band_id: str,
+    between: Range,
+    options: VisualizationOptions,
+    curve: Curve | None,
 ) -> int:
     bar_width = WIDTH - 2 * _MARGIN
-    fill = _add_gradient(parent, options)
+    fill = _add_gradient(parent, options, curve)
     _text(parent, _MARGIN, _BODY_TOP + 8, _shortened(band_id, 32), color=_FAINT)
     top = _BODY_TOP + 16
     _rectangle(parent, _MARGIN, top, bar_width, _BAR_HEIGHT, fill)
@@ -119,10 +127,11 @@ def _add_bar(
     return top + _BAR_HEIGHT + 28
 
 
-def _add_gradient(parent: ET.Element, options: VisualizationOptions) -> str:
+def _add_gradient(parent: ET.Element, options: VisualizationOptions, curve: Curve | None) -> str:
     """Add the gradient of the style and return the fill that refers to it."""
-    offsets = _offsets(options)
-    colors = [_hex(color) for color in ramp(options, offsets)]
+    offsets = _offsets(options) if curve is None else np.linspace(0, 1, _CURVE_STOPS)
+    shades = offsets if curve is None else curve(offsets)
+    colors = [_hex(color) for color in ramp(options, shades)]
     # A page may hold several legends inline, and ids are the page's.
     name = f"ramp-{zlib.crc32(' '.join(colors).encode()):08x}"
     gradient = ET.SubElement(ET.SubElement(parent, "defs"), "linearGradient", {"id": name})
