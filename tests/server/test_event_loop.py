@@ -266,6 +266,10 @@ def test_a_slow_crs_costs_its_own_layer_alone(mixed: httpx.Client, slow_proj: Sl
         assert all(layer["pending"] for layer in first.values())
         until(lambda: len(mixed.get("/layers").json().get("errors", [])) == len(names))
         page = mixed.get("/layers").json()
+        # A list waits for none of them long.
+        assert [each["name"] for each in page["layers"] if not each.get("pending")] == ["good"]
+        until(lambda: len(mixed.get("/layers").json().get("errors", ())) == len(names))
+        page = mixed.get("/layers").json()
         assert [layer["name"] for layer in page["layers"]] == ["good"]
         assert sorted(error["name"] for error in page["errors"]) == names
         assert all(NOT_SHOWN in error["reason"] for error in page["errors"])
