@@ -199,6 +199,11 @@ def test_ten_thousand_points_take_no_longer_than_a_few(tmp_path: Path) -> None:
 
 
 def test_bad_rpcs_leave_a_picture_without_a_place(tmp_path: Path) -> None:
-    for change in ({"line_den_coeff": [0.0] * 20}, {"lat_off": 5000.0}, {"long_scale": np.nan}):
+    for change in (
+        {"line_den_coeff": [0.0] * 20},
+        {"lat_off": 5000.0},
+        {"long_off": 1e6},
+        {"long_scale": np.nan},
+    ):
         path = write(tmp_path / "a.tif", rpcs=RPC(**(attr.asdict(RPCS) | change)))
         assert "rational polynomial coefficients" in asset_of(path).no_place

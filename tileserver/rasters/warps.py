@@ -31,7 +31,8 @@ _CHUNK = 65_536
 _MOST_GROWTH = 100
 """A grid with more pixels than so many times those of the file is none that fits it."""
 _MAX_SIDE = 2**30
-_POLE = 90.0
+_POLE, _FAR_LONGITUDE = 90.0, 540.0
+"""Degrees; what crosses the antimeridian goes on past 180, or 360."""
 
 
 class FixNoPlace(Exception):
@@ -159,5 +160,5 @@ def _check(dataset: DatasetReader, transformer: GDALTransformerBase, grid: Pixel
     x, y = grid.transform.apply(np.array([grid.width / 2]), np.array([grid.height / 2]))
     lon, lat = transform_points(grid.crs_code, WGS84, x, y)
     # Of NaN nothing holds.
-    if not (np.abs(lon) < math.inf).all() or not (np.abs(lat) <= _POLE).all():
+    if not (np.abs(lon) <= _FAR_LONGITUDE).all() or not (np.abs(lat) <= _POLE).all():
         raise ValueError("not on Earth")
