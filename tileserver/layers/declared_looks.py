@@ -24,7 +24,10 @@ def declared_look(asset: ImageAsset) -> Style | None:
     """Return the style that an asset's properties tell, or None if they tell none that fits it."""
     for prefix in _PREFIXES:
         if f"{prefix}bands" in asset.properties:
-            return _style(asset, _texts(asset.properties, prefix))
+            said = _texts(asset.properties, prefix)
+            # A colour map that is not known here hides nothing of the rest.
+            plain = {name: text for name, text in said.items() if name != "palette"}
+            return _style(asset, said) or _style(asset, plain)
     return None
 
 
