@@ -21,7 +21,7 @@ from tests.mosaics.files import NAME, shifted
 from tests.support.rasterfiles import write_raster
 from tests.support.serving import serve
 from tests.support.waiting import until
-from tileserver.config.config import Config
+from tileserver.config.config import Config, load_config
 from tileserver.mosaics import limits
 from tileserver.rasters.roots import Root, mosaic_root
 from tileserver.server.app import create_app
@@ -211,3 +211,21 @@ def test_filter_date_of_the_ee_client(client: httpx.Client) -> None:
         assert sorted(names) == ["far_20250201", "x_20250105", "x_20250310"]
     finally:
         ee.Reset()
+
+
+def test_a_series_of_a_layer_with_steps_has_stored_values(
+    folder: Path, place: dict[str, float], tmp_path: Path
+) -> None:
+    path = tmp_path / "tileserver.toml"
+    path.write_text(
+        f'[[rasters]]\npath = "{folder}"\nmosaic = true\n'
+        f'[layers.double]\nasset = "{NAME}"\nformula = "b1 * 2"\nmin = 0\nmax = 100\n'
+    )
+    with serve(create_app(load_config(path, {}, {}))) as url:
+        until(lambda: httpx.get(f"{url}/info/double").json().get("mosaic", {}).get("complete"))
+        query: dict[str, Any] = {**place, "bands": "b1"}
+        found = httpx.get(f"{url}/timeseries/double", params=query).json()
+        doubled = httpx.get(f"{url}/point/double", params={**place, "time": "2025-01"}).json()
+    values = [each["values"]["b1"] for each in found["series"]]
+    assert values == [value_in(folder, day)[0] for day in DAYS]
+    assert list(doubled["values"].values()) == [2 * (values[0] or 0)]

@@ -181,6 +181,8 @@ async def timeseries(request: Request) -> Response:
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(name)
     pixel = _timed(queries.point_request(layer, lon, lat, bands), layer, parameters)
+    # Stored values, whatever the layer makes of them.
+    pixel = replace(pixel, processing=None)
     moments = await while_connected(request.receive, services.series.read_series(pixel))
     ids = [band.id for band in layer.asset.select(pixel.band_ids)]
     if kind == "csv":

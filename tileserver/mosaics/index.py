@@ -54,8 +54,8 @@ _MARGIN = 1 / 400
 
 log = logging.getLogger(__name__)
 
-Wanted = tuple[str, Location, str]
-"""Name below the mosaic, place and state of a file that is to be described."""
+Wanted = tuple[str, Location]
+"""Name below the mosaic and place of a file that is to be described."""
 
 
 class MosaicIndex:
@@ -178,16 +178,19 @@ class MosaicIndex:
         places = self._places()
         numbers = {name.decode(): number for number, name in enumerate(held.names.tolist())}
         is_kept = np.zeros(len(held), np.bool_)
-        wanted = []
-        for name, state in self._states(list(places)):
+        known = [name for name in places if name in numbers or name in self.failures]
+        # The states of the others are looked at one by one, as they are described.
+        wanted = [name for name in places if name not in numbers and name not in self.failures]
+        for name, state in self._states(known):
             number = numbers.get(name)
             if number is not None and held.states[number] == state.encode():
                 is_kept[number] = True
             elif self.failures.get(name, ("", ""))[0] != state:
                 self.failures.pop(name, None)
-                wanted.append((name, places[name], state))
+                wanted.append(name)
         self.failures = {n: failure for n, failure in self.failures.items() if n in places}
-        return held if is_kept.all() else held.take(is_kept), wanted
+        kept = held if is_kept.all() else held.take(is_kept)
+        return kept, [(name, places[name]) for name in wanted]
 
     def _states(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield names of files, and a token of the state of each; "" if it cannot be told."""
@@ -223,9 +226,10 @@ class MosaicIndex:
         return every.joined(Members.of(found)) if found else every
 
     def _each_described(self, wanted: Sequence[Wanted]) -> Iterator[Member]:
-        for name, place, state in _spread(wanted):
+        for name, place in _spread(wanted):
             if self._is_closed:
                 return
+            _, state = next(self._states([name]), (name, ""))
             try:
                 yield self._member(name, place, state)
             except TileserverError as exc:

@@ -45,7 +45,7 @@ class Engines:
     async def read_series(self, request: PixelRequest) -> Sequence[Moment]:
         """Return the pixels of each file of an image, by time; of one of a single file, its own."""
         engine = self.mounts.find(request.asset_id)
-        if isinstance(engine, Mosaics) and request.processing is None:
+        if isinstance(engine, Mosaics):
             return await engine.read_series(request)
         asset = await engine.get_asset(request.asset_id)
         return [Moment(asset.name, asset.start_time, await self.read_bands(request))]
