@@ -26,9 +26,13 @@ from tileserver.errors import ConfigError
 from tileserver.mosaics import index, limits
 from tileserver.mosaics.index import MosaicIndex
 from tileserver.mosaics.members import Member
+from tileserver.rasters import catalogue
 from tileserver.rasters.roots import Root, mosaic_root
 from tileserver.server import cli
 from tileserver.server.app import create_app
+from tileserver.server.first_look import first_look
+from tileserver.server.reports import warn_of_faults
+from tileserver.server.sources import sources
 
 
 @pytest.fixture(autouse=True)
@@ -249,3 +253,20 @@ def test_a_file_that_comes_shows_without_a_request(client: httpx.Client, folder:
     part.rename(folder / "new.tif")
     until(lambda: client.get("/info/scenes").json()["mosaic"]["files"] == 5)
     assert client.get("/info/scenes").json()["version"] != before["version"]
+
+
+def test_nothing_is_scanned_before_it_serves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    scanned = catalogue.Catalogue._rescan
+
+    def noting(self: catalogue.Catalogue) -> Any:
+        looked.extend(each.path for each in self._tops)
+        return scanned(self)
+
+    monkeypatch.setattr(catalogue.Catalogue, "_rescan", noting)
+    config, added = sources((), (str(folder),), None, {}, ())
+    assembly = cli.checked_assembly(config, added)
+    look = first_look(assembly.rasters, cli.definitions_in(assembly))
+    warn_of_faults(assembly, look)
+    assert [each.name for each in look.works] == ["scenes"]
+    assert looked == []

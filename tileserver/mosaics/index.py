@@ -86,6 +86,7 @@ class MosaicIndex:
         self._is_closed = False
         self._due_s = 0.0
         self._template: ImageAsset | None = None
+        self._refused: set[str] = set()
 
     def known(self) -> Snapshot | None:
         """Return the latest snapshot, or None; has the folder looked at if that is due."""
@@ -207,6 +208,9 @@ class MosaicIndex:
         """Return where the images of the mosaic lie; files of a band each are one image."""
         below = f"{self.name}/"
         scan = self.catalogue.scanned()
+        for folder in set(scan.refused) - self._refused:
+            log.warning("mosaic %s: permission denied to look into %s", self.name, folder)
+        self._refused = set(scan.refused)
         return {
             name[len(below) :]: location
             for name, location in scan.images.items()

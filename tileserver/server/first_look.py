@@ -40,12 +40,15 @@ def first_look(
     """Look at layers; blocks, but no longer than `patience_s`.
 
     Many layers (`LONG`) are left to the list of layers, which looks at them in the background, and
-    so are those of remote files and of Earth Engine.
+    so are those of mosaics, of remote files and of Earth Engine.
     """
-    held = set(rasters.catalogue.names())
+    mosaics = set(rasters.catalogue.mosaics)
+    single = [each for each in definitions if each.asset_name not in mosaics]
+    # A folder of a hundred thousand files is not looked through for a mosaic.
+    held = set(rasters.catalogue.names()) if single else set()
     local = [
         each
-        for each in definitions
+        for each in single
         if each.asset_name in held and not rasters.catalogue.is_remote(each.asset_name)
     ]
     seen: dict[str, str | None] = {}

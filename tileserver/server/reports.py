@@ -31,7 +31,10 @@ def nothing_works(look: FirstLook) -> str:
 
 def warn_of_faults(assembly: Assembly, look: FirstLook) -> None:
     """Say which folders cannot be looked into, and which layers are not served and why."""
-    for folder in refused_folders(assembly):
+    catalogue = assembly.rasters.catalogue
+    # Folders of mosaics are looked into later, in the background.
+    is_scanned = len(catalogue.mosaics) < len(catalogue.roots)
+    for folder in refused_folders(assembly) if is_scanned else []:
         click.echo(f"WARNING: {folder}", err=True)
     for name, fault in list(look.faults.items())[:_SHOWN_FAULTS]:
         click.echo(one_line(f"WARNING: layer {name} cannot be shown: {fault}"), err=True)
