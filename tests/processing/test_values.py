@@ -120,3 +120,26 @@ def test_wrong_values_are_refused(client: Client) -> None:
     assert "nodata" in client.refused(f"{TILE}.png", nodata="none")
     message = client.refused(f"{TILE}.png", unscale="perhaps")
     assert "unscale: expected one of true, false" in message
+
+
+def test_classes_and_photographs_keep_their_looks(
+    tmp_path: Path, serving: Callable[..., Client]
+) -> None:
+    classes = np.random.default_rng(2).integers(0, 4, (1, 300, 400)).astype("uint8")
+    path = write_raster(
+        tmp_path / "land.tif", classes, "EPSG:3857", MERCATOR, photometric="palette", overviews=()
+    )
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, {i: (60 * i, 20, 30, 255) for i in range(4)})
+    photograph = noise(3, 300, 400, "uint8") // 2
+    write_raster(
+        tmp_path / "photo.tif", photograph, "EPSG:3857", MERCATOR, photometric="rgb", overviews=()
+    )
+    client = serving(tmp_path)
+    for name in ("land", "photo"):
+        styles = (
+            client.get(f"/info/{name}", params=more).json()["style"]
+            for more in ({}, {"nodata": "3"})
+        )
+        one, other = styles
+        assert one == other

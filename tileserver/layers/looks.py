@@ -14,8 +14,9 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.drawing import Curve, RangeRule, Shading, Stretch
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.processing import Processing
+from tileserver.contract.true_color import is_picture
 from tileserver.errors import InvalidRequest
-from tileserver.layers.defaults import default_bands
+from tileserver.layers.defaults import declared_classes, default_bands
 from tileserver.layers.statistics import finite_values, overview_request, percentiles, rounded
 from tileserver.layers.steps import check_fitting
 from tileserver.layers.styles import Style
@@ -84,7 +85,7 @@ class Looks:
         wanted = own if base is None else own.over(base)
         if steps.stretch and not own.has_range:
             wanted = replace(wanted, min=(), max=())
-        wanted, inputs = _with_bands(asset, own, wanted, steps)
+        wanted, inputs = _with_bands(asset, own, _as_it_is(asset, wanted, steps), steps)
         if steps.classes:
             plain = Style(wanted.bands, opacity=wanted.opacity)
             return Look(plain, replace(steps, stretch=None), inputs)
@@ -124,6 +125,16 @@ class Looks:
             bands = await self._read(replace(request, processing=steps))
             self._held[key] = await anyio.to_thread.run_sync(measured, bands, stretch)
         return self._held[key]
+
+
+def _as_it_is(asset: ImageAsset, wanted: Style, steps: Processing) -> Style:
+    """Return a style with the colours of classes, or the range of a photograph, if it is one's."""
+    if steps.makes or steps.stretch or steps.classes or steps.unscale or wanted.has_range:
+        return wanted
+    if not wanted.bands and not wanted.palette and (classes := declared_classes(asset)):
+        return wanted.over(classes)
+    bands = wanted.bands or default_bands(asset)
+    return wanted.over(Style(bands, (0.0,), (255.0,))) if is_picture(asset, bands) else wanted
 
 
 def _check_plain(own: Style, steps: Processing) -> None:
