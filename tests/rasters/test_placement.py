@@ -137,9 +137,19 @@ def test_the_whole_of_a_picture_fits_and_keeps_its_aspect(tmp_path: Path) -> Non
         level = dataset.read()
     side = raster_of(path).grid.transform.scale_x * 4
     grid = PixelGrid(
-        300, 75, AffineTransform(side, 0, 0, 0, -side, 0), raster_of(path).grid.crs_code
+        300, 75, AffineTransform(side, 0, -600, 0, -side, 150), raster_of(path).grid.crs_code
     )
     assert np.array_equal(read(path, grid).values, level)
+
+
+def test_pictures_of_a_full_zoom_share_a_crs(tmp_path: Path) -> None:
+    """PROJ takes a while for a new one, and a folder has thousands of scans."""
+    sizes = [(130, 200), (256, 131), (255, 255)]
+    paths = [
+        write_raster(tmp_path / f"{width}.tif", noise(1, height, width), crs=None)  # type: ignore[arg-type]
+        for height, width in sizes
+    ]
+    assert len({raster_of(path).grid.crs_code for path in paths}) == 1
 
 
 @pytest.fixture(scope="module")

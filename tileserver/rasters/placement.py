@@ -2,9 +2,9 @@
 
 As GDAL looks for them, in this order. A raster that is placed by points or polynomials gets the
 grid that GDAL suggests to warp it to. One without a place on Earth, such as a scan or a photograph,
-gets a flat map of its own: a pixel is a unit, x to the right and y up, from the upper left corner.
-On a web map its middle lies at 0 N 0 E and it spans up to half of the world, so that all of it
-shows at zoom 0; at its full zoom its pixels are those of the tiles.
+gets a flat map of its own: a pixel is a unit, x to the right and y up, from its middle. On a
+web map that lies at 0 N 0 E and the raster spans up to half of the world, so that all of it shows
+at zoom 0; at its full zoom its pixels are those of the tiles.
 """
 
 from __future__ import annotations
@@ -103,16 +103,19 @@ def _nowhere(dataset: DatasetReader, name: str, reason: str) -> Placement:
             f"{name}: {reason}. Without a place on Earth a side may have {_MAX_SIDE} pixels, "
             f"it is {dataset.width} x {dataset.height}."
         )
-    transform = AffineTransform(1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
-    crs_code = _flat_map(dataset.width, dataset.height)
-    grid = PixelGrid(dataset.width, dataset.height, transform, crs_code)
+    width, height = dataset.width, dataset.height
+    transform = AffineTransform(1.0, 0.0, -(width // 2), 0.0, -1.0, height // 2)
+    zoom = max(math.ceil(math.log2(max(width, height) / _HALF_TILE)), 0)
+    grid = PixelGrid(width, height, transform, _flat_map(zoom))
     return Placement(grid, no_place=f"No place on Earth: {reason}.")
 
 
 @lru_cache(maxsize=64)
-def _flat_map(width: int, height: int) -> str:
-    """Return the CRS of the pixels of a picture: Mercator's map, whose unit is a pixel."""
-    zoom = max(math.ceil(math.log2(max(width, height) / _HALF_TILE)), 0)
+def _flat_map(zoom: int) -> str:
+    """Return the CRS of pictures of a full zoom: Mercator's map, whose unit is a pixel there.
+
+    PROJ takes a while for each new CRS, so all pictures of a full zoom have the same.
+    """
     pixel_m = HALF_WORLD_M / (_HALF_TILE << zoom) * (1 + _HAIR)
     return code_of(
         crs_of(
@@ -120,7 +123,7 @@ def _flat_map(width: int, height: int) -> str:
             'GEOGCS["No place on Earth",DATUM["No place on Earth",SPHEROID["Sphere",6378137,0]],'
             'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Mercator_1SP"],'
             'PARAMETER["central_meridian",0],PARAMETER["scale_factor",1],'
-            f'PARAMETER["false_easting",{width // 2}],PARAMETER["false_northing",{-(height // 2)}],'
+            'PARAMETER["false_easting",0],PARAMETER["false_northing",0],'
             f'UNIT["pixel",{pixel_m:.15g}],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
         )
     )
