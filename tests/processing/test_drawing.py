@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -226,6 +227,37 @@ def test_a_colormap_is_a_setting_of_a_layer_too(client: Client) -> None:
 )
 def test_a_malformed_colormap_is_refused(client: Client, text: str) -> None:
     assert "colormap" in client.refused(f"/tiles/land/{PLACE}.png", colormap=text)
+
+
+def test_colours_of_float32_values_are_found_by_their_decimals(
+    tmp_path: Path, serving: Callable[..., Client]
+) -> None:
+    values = np.tile(np.array([0.1, 0.7, 0.3, 2.0], np.float32), (1, 256, 64))
+    write_raster(tmp_path / "tenths.tif", values, "EPSG:3857", MERCATOR, overviews=())
+    client = serving(tmp_path)
+    stored = client.bands(f"/tiles/tenths/{PLACE}.npy")["b1"]
+    colormap = json.dumps({"0.7": "#00ff00", "0.1": "#ff0000"})
+    found = pixels(client, "tenths", colormap=colormap)
+    assert (stored == np.float32(0.7)).any()
+    np.testing.assert_array_equal((found == (0, 255, 0, 255)).all(2), stored == np.float32(0.7))
+    np.testing.assert_array_equal((found == (255, 0, 0, 255)).all(2), stored == np.float32(0.1))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("style", "some"),
+    [
+        ({"colormap": '[[-1e299,1e299,"#ff0000"]]'}, True),
+        ({"colormap": '{"1e308":"red"}'}, False),
+        ({"nodata": "1e308", "min": "0", "max": "1"}, True),
+    ],
+)
+def test_numbers_beyond_the_type_of_a_band_warn_nobody(
+    client: Client, style: Any, some: bool
+) -> None:
+    shown = pixels(client, "skewed", **style)[..., 3] > 0
+    _, valid = raw(client, "skewed")
+    np.testing.assert_array_equal(shown, valid & some)
 
 
 def test_what_goes_not_together_is_refused(client: Client) -> None:

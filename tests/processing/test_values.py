@@ -97,6 +97,25 @@ def test_a_nodata_value_is_masked(client: Client, path: Path) -> None:
     assert client.get("/point/scene", params=place).json()["values"]["b1"] is None
 
 
+@pytest.mark.parametrize(
+    "route",
+    [
+        f"{TILE}.png",
+        "/preview/scene.png",
+        "/tilejson/scene.json",
+        "/legend/scene.svg",
+        "/statistics/scene",
+        "/crop/scene.tif",
+        "/point/scene",
+    ],
+)
+def test_a_band_that_there_is_not_is_refused_where_a_value_is_masked(
+    client: Client, route: str
+) -> None:
+    place = {"lon": 9.9, "lat": 35.2} if "point" in route else {}
+    assert "B9" in client.refused(route, nodata="3", bands="B9", **place)
+
+
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "average"])
 def test_a_nodata_value_does_not_bleed(
     tmp_path: Path, serving: Callable[..., Client], resampling: str

@@ -83,6 +83,8 @@ class Looks:
             _check_plain(own, steps)
             base = None
         wanted = own if base is None else own.over(base)
+        if not steps.makes:
+            asset.indexes(wanted.bands)
         if steps.stretch and not own.has_range:
             wanted = replace(wanted, min=(), max=())
         wanted, inputs = _with_bands(asset, own, _as_it_is(asset, wanted, steps), steps)
@@ -159,7 +161,6 @@ def _with_bands(
         if usual is not None and not steps.classes and not steps.stretch:
             made = made.over(replace(usual, bands=steps.makes))
         return made, inputs
-    asset.indexes(wanted.bands)
     bands = wanted.bands or default_bands(asset)
     if steps.classes and not wanted.bands:
         bands = bands[:1]

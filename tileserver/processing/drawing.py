@@ -111,8 +111,14 @@ def _classified(
 def class_numbers(values: NDArray[Any], classes: Sequence[ColorClass]) -> NDArray[np.uint16]:
     """Return the number of each value's class, from 1; 0 where it is in none.
 
-    Of intervals that overlap the first holds, and a class of one value before any.
+    Of intervals that overlap the first holds, and a class of one value before any. Numbers are
+    compared as the type of the values has them: 0.7 is that of float32, and 1e308 infinite there.
     """
+    with np.errstate(over="ignore"):
+        return _class_numbers(values, classes)
+
+
+def _class_numbers(values: NDArray[Any], classes: Sequence[ColorClass]) -> NDArray[np.uint16]:
     numbers = np.zeros(values.shape, np.uint16)
     for number, each in reversed(list(enumerate(classes, 1))):
         if each.high is not None:
@@ -124,7 +130,9 @@ def class_numbers(values: NDArray[Any], classes: Sequence[ColorClass]) -> NDArra
     }
     if single:
         keys = np.array(sorted(single))
-        place = np.clip(np.searchsorted(keys, values), 0, len(keys) - 1)
         of_keys = np.array([single[key] for key in keys.tolist()], np.uint16)
+        if values.dtype.kind == "f":
+            keys = keys.astype(values.dtype)
+        place = np.clip(np.searchsorted(keys, values), 0, len(keys) - 1)
         np.copyto(numbers, of_keys[place], where=keys[place] == values)
     return numbers

@@ -44,7 +44,11 @@ def is_nodata(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     https://github.com/OSGeo/gdal/blob/master/gcore/gdal_priv_templates.hpp, ARE_REAL_EQUAL, which
     takes the precision of float32 for both types.
     """
-    exact = values.dtype.type(nodata)
+    with np.errstate(over="ignore"):
+        exact = values.dtype.type(nodata)
+    if np.isinf(exact) and not np.isinf(nodata):
+        # Beyond the range of the type.
+        return np.zeros(values.shape, np.bool_)
     equal: NDArray[np.bool_] = np.equal(values, exact)
     if values.dtype.kind != "f":
         return equal
