@@ -248,6 +248,7 @@ def test_numbers_are_bounded(
     features = [item(f"i{number}", scene_assets("files/")) for number in range(5)]
     path = write(top / "search.json", {"type": "FeatureCollection", "features": features})
     assert len(names(path)) == 3
+    assert caplog.text.count("more than 3 items") == 1
     for number in range(9):
         link = ("child", f"c{number + 1}.json")
         write(top / f"c{number}.json", container("Catalog", f"c{number}", [link]))

@@ -95,6 +95,7 @@ class _Walk:
         self.remote = remote
         self.tree = StacTree()
         self.seen: set[Place | str] = set()
+        self.told: set[str] = set()
         self.end_s = time.monotonic() + _REMOTE_S
 
     def run(self) -> StacTree:
@@ -189,6 +190,8 @@ class _Walk:
             self.tree.folders.append((path, "{}"))
         features = document.get("features")
         for each in features if isinstance(features, list) else []:
+            if self._is_full():
+                break
             if isinstance(each, dict) and is_item(each) and (name := name_of(each)):
                 self._add(read_item(each, _under(path, name), base.locate, step.renders))
         return [
@@ -216,17 +219,26 @@ class _Walk:
             try:
                 yield base.locate(href)
             except UnreadableRaster as exc:
+                if self._is_full():
+                    return
                 log.warning("%s: a link is not followed: %s", self.name, exc)
                 self._add(_broken(_under(path, _stem(href) or "link"), exc))
 
     def _add(self, item: Item) -> None:
-        if len(self.tree.items) < MAX_ITEMS:
+        if not self._is_full():
             self.tree.items.append(item)
-        else:
+
+    def _is_full(self) -> bool:
+        """Tell whether there is no room for another item, and log it."""
+        is_full = len(self.tree.items) >= MAX_ITEMS
+        if is_full:
             self._limited("items", MAX_ITEMS)
+        return is_full
 
     def _limited(self, what: Literal["items", "documents", "levels"], most: int) -> None:
-        log.warning("%s: more than %d %s of STAC; the rest is left out", self.name, most, what)
+        if what not in self.told:
+            self.told.add(what)
+            log.warning("%s: more than %d %s of STAC; the rest is left out", self.name, most, what)
 
 
 def _broken(name: str, why: Exception) -> Item:
