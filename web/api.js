@@ -64,7 +64,8 @@ export async function fetchLayers(text = "", signal) {
   const failures = [];
   let url = `layers${query(text ? { q: text } : {})}`;
   for (let page = 0; url && page < MAX_PAGES; page += 1) {
-    const answer = await fetchJson(url, signal);
+    // What the browser holds may be a minute old; the ETag makes asking cheap.
+    const answer = await fetchJson(url, signal, "no-cache");
     for (const layer of (answer.layers ?? []).map(cleanLayer)) {
       if (layer && !layers.has(layer.name)) layers.set(layer.name, layer);
     }
@@ -93,6 +94,7 @@ function cleanLayer(layer) {
     description: text(layer.description),
     attribution: text(layer.attribution),
     noPlace: text(layer.no_place),
+    pending: layer.pending === true,
     bounds: isBounds(layer.bounds) ? layer.bounds : [-180, -90, 180, 90],
     minzoom: Number.isFinite(layer.minzoom) ? layer.minzoom : 0,
     maxzoom: Number.isFinite(layer.maxzoom) ? layer.maxzoom : 22,
@@ -110,8 +112,8 @@ function cleanFailure(failure) {
 const isBounds = (bounds) =>
   Array.isArray(bounds) && bounds.length === 4 && bounds.every(Number.isFinite);
 
-async function fetchJson(url, signal) {
-  const response = await ask(url, signal);
+async function fetchJson(url, signal, cache = "default") {
+  const response = await ask(url, signal, cache);
   if (!response.ok) throw new ServerError(await reasonOf(response));
   try {
     return await response.json();
@@ -120,10 +122,11 @@ async function fetchJson(url, signal) {
   }
 }
 
-async function ask(url, signal) {
+async function ask(url, signal, cache = "default") {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   try {
-    return await fetch(url, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+    const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
+    return await fetch(url, { cache, signal: either });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ServerError("The server does not answer.");

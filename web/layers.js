@@ -44,7 +44,9 @@ export class LayerList {
   update() {
     const focused = document.activeElement;
     const { entries } = this.state;
-    const isNew = entries.filter(({ layer }) => !this.rows.has(layer.name));
+    const isNew = entries.filter(({ layer }) => this.rows.get(layer.name)?.layer !== layer);
+    const layers = new Set(entries.map(({ layer }) => layer));
+    for (const row of [...this.rows.values()]) if (!layers.has(row.layer)) this.drop(row);
     for (const { layer } of isNew) this.rows.set(layer.name, this.makeRow(layer));
     const rows = entries.map(({ layer }) => this.rows.get(layer.name));
     const inOrder = rows.every((row, index) => row.element === this.list.children[index]);
@@ -52,7 +54,13 @@ export class LayerList {
     rows.forEach((row, index) => row.update(entries[index], index, entries.length));
     // Moving an element takes its focus away.
     if (!inOrder && this.list.contains(focused)) focused.focus();
+    this.filter.hidden &&= entries.length < FILTER_FROM;
     if (isNew.length) this.applyFilter();
+  }
+
+  drop(row) {
+    row.element.remove();
+    this.rows.delete(row.layer.name);
   }
 
   applyFilter() {
@@ -83,7 +91,7 @@ export class LayerList {
   }
 
   setBusy(layer, busy) {
-    this.rows.get(layer.name).element.classList.toggle("busy", busy);
+    this.rows.get(layer.name)?.element.classList.toggle("busy", busy);
   }
 
   /** Say of the layers that begin at a deeper zoom that one has to come closer. */
@@ -168,8 +176,9 @@ class Row {
     );
   }
 
-  /** Say of a scan or a photograph that the map beneath it means nothing. */
+  /** Say of a scan or a photograph that the map beneath it means nothing; of others, what is not known. */
   tag() {
+    if (this.layer.pending) return h("small", { className: "pending" }, "being read…");
     return this.layer.noPlace && h("small", { className: "no-place" }, "no place on Earth");
   }
 

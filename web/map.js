@@ -44,21 +44,22 @@ export class LayerMap {
    */
   draw(entries, listeners) {
     this.entries = entries;
+    const shown = new Set(entries.filter(({ visible }) => visible).map(({ layer }) => layer));
+    for (const { layer } of [...this.tiles.values()]) if (!shown.has(layer)) this.remove(layer);
     entries.forEach(({ layer, visible, opacity }, index) => {
       if (visible && !this.tiles.has(layer.name)) this.add(layer, listeners(layer));
-      if (!visible) this.remove(layer);
-      this.tiles.get(layer.name)?.setZIndex(entries.length - index).setOpacity(opacity);
+      this.tiles.get(layer.name)?.tiles.setZIndex(entries.length - index).setOpacity(opacity);
     });
     this.showPixels();
   }
 
   add(layer, listeners) {
-    const tiles = serverTiles(layer, listeners);
-    this.tiles.set(layer.name, tiles.addTo(this.map));
+    const tiles = serverTiles(layer, listeners).addTo(this.map);
+    this.tiles.set(layer.name, { layer, tiles });
   }
 
   remove(layer) {
-    this.tiles.get(layer.name)?.remove();
+    this.tiles.get(layer.name)?.tiles.remove();
     this.tiles.delete(layer.name);
   }
 
@@ -67,8 +68,8 @@ export class LayerMap {
   showPixels() {
     const { zoom, lat, lon } = this.view;
     const front = this.entries.find(({ layer, visible }) => visible && contains(layer.bounds, lon, lat));
-    for (const [name, tiles] of this.tiles) {
-      const pixels = name === front?.layer.name && zoom > tiles.options.maxNativeZoom;
+    for (const { layer, tiles } of this.tiles.values()) {
+      const pixels = layer === front?.layer && zoom > tiles.options.maxNativeZoom;
       tiles.getContainer()?.classList.toggle("pixelated", pixels);
     }
   }
@@ -92,8 +93,11 @@ export class LayerMap {
     });
   }
 
+  /** Show these layers; those without a place that is known only if there are no others. */
   fitFirst(layers) {
-    this.fit(firstExtent(layers.map((layer) => layer.bounds)), { animate: false });
+    const placed = layers.filter(({ noPlace, pending }) => !noPlace && !pending);
+    const some = placed.length ? placed : layers;
+    this.fit(firstExtent(some.map((layer) => layer.bounds)), { animate: false });
   }
 
   /** Outline a layer's bounds, or none. */

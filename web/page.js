@@ -9,6 +9,7 @@ import { LayerMap } from "./map.js";
 import { hideMessage, showMessage } from "./messages.js";
 import { Panel } from "./panel.js";
 import { parseHash, permalinkWriter } from "./permalink.js";
+import { followLayers, isPending } from "./refresh.js";
 import { LayerState } from "./state.js";
 
 const SEARCH_MS = 250;
@@ -28,8 +29,8 @@ async function load(map, panel) {
   panel.show(h("div", { className: "skeleton", "aria-label": "Loading the layers" }));
   try {
     const { layers, failures, complete } = await fetchLayers();
-    if (layers.length === 0) showEmpty(panel, failures);
-    else run(map, panel, complete ? layers : await withLinked(fewVisible(layers)), failures, complete);
+    if (layers.length === 0) showEmpty(panel, failures, () => load(map, panel));
+    else run(map, panel, complete ? placedVisible(layers) : await withLinked(fewVisible(layers)), failures, complete);
     if (!complete) {
       const text = `Only the first ${layers.length} layers are listed. The filter finds the others.`;
       showMessage("layers", { text, tone: "note" });
@@ -42,6 +43,12 @@ async function load(map, panel) {
 /** Return the layers of a list that is too long to show, all but the first few hidden. */
 const fewVisible = (layers) =>
   layers.map((layer, index) => ({ ...layer, visible: layer.visible && index < MAX_VISIBLE }));
+
+/** Return the layers, those without a place on Earth hidden if others are shown. */
+function placedVisible(layers) {
+  if (!layers.some(({ visible, noPlace }) => visible && !noPlace)) return layers;
+  return layers.map((layer) => ({ ...layer, visible: layer.visible && !layer.noPlace }));
+}
 
 /** Return layers and, hidden, those that the address names beside them. */
 async function withLinked(layers) {
@@ -74,11 +81,17 @@ function searcher(state) {
   };
 }
 
-function showEmpty(panel, failures) {
+function showEmpty(panel, failures, again) {
   const text = failures.length ? "This server has no layers to show." : "This server has no layers yet.";
   panel.say("none");
   panel.show(h("p", { className: "quiet" }, text), notShown(failures, true));
   panel.open(true);
+  const told = JSON.stringify(failures);
+  followLayers(false, (list) => {
+    const same = list.layers.length === 0 && JSON.stringify(list.failures) === told;
+    if (!same) again();
+    return same;
+  });
 }
 
 function showBroken(panel, error, retry) {
@@ -103,13 +116,15 @@ function run(map, panel, layers, failures, complete) {
     corner.setCredits(state.visible);
     panel.say(`${state.visible.length} of ${state.entries.length} shown`);
   };
+  const wrong = h("div", {}, notShown(failures));
   panel.show(
     list.element,
-    notShown(failures),
+    wrong,
     h("p", { className: "tip" }, "Click or tap the map to read its values."),
   );
   const writeAddress = permalinkWriter(() => ({ view: map.view, layers: state.snapshot() }));
-  followAddress(map, state, writeAddress);
+  const linked = followAddress(map, state, writeAddress);
+  const firstView = linked ? null : JSON.stringify(map.view);
   draw();
   state.addEventListener("change", draw);
   state.addEventListener("change", writeAddress);
@@ -121,6 +136,20 @@ function run(map, panel, layers, failures, complete) {
   writeAddress();
   map.onhover((place) => corner.setPlace(place));
   inspectPoints(map, state);
+  followLayers(isPending(layers), (newest) => {
+    const untouched = JSON.stringify(map.view) === firstView && isPending(state.visible);
+    state.refresh(placedVisible(newest.layers), newest.complete);
+    if (untouched) map.fitFirst(state.visible);
+    showFailures(wrong, newest.failures);
+    return true;
+  });
+}
+
+/** Show why layers cannot be shown, unless it is what is shown already. */
+function showFailures(element, failures) {
+  const open = element.querySelector("details")?.open ?? false;
+  const node = h("div", {}, notShown(failures, open));
+  if (node.textContent !== element.textContent) element.replaceChildren(...node.childNodes);
 }
 
 function tileListeners(layer, list) {
@@ -148,12 +177,14 @@ function followAddress(map, state, writeAddress) {
     tellDropped([...dropped, ...unknown]);
     return view;
   };
-  if (!apply(location.hash)) map.fitFirst(state.visible);
+  const linked = apply(location.hash);
+  if (!linked) map.fitFirst(state.visible);
   window.addEventListener("hashchange", (event) => {
     // Not location.hash, which a write that was under way may have put back.
     apply(new URL(event.newURL).hash);
     writeAddress();
   });
+  return Boolean(linked);
 }
 
 function tellDropped(dropped) {

@@ -17,6 +17,28 @@ export class LayerState extends EventTarget {
     this.changed("layers");
   }
 
+  /**
+   * Take over a newer list: layers that changed, new ones beside their neighbours in it, and, of a
+   * complete list, no others. Those that stay keep their place, visibility and opacity.
+   */
+  refresh(layers, complete) {
+    const newest = new Map(layers.map((layer) => [layer.name, layer]));
+    const entries = this.entries
+      .filter(({ layer }) => !complete || newest.has(layer.name))
+      .map((entry) => ({ ...entry, layer: unlessSame(entry.layer, newest.get(entry.layer.name)) }));
+    layers.forEach((layer, index) => {
+      if (this.find(layer.name)) return;
+      const above = entries.findIndex((entry) => entry.layer.name === layers[index - 1]?.name);
+      entries.splice(above + 1, 0, { layer, visible: complete && layer.visible, opacity: 1 });
+    });
+    const same = entries.every(({ layer }, index) => layer === this.entries[index]?.layer);
+    if (same && entries.length === this.entries.length) return;
+    const others = this.defaultNames.filter((name) => !complete && !newest.has(name));
+    this.defaultNames = [...newest.keys(), ...others];
+    this.entries = entries;
+    this.changed("layers");
+  }
+
   find(name) {
     return this.entries.find((entry) => entry.layer.name === name);
   }
@@ -78,4 +100,10 @@ export class LayerState extends EventTarget {
   changed(what) {
     this.dispatchEvent(new CustomEvent("change", { detail: what }));
   }
+}
+
+/** Return a layer, or what it is now if that is another. */
+function unlessSame(layer, newest) {
+  const told = ({ visible, ...rest }) => JSON.stringify(rest);
+  return newest && told(newest) !== told(layer) ? newest : layer;
 }
