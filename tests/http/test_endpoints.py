@@ -178,6 +178,20 @@ def test_a_preflight_is_granted_for_layers_and_the_page(client: httpx.Client, ro
     assert "If-None-Match" in response.headers["access-control-allow-headers"]
 
 
+@pytest.mark.parametrize("route", ["/preview/{}.png", "/statistics/{}", "/crop/{}.tif"])
+def test_pages_of_other_origins_may_post_areas(client: httpx.Client, route: str) -> None:
+    asked = {
+        "origin": "https://dash.example.org",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type",
+    }
+    headers = client.options(route.format("sierra-nevada"), headers=asked).headers
+    assert "POST" in headers["access-control-allow-methods"]
+    assert "Content-Type" in headers["access-control-allow-headers"]
+    tiles = client.options("/tiles/sierra-nevada/0/0/0.png", headers=asked).headers
+    assert "POST" not in tiles["access-control-allow-methods"]
+
+
 def test_a_request_id_is_repeated_if_it_is_harmless_and_made_if_not(client: httpx.Client) -> None:
     for given in ("abc-1.Z_", "a" * 64):
         headers = client.get("/healthz", headers={"x-request-id": given}).headers

@@ -17,7 +17,7 @@ from tileserver.http.hosts import sender_of
 from tileserver.http.keys import Holder, take_query_keys
 from tileserver.http.request_ids import request_id
 from tileserver.http.responses import COMMON_HEADERS, QUERY_KEY, rest_path
-from tileserver.http.routes import Resource
+from tileserver.http.routes import Resource, row_of
 from tileserver.http.rules import Rules
 from tileserver.rest.errors import answer_error
 from tileserver.rest.requests import Bodies, read_body
@@ -48,12 +48,11 @@ _SANDBOX = (
 )
 """For responses that a browser opens by their URL; the map page has a policy of its own."""
 _PREFLIGHT = {
-    "access-control-allow-methods": "GET, HEAD, OPTIONS",
-    "access-control-allow-headers": "Authorization, X-API-Key, If-None-Match",
+    "access-control-allow-headers": "Authorization, Content-Type, X-API-Key, If-None-Match",
     "access-control-max-age": "86400",
 }
-_METHODS = {"allow": "GET, HEAD, OPTIONS"}
-_API_METHODS = {"allow": "GET, HEAD, POST, OPTIONS"}
+_READING = "GET, HEAD, OPTIONS"
+_READING_BY_POST = "GET, HEAD, POST, OPTIONS"
 _BODY_S = 10.0
 """Limit for a body that may hold the key, so that clients without one free memory soon."""
 _CHALLENGES = ('Basic realm="tileserver", charset="UTF-8"', 'Bearer realm="tileserver"')
@@ -100,7 +99,7 @@ class Gate:
         sender = sender_of(scope["headers"])
         self.rules.check_host(resource, sender)
         if scope["method"] == "OPTIONS":
-            return _preflight(resource), receive
+            return _preflight(resource, scope["path"]), receive
         holder = None
         if self.rules.keys:
             receive, holder = await self._holder(resource, scope, receive)
@@ -158,11 +157,16 @@ def _keep_to_one_holder(headers: MutableHeaders) -> None:
     headers.add_vary_header("Authorization, X-API-Key")
 
 
-def _preflight(resource: Resource) -> Response:
-    if resource in (Resource.API, Resource.PICTURE):
-        return Response(status_code=204, headers=_API_METHODS)
-    granted = {} if resource in (Resource.ASSET, Resource.FIGURES) else _PREFLIGHT
-    return Response(status_code=204, headers={**_METHODS, **granted})
+def _preflight(resource: Resource, path: str) -> Response:
+    is_api = resource in (Resource.API, Resource.PICTURE)
+    row = row_of(path)
+    # Areas are posted; that reads pixels, and changes nothing.
+    is_posted = is_api or (row is not None and "POST" in row.methods)
+    methods = _READING_BY_POST if is_posted else _READING
+    headers = {"allow": methods}
+    if not is_api and resource not in (Resource.ASSET, Resource.FIGURES):
+        headers |= {"access-control-allow-methods": methods, **_PREFLIGHT}
+    return Response(status_code=204, headers=headers)
 
 
 async def _refusal(scope: Scope, exc: TileserverError) -> Response:
