@@ -65,7 +65,8 @@ class RasterFolder:
     formats: Annotated[
         tuple[str, ...],
         kinds.RASTER_FORMATS,
-        "GDAL's drivers whose files are rasters; a file is opened with that of its suffix alone. "
+        "GDAL's drivers whose files are rasters, or netCDF and Zarr; a file is opened with that of "
+        "its suffix alone. "
         "Leave it at GeoTIFF where strangers may write",
     ] = ("GTiff",)
     mosaic: Annotated[

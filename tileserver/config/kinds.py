@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from tileserver.contract.grids import Box
 from tileserver.contract.processing import Resampling, Terrain
-from tileserver.contract.raster_formats import SUFFIXES
+from tileserver.contract.raster_formats import CUBES, SUFFIXES
 from tileserver.expressions.document import REDUCERS
 
 Schema: TypeAlias = dict[str, Any]
@@ -244,13 +244,14 @@ NUMBERS = Kind(
 )
 TEXT = Kind("text that is not blank", _text(r"\S"))
 TEXTS = Kind("a list of texts", _list(_text(r"\S")), from_text=_items)
+_FORMATS = [*SUFFIXES, *CUBES]
 RASTER_FORMATS = Kind(
-    f"a list of {', '.join(SUFFIXES)}",
-    {**_list({"type": "literal", "expected": list(SUFFIXES)}), "min_length": 1},
+    f"a list of {', '.join(_FORMATS)}",
+    {**_list({"type": "literal", "expected": _FORMATS}), "min_length": 1},
     from_text=_items,
     json={
         "type": "array",
-        "items": {"enum": list(SUFFIXES)},
+        "items": {"enum": _FORMATS},
         "minItems": 1,
     },
 )

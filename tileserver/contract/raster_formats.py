@@ -16,6 +16,8 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "SRTMHGT": (".hgt",),
 }
 """Of all formats that can be turned on; a file is opened with the driver of its suffix alone."""
+CUBES: Mapping[str, tuple[str, ...]] = {"netCDF": (".nc", ".nc4"), "Zarr": (".zarr",)}
+"""Of formats of variables with a dimension of time, which are not GDAL's to read."""
 _DRIVERS = {suffix: driver for driver, suffixes in SUFFIXES.items() for suffix in suffixes}
 
 
@@ -30,4 +32,4 @@ def driver_of(path: str) -> str:
 
 def suffixes_of(drivers: Sequence[str]) -> tuple[str, ...]:
     """Return the suffixes of the files of some drivers, in lower case."""
-    return tuple(suffix for driver in drivers for suffix in SUFFIXES[driver])
+    return tuple(suffix for driver in drivers for suffix in {**SUFFIXES, **CUBES}[driver])

@@ -19,6 +19,7 @@ from typing import Any
 from tileserver.errors import AssetNotFound, TileserverError, UnreadableRaster
 from tileserver.rasters.band_files import BandFiles, join, look_up
 from tileserver.rasters.band_sets import BandFile, BandSet
+from tileserver.rasters.cubes.images import CubeImage, Slice, describe
 from tileserver.rasters.files import Place, file_errors, file_state
 from tileserver.rasters.geotiffs import GeoTiff, read_sidecar
 from tileserver.rasters.overview_advice import warn_without_overviews
@@ -35,8 +36,8 @@ from tileserver.rasters.stac.sources import StacSources
 _RECHECK_S = 2.0
 _MAX_STATES = 10_000
 
-Raster = GeoTiff | BandFiles
-"""An image in one file, or in several."""
+Raster = GeoTiff | BandFiles | CubeImage
+"""An image in one file, in several, or in a file of arrays."""
 
 log = logging.getLogger(__name__)
 
@@ -189,6 +190,8 @@ class Catalogue:
         """Return a token of the files' state, or None if they are gone or cannot be reached."""
         if isinstance(entry.location, BandSet):
             return self._set_version(name, entry.location)
+        if isinstance(entry.location, Slice):
+            return entry.location.version()
         if isinstance(entry.location, Place):
             return self._local_version(name, entry.location)
         try:
@@ -215,6 +218,8 @@ class Catalogue:
             return self._remote_now(name, entry, entry.location)
         if isinstance(entry.location, BandSet):
             return self._set_now(name, entry, entry.location)
+        if isinstance(entry.location, Slice):
+            return self._image_now(name, entry, entry.location)
         version = self._local_version(name, entry.location)
         if version is None or (entry.raster and entry.raster.asset.version == version):
             return entry.raster if version else None
@@ -225,6 +230,13 @@ class Catalogue:
         if raster is not None:
             warn_without_overviews(raster, entry.location.path)
         return raster
+
+    def _image_now(self, name: str, entry: _Entry, where: Slice) -> Raster | None:
+        """Return an image in a file of arrays, or None if the file is gone."""
+        version = where.version()
+        if version is None or (entry.raster and entry.raster.asset.version == version):
+            return entry.raster if version else None
+        return describe(where, name)
 
     def last_names(self) -> list[str]:
         """Return the names of the last scan; never touches the disk."""

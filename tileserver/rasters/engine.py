@@ -35,6 +35,7 @@ from tileserver.rasters.blocks.cache import BlockCache
 from tileserver.rasters.blocks.codecs import DamagedBlock
 from tileserver.rasters.blocks.levels import BlockKey, BlockLevel, FileBlocks, check_current
 from tileserver.rasters.catalogue import Catalogue, Raster
+from tileserver.rasters.cubes.images import CubeImage, CubeLevel
 from tileserver.rasters.dataset_pool import DatasetPool
 from tileserver.rasters.datasets import gdal_environment, quiet_libraries
 from tileserver.rasters.decode_budget import MAX_DECODING_BYTES, DecodeBudget
@@ -177,7 +178,7 @@ class LocalRasters:
 
     def _read_file(
         self,
-        raster: GeoTiff,
+        raster: GeoTiff | CubeImage,
         request: PixelRequest,
         grid: PixelGrid,
         positions_of: PositionsOf = positions,
@@ -207,7 +208,7 @@ class LocalRasters:
 
     def _read_level(
         self,
-        raster: GeoTiff,
+        raster: GeoTiff | CubeImage,
         level: Level,
         indexes: Sequence[int],
         deadline: float,
@@ -229,9 +230,12 @@ class LocalRasters:
 
     @contextmanager
     def _reader(
-        self, raster: GeoTiff, level: Level, deadline: float, by_blocks: bool
+        self, raster: GeoTiff | CubeImage, level: Level, deadline: float, by_blocks: bool
     ) -> Iterator[LevelReader]:
         """Lend what reads a level: its blocks, if it has such and they are wanted, or GDAL."""
+        if isinstance(raster, CubeImage):
+            yield CubeLevel(raster)
+            return
         if raster.mask is not None and not level.is_beside:
             mask = raster.mask
             with (

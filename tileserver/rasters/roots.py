@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tileserver.contract.names import LOCAL_PREFIX
-from tileserver.contract.raster_formats import GEOTIFF, driver_of, suffixes_of
+from tileserver.contract.raster_formats import CUBES, GEOTIFF, driver_of, suffixes_of
 from tileserver.errors import ConfigError
+from tileserver.rasters.cubes.images import Variable
 from tileserver.rasters.files import Listing, Place, find_file, walk
 from tileserver.rasters.other_formats import check_driver
 from tileserver.rasters.remote.objects import file_name, find_object, is_remote
@@ -54,6 +55,8 @@ class Root:
     """Set if its GeoTIFFs are one image, too; only that is a layer then."""
     formats: tuple[str, ...] = (GEOTIFF,)
     """Drivers whose files are rasters; a file is opened with that of its suffix alone."""
+    cube: Variable | None = None
+    """The variable of a file of arrays that is its image, or whose times are its images."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Top:
     name: str | None
     suffixes: tuple[str, ...] = SUFFIXES
     """Of files that are rasters."""
+    cube: Variable | None = None
+    """As `Root.cube`."""
 
     def has(self, name: str) -> bool:
         """Tell whether a file of a name is a raster."""
@@ -82,7 +87,8 @@ def top_of(root: Root) -> Top:
     suffixes = suffixes_of(root.formats)
     # A slash at the end would follow a link.
     path = os.path.abspath(root.path.rstrip(os.sep) or os.sep)
-    return Top(path, root.prefix, os.path.islink(path), root.members, root.name, suffixes)
+    is_link = os.path.islink(path)
+    return Top(path, root.prefix, is_link, root.members, root.name, suffixes, root.cube)
 
 
 @dataclass
@@ -177,7 +183,7 @@ def check_root(path: str, shown: str = "", formats: Sequence[str] = (GEOTIFF,)) 
             may not be read; or GDAL lacks a driver.
     """
     for driver in formats:
-        if driver != GEOTIFF:
+        if driver != GEOTIFF and driver not in CUBES:
             check_driver(driver)
     shown = shown or path
     if is_remote(path):
@@ -213,6 +219,8 @@ def _why_not_there(path: str) -> str:
 
 def _hint(path: str) -> str:
     driver = driver_of(path)
+    for cube, suffixes in CUBES.items():
+        driver = cube if path.lower().endswith(suffixes) else driver
     return "" if driver == GEOTIFF else f'; [[rasters]] formats = ["{driver}"] serves this file'
 
 

@@ -14,6 +14,7 @@ from tileserver.contract.processing import Processing
 from tileserver.geo.positions import Positions, parts
 from tileserver.geo.spreads import Spread, spread
 from tileserver.rasters.band_files import PositionsOf
+from tileserver.rasters.cubes.images import CubeImage
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.masking import mask_value
 from tileserver.rasters.resampled import Resampler, pieces
@@ -65,7 +66,10 @@ class Nearest:
 
 
 def samplers(
-    processing: Processing | None, raster: GeoTiff, grid: PixelGrid, positions_of: PositionsOf
+    processing: Processing | None,
+    raster: GeoTiff | CubeImage,
+    grid: PixelGrid,
+    positions_of: PositionsOf,
 ) -> Iterator[tuple[Window, Sampler]]:
     """Yield what reads each part of a grid that shows something of a raster."""
     warp, nodata = raster.warp, processing.nodata if processing else None

@@ -13,13 +13,14 @@ from typing import Any
 
 from tileserver.errors import TileserverError
 from tileserver.rasters.band_sets import BandSet, band_sets
+from tileserver.rasters.cubes.images import Slice, Variable, slices
 from tileserver.rasters.files import Place
 from tileserver.rasters.roots import Top, Walked, asset_name, geotiffs, is_stac, shown
 from tileserver.rasters.stac.beside import with_items
 from tileserver.rasters.stac.sources import StacSources
 
-Location = Place | str | BandSet
-"""Where an image lies: in a file, behind a URL, or in several of them."""
+Location = Place | str | BandSet | Slice
+"""Where an image lies: in a file, behind a URL, in several of them, or in a file of arrays."""
 _ITEM_NAMES = ("item", "stac", "stac_item", "stac-item")
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def is_local(location: Location) -> bool:
     """Tell whether all files of an image are local."""
     if isinstance(location, BandSet):
         return all(isinstance(file.location, Place) for file in location.files)
-    return isinstance(location, Place)
+    return isinstance(location, Place | Slice)
 
 
 def scan(tops: Iterable[Top], stac: StacSources) -> Scan:
@@ -71,7 +72,9 @@ class _Scanning:
     def of(self, tops: Iterable[Top]) -> Scan:
         scenes: list[tuple[str, Top, str, BandSet, Mapping[str, Any]]] = []
         for top in tops:
-            if is_stac(top.path):
+            if top.cube is not None:
+                self._add_cube(top, top.cube)
+            elif is_stac(top.path):
                 self._add_document(top)
             else:
                 scenes += self._add_files(top)
@@ -115,6 +118,19 @@ class _Scanning:
             self._add(f"{prefix}/{item.name}", top, item.name, item.where, item.members)
         self.walked.folders += [(f"{prefix}/{path}", text) for path, text in tree.folders]
         self.walked.paths += {os.path.dirname(place.path) for place, _ in tree.files}
+
+    def _add_cube(self, top: Top, variable: Variable) -> None:
+        """Add a variable of a file of arrays, or the steps of its time."""
+        prefix = top.prefix.rstrip("/")
+        if not variable.has_time:
+            self._add(f"{prefix}/{top.name}", top, variable.path, Slice(variable), {})
+            return
+        self.walked.folders.append((prefix, None))
+        try:
+            for step, where in slices(variable):
+                self._add(f"{prefix}/{step}", top, variable.path, where, {})
+        except TileserverError as exc:
+            log.warning("the times of %s cannot be read: %s", prefix, exc)
 
     def _add_files(self, top: Top) -> Iterator[tuple[str, Top, str, BandSet, Mapping[str, Any]]]:
         """Add the GeoTIFFs of a root; yield the scenes that they are bands of."""

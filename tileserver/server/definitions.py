@@ -10,15 +10,17 @@ from pathlib import Path
 from tileserver.config.config import Config, EarthEngineSettings, RasterFolder
 from tileserver.config.layers import LayerSettings, computed_image
 from tileserver.contract.names import Access, layer_name
+from tileserver.contract.raster_formats import CUBES
 from tileserver.errors import ConfigError, InvalidRequest
 from tileserver.layers.automatic_layers import automatic_layers
 from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.steps import STEP_PARAMETERS, parse_steps
 from tileserver.layers.styles import Style, parse_colors
 from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.cubes.sources import cube_roots
 from tileserver.rasters.pyramids.store import PyramidStore, default_folder
 from tileserver.rasters.remote.files import RemoteFiles
-from tileserver.rasters.roots import Root, mosaic_root
+from tileserver.rasters.roots import MosaicOptions, Root, mosaic_root
 
 _SETTINGS = {"expression": "formula"}
 """Parameters whose setting has another name, since a layer's own is taken."""
@@ -30,7 +32,19 @@ def roots_of(config: Config, added: Sequence[Root] = ()) -> list[Root]:
     A source of one GeoTIFF per asset adds a `Root` with name and members for each: its
     layers, default access and listing follow, as for any other root.
     """
-    return [*added, *map(_root, config.rasters)]
+    configured = (each for settings in config.rasters for each in _roots(settings))
+    return [*added, *configured]
+
+
+def _roots(settings: RasterFolder) -> list[Root]:
+    """Return the root of a table, and one for each variable of files of arrays below it."""
+    formats = tuple(each for each in settings.formats if each not in CUBES)
+    if formats == settings.formats:
+        return [_root(settings)]
+    options = MosaicOptions("", settings.pixel_selection, settings.index)
+    given = Root(settings.path, settings.prefix, mosaic=options, formats=settings.formats)
+    others = [replace(_root(settings), formats=formats)] if formats else []
+    return [*others, *cube_roots(given)]
 
 
 def _root(settings: RasterFolder) -> Root:

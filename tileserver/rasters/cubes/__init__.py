@@ -1,0 +1,1 @@
+"""Variables of NetCDF and Zarr, with or without a dimension of time, as images."""
