@@ -70,11 +70,12 @@ def as_xarray(path: Path, tmp_path: Path) -> xr.Dataset:
     copy = tmp_path / f"oracle{path.suffix}"
     if path.is_dir():
         shutil.copytree(path, copy, dirs_exist_ok=True)
-        with xr.open_zarr(copy, consolidated=False) as opened:
-            return opened.load()
+        found: xr.Dataset = xr.open_zarr(copy, consolidated=False).load()
+        return found
     shutil.copy(path, copy)
     with xr.open_dataset(copy, engine="h5netcdf") as opened:
-        return opened.load()
+        found = opened.load()
+    return found
 
 
 def config(path: Path, **settings: Any) -> Config:
@@ -95,4 +96,5 @@ def read(rasters: LocalRasters, name: str, **members: Any) -> BandArrays:
 
 def masked(bands: BandArrays) -> NDArray[Any]:
     """Return the values of the first band, NaN where they are masked."""
-    return np.where(bands.valid, bands.values.astype(np.float64), np.nan)[0]
+    values: NDArray[Any] = np.where(bands.valid, bands.values.astype(np.float64), np.nan)[0]
+    return values

@@ -30,9 +30,30 @@ _MAX_METADATA_BYTES = 16_000_000
 _MAX_FILE_BYTES = 1_000_000_000
 _MAX_FILES = 1_000_000
 _CODECS = frozenset(
-    ("adler32", "astype", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta")
-    + ("fixedscaleoffset", "fletcher32", "gzip", "lz4", "lzma", "packbits", "quantize")
-    + ("sharding_indexed", "shuffle", "transpose", "vlen-utf8", "zlib", "zstd")
+    (
+        "adler32",
+        "astype",
+        "bitround",
+        "blosc",
+        "bytes",
+        "bz2",
+        "crc32",
+        "crc32c",
+        "delta",
+        "fixedscaleoffset",
+        "fletcher32",
+        "gzip",
+        "lz4",
+        "lzma",
+        "packbits",
+        "quantize",
+        "sharding_indexed",
+        "shuffle",
+        "transpose",
+        "vlen-utf8",
+        "zlib",
+        "zstd",
+    )
 )
 """Codecs of data; others, such as pickle, may run code of the file's."""
 
