@@ -241,6 +241,15 @@ def test_layers_made_from_files_are_named_after_them_where_no_other_has_the_name
     assert [each.name for each in found] == ["S2A_1/B4", "S2A_2/B4", "a/other", "alone"]
 
 
+def test_files_of_one_name_have_titles_that_tell_them_apart() -> None:
+    names = [f"{PREFIX}/{each}" for each in ("cut", "raw/cut", "a/B4", "b/B4", "c/alone")]
+    titles = {each.asset_name: each.display_title for each in automatic_layers(names, ())}
+    assert list(titles.values()) == ["cut", "raw/cut", "a/B4", "b/B4", "alone"]
+    elsewhere = names[0].replace("localhost", "elsewhere")
+    both = automatic_layers([names[0], elsewhere], ())
+    assert [each.display_title for each in both] == [names[0], elsewhere]
+
+
 @pytest.mark.parametrize("added", ["S2A_0/B4", "B4", "S2A_1/a/B4", "S2A_3/B4"])
 def test_no_name_leads_to_another_file_when_one_is_added(added: str) -> None:
     names = [f"{PREFIX}/S2A_1/B4"]

@@ -18,7 +18,8 @@ def automatic_layers(
 
     A name never leads to another file when files are added. Files of one name are named after
     their paths below the root, or in full where a path is the name that they share; the name
-    itself then leads to none of them.
+    itself then leads to none of them. The titles of these are their paths, too, by which they
+    can be told apart.
 
     Args:
         asset_names: full names, `projects/*/assets/**`.
@@ -31,11 +32,14 @@ def automatic_layers(
     times = Counter(path.rpartition("/")[2] for path in paths.values())
     times.update(path for path in paths.values() if "/" in path)
     times.update(taken)
+    alike = Counter(paths.values())
     definitions = []
     for name, path in paths.items():
         names = (each for each in (path.rpartition("/")[2], path) if times[each] == 1)
-        is_band = name in bands
-        definitions.append(LayerDefinition(next(names, name), name, is_visible=not is_band))
+        unlike = path if alike[path] == 1 else name
+        title = unlike if times[path.rpartition("/")[2]] > 1 else ""
+        shown = name not in bands
+        definitions.append(LayerDefinition(next(names, name), name, title, is_visible=shown))
     return sorted(definitions, key=lambda each: not each.is_visible)
 
 

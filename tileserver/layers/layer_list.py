@@ -255,7 +255,11 @@ class LayerList:
             async with asyncio.timeout(self.patience_s if patience_s is None else patience_s):
                 layer = await self._lookups.join(name, lambda: self.look_at(name))
         except TileserverError as exc:
-            reason = " ".join(str(exc).split())
+            definition = self._definition(name)
+            # A list has the name before the reason.
+            is_named = definition.asset_name.endswith(f"/{definition.display_title}")
+            prefix = f"{definition.asset_name}: " if is_named else ""
+            reason = " ".join(str(exc).split()).removeprefix(prefix)
             kind = PassingFailure if isinstance(exc, Overloaded) else Failure
         except TimeoutError:
             return ListedLayer(self._definition(name), None)
