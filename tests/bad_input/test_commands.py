@@ -78,7 +78,7 @@ SERVE = [
     (["rasters/nothing.tif"], "rasters/nothing.tif: no such file or folder"),
     (
         ["picture.png"],
-        "picture.png: expected a GeoTIFF (.tif, .tiff), a folder of them, or STAC (.json)",
+        "picture.png: expected a GeoTIFF (.tif, .tiff), a folder of them, a .vrt, or STAC (.json)",
     ),
     (["empty"], "empty: no GeoTIFF (.tif, .tiff) in this folder"),
     (["broken/text.tif"], "not a readable GeoTIFF"),

@@ -56,7 +56,7 @@ class RasterFolder:
     path: Annotated[
         str,
         kinds.RASTER_PATH,
-        "a GeoTIFF, a folder of them, or the address of a COG; "
+        "a GeoTIFF, a folder of them, a .vrt, or the address of a COG; "
         "in a file, relative to the folder of that file",
     ]
     prefix: Annotated[

@@ -33,3 +33,9 @@ def driver_of(path: str) -> str:
 def suffixes_of(drivers: Sequence[str]) -> tuple[str, ...]:
     """Return the suffixes of the files of some drivers, in lower case."""
     return tuple(suffix for driver in drivers for suffix in {**SUFFIXES, **CUBES}[driver])
+
+
+def is_vrt(path: str) -> bool:
+    """Tell whether a file is named as a virtual raster, which is read without GDAL."""
+    name = os.path.basename(path)
+    return name.lower().endswith(".vrt") and not name.startswith(".")

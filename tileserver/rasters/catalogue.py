@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tileserver.contract.raster_formats import is_vrt
 from tileserver.errors import AssetNotFound, TileserverError, UnreadableRaster
 from tileserver.rasters.band_files import BandFiles, join, look_up
 from tileserver.rasters.band_sets import BandFile, BandSet
@@ -32,11 +33,13 @@ from tileserver.rasters.scanning import Location, Scan, is_local, scan
 from tileserver.rasters.scenes import describe_remote, read_json, read_scene, version_of
 from tileserver.rasters.settling import Settling
 from tileserver.rasters.stac.sources import StacSources
+from tileserver.rasters.vrt.image import VrtImage
+from tileserver.rasters.vrt.opening import open_vrt, version_of_vrt
 
 _RECHECK_S = 2.0
 _MAX_STATES = 10_000
 
-Raster = GeoTiff | BandFiles | CubeImage
+Raster = GeoTiff | BandFiles | CubeImage | VrtImage
 """An image in one file, in several, or in a file of arrays."""
 
 log = logging.getLogger(__name__)
@@ -200,6 +203,8 @@ class Catalogue:
             return None
 
     def _local_version(self, name: str, place: Place) -> str | None:
+        if is_vrt(place.below):
+            return version_of_vrt(place, name, self._local_version)
         version = version_of(place, name)
         return self.pyramids.token(version) if version and self.pyramids else version
 
@@ -220,6 +225,8 @@ class Catalogue:
             return self._set_now(name, entry, entry.location)
         if isinstance(entry.location, Slice):
             return self._image_now(name, entry, entry.location)
+        if is_vrt(entry.location.below):
+            return open_vrt(entry.location, name, entry, lambda f: self._part_now(name, entry, f))
         version = self._local_version(name, entry.location)
         if version is None or (entry.raster and entry.raster.asset.version == version):
             return entry.raster if version else None

@@ -44,6 +44,7 @@ from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.masked_levels import MaskedLevel
 from tileserver.rasters.masking import is_partial
 from tileserver.rasters.samplers import Sampler, samplers
+from tileserver.rasters.vrt.image import VrtImage
 from tileserver.rasters.windows import (
     MAX_WINDOW_BYTES,
     LevelReader,
@@ -172,7 +173,7 @@ class LocalRasters:
         return encode(request.file_format, bands, grid, request.visualization_options)
 
     def _read(self, raster: Raster, request: PixelRequest, grid: PixelGrid) -> BandArrays:
-        if isinstance(raster, BandFiles):
+        if isinstance(raster, BandFiles | VrtImage):
             return raster.read(request, grid, self._read_file)
         return self._read_file(raster, request, grid)
 

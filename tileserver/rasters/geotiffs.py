@@ -139,7 +139,7 @@ def describe_raster(
         properties=sidecar.get("properties") or {},
         overview_factors=tuple(level.factor for level in levels[1:]),
         max_samples=MAX_SAMPLES,
-        color_table=_color_table(dataset, indexes),
+        color_table=color_table(dataset, indexes),
         no_place=placement.no_place,
     )
     return GeoTiff(
@@ -171,7 +171,7 @@ def _bands(
 ) -> tuple[Band, ...]:
     listed = sidecar_bands(sidecar, len(indexes), name)
     descriptions = dataset.descriptions
-    ids = _band_ids([descriptions[i - 1] for i in indexes], listed)
+    ids = band_ids([descriptions[i - 1] for i in indexes], listed)
     policies = _policies(sidecar, listed) or (None,) * len(indexes)
     dtype, nodata = _dtype(dataset, name), dataset.nodata
     notes = band_notes(dataset, indexes, listed, sidecar.get("properties") or {})
@@ -326,7 +326,7 @@ def sidecar_bands(sidecar: Mapping[str, Any], count: int, name: str) -> list[Map
     return list(bands)
 
 
-def _band_ids(
+def band_ids(
     descriptions: Sequence[str | None], listed: Sequence[Mapping[str, Any]]
 ) -> tuple[str, ...]:
     """Return the sidecar's ids, else the descriptions if they can serve, else b1, b2 and so on."""
@@ -345,7 +345,8 @@ def _policies(sidecar: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -
     return tuple(map(str, policies)) if policies and all(policies) else ()
 
 
-def _color_table(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str, ...]:
+def color_table(dataset: DatasetReader, bands: Sequence[int]) -> tuple[str, ...]:
+    """Return the hex colours of the values of a single band that has a table; none of others."""
     if len(bands) != 1 or dataset.colorinterp[bands[0] - 1] != ColorInterp.palette:
         return ()
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tileserver.contract.names import LOCAL_PREFIX
-from tileserver.contract.raster_formats import CUBES, GEOTIFF, driver_of, suffixes_of
+from tileserver.contract.raster_formats import CUBES, GEOTIFF, driver_of, is_vrt, suffixes_of
 from tileserver.errors import ConfigError
 from tileserver.rasters.cubes.images import Variable
 from tileserver.rasters.files import Listing, Place, find_file, walk
@@ -148,7 +148,7 @@ def _single(top: Top) -> Iterator[tuple[str, Place | str]]:
         return
     folder, _, name = top.path.rpartition("/")
     place = Place(folder or "/", name, links="anywhere" if top.is_link else "nowhere")
-    if top.has(name) and find_file(place) is not None:
+    if (top.has(name) or is_vrt(name)) and find_file(place) is not None:
         yield name, place
 
 
@@ -197,10 +197,11 @@ def check_root(path: str, shown: str = "", formats: Sequence[str] = (GEOTIFF,)) 
     if not os.path.exists(path):
         raise ConfigError(f"{shown}: {_why_not_there(path)}")
     is_folder = os.path.isdir(path)
-    is_named = is_raster(os.path.basename(path), suffixes_of(formats)) or is_stac(path)
+    is_named = is_raster(os.path.basename(path), suffixes_of(formats))
+    is_named = is_named or is_stac(path) or is_vrt(path)
     if not is_folder and not (is_named and os.path.isfile(path)):
         raise ConfigError(
-            f"{shown}: expected a GeoTIFF (.tif, .tiff), a folder of them, or STAC (.json)"
+            f"{shown}: expected a GeoTIFF (.tif, .tiff), a folder of them, a .vrt, or STAC (.json)"
             f"{_hint(path)}"
         )
     if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
@@ -235,7 +236,16 @@ def mosaic_root(
     pixel_selection: str = "newest",
     index_folder: str | None = None,
 ) -> Root:
-    """Return the root of a folder, or of a STAC document, whose images are one, named after it."""
+    """Return the root of a folder, or of a STAC document, whose images are one, named after it.
+
+    Raises:
+        ConfigError: it is a VRT, which is one image by itself.
+    """
+    if is_vrt(path) and not os.path.isdir(path):
+        raise ConfigError(
+            f"{os.path.basename(path)}: expected a folder of GeoTIFFs, or STAC, for a mosaic of "
+            "them; a .vrt is one image without it"
+        )
     folder = file_name(path) if is_remote(path) else os.path.basename(os.path.abspath(path))
     folder = (os.path.splitext(folder)[0] if is_stac(path) else folder) or "mosaic"
     name = f"{prefix.rstrip('/')}/{folder}"

@@ -13,6 +13,7 @@ from tileserver.rasters.catalogue import Raster
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.files import SeenFile, file_errors, open_beneath
 from tileserver.rasters.settling import ends_early
+from tileserver.rasters.vrt.image import VrtImage
 
 
 def check_sound(rasters: LocalRasters, name: str) -> None:
@@ -33,7 +34,7 @@ def check_sound(rasters: LocalRasters, name: str) -> None:
             continue
         with opened:
             if ends_early(opened):
-                shown = f" {file.place.below}" if isinstance(raster, BandFiles) else ""
+                shown = f" {file.place.below}" if isinstance(raster, BandFiles | VrtImage) else ""
                 raise UnreadableRaster(
                     f"{name}: the file{shown} ends before its last pixels; it was not copied or "
                     "written to its end."
@@ -44,12 +45,14 @@ def check_sound(rasters: LocalRasters, name: str) -> None:
 
 
 def _local_files(raster: Raster) -> Iterator[SeenFile]:
-    files = raster.files if isinstance(raster, BandFiles) else (raster,)
+    files = raster.files if isinstance(raster, BandFiles | VrtImage) else (raster,)
     yield from (each.file for each in files if each.file is not None)
 
 
 def _first_bands(raster: Raster) -> tuple[str, ...]:
     """Return a band of each file."""
+    if isinstance(raster, VrtImage):
+        return raster.asset.band_ids
     if not isinstance(raster, BandFiles):
         return raster.asset.band_ids[:1]
     ids = zip(raster.sources, raster.asset.band_ids, strict=True)

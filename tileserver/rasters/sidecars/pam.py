@@ -70,11 +70,12 @@ def read_pam(content: bytes) -> Pam:
     for node in root.all("PAMRasterBand"):
         index = _integer(node.attributes.get("band"))
         if index is not None and 1 <= index <= _MAX_BANDS:
-            bands[index] = _band(node)
+            bands[index] = pam_band(node)
     return Pam(root.text_of("SRS"), _transform(root), _tags(root), bands)
 
 
-def _band(node: Node) -> PamBand:
+def pam_band(node: Node) -> PamBand:
+    """Return what an element says of a band, that of a VRT too."""
     table = _color_table(node)
     names, colors = _classes(node)
     categories = node.first("CategoryNames")

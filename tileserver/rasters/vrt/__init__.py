@@ -1,0 +1,1 @@
+"""Virtual rasters of GDAL (VRT) that the configuration names, read without GDAL."""
