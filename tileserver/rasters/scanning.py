@@ -130,7 +130,9 @@ class _Scanning:
             for step, where in slices(variable):
                 self._add(f"{prefix}/{step}", top, variable.path, where, {})
         except TileserverError as exc:
-            log.warning("the times of %s cannot be read: %s", prefix, exc)
+            # An image that tells why, as of a STAC document.
+            problem = str(exc).removeprefix(f"{prefix}: ")
+            self._add(f"{prefix}/times", top, variable.path, BandSet((), problem=problem), {})
 
     def _add_files(self, top: Top) -> Iterator[tuple[str, Top, str, BandSet, Mapping[str, Any]]]:
         """Add the GeoTIFFs of a root; yield the scenes that they are bands of."""

@@ -17,13 +17,18 @@ from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.server.definitions import catalogue_of
 
-for library in ("h5py", "h5netcdf", "zarr", "cftime", "xarray"):
+for library in ("h5py", "h5netcdf", "netCDF4", "zarr", "cftime", "xarray"):
     pytest.importorskip(library, reason=f"the extra netcdf is not installed: no {library}")
 
 import xarray as xr  # noqa: E402
 
 PREFIX = "projects/localhost/assets/"
-KINDS = ("nc", "zarr2", "zarr3")
+CLASSIC = {
+    "cdf1": "NETCDF3_CLASSIC",
+    "cdf2": "NETCDF3_64BIT_OFFSET",
+    "cdf5": "NETCDF3_64BIT_DATA",
+}
+KINDS = ("nc", *CLASSIC, "zarr2", "zarr3")
 STEPS = 12
 FORMATS = {"nc": "netCDF", "zarr": "Zarr"}
 
@@ -58,11 +63,27 @@ def write(dataset: xr.Dataset, folder: Path, kind: str, **encoding: Any) -> Path
         path = folder / "era5.nc"
         dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
         return path
+    if kind in CLASSIC:
+        write_classic(dataset, folder / "era5.nc", CLASSIC[kind], encoding)
+        return folder / "era5.nc"
     path = folder / "era5.zarr"
     dataset.to_zarr(
         path, mode="w", zarr_format=int(kind[-1]), encoding=encoding, consolidated=False
     )
     return path
+
+
+def write_classic(
+    dataset: xr.Dataset, path: Path, file_format: Any, encoding: Any, unlimited: str | None = "time"
+) -> None:
+    """Write a classic file with the C library, whose steps of time are records."""
+    dataset.to_netcdf(
+        path,
+        engine="netcdf4",
+        format=file_format,
+        encoding=encoding,
+        unlimited_dims=[unlimited] if unlimited else None,
+    )
 
 
 def as_xarray(path: Path, tmp_path: Path) -> xr.Dataset:
@@ -73,7 +94,9 @@ def as_xarray(path: Path, tmp_path: Path) -> xr.Dataset:
         found: xr.Dataset = xr.open_zarr(copy, consolidated=False).load()
         return found
     shutil.copy(path, copy)
-    with xr.open_dataset(copy, engine="h5netcdf") as opened:
+    is_classic = path.read_bytes()[:3] == b"CDF"
+    engine: Any = "netcdf4" if is_classic else "h5netcdf"
+    with xr.open_dataset(copy, engine=engine) as opened:
         found = opened.load()
     return found
 

@@ -21,6 +21,7 @@ from tests.rasters.cubes.cubefiles import (
     read,
     weather,
     write,
+    write_classic,
 )
 from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.errors import AssetNotFound, ConfigError, UnreadableRaster
@@ -153,11 +154,13 @@ def test_what_is_no_regular_grid_is_refused_with_its_reason(
     assert str(tmp_path) not in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [b"", b"CDF\x01" + bytes(100), b"\x89HDF\r\n\x1a\n" + bytes(90)])
-def test_what_is_no_netcdf_4_is_refused(body: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "body", [b"", b"CDF\x01" + b"\xff" * 90, b"CDF\x01", b"\x89HDF\r\n\x1a\n" + bytes(90)]
+)
+def test_what_is_no_netcdf_is_refused(body: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.nc"
     path.write_bytes(body)
-    with pytest.raises(ConfigError, match=r"x\.nc: not a readable file of NetCDF-4"):
+    with pytest.raises(ConfigError, match=r"x\.nc: (not a readable NetCDF file|the header of the)"):
         catalogue(path)
 
 
@@ -263,6 +266,45 @@ def test_a_damaged_chunk_is_an_error_of_its_image(tmp_path: Path, serve: Serve) 
     chunk.write_bytes(b"no blosc")
     with pytest.raises(UnreadableRaster, match=r"era5\.zarr: its values cannot be read"):
         read(rasters, "era5/lsm")
+
+
+@pytest.mark.parametrize("encoding", [{}, PACKED], ids=["plain", "packed"])
+@pytest.mark.parametrize("unlimited", [None, "time"])
+def test_a_classic_file_with_one_variable_of_records(
+    encoding: dict[str, Any], unlimited: str | None, tmp_path: Path, serve: Serve
+) -> None:
+    path = tmp_path / "era5.nc"
+    # Rows of an odd length of two bytes each: records are padded where there are several.
+    dataset = weather(lon=np.arange(0, 33.0), lat=np.arange(0, 7.0))
+    told = {"t2m": encoding} if encoding else {}
+    write_classic(dataset, path, "NETCDF3_64BIT_OFFSET", told, unlimited)
+    expected = as_xarray(path, tmp_path)["t2m"].values
+    rasters = serve(path)
+    for step, name in ((0, FIRST), (5, "20200102T060000")):
+        np.testing.assert_array_equal(masked(read(rasters, f"era5/t2m/{name}")), expected[step])
+    part = PixelGrid(9, 3, AffineTransform.north_up(3.5, 5.5, 1.0, 1.0), "EPSG:4326")
+    found = masked(read(rasters, f"era5/t2m/{FIRST}", grid=part))
+    np.testing.assert_array_equal(found, expected[0, 5:2:-1, 4:13])
+
+
+def test_a_classic_file_that_ends_early(tmp_path: Path, serve: Serve) -> None:
+    path = write(weather(), tmp_path, "cdf2")
+    rasters = serve(path)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    assert rasters.catalogue.scan_again().images.keys() >= {f"{PREFIX}era5/t2m/times"}
+    with pytest.raises(UnreadableRaster, match=r"era5\.nc: the file ends before its last values"):
+        read(rasters, "era5/t2m/times")
+
+
+def test_times_are_to_the_millisecond(tmp_path: Path, serve: Serve) -> None:
+    dataset = weather(steps=3)
+    days = np.arange(3) / 24
+    told = {"units": "days since 2020-01-01", "calendar": "gregorian"}
+    path = write(dataset.assign_coords(time=("time", days, told)), tmp_path, "cdf1")
+    names = serve(path).catalogue.names(f"{PREFIX}era5/t2m")
+    steps = [each.rpartition("/")[2] for each in names]
+    assert steps == [FIRST, "20200101T010000", "20200101T020000"]
 
 
 def test_a_folder_of_files(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def _crs_of(name: str, variables: Variables) -> str:
 
 
 def times_us(name: str, variables: Variables) -> tuple[int, ...]:
-    """Return the times of a variable's steps, in microseconds since 1970.
+    """Return the times of a variable's steps, in microseconds since 1970, to the millisecond.
 
     Raises:
         UnreadableRaster: their calendar is not that of dates, two are the same, or it is no time.
@@ -183,7 +183,8 @@ def times_us(name: str, variables: Variables) -> tuple[int, ...]:
         found = cftime.date2num(dates, "microseconds since 1970-01-01", calendar)
     except (ValueError, OverflowError) as exc:
         raise UnreadableRaster(f"{name}: its times cannot be read as dates.") from exc
-    times = tuple(int(each) for each in np.atleast_1d(found))
+    # Earth Engine counts in milliseconds, and days in floats are not as exact as microseconds.
+    times = tuple(round(int(each) / 1000) * 1000 for each in np.atleast_1d(found))
     if len(set(times)) < len(times):
         raise UnreadableRaster(f"{name}: two of its times are the same.")
     return times

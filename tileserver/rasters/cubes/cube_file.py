@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from tileserver.concurrency.time_limit import check_time
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import AssetChanged, AssetNotFound, TileserverError, UnreadableRaster
 from tileserver.rasters.cubes import conventions
+from tileserver.rasters.cubes.classic import MAGIC, ClassicStore
 from tileserver.rasters.cubes.hdf5 import Hdf5Store
 from tileserver.rasters.cubes.stored import MAX_VARIABLES, Store, Stored, check_chunks
 from tileserver.rasters.cubes.zarr_folders import ZarrStore, folder_state
@@ -156,6 +158,8 @@ class CubeFile:
             file = open_beneath(seen.place) if seen else None
         if file is None:
             raise AssetNotFound(self.name)
+        if os.pread(file.descriptor, len(MAGIC), 0) == MAGIC:
+            return ClassicStore(file, self.name)
         # The library opens the file of the descriptor once more.
         with file:
             return Hdf5Store(file.location, self.name)
@@ -186,7 +190,7 @@ class CubeFile:
             grid = conventions.grid_of(name, variables)
         except TileserverError:
             raise
-        except (OSError, ValueError, RuntimeError, KeyError) as exc:
+        except Exception as exc:  # of any kind: what the file says goes to many parsers
             raise UnreadableRaster(f"{self.name}: its coordinates cannot be read.") from exc
         return Cube(stored, grid, conventions.packing_of(stored), steps, self._opened)
 

@@ -43,10 +43,7 @@ class Hdf5Store:
         try:
             self._file = h5py.File(path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
         except (OSError, ValueError, RuntimeError) as exc:
-            raise UnreadableRaster(
-                f"{name}: not a readable file of NetCDF-4; `nccopy -k nc4` makes one of a classic "
-                "NetCDF file."
-            ) from exc
+            raise UnreadableRaster(f"{name}: not a readable NetCDF file.") from exc
         try:
             self.variables = dict(self._all(h5py))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as exc:

@@ -119,7 +119,9 @@ def plain(value: Any) -> Any:
         return value if len(value) <= MAX_TEXT else None
     found = np.asarray(value)
     if found.dtype.kind not in "iufSU" or found.size == 0 or found.size > MAX_TEXT:
-        return plain(found.item()) if found.dtype.kind == "O" and found.size == 1 else None
+        is_one = found.dtype.kind == "O" and found.size == 1
+        only = found.item() if is_one else None
+        return plain(only) if isinstance(only, str | bytes) else None
     if found.dtype.kind in "SU":
         return plain(found.reshape(-1)[0].item())
     return found.reshape(-1)[0] if found.size == 1 else found
