@@ -113,6 +113,16 @@ def test_check_looks_at_files_and_folders(folder: Path) -> None:
     assert command("check", "none.tif").exit_code == 2
 
 
+def test_check_counts_the_files_of_a_mosaic(folder: Path) -> None:
+    (folder / "f/cut.tif").unlink()
+    checked = command("check", "--mosaic", "f")
+    assert checked.exit_code == 0
+    said = told(checked)["f"]
+    assert said.startswith("ok, 2 files, 1 left out, such as text: not a readable GeoTIFF")
+    (folder / "f/text.tif").unlink()
+    assert told(command("check", "--mosaic", "f")) == {"f": "ok, 2 files"}
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_check_says_of_a_picture_that_it_has_no_place_on_earth(folder: Path) -> None:
     write_raster(folder / "f/scan.tif", noise(1, 300, 300), None, overviews=())  # type: ignore[arg-type]

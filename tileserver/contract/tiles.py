@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from mercantile import Tile as Tile
 from mercantile import children, minmax, parent, xy_bounds
+from numpy.typing import NDArray
 
 from tileserver.contract.grids import AffineTransform, Box, PixelGrid
 from tileserver.errors import TileOutOfRange
@@ -90,6 +92,12 @@ def mercator_y(latitude: float) -> float:
     """
     clipped = math.radians(min(max(latitude, -MAX_LATITUDE), MAX_LATITUDE))
     return math.asinh(math.tan(clipped)) * HALF_WORLD_M / math.pi
+
+
+def mercator_ys(latitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the EPSG:3857 y of latitudes in degrees, clipped to the map."""
+    clipped = np.radians(np.clip(latitudes, -MAX_LATITUDE, MAX_LATITUDE))
+    return np.asarray(np.arcsinh(np.tan(clipped)) * (HALF_WORLD_M / np.pi))
 
 
 def tile_of(grid: PixelGrid) -> tuple[Tile, int] | None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.contract.grids import PixelGrid
-from tileserver.contract.tiles import HALF_WORLD_M, MAX_LATITUDE, WEB_MERCATOR
+from tileserver.contract.tiles import HALF_WORLD_M, WEB_MERCATOR, mercator_ys
 from tileserver.geo.crs import WGS84
 
 _LOOKED_AT = 10_000
@@ -32,7 +32,7 @@ def windows_of(boxes: NDArray[np.float64], grid: PixelGrid) -> NDArray[np.int64]
     west, south, east, north = boxes.T
     if grid.crs_code == WEB_MERCATOR:
         west, east = (degrees * (HALF_WORLD_M / 180) for degrees in (west, east))
-        south, north = _mercator_y(south), _mercator_y(north)
+        south, north = mercator_ys(south), mercator_ys(north)
     turn = 2 * HALF_WORLD_M if grid.crs_code == WEB_MERCATOR else 360.0
     left, right = _columns(west, east, grid, turn)
     top = np.clip(np.ceil((north - t.translate_y) / t.scale_y - 0.5), 0, grid.height)
@@ -60,11 +60,6 @@ def _columns(
         lefts = np.where(has_some, np.minimum(lefts, left), lefts)
         rights = np.where(has_some, np.maximum(rights, right), rights)
     return lefts, rights
-
-
-def _mercator_y(latitudes: NDArray[np.float64]) -> NDArray[np.float64]:
-    clipped = np.radians(np.clip(latitudes, -MAX_LATITUDE, MAX_LATITUDE))
-    return np.asarray(np.arcsinh(np.tan(clipped)) * (HALF_WORLD_M / np.pi))
 
 
 def covering(windows: NDArray[np.int64] | None, grid: PixelGrid, most: int) -> list[int]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.mosaics.members import COLUMNS, Members, objects
+from tileserver.rasters.user_cache import user_cache
 
 VERSION = 3
 """Of the form of the file; one of another version is made anew."""
@@ -28,14 +29,9 @@ log = logging.getLogger(__name__)
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
-    """Return where a user's indexes are: https://specifications.freedesktop.org/basedir."""
-    cache = environ.get("XDG_CACHE_HOME", "")
-    try:
-        home = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
-    except RuntimeError:
-        # A user without a home makes the index at each start.
-        home = Path(os.devnull)
-    return home / "tileserver" / "mosaics"
+    """Return where a user's indexes are."""
+    # A user without a home makes the index at each start.
+    return user_cache(environ, "mosaics") or Path(os.devnull) / "mosaics"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.contract.tiles import MAX_LATITUDE
+from tileserver.contract.tiles import HALF_WORLD_M, mercator_ys
 
 _MAX_ZOOM = 10
 """The last zoom whose tiles are counted; it has a million."""
@@ -32,8 +32,7 @@ def complete_from(boxes: NDArray[np.float64], most: int) -> int | None:
 
 def _down(latitudes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far down the map latitudes are, 0 to 1."""
-    clipped = np.radians(np.clip(latitudes, -MAX_LATITUDE, MAX_LATITUDE))
-    return np.asarray(np.clip(0.5 - np.arcsinh(np.tan(clipped)) / (2 * np.pi), 0, 1))
+    return np.clip(0.5 - mercator_ys(latitudes) / (2 * HALF_WORLD_M), 0, 1)
 
 
 def _most_in_a_tile(

@@ -18,9 +18,10 @@ from tileserver.layers.steps import STEP_PARAMETERS, parse_steps
 from tileserver.layers.styles import Style, parse_colors
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.cubes.sources import cube_roots
-from tileserver.rasters.pyramids.store import PyramidStore, default_folder
+from tileserver.rasters.pyramids.store import PyramidStore
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.roots import MosaicOptions, Root, mosaic_root
+from tileserver.rasters.user_cache import user_cache
 
 _SETTINGS = {"expression": "formula"}
 """Parameters whose setting has another name, since a layer's own is taken."""
@@ -66,7 +67,7 @@ def catalogue_of(config: Config, added: Sequence[Root] = ()) -> Catalogue:
 def pyramids_of(config: Config) -> PyramidStore | None:
     """Return where pyramids of rasters without overviews are kept, if they are made."""
     settings = config.pyramids
-    folder = Path(settings.path) if settings.path else default_folder(os.environ)
+    folder = Path(settings.path) if settings.path else user_cache(os.environ, "pyramids")
     is_on = settings.enabled and folder is not None
     return PyramidStore(folder, settings.size_bytes) if is_on and folder else None
 

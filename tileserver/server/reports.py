@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import click
 
+from tileserver.contract.assets import MosaicState
 from tileserver.earthengine.refusals import AssetRefused
 from tileserver.errors import TileserverError
 from tileserver.http.endpoints import Services
@@ -91,10 +92,17 @@ async def _fault(services: Services, name: str) -> str | None:
 
 
 def progress(assembly: Assembly, name: str) -> str:
-    """Return "ok", how far the layer's pyramid is, and whether it has no place on Earth."""
-    definition = assembly.services.layers.definitions[name]
+    """Return "ok", and what there is to say of a layer.
+
+    That is how many files a mosaic has, how far a pyramid is, and that there is no place on Earth.
+    """
+    layers = assembly.services.layers
+    definition = layers.definitions[name]
     if definition.computed:
         return "ok"
+    if definition.asset_name in assembly.rasters.catalogue.mosaics:
+        known = layers.source.known_asset(definition.asset_name)
+        return f"ok, {_files(known.mosaic, known.name)}" if known and known.mosaic else "ok"
     notes = []
     with suppress(TileserverError):
         if assembly.growth is not None:
@@ -102,3 +110,14 @@ def progress(assembly: Assembly, name: str) -> str:
     asset = assembly.rasters.known_asset(definition.asset_name)
     notes.append(asset.no_place.removesuffix(".").replace("No ", "no ", 1) if asset else "")
     return ", ".join(["ok", *filter(None, notes)])
+
+
+def _files(mosaic: MosaicState, asset_name: str) -> str:
+    """Return in words how many files a mosaic has, and the first reason why one is left out."""
+    count = "1 file" if mosaic.file_count == 1 else f"{mosaic.file_count} files"
+    more = "" if mosaic.is_complete else ", others not looked at yet"
+    if not mosaic.left_out_count:
+        return count + more
+    name, reason = mosaic.left_out[0]
+    reason = reason.removeprefix(f"{asset_name}/{name}: ")
+    return f"{count}, {mosaic.left_out_count} left out{more}, such as {name}: {reason}"

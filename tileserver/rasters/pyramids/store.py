@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,16 +33,6 @@ _KEEP_S = 86_400.0
 _TOUCH_S = 3600.0
 
 log = logging.getLogger(__name__)
-
-
-def default_folder(environ: Mapping[str, str]) -> Path | None:
-    """Return where a user's pyramids are kept: https://specifications.freedesktop.org/basedir."""
-    cache = environ.get("XDG_CACHE_HOME", "")
-    try:
-        home = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
-    except RuntimeError:
-        return None  # a user without a home, as in some containers
-    return home / "tileserver" / "pyramids"
 
 
 def plan_of(raster: GeoTiff) -> Plan:
