@@ -147,6 +147,25 @@ def test_check_tells_of_a_vrt(folder: Path) -> None:
     assert CliRunner().invoke(main, ["check", str(good)]).exit_code == 0
 
 
+def test_a_configuration_names_a_vrt(folder: Path) -> None:
+    write_vrt(folder / "x.vrt", [band(WHOLE)], 20, 20)
+    config = folder / "tileserver.toml"
+    config.write_text('[[rasters]]\npath = "x.vrt"\nprefix = "projects/virtual/assets"\n')
+    found = CliRunner().invoke(main, ["check", "--config", str(config)])
+    assert found.exit_code == 0, found.output
+    assert "x: ok" in found.output
+
+
+def test_a_link_is_the_vrt_that_it_leads_to(folder: Path, tmp_path: Path) -> None:
+    write_vrt(folder / "x.vrt", [band(WHOLE)], 20, 20)
+    link = tmp_path / "link.vrt"
+    link.symlink_to(folder / "x.vrt")
+    assert engine(link).bands(raw(link, None)).valid.all()
+    other = tmp_path / "other.vrt"
+    other.symlink_to(folder / "a.tif")
+    assert "it is a link to a file that is no .vrt" in refusal(other)
+
+
 def test_a_vrt_is_no_mosaic_of_a_folder(folder: Path) -> None:
     path = write_vrt(folder / "x.vrt", [band(WHOLE)], 20, 20)
     config = folder / "tileserver.toml"
