@@ -321,6 +321,31 @@ def test_a_pyramid_that_is_removed_is_missed_by_nobody(tmp_path: Path, store: Py
     rasters.close()
 
 
+@pytest.mark.parametrize("damage", ["cut off", "pixels", "directories", "empty"])
+def test_a_damaged_pyramid_is_missed_by_nobody_and_made_again(
+    tmp_path: Path, store: PyramidStore, damage: str
+) -> None:
+    path = write_raster(tmp_path / "scene.tif", noise(3, SIDE, SIDE), overviews=())
+    job = job_of(path, store)
+    grow(job)
+    pyramid = Path(store.place(job.version).path)
+    body = pyramid.read_bytes()
+    junk = np.random.default_rng(1).bytes(len(body))
+    places = {"cut off": len(body) // 3, "pixels": 3000, "directories": 300, "empty": 0}
+    kept = places[damage]
+    end = junk[kept:] if damage in ("pixels", "directories") else b""
+    pyramid.write_bytes(body[:kept] + end)
+    without = LocalRasters(catalogue(path, None))
+    rasters = LocalRasters(catalogue(path, store))
+    for factor in (4, 2):
+        found = at_factor(rasters, factor)
+        np.testing.assert_array_equal(found.values, at_factor(without, factor).values)
+    assert not pyramid.exists()
+    assert rasters.catalogue.find(NAME).asset.version == job.version
+    grow(job)
+    assert len(raster_of(rasters.catalogue).levels) > 1
+
+
 def test_a_folder_without_room_says_so(tmp_path: Path, store: PyramidStore) -> None:
     path = write_raster(tmp_path / "scene.tif", noise(3, 1100, 1100), overviews=())
     small = PyramidStore(store.folder, 1_000_000)

@@ -27,7 +27,7 @@ from tileserver.concurrency.time_limit import time_limit
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
-from tileserver.errors import AssetChanged, DeadlineExceeded
+from tileserver.errors import AssetChanged, DeadlineExceeded, UnreadableRaster
 from tileserver.geo.completion import complete
 from tileserver.geo.positions import Level, choose_level, positions
 from tileserver.rasters.band_files import BandFiles, PositionsOf
@@ -228,6 +228,13 @@ class LocalRasters:
                     return sample.read(reader, name, indexes, values, valid, alpha, deadline)
             except DamagedBlock as exc:
                 log.debug("%s: GDAL reads it, since %s", name, exc)
+            except UnreadableRaster:
+                # A pyramid is ours: the raster shows without it, and gets another one.
+                pyramids = self.catalogue.pyramids
+                beside = raster.beside if isinstance(raster, GeoTiff) else None
+                if level.is_beside and pyramids and pyramids.discard(beside):
+                    raise AssetChanged(name) from None
+                raise
 
     @contextmanager
     def _reader(

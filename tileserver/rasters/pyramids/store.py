@@ -70,6 +70,7 @@ class PyramidStore:
         """
         self.folder = folder
         self.max_bytes = max_bytes
+        self._damaged: set[SeenFile] = set()
 
     def place(self, version: str, end: str = DONE) -> Place:
         """Return the place of a raster's pyramid, given the raster's version."""
@@ -85,7 +86,26 @@ class PyramidStore:
             state = file_state(place)
         except OSError:
             return None
-        return SeenFile(place, state) if state else None
+        seen = SeenFile(place, state) if state else None
+        return None if seen in self._damaged else seen
+
+    def discard(self, seen: SeenFile | None) -> bool:
+        """Remove a pyramid whose pixels cannot be read; it is made again. Show it no more at least.
+
+        Args:
+            seen: the file of a raster's levels, of a pyramid or another one.
+
+        Returns:
+            Whether it is a pyramid.
+        """
+        if seen is None or seen.place.root != str(self.folder):
+            return False
+        log.warning("a pyramid is damaged, and made again: %s", seen.place.below)
+        self._damaged.add(seen)
+        with suppress(OSError):
+            if file_state(seen.place) == seen.state:
+                os.unlink(seen.place.path)
+        return True
 
     def with_levels(self, raster: GeoTiff, version: str) -> GeoTiff:
         """Return a raster with the levels of its pyramid; as it is if there is none.
@@ -106,10 +126,13 @@ class PyramidStore:
                 layouts = plan.layouts(
                     read_directories(lambda at, n: os.pread(file.descriptor, n, at), version)
                 )
-        except (OSError, TileserverError) as exc:
+        except OSError as exc:
             log.warning("the pyramid of %s cannot be read: %s", raster.asset.name, exc)
             return raster
+        except TileserverError:
+            layouts = ()
         if not layouts:
+            self.discard(seen)
             return raster
         self._note_use(version)
         levels = (*raster.levels, *plan.levels)
