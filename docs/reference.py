@@ -30,7 +30,8 @@ _OF_ROUTES = f"""\
 The ext of a tile is one of {_SUFFIXES}; {_LOSSLESS} are lossless, NPY holds raw values.
 `{{layer}}` is the name of a layer, or of any asset that is served. The style parameters `bands`,
 `min`, `max`, `palette`, `gamma` and `opacity` go on tiles, TileJSON, previews and legends,
-and so do those of [processing](../use/processing.md), such as `resampling` and `expression`. An
+and so do those of [processing](../use/processing.md), such as `resampling` and `expression`, and
+`time`, which chooses among the files of a [mosaic](../start/mosaics.md#time). An
 unknown or malformed parameter is a 400 that says what would be right. Outside the asset a tile is
 transparent; outside the pyramid it is a 404. A server that has more to do than it can answers
 503 with `Retry-After`.

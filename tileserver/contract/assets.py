@@ -37,7 +37,7 @@ class Band:
     nodata: float | None = None
     """The value of pixels without data, `missingData` of an ImageBand."""
     notes: BandNotes = NO_NOTES
-    """What its file says beside its values."""
+    """The metadata of its file."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the ImageBand."""
@@ -55,7 +55,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class MosaicState:
-    """What is known of the files of a mosaic."""
+    """How many files a mosaic has, which are left out, and which rule chooses among them."""
 
     file_count: int
     """Files that can be drawn."""

@@ -1,4 +1,4 @@
-"""What the values of one band are: elevations, classes, or any other quantity.
+"""Tells from a band's values and names whether it holds elevations, classes or another quantity.
 
 Names, descriptions and units tell; so do the values themselves, as classes are few integers.
 """

@@ -1,4 +1,4 @@
-"""What a file notes about a band, beside its values: a colour, a wavelength, a unit, a text."""
+"""Notes of a file on a band: a colour, a wavelength, a unit, a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BandNotes:
     wavelength_um: float | None = None
     """The middle of the band."""
     scale: float | None = None
-    """With `offset`: what is meant is value * scale + offset."""
+    """With `offset`: the quantity is value * scale + offset."""
     offset: float | None = None
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class RangeRule(StrEnum):
-    """What the ends of a range are taken from, all of it the asset's."""
+    """How the ends of a range are found, over the whole asset."""
 
     MINMAX = "minmax"
     PERCENTILE = "percentile"

@@ -83,7 +83,7 @@ class PixelRequest:
     times: TimeRange | None = None
     """Of an image of many files those taken in it alone are meant; None is all. Not on the wire."""
     processing: Processing | None = None
-    """What is done to the bands before they are drawn; not on the wire. None is nothing."""
+    """The processing of bands before they are drawn, or None; not on the wire."""
 
 
 @dataclass(frozen=True, slots=True)

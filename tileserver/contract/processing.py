@@ -1,4 +1,4 @@
-"""What a request asks for between the reading of bands and their drawing.
+"""The processing of a request, between the reading of bands and their drawing.
 
 Earth Engine's getPixels has none of it: it is for tiles, pictures, points and statistics. The
 steps of a `Processing` follow each other in the order of its fields.
@@ -32,7 +32,7 @@ class Resampling(StrEnum):
 
 
 class Terrain(StrEnum):
-    """What is made of elevations, as `gdaldem` has it; the last two are colours that hold them."""
+    """Products of elevations, as `gdaldem` has them; the last two encode elevations as colours."""
 
     HILLSHADE = "hillshade"
     SLOPE = "slope"
@@ -71,7 +71,7 @@ class Processing:
     expression: str | None = None
     """A formula over the bands, by their names, which makes one band."""
     algorithm: Terrain | None = None
-    """What is made of one band of elevations in metres."""
+    """A product of one band of elevations in metres."""
     azimuth: float | None = None
     """Of the light, in degrees clockwise from the north."""
     altitude: float | None = None
@@ -85,7 +85,7 @@ class Processing:
     threshold: float | None = None
     """Pixels that are less like it are masked."""
     keeps_fractions: bool | None = None
-    """Whether resampled integers are not rounded, for what goes on to compute with them."""
+    """Whether resampled integers are not rounded, as more is computed of them."""
     clip: Geometry | None = None
     """In degrees; pixels outside of it are masked."""
     stretch: Stretch | None = None

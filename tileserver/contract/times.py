@@ -117,7 +117,7 @@ def _start(match: re.Match[str]) -> float:
 
 
 def _length_s(match: re.Match[str]) -> float:
-    """Return the length of what a text names: a year, a month and so on."""
+    """Return the length of the period that a text names: a year, a month and so on."""
     if match["fraction"]:
         return _SMALLEST_S
     if match["second"]:

@@ -28,7 +28,7 @@ _SENSORS = (
     (re.compile(r"(?<![a-z])l[etm]0[457]|landsat[ _-]?[457]"), _TM),
     (re.compile(r"(?<![a-z])m[oyc]d(09|43)|modis|sur_refl_b"), _MODIS),
 )
-"""What names of files and platforms say of the numbers of red, green and blue."""
+"""Numbers of the red, green and blue bands, by names of files and platforms."""
 _PLATFORMS = ("SPACECRAFT_ID", "SPACECRAFT_NAME", "platform", "constellation", "mission")
 _MAX_BANDS = 1024
 

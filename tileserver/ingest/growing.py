@@ -318,7 +318,7 @@ def main() -> int:
 
 
 def _be_humble() -> None:
-    """Take processor and disk only while nobody else wants them."""
+    """Give this process the lowest priority for processor and disk."""
     os.nice(19)
     with suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

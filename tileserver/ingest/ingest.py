@@ -69,7 +69,7 @@ class IngestResult:
     found_classes: tuple[str, ...]
     """Bands whose overviews were made by MODE, without having been told to."""
     lost: tuple[str, ...] = ()
-    """What sources note and the result does not have, for people."""
+    """Notes of sources that the result does not have, in words."""
 
 
 def ingest(

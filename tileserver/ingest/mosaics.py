@@ -83,7 +83,7 @@ class Mosaic:
     found_classes: tuple[str, ...] = ()
     """Bands with MODE because their values are classes."""
     keeps_descriptions: bool = True
-    """Whether the descriptions of sources stay, as nobody has named the bands."""
+    """Whether the descriptions of sources stay, as no names of bands were given."""
 
     @property
     def count(self) -> int:

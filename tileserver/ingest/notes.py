@@ -1,4 +1,4 @@
-"""What sources note beside their pixels, for the COG that is made of them; and what is lost."""
+"""Metadata of sources for the COG that is made of them, and a list of the losses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_TOLD = 20
 
 @dataclass(frozen=True)
 class BandNotes:
-    """What a source notes about a band."""
+    """The notes of a source about a band."""
 
     description: str
     color: ColorInterp
@@ -42,7 +42,7 @@ class BandNotes:
 
 @dataclass(frozen=True)
 class Notes:
-    """What sources note, as far as it holds for the image made of them."""
+    """The notes of sources that hold for the image made of them."""
 
     tags: Tags
     bands: tuple[BandNotes, ...]
@@ -50,11 +50,11 @@ class Notes:
     """If they, not a geotransform, give the image its place."""
     gcps_crs: CRS | None = None
     lost: tuple[str, ...] = ()
-    """What no file can have, or not all sources share; for people."""
+    """Notes that no file can hold, or that not all sources share; in words."""
 
 
 def notes_of(mosaic: Mosaic) -> Notes:
-    """Return what the sources of an image note.
+    """Return the notes of the sources of an image.
 
     Raises:
         InvalidRequest: sources of one band have another scale, offset or unit each, so that their
@@ -97,7 +97,7 @@ def missing(notes: Notes, raster: Path) -> tuple[str, ...]:
 
 
 def told(lost: Sequence[str]) -> str:
-    """Return what is lost as one text, its end cut if it is long."""
+    """Return the losses as one text, its end cut if it is long."""
     more = f" and {len(lost) - _MAX_TOLD} more" if len(lost) > _MAX_TOLD else ""
     return ", ".join(lost[:_MAX_TOLD]) + more
 

@@ -1,4 +1,4 @@
-"""What the `.json` sidecars of sources say, for the sidecar of the image made of them."""
+"""Merges the `.json` sidecars of sources into that of the image made of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MERGED = {"startTime", "endTime", "properties"}
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What the sidecars of all sources say together."""
+    """The content of the sidecars of all sources together."""
 
     start_time: str | None = None
     """The earliest."""
@@ -30,11 +30,11 @@ class Sidecar:
     bands: tuple[Mapping[str, Any], ...] = ()
     """The members of each band, those of one source after the other; none if one lists none."""
     lost: tuple[str, ...] = ()
-    """What does not hold for all, for people."""
+    """Notes that do not hold for all sources, in words."""
 
 
 def read_sidecars(sources: Sequence[Path], counts: Sequence[int], is_stacked: bool) -> Sidecar:
-    """Return what the sidecars beside sources say; one that is broken is told among the lost.
+    """Return the content of the sidecars beside sources; a broken one is listed as lost.
 
     Args:
         sources: paths of GeoTIFFs.

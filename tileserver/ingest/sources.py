@@ -1,4 +1,4 @@
-"""Opens the sources to ingest, one by one, and checks what each of them is."""
+"""Opens the sources to ingest, one by one, and checks each of them."""
 
 from __future__ import annotations
 

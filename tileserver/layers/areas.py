@@ -1,4 +1,4 @@
-"""Areas as GeoJSON, from a URL or a body: what is clipped, cut out or summed up."""
+"""Areas as GeoJSON, from a URL or a body, for clips, crops and zonal statistics."""
 
 from __future__ import annotations
 

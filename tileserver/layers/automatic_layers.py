@@ -1,4 +1,4 @@
-"""Layers of assets that nobody configured: named after their files."""
+"""Layers of assets that the configuration does not name, named after their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An area of a layer to be taken away: its grid, and what a GeoTIFF of it says beside values."""
+"""An area of a layer cut out as a GeoTIFF: its grid and its metadata."""
 
 from __future__ import annotations
 

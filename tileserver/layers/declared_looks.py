@@ -1,4 +1,4 @@
-"""How an asset itself says that it is drawn: Earth Engine's visualization properties.
+"""Default styles from an asset's own properties: Earth Engine's visualization properties.
 
 The images and collections of Earth Engine's catalogue have `visualization_0_bands`, `_min`, `_max`
 and `_palette`, with or without `system:` before them; `rasters/stac` writes them for items with the

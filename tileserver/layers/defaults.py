@@ -1,4 +1,4 @@
-"""What is drawn of an asset whose layer says nothing of its looks."""
+"""Default styles of assets whose layers have none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters `stretch` and `colormap`, from a URL or from TOML."""
+"""Parses the parameters `stretch` and `colormap`, from a URL or from TOML."""
 
 from __future__ import annotations
 

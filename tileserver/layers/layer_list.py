@@ -36,7 +36,7 @@ LONG = 100
 """Layers of a server, above which its list does not wait for files."""
 _PATIENCE_S = 2.0
 _FILLING_S = 10.0
-"""Patience of the background, which nobody waits for."""
+"""Patience of the background, for which no request waits."""
 _BATCH = 20
 _FAILED_S = 60.0
 """A file that cannot be drawn is read again after this time."""

@@ -69,7 +69,7 @@ class LayerDefinition:
     attribution: str | None = None
     style: Style = field(default=Style())
     processing: Processing | None = None
-    """What is done to bands before they are drawn."""
+    """The processing of bands before they are drawn."""
     minzoom: int | None = None
     maxzoom: int | None = None
     is_visible: bool = True
@@ -98,7 +98,7 @@ class Layer:
     asset: ImageAsset
     style: Style
     processing: Processing | None = None
-    """What is done to bands before they are drawn; None is nothing."""
+    """The processing of bands before they are drawn, or None."""
     inputs: tuple[str, ...] = ()
     """The bands that are read, if the steps make others of them."""
 

@@ -1,4 +1,4 @@
-"""What a list of layers has: layers, also unread ones, and why others cannot be drawn."""
+"""The entries of a list of layers: layers, unread ones, and failures with their reasons."""
 
 from __future__ import annotations
 

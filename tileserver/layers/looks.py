@@ -1,4 +1,4 @@
-"""How a layer is drawn whose bands are worked on first: its bands, its range and its curve."""
+"""Completes the style of a layer with processing: its bands, its range and its curve."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Look(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The ranges of bands, and what their curve needs to know."""
+    """The ranges of bands, and the quantiles that their curve needs."""
 
     lows: tuple[float, ...]
     highs: tuple[float, ...]
@@ -57,7 +57,7 @@ class Measured(NamedTuple):
 
 
 class Looks:
-    """Completes styles from samples of what steps make, measured once each."""
+    """Completes styles from samples of processed bands, measured once each."""
 
     def __init__(self, read: Read) -> None:
         """Read samples by `read`."""

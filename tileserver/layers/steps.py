@@ -1,4 +1,4 @@
-"""The parameters of processing, from a URL or from TOML: what is done before bands are drawn."""
+"""Parses the parameters of processing, from a URL or from TOML."""
 
 from __future__ import annotations
 

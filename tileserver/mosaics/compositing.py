@@ -103,7 +103,7 @@ class Layered:
 
 
 class _Whole:
-    """What rules that need each file have in common."""
+    """The common part of rules that need each file."""
 
     def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.shape = shape

@@ -1,4 +1,4 @@
-"""Which pixels of a grid boxes in degrees hold, and which of many files cover a grid."""
+"""Pixels of a grid in boxes of degrees, and a choice of files that cover a grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mosaic is as one image: its bands, its grid, its times."""
+"""Describes a mosaic as one image: its bands, its grid, its times."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Mosaics:
         return await self.rasters.in_thread(self.series, request, request.asset_id)
 
     def series(self, request: PixelRequest) -> list[Moment]:
-        """Return what `read_series` returns; blocks."""
+        """Return a series as `read_series` does; blocks."""
         snapshot = self._snapshot(request)
         with time_limit(self.rasters.deadline_s):
             grid = complete(request, snapshot.asset)

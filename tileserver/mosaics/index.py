@@ -139,7 +139,7 @@ class MosaicIndex:
         self._has_some.set()
 
     def _recall(self) -> None:
-        """Publish what the file of the index has."""
+        """Publish the files that the index on disk has."""
         held = self.file.read()
         if held is not None and len(held):
             with suppress(TileserverError):
@@ -160,7 +160,7 @@ class MosaicIndex:
             self._wake.wait()
 
     def _refresh(self) -> None:
-        """Look at all files, describe new and changed ones, and publish what has changed."""
+        """Look at all files, describe new and changed ones, and publish the changes."""
         held = self._latest.members if self._latest else Members.of([])
         failures = dict(self.failures)
         kept, wanted = self._compared(held)
@@ -243,7 +243,7 @@ class MosaicIndex:
                 self.failures[name] = (state, reason)
 
     def _member(self, name: str, location: Location, state: str) -> Member:
-        """Return what is known of a file.
+        """Return the description of a file.
 
         Raises:
             TileserverError: it cannot be drawn.

@@ -1,4 +1,4 @@
-"""Which file of a mosaic shows where several lie: the rules, and the order that each reads in."""
+"""Rules of pixel selection in a mosaic, and the order of files that each reads in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Rule:
 
     kind: str = "newest"
     by: str = ""
-    """What lowest and highest compare, a property of the files."""
+    """The property of the files that lowest and highest compare."""
 
     @property
     def is_computed(self) -> bool:

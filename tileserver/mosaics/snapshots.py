@@ -67,7 +67,7 @@ class Snapshot:
         return np.array(has_all, np.bool_)[places]
 
     def prepare(self) -> None:
-        """Make what all requests need, so that none has to wait for it."""
+        """Make the tables that all requests need, so that none has to wait for them."""
         self.places.touching([])
         assert len(self.ranks) == len(self.members)
 

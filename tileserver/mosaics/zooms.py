@@ -1,4 +1,4 @@
-"""From which zoom on each tile shows all files that lie on it."""
+"""The first zoom whose tiles show all files that lie on them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is done to bands between their reading and their drawing."""
+"""Processing of bands between reading and drawing."""

@@ -31,7 +31,7 @@ class Processed:
     """A `PixelSource` and `BandSource` of requests that ask for processing."""
 
     def __init__(self, engine: Engine, resamples: Callable[[str], bool]) -> None:
-        """Process what an engine reads.
+        """Process the bands that an engine reads.
 
         Args:
             engine: has the bands.
@@ -103,7 +103,7 @@ class Processed:
         return await self._threads.run(made, bands)
 
     async def _maker(self, request: PixelRequest, asset: ImageAsset) -> Maker | None:
-        """Return what makes the bands of a request; None if they stay as they are."""
+        """Return the maker of the bands of a request; None if they stay as they are."""
         steps, band_ids = request.processing, request.band_ids
         if steps is not None and steps.like is not None:
             vector = await self._vectors.find(request, asset, self.read_bands)

@@ -1,4 +1,4 @@
-"""What makes bands of others: which it needs, and how."""
+"""Makers of bands: each computes bands from other bands of an asset."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Maker(Protocol):
 def maker_of(
     processing: Processing | None, asset: ImageAsset, band_ids: tuple[str, ...]
 ) -> Maker | None:
-    """Return what makes the bands of a request; None if they stay as they are. Blocks.
+    """Return the maker of the bands of a request; None if they stay as they are. Blocks.
 
     Raises:
         InvalidRequest: it does not fit the asset.

@@ -1,4 +1,4 @@
-"""How alike pixels are to one of them: the cosine of the angle between their bands."""
+"""Cosine similarity of pixels to one of them, over their bands."""
 
 from __future__ import annotations
 

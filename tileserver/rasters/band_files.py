@@ -196,7 +196,7 @@ def _fits(value: float, dtype: np.dtype[Any]) -> bool:
 
 
 def _named(bands: Sequence[Band], place: BandFile, is_alone: bool) -> list[Band]:
-    """Return the bands of a file with their ids in the image, and with what is known of them."""
+    """Return the bands of a file with their ids and notes in the image."""
     if len(place.bands) == len(bands):
         return [
             replace(band, id=band_id, notes=_merged(band.notes, notes))

@@ -1,4 +1,4 @@
-"""What a GeoTIFF and its sidecar note about each band: colour, wavelength, unit, description."""
+"""Notes on each band of a GeoTIFF, its own and of its sidecar: colour, wavelength, unit, text."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _BESIDE = (
     *("ST_ATRAN", "ST_CDIST", "ST_DRAD", "ST_EMIS", "ST_EMSD", "ST_QA", "ST_TRAD", "ST_URAD"),
     *("AOT", "WVP", "SCL", "CLDPRB", "SNWPRB", "Fmask", "SAA", "SZA", "VAA", "VZA"),
 )
-"""What is delivered with the bands: quality, masks, angles, vapour."""
+"""Files delivered with the bands: quality, masks, angles, vapour."""
 _ORDER = {name.lower(): place for place, name in enumerate((*_NAMED, *_BESIDE), start=1000)}
 _LONGEST_FIRST = sorted((*_NAMED, *_BESIDE), key=len, reverse=True)
 _BAND = re.compile(
@@ -65,7 +65,7 @@ class BandFile:
     location: Place | str
     """Where it lies, or its URL."""
     bands: tuple[tuple[str, BandNotes], ...] = ()
-    """Ids of all its bands and what is known of them, if that is known before it is read."""
+    """Ids and notes of all its bands, if they are known before it is read."""
     nodata: float | None = None
     """The value of pixels without data, where the file itself has neither one nor a mask."""
 
@@ -79,7 +79,7 @@ class BandSet:
     sidecar: Place | None = None
     """Where its JSON would lie, which has the form of an Earth Engine asset."""
     token: str = ""
-    """Changes with what else describes the image."""
+    """A token that changes with whatever else describes the image."""
     problem: str = ""
     """Why it cannot be drawn."""
 
@@ -92,7 +92,7 @@ class BandSet:
 
 
 class Named(NamedTuple):
-    """What the name of a band's file says."""
+    """The scene and the band that the name of a file tells."""
 
     scene: str
     """The path of the scene without a suffix; ends in a slash if only the folder names it."""
@@ -103,7 +103,7 @@ class Named(NamedTuple):
 
 @lru_cache(maxsize=100_000)
 def read_name(path: str) -> Named | None:
-    """Return what the path of a file says, or None if it names no band.
+    """Return the scene and band that the path of a file names, or None if it names no band.
 
     >>> read_name("2024/LC08_L2SP_044034_20240508_02_T1_SR_B4.TIF")
     Named(scene='2024/LC08_L2SP_044034_20240508_02_T1', band='SR_B4', resolution=0)

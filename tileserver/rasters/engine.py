@@ -240,7 +240,7 @@ class LocalRasters:
     def _reader(
         self, raster: GeoTiff | CubeImage, level: Level, deadline: float, by_blocks: bool
     ) -> Iterator[LevelReader]:
-        """Lend what reads a level: its blocks, if it has such and they are wanted, or GDAL."""
+        """Lend a reader of a level: of its blocks, if it has any and they are wanted, or GDAL's."""
         if isinstance(raster, CubeImage):
             yield CubeLevel(raster)
             return

@@ -1,4 +1,4 @@
-"""When a raster was taken, if neither a sidecar nor a catalogue says so: by its tags or its name.
+"""Acquisition times of rasters by their tags or names, if neither sidecar nor catalogue has one.
 
 Patterns of names, of which the first in this order counts, and of one pattern the leftmost:
 

@@ -1,4 +1,4 @@
-"""Which pixels show, and how much: nodata values and alpha bands."""
+"""Masks by nodata values and alpha bands."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tileserver.rasters.masking import mask_value
 from tileserver.rasters.windows import LevelReader, Picks, read_picks
 
 PIECE_PX = 256
-"""Pixels on a side of what is made at once."""
+"""Pixels on a side of the part that is made at once."""
 _MOST_FACTOR = 4
 """A level's pixels on the side of one of the grid's that are read, up to twice as many: of a raster
 without overviews every second or fourth … one is."""

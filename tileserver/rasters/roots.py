@@ -93,7 +93,7 @@ def top_of(root: Root) -> Top:
 
 @dataclass
 class Walked:
-    """What lies in the folders of a root, beside its GeoTIFFs."""
+    """The other files in the folders of a root, beside its GeoTIFFs."""
 
     folders: list[tuple[str, Place | str | None]] = field(default_factory=list)
     """Names of folders, those of roots included; each with its collection.json if it has one, or

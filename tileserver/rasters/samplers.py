@@ -71,7 +71,7 @@ def samplers(
     grid: PixelGrid,
     positions_of: PositionsOf,
 ) -> Iterator[tuple[Window, Sampler]]:
-    """Yield what reads each part of a grid that shows something of a raster."""
+    """Yield a reader of each part of a grid that shows something of a raster."""
     warp, nodata = raster.warp, processing.nodata if processing else None
     native = warp.source if warp else raster.grid
     for part in parts(raster.asset, grid):

@@ -1,4 +1,4 @@
-"""Which files of a folder are still being written, and so are not shown yet.
+"""Tells which files of a folder are still being written, and so are not shown yet.
 
 A file is settled when no program has it open for writing and it holds the blocks that its
 directories name. Linux tells of programs on the same machine, if the file is on a local disk and

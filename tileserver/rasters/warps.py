@@ -36,7 +36,7 @@ _POLE, _FAR_LONGITUDE = 90.0, 540.0
 
 
 class FixNoPlace(Exception):
-    """Control points or RPCs fix no place on Earth; the message says what would."""
+    """Control points or RPCs fix no place on Earth; the message says how they would."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ _STRIPS_UP_TO = 512
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a GeoTIFF says beside its values."""
+    """The metadata of a GeoTIFF, beside its values."""
 
     nodata: float | None = None
     """Masked pixels have it; without one floats are NaN, and integers get a mask of their own."""

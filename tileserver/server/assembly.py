@@ -335,14 +335,14 @@ def _following(
     catalogues: Sequence[Catalogue],
     look: Callable[[], Sequence[LayerDefinition]],
 ) -> AbstractAsyncContextManager[None]:
-    """Return what has layers follow the folders of catalogues, if there are any."""
+    """Return the watcher that has layers follow the folders of catalogues, if there are any."""
     if not any(each.has_folders for each in catalogues):
         return nullcontext()
     return HotFolders(list(dict.fromkeys(catalogues)), look, listed).followed()
 
 
 def _growth(rasters: LocalRasters) -> Growth | None:
-    """Return what makes pyramids of local rasters; None if there is no room for them."""
+    """Return the maker of pyramids of local rasters; None if there is no room for them."""
     store = rasters.catalogue.pyramids
     if store is None or all(is_remote(root.path) for root in rasters.catalogue.roots):
         return None

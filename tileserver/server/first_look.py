@@ -1,4 +1,4 @@
-"""A look at the layers over local files before a server says that it serves them."""
+"""Checks layers over local files before a server lists them as served."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATIENCE_S = 2.0
 
 @dataclass(frozen=True)
 class FirstLook:
-    """What a look has found."""
+    """The layers that work, and the faults of the others."""
 
     works: Sequence[LayerDefinition]
     """Layers that can be drawn, or that were not looked at."""

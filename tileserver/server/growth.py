@@ -30,9 +30,9 @@ _LOOK_S = 5.0
 _QUIET_S = 3.0
 """Rasters are looked at, and a process is started, when no request came for this time."""
 _MOST_LOOKED_AT = 200
-"""Rasters that nobody asked for yet, at once."""
+"""Rasters that no request has read, at once."""
 _MOST_KEPT = 2000
-"""The same, in all: what is known of a raster is kept in memory."""
+"""The same, in all: the description of a raster is kept in memory."""
 _TRIES = 2
 _REFUSED_S = 86_400.0
 """After this time it is tried again."""
@@ -86,7 +86,7 @@ class Growth:
                 return
 
     def _look_at_more(self) -> None:
-        """Read rasters that nobody asked for yet; what is asked for is read anyway."""
+        """Read rasters that no request has read yet."""
         room = _MOST_KEPT - len(self._looked_at)
         new = [name for name in self.catalogue.last_names() if name not in self._looked_at]
         for name in new[: min(room, _MOST_LOOKED_AT)]:

@@ -1,4 +1,4 @@
-"""What the commands say of layers: those that are served, and why others are not."""
+"""Messages of the commands on layers: those that are served, and why others are not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def warn_of_faults(assembly: Assembly, look: FirstLook) -> None:
 
 
 def refused_folders(assembly: Assembly) -> list[str]:
-    """Return what to say of the folders that the system does not show."""
+    """Return a message for each folder that may not be read."""
     return [
         f"{folder}: permission denied; the server must be allowed to read and to enter it"
         for folder in assembly.rasters.catalogue.scanned().refused
@@ -70,13 +70,13 @@ def say_what_is_served(look: FirstLook, url: str) -> None:
 
 
 async def check_layers(assembly: Assembly, names: Sequence[str]) -> Mapping[str, str | None]:
-    """Return what is wrong with each layer, or None."""
+    """Return the fault of each layer, or None."""
     async with assembly.resources:
         return {name: await _fault(assembly.services, name) for name in names}
 
 
 async def _fault(services: Services, name: str) -> str | None:
-    """Return what is wrong with a layer, or None."""
+    """Return the fault of a layer, or None."""
     try:
         layer = await services.layer_list.look_at(name)
         bounds = layer.bounds
@@ -92,7 +92,7 @@ async def _fault(services: Services, name: str) -> str | None:
 
 
 def progress(assembly: Assembly, name: str) -> str:
-    """Return "ok", and what there is to say of a layer.
+    """Return "ok", and notes on a layer.
 
     That is how many files a mosaic has, how far a pyramid is, and that there is no place on Earth.
     """

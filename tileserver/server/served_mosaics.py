@@ -1,4 +1,4 @@
-"""Mosaics as a server has them: started with it, told of changes, closed with it."""
+"""Mosaics of a server: opened with it, notified of changes, closed with it."""
 
 from __future__ import annotations
 

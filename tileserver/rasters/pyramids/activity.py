@@ -1,4 +1,4 @@
-"""When a request for pixels was under way last, in a file that processes share."""
+"""The time of the last request for pixels, in a file that processes share."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ class PyramidStore:
         return None
 
     def make_room(self, wanted_bytes: int, keep: str = "") -> bool:
-        """Tell whether so many bytes more have room; remove pyramids that nobody uses first.
+        """Tell whether so many bytes more have room; remove unused pyramids first.
 
         Args:
             wanted_bytes: to be written.
@@ -198,7 +198,7 @@ class PyramidStore:
         return held + wanted_bytes <= self.max_bytes and wanted_bytes <= free
 
     def _free_bytes(self) -> int:
-        """Return what may be taken of the disk, of which a tenth is left to others."""
+        """Return how many bytes of the disk may be used; a tenth of it is left free."""
         found = os.statvfs(self.folder)
         return int((found.f_bavail - found.f_blocks / 10) * found.f_frsize)
 

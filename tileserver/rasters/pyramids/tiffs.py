@@ -41,7 +41,7 @@ Entry = tuple[int, int, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a pyramid is of."""
+    """The raster and the levels of a pyramid."""
 
     width: int
     """Of the image itself."""
@@ -273,7 +273,7 @@ class PyramidFile:
             view, offset = view[written:], offset + written
 
     def sync(self) -> None:
-        """Have the disk hold what was written."""
+        """Flush a file to the disk."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ def states_of_raster(place: Place) -> dict[str, FileState]:
 
 
 def read_metadata(place: Place, states: Mapping[str, FileState], name: str) -> Metadata:
-    """Return what the files beside a raster say of it.
+    """Return the metadata in the files beside a raster.
 
     Args:
         place: of the raster.

@@ -24,7 +24,7 @@ _NOTHING = PamBand()
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the files beside a raster say of it."""
+    """The metadata in the files beside a raster."""
 
     pam: Pam = field(default_factory=Pam)
     world: Affine | None = None
@@ -71,7 +71,7 @@ class WithMetadata:
         return str(self.nodata) != str(self.file_nodata)
 
     def __getattr__(self, member: str) -> Any:
-        """Return what is the dataset's own."""
+        """Return an attribute of the dataset itself."""
         return getattr(self._dataset, member)
 
     def _bands(self) -> Sequence[PamBand]:
@@ -135,7 +135,7 @@ class WithMetadata:
 
     @property
     def colorinterp(self) -> tuple[ColorInterp, ...]:
-        """What the bands are in a picture."""
+        """The colours of the bands in a picture."""
         pairs = zip(self._bands(), self._dataset.colorinterp, strict=True)
         return tuple(own if band.color is None else band.color for band, own in pairs)
 

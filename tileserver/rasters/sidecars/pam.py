@@ -1,4 +1,4 @@
-"""What `.aux.xml` says of a raster, as GDAL writes it (PAM, the persistent auxiliary metadata).
+"""Reads `.aux.xml`, as GDAL writes it (PAM, the persistent auxiliary metadata).
 
 https://gdal.org/en/stable/user/pam.html
 """
@@ -48,7 +48,7 @@ class PamBand:
 
 @dataclass(frozen=True)
 class Pam:
-    """What it says of a raster."""
+    """The metadata of a raster."""
 
     crs_text: str = ""
     transform: Affine | None = None

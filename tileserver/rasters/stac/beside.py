@@ -46,7 +46,7 @@ def with_items(sets: Mapping[str, BandSet], items: Iterable[Item]) -> Scenes:
 
 
 def _described(scene: BandSet, item: Item) -> tuple[BandSet, Mapping[str, Any]]:
-    """Return a scene with what an item says of it and of its bands."""
+    """Return a scene with the properties that an item has for it and for its bands."""
     said = {file.location: file for file in item.where.files}
     files = tuple(_with_notes(file, said.get(file.location)) for file in scene.files)
     ids = {said[file.location].id: file.id for file in files if file.location in said}

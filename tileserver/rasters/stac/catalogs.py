@@ -50,7 +50,7 @@ class Bodies(Protocol):
 
 @dataclass
 class StacTree:
-    """What a document leads to."""
+    """The images that a document leads to."""
 
     items: list[Item] = field(default_factory=list)
     """Their names are paths of ids below the root's prefix."""
@@ -67,7 +67,7 @@ class _Step(NamedTuple):
 
     location: Place | str
     path: str
-    """Of what it is in, below the root's prefix."""
+    """The folder or scene that it is in, below the root's prefix."""
     renders: object
     """Of the collection that it is in."""
     name: str = ""

@@ -48,7 +48,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class _Said:
-    """What an item says of a band of one of its assets."""
+    """The metadata that an item has for a band of one of its assets."""
 
     name: str
     notes: BandNotes
@@ -190,7 +190,7 @@ def _is_picture(key: str, asset: Mapping[str, Any]) -> bool:
 
 
 def _bands(asset: Mapping[str, Any]) -> list[_Said]:
-    """Return what an asset says of its bands: `bands` of STAC 1.1, or those of extensions."""
+    """Return the bands that an asset lists: `bands` of STAC 1.1, or those of extensions."""
     lists = [_objects(asset.get(each)) for each in ("eo:bands", "raster:bands", "bands")]
     count = max(map(len, lists))
     if not 0 < count <= _MAX_BANDS:

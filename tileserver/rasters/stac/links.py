@@ -1,4 +1,4 @@
-"""Where the links of a STAC document lead, and which of them are followed.
+"""Links of STAC documents: where they lead, and which of them are followed.
 
 Below the folder of the document that the configuration names, to the host that it names, and to
 those of `[remote] hosts`; nowhere else, whatever a document says.

@@ -1,4 +1,4 @@
-"""How a STAC item says that it is drawn, as properties that Earth Engine has for that.
+"""STAC's Render extension as Earth Engine's visualization properties.
 
 https://github.com/stac-extensions/render. Of several the first that a style can follow is taken:
 one or three assets, a range, a colour map by its name or as colours of values.

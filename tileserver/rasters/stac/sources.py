@@ -104,7 +104,7 @@ class StacSources:
         return item
 
     def _locate_beside(self, document: Place) -> Locate:
-        """Return what finds the files of an item: those fetched beside it, whatever its links."""
+        """Return a function that finds the files of an item beside it, by their names."""
         base = Base(document, document, self.hosts)
 
         def locate(href: str) -> Place | str:
