@@ -179,7 +179,11 @@ def test_alpha_is_a_mask(tmp_path: Path, kind: str) -> None:
         )
         for i, color in enumerate(colors, start=1)
     ]
-    assert 0.1 < check(write_vrt(tmp_path / "m.vrt", bands, 150, 120)).mean() < 0.8
+    path = write_vrt(tmp_path / "m.vrt", bands, 150, 120)
+    assert 0.1 < check(path).mean() < 0.8
+    smooth = Processing(resampling=Resampling.BILINEAR)
+    found = engine(path).bands(replace(raw(path, None), processing=smooth))
+    np.testing.assert_array_equal(found.masked_to_zero(), by_gdal(path)[0])
 
 
 def test_tiles_read_the_levels_of_the_files(folder: Path) -> None:
@@ -281,3 +285,26 @@ def test_what_gdals_own_commands_write_is_read(folder: Path, options: tuple[str,
     ends = [str(path), *files] if is_mosaic else [files[0], str(path)]
     subprocess.run([*options, *ends], check=True, capture_output=True)
     check(path)
+
+
+@pytest.mark.parametrize("how", [each for each in Resampling if each is not Resampling.NEAREST])
+@pytest.mark.parametrize("side", [50, 77, 300])
+def test_resampling_knows_no_seam_between_files(tmp_path: Path, how: Resampling, side: int) -> None:
+    values = (noise(1, 200, 200, "float32") * 10).round(2)
+    values[0, 60:90, 90:130] = -9999
+    whole = write_raster(tmp_path / "whole.tif", values, nodata=-9999, overviews=())
+    sources = []
+    for row, column in ((0, 0), (0, 100), (100, 0), (100, 100)):
+        part = values[:, row : row + 100, column : column + 100]
+        write_raster(tmp_path / f"{row}-{column}.tif", part, nodata=-9999, overviews=())
+        rects = (0, 0, 100, 100), (column, row, 100, 100)
+        sources.append(source(f"{row}-{column}.tif", 1, *rects))
+    bands = [band("<NoDataValue>-9999</NoDataValue>", *sources, dtype="Float32")]
+    path = write_vrt(tmp_path / "v.vrt", bands, 200, 200)
+    grid = engine(path).catalogue.find(name_of(path)).grid.coarsened(side, side)
+    steps = Processing(resampling=how)
+    found, expected = (
+        engine(each).bands(replace(raw(each, grid), processing=steps)) for each in (path, whole)
+    )
+    np.testing.assert_array_equal(found.valid, expected.valid)
+    np.testing.assert_array_equal(found.masked_to_zero(), expected.masked_to_zero())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from tileserver.rasters.band_files import ReadOne
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.masking import mask_value
 from tileserver.rasters.vrt.document import Drawing, Rect, VrtDocument
-from tileserver.rasters.vrt.values import converted, fitting, scaled
+from tileserver.rasters.vrt.values import converted, scaled
 
 _EPSILON_PX = 1e-3
 """An edge of a rectangle this close to that of a pixel is on it, as in GDAL."""
@@ -56,8 +55,6 @@ class PlacedFile:
     drawing: Drawing
     source: Rect
     target: Rect
-    missing: float | None = None
-    """A value that is drawn, but is none of those that others are made of by resampling."""
 
     @property
     def scale_x(self) -> float:
@@ -115,24 +112,12 @@ class PlacedFile:
         """
         different = tuple(dict.fromkeys(map(str, bands)))
         part = replace(request, asset_id=self.raster.asset.name, band_ids=different)
-        steps = request.processing
-        is_made_of_several = steps is not None and steps.resampling is not None
-        raster = self._without_missing if is_made_of_several else self.raster
-        found = read_one(raster, part, grid, self.positions)
+        found = read_one(self.raster, part, grid, self.positions)
         values, valid = self._drawn(found)
         if len(different) == len(bands):
             return values, valid
         places = [different.index(str(band)) for band in bands]
         return values[places], valid[places]
-
-    @cached_property
-    def _without_missing(self) -> GeoTiff:
-        """The file with that value masked, unless it has a mask that is used."""
-        value = fitting(self.missing, self.raster.dtype)
-        if value is None or self.raster.has_mask:
-            return self.raster
-        bands = tuple(replace(band, nodata=value) for band in self.raster.asset.bands)
-        return replace(self.raster, asset=_with(self.raster, bands), has_given_nodata=True)
 
     def _drawn(self, found: BandArrays) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         drawing = self.drawing
@@ -159,7 +144,6 @@ def placed(
     file: GeoTiff,
     document: VrtDocument,
     native: PixelGrid,
-    missing: float | None,
 ) -> PlacedFile:
     """Return a file as a VRT draws it.
 
@@ -169,7 +153,6 @@ def placed(
         file: as it is itself; where it says that it lies is not looked at.
         document: the VRT.
         native: the grid of the VRT.
-        missing: the nodata value of the bands of the VRT that it is drawn on.
 
     Raises:
         UnreadableRaster: the file lacks a band, or has complex numbers.
@@ -184,10 +167,7 @@ def placed(
     # Only what the VRT's own grid has is looked for.
     there = tuple(replace(band, grid=native) for band in raster.asset.bands)
     raster = replace(raster, grid=grid, warp=None, asset=_with(raster, there))
-    is_as_stored = (drawing.ratio, drawing.offset) == (1.0, 0.0)
-    if drawing.nodata is not None or not is_as_stored:
-        missing = drawing.nodata
-    return PlacedFile(raster, native, drawing, source, target, missing)
+    return PlacedFile(raster, native, drawing, source, target)
 
 
 def _check_bands(raster: GeoTiff, bands: Sequence[int]) -> None:

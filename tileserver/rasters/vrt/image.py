@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,23 +14,28 @@ from numpy.typing import NDArray
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
+from tileserver.geo.positions import Level, choose_level, parts
+from tileserver.geo.spreads import Spread, spread
 from tileserver.rasters.band_files import ReadOne
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.masking import is_partial, mask_value, opacity
+from tileserver.rasters.resampled import Resampler, pieces
 from tileserver.rasters.vrt.description import alpha_of, describe_vrt, drawn_bands, nodata_of
 from tileserver.rasters.vrt.document import Drawing, VrtBand, VrtDocument
 from tileserver.rasters.vrt.drawings import PlacedFile, Shown, placed, shown
+from tileserver.rasters.vrt.levels import VrtLevel
 from tileserver.rasters.vrt.values import converted
+
+_DEADLINE_S = 30.0
 
 
 class _Canvas(NamedTuple):
     """Pixels of a request, on which files are drawn."""
 
     request: PixelRequest
+    """Without processing."""
     at: Shown
     read_one: ReadOne
-    dtype: np.dtype[Any]
-    """Of values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +57,6 @@ class VrtImage:
     def _drawn(self) -> tuple[int, ...]:
         return drawn_bands(self.document)
 
-    @cached_property
-    def _is_scaled(self) -> bool:
-        return any((each.ratio, each.offset) != (1.0, 0.0) for each in self.placed)
-
     def read(self, request: PixelRequest, grid: PixelGrid, read_one: ReadOne) -> BandArrays:
         """Return bands on a grid, each file read from the pyramid level that fits it.
 
@@ -72,22 +74,68 @@ class VrtImage:
         check_limits(grid.width, grid.height, [band.dtype.itemsize for band in bands])
         steps = request.processing
         dtypes = [steps.read_as(band.dtype) if steps else band.dtype for band in bands]
-        given = steps.nodata if steps else None
-        if steps is not None and self._is_scaled:
-            # It is a value of the VRT's, not of the files'.
-            request = replace(request, processing=replace(steps, nodata=None))
-        at = shown(grid, self.grid)
-        inside = _on(at.columns, self.grid.width) & _on(at.rows, self.grid.height)
-        canvas = _Canvas(request, at, read_one, np.result_type(*dtypes))
-        values = self._values(canvas, bands, dtypes)
-        valid = np.broadcast_to(inside, values.shape).copy()
-        alpha = self._mask(canvas, bands, values, valid)
-        if given is not None:
+        plain = _Canvas(replace(request, processing=None), shown(grid, self.grid), read_one)
+        if steps is None or steps.resampling is None:
+            values, valid, alpha = self._nearest(plain, bands, dtypes)
             for found, seen in zip(values, valid, strict=True):
-                mask_value(found, seen, given)
+                if steps is not None and steps.nodata is not None:
+                    mask_value(found, seen, steps.nodata)
+        else:
+            make = partial(Resampler, steps.resampling, nodata=steps.nodata)
+            values, valid = self._resampled(plain, bands, dtypes, make)
+            alpha = self._opacity(plain, bands)
         ids = tuple(band.id for band in self.asset.select(request.band_ids))
         mixed = tuple(dtypes) if len(set(dtypes)) > 1 else ()
-        return BandArrays(ids, values, valid, mixed, alpha)
+        shows = alpha is not None and is_partial(alpha)
+        return BandArrays(ids, values, valid, mixed, alpha if shows else None)
+
+    def _nearest(
+        self, canvas: _Canvas, bands: Sequence[VrtBand], dtypes: Sequence[np.dtype[Any]]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8] | None]:
+        """Return values and validity, shape (bands, height, width), and opacity if there is any."""
+        at = canvas.at
+        inside = _on(at.columns, self.grid.width) & _on(at.rows, self.grid.height)
+        values = self._values(canvas, bands, dtypes)
+        valid = np.broadcast_to(inside, values.shape).copy()
+        return values, valid, self._mask(canvas, bands, values, valid)
+
+    def _resampled(
+        self,
+        canvas: _Canvas,
+        bands: Sequence[VrtBand],
+        dtypes: Sequence[np.dtype[Any]],
+        make: Callable[[Spread, PixelGrid, np.dtype[Any]], Resampler],
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return values made of several pixels each, and validity; the files are drawn first."""
+        grid, stored = canvas.at.grid, [band.dtype for band in bands]
+        shape = (len(bands), grid.height, grid.width)
+        values, valid = np.zeros(shape, np.result_type(*dtypes)), np.zeros(shape, np.bool_)
+        dtype, level = np.result_type(*stored), self._level_grid(grid)
+
+        def read_grid(part: PixelGrid) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+            at = canvas._replace(at=shown(part, self.grid))
+            return self._nearest(at, bands, stored)[:2]
+
+        reader = VrtLevel(level, dtype.itemsize, read_grid)
+        indexes, deadline = range(1, len(bands) + 1), time.monotonic() + _DEADLINE_S
+        for part in parts(self.asset, grid):
+            for piece in pieces(part):
+                resampler = make(spread(grid.window(piece), self.grid), self.grid, dtype)
+                here = (slice(None), *piece.slices)
+                name = self.asset.name
+                resampler.read(reader, name, indexes, values[here], valid[here], None, deadline)
+        for found, band_dtype in zip(values, dtypes, strict=True):
+            if band_dtype != values.dtype:
+                found[...] = converted(found, band_dtype)
+        return values, valid
+
+    def _level_grid(self, grid: PixelGrid) -> PixelGrid:
+        """Return the native grid, as coarse as the overviews of all files and a grid allow."""
+        factors = (1, *self.asset.overview_factors)
+        levels = tuple(Level(i - 1 if i else None, factor) for i, factor in enumerate(factors))
+        factor = choose_level(levels, self.grid, grid).factor
+        width, height = (-(-side // factor) for side in (self.grid.width, self.grid.height))
+        return self.grid if factor == 1 else self.grid.coarsened(width, height)
 
     def _mask(
         self,
@@ -96,7 +144,7 @@ class VrtImage:
         values: NDArray[Any],
         valid: NDArray[np.bool_],
     ) -> NDArray[np.uint8] | None:
-        """Set valid to False where pixels do not show; return their opacity if some do in part.
+        """Set valid to False where pixels do not show, and return the opacity if there is any.
 
         As in GDAL a mask goes before nodata values, and these before alpha.
         """
@@ -106,20 +154,21 @@ class VrtImage:
         for band, found, seen in zip(bands, values, valid, strict=True):
             if (nodata := nodata_of(band)) is not None:
                 mask_value(found, seen, nodata)
+        alpha = self._opacity(canvas, bands)
+        if alpha is not None:
+            valid &= alpha != 0
+        return alpha
+
+    def _opacity(self, canvas: _Canvas, bands: Sequence[VrtBand]) -> NDArray[np.uint8] | None:
+        """Return the alpha band, unless a mask or nodata values go before it."""
         place = alpha_of(self.document)
-        if place is None or any(nodata_of(band) is not None for band in bands):
+        has_nodata = any(nodata_of(band) is not None for band in bands)
+        if place is None or has_nodata or self.document.mask is not None:
             return None
-        alpha = opacity(self._plane(canvas, self.document.bands[place]))
-        valid &= alpha != 0
-        return alpha if is_partial(alpha) else None
+        return opacity(self._plane(canvas, self.document.bands[place]))
 
     def _plane(self, canvas: _Canvas, band: VrtBand) -> NDArray[Any]:
         """Return a band that is none of those of the asset."""
-        steps = canvas.request.processing
-        if steps is not None:
-            # Masks are not resampled.
-            canvas = canvas._replace(request=replace(canvas.request, processing=None))
-        canvas = canvas._replace(dtype=band.dtype)
         plane: NDArray[Any] = self._values(canvas, [band], [band.dtype])[0]
         return plane
 
@@ -128,7 +177,7 @@ class VrtImage:
     ) -> NDArray[Any]:
         """Return bands of shape (bands, height, width), all files drawn."""
         grid = canvas.at.grid
-        values = np.zeros((len(bands), grid.height, grid.width), canvas.dtype)
+        values = np.zeros((len(bands), grid.height, grid.width), np.result_type(*dtypes))
         for band, found in zip(bands, values, strict=True):
             if band.nodata is not None:
                 found[...] = converted(np.array(band.nodata), band.dtype)
@@ -203,14 +252,11 @@ def compose(
     by_path = dict(zip(document.files, files, strict=True))
     native = asset.common_grid
     used: dict[Drawing, set[int]] = {}
-    missing: dict[Drawing, float | None] = {}
     bands = document.bands if document.mask is None else (*document.bands, document.mask)
-    for band in bands:
-        for source in band.sources:
-            used.setdefault(source.drawing, set()).add(source.band)
-            missing.setdefault(source.drawing, nodata_of(band))
+    for source in (source for band in bands for source in band.sources):
+        used.setdefault(source.drawing, set()).add(source.band)
     made = {
-        each: placed(each, sorted(used[each]), by_path[each.file], document, native, missing[each])
-        for each in used
+        drawing: placed(drawing, sorted(indexes), by_path[drawing.file], document, native)
+        for drawing, indexes in used.items()
     }
     return VrtImage(asset, document, tuple(files), made)
