@@ -1,11 +1,15 @@
 """The index of a mosaic follows its folder, and outlives restarts and damage."""
 
+import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.mosaics.conftest import MakeMosaic
 from tests.mosaics.files import NAME, masked, read, shifted, whole, write_overlapping
@@ -20,6 +24,7 @@ from tileserver.geo.box_table import BoxTable
 from tileserver.mosaics import limits
 from tileserver.mosaics.engine import Mosaics, mosaics_of
 from tileserver.mosaics.index import MosaicIndex
+from tileserver.mosaics.index_file import IndexFile
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.roots import mosaic_root
@@ -99,6 +104,63 @@ def test_a_damaged_index_is_made_anew(damage: str, folder: Path, make_mosaic: Ma
     second = whole(make_mosaic(folder))
     assert second.find(NAME).version == first.find(NAME).version
     until(lambda: index_of(second).file.read() is not None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("boxes", np.nan), ("transforms", 0), ("transforms", np.inf), ("sizes", 0)],
+)
+def test_an_index_of_grids_that_no_file_has_is_made_anew(
+    column: str, value: float, folder: Path, make_mosaic: MakeMosaic
+) -> None:
+    _rewritten_index(folder, make_mosaic, lambda held: {column: np.full_like(held[column], value)})
+
+
+@pytest.mark.parametrize("profile", [[], [["b1", "object"]]])
+def test_an_index_without_bands_is_made_anew(
+    profile: list[list[str]], folder: Path, make_mosaic: MakeMosaic
+) -> None:
+    def rewritten(held: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        about = json.loads(bytes(held["about"]))
+        about["profiles"] = [profile] * len(about["profiles"])
+        return {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+
+    _rewritten_index(folder, make_mosaic, rewritten)
+
+
+def _rewritten_index(
+    folder: Path,
+    make_mosaic: MakeMosaic,
+    change: Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]],
+) -> None:
+    """Change columns of an index, and check that the mosaic is as without one."""
+    write_overlapping(folder)
+    first = whole(make_mosaic(folder))
+    path = index_of(first).file.path
+    until(path.exists)
+    expected = masked(read(first))
+    first.close()
+    with np.load(path) as file:
+        held = dict(file)
+    np.savez(path, **{**held, **change(held)})
+    second = whole(make_mosaic(folder))
+    np.testing.assert_array_equal(masked(read(second)), expected)
+    assert second.find(NAME).version == first.find(NAME).version
+
+
+def test_an_index_that_cannot_be_used_ends_no_thread(
+    folder: Path, make_mosaic: MakeMosaic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_overlapping(folder)
+    first = whole(make_mosaic(folder))
+    until(index_of(first).file.path.exists)
+    held = index_of(first).file.read()
+    assert held is not None
+    first.close()
+    held.transforms[:] = np.nan
+    monkeypatch.setattr(IndexFile, "read", lambda self: held)
+    second = whole(make_mosaic(folder))
+    assert second.find(NAME).version == first.find(NAME).version
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(

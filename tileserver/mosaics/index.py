@@ -12,7 +12,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 
 import numpy as np
 
@@ -142,8 +141,13 @@ class MosaicIndex:
         """Publish the files that the index on disk has."""
         held = self.file.read()
         if held is not None and len(held):
-            with suppress(TileserverError):
+            try:
                 self._publish(held, is_complete=True)
+            except TileserverError as exc:
+                log.info("the index of %s is made anew: %s", self.name, exc)
+            except Exception:
+                # It may be another program's, or of an attacker; nobody waits for ever.
+                log.exception("mosaic %s: its index is made anew", self.name)
 
     def _run(self) -> None:
         self._recall()

@@ -103,9 +103,21 @@ def _read(file: Mapping[str, NDArray[Any]], key: str) -> Members:
             raise ValueError(f"{name} has the shape {column.shape}")
         if column.dtype.kind not in _KINDS.get(name, "f"):
             raise ValueError(f"{name} has the type {column.dtype}")
+    _check_finite(columns)
     codes = tuple(map(str, about["crs_codes"]))
     profiles = tuple(tuple((str(i), np.dtype(t).name) for i, t in p) for p in about["profiles"])
     for numbers, values in (("crs_numbers", codes), ("profile_numbers", profiles)):
         if count and not 0 <= columns[numbers].min() <= columns[numbers].max() < len(values):
             raise ValueError(f"{numbers} lead nowhere")
+    for profile in profiles:
+        if not profile or any(np.dtype(name).kind not in "iuf" for _, name in profile):
+            raise ValueError(f"{profile!r} are no bands")
     return Members(**columns, crs_codes=codes, profiles=profiles)
+
+
+def _check_finite(columns: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError if boxes or grids are not those of files."""
+    a, b, _, d, e, _ = columns["transforms"].T
+    is_sound = all(np.isfinite(columns[name]).all() for name in ("boxes", "transforms"))
+    if not is_sound or (a * e == b * d).any() or (columns["sizes"] < 1).any():
+        raise ValueError("it has grids that no file has")
