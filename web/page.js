@@ -118,8 +118,8 @@ function run(map, panel, layers, failures, complete) {
   };
   const wrong = h("div", {}, notShown(failures));
   panel.show(
-    list.element,
     wrong,
+    list.element,
     h("p", { className: "tip" }, "Click or tap the map to read its values."),
   );
   const writeAddress = permalinkWriter(() => ({ view: map.view, layers: state.snapshot() }));

@@ -439,6 +439,8 @@ def test_layers_that_cannot_be_shown_are_told_with_their_reason(
     told = visitor.page.locator(".not-shown")
     expect(told.locator("summary")).to_have_text("1 layer cannot be shown")
     if layers:
+        below = visitor.page.locator(":has(> .not-shown) ~ .layer-list .layer")
+        expect(below).to_have_count(len(layers))
         told.locator("summary").click()
     expect(told.locator("li")).to_have_text(f"mars: no place on Earth {attack}")
     assert visitor.page.evaluate("window.attacked") is None
