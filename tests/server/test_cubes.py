@@ -70,6 +70,34 @@ def test_a_series_has_the_value_of_each_time(served: tuple[httpx.Client, Any]) -
     )
 
 
+def test_what_the_newest_step_has_masked_stays_masked(tmp_path: Path) -> None:
+    dataset = weather(steps=3)
+    dataset["t2m"].values[2, 10:20] = np.nan
+    expected = dataset["t2m"].values.copy()
+    path = write(dataset, tmp_path, "nc")
+    with serve(create_app(config(path))) as url:
+        until(lambda: httpx.get(f"{url}/info/t2m").json().get("mosaic", {}).get("complete"))
+        info = httpx.get(f"{url}/info/t2m").json()
+        # 45 degrees north lies in the gap of the last step.
+        found = httpx.get(f"{url}/point/t2m", params=PLACE).json()["values"]["t2m"]
+        place = {**PLACE, "time": "2020-01-01T06:00Z"}
+        before = httpx.get(f"{url}/point/t2m", params=place).json()["values"]["t2m"]
+    assert found is None
+    assert before == pytest.approx(expected[1, 15, 350], rel=1e-6)
+    assert info["mosaic"]["complete_from_zoom"] == 0
+
+
+def test_a_mean_is_of_the_steps_in_a_time(tmp_path: Path) -> None:
+    dataset = weather(steps=6)
+    expected = dataset["t2m"].values[:4, 15, 350].astype("f8").mean()
+    path = write(dataset, tmp_path, "cdf2")
+    with serve(create_app(config(path, pixel_selection="mean"))) as url:
+        until(lambda: httpx.get(f"{url}/info/t2m").json().get("mosaic", {}).get("complete"))
+        query = {**PLACE, "time": "2020-01-01"}
+        found = httpx.get(f"{url}/point/t2m", params=query).json()["values"]["t2m"]
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
 def test_tiles_of_two_times_differ(served: tuple[httpx.Client, Any]) -> None:
     client, _ = served
     query = {"min": 280, "max": 290}

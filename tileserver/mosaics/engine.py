@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -155,7 +156,8 @@ def mosaics_of(roots: Sequence[Root], rasters: LocalRasters, folder: Path) -> Mo
                 f"two mosaics would both be {options.name}; give one a prefix of its own "
                 "([[rasters]] prefix)"
             )
-        rule = parse_rule(options.pixel_selection)
+        # Steps of time lie where the others do; what one has masked is no gap for them to fill.
+        rule = replace(parse_rule(options.pixel_selection), shows_one=root.cube is not None)
         place = Path(options.index_folder) if options.index_folder else folder
         key = f"{root.path} {options.name} {rule.by}"
         file = IndexFile(place, key)

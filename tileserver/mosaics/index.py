@@ -310,7 +310,7 @@ class MosaicIndex:
             is_complete,
             tuple((name, reason) for name, (_, reason) in shown[:_MAX_SHOWN]),
             len(shown),
-            complete_from(members.boxes, limits.MAX_FILES) if is_complete else None,
+            self._complete_from(members) if is_complete else None,
             self.rule.is_computed,
         )
         asset = mosaic_asset(self.name, members, self.rule, self._like(members), state)
@@ -322,6 +322,10 @@ class MosaicIndex:
             self._snapshots.popitem(last=False)
         self._latest = snapshot
         self._has_some.set()
+
+    def _complete_from(self, members: Members) -> int | None:
+        """Return the first zoom whose tiles are made of all files that they should be of."""
+        return 0 if self.rule.reads_one else complete_from(members.boxes, limits.MAX_FILES)
 
     def _is_too_much(self) -> bool:
         files = sum(len(each.members) for each in self._snapshots.values())

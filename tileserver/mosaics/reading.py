@@ -122,6 +122,7 @@ class MosaicReader:
     ) -> list[tuple[int, Window]]:
         """Return the files to read, in order, each with the window of the grid that holds it."""
         found = snapshot.meeting(grid, ids, request.times)
+        found = found[:1] if snapshot.rule.reads_one else found
         windows = windows_of(snapshot.members.boxes[found], grid)
         numbers: NDArray[np.int64] = found
         if windows is None:

@@ -25,11 +25,18 @@ class Rule:
     kind: str = "newest"
     by: str = ""
     """The property of the files that lowest and highest compare."""
+    shows_one: bool = False
+    """Whether a pixel that is masked in the first file there stays so, as in one step of time."""
 
     @property
     def is_computed(self) -> bool:
         """Whether each pixel is made of all files there; else the first valid one shows."""
         return self.kind in _COMPUTED
+
+    @property
+    def reads_one(self) -> bool:
+        """Whether the first file in its order is all that shows."""
+        return self.shows_one and not self.is_computed
 
     @property
     def is_average(self) -> bool:

@@ -54,7 +54,8 @@ def cube_roots(root: Root) -> list[Root]:
         except TileserverError as exc:
             faults.append(str(exc))
             continue
-        faults += [f"{file.name}: {why}" for why in seen.values() if isinstance(why, str)]
+        whys = (why.removeprefix(f"{file.name}: ") for why in seen.values() if isinstance(why, str))
+        faults += [f"{file.name}: {why}" for why in whys]
         served = [Variable(file, n, t) for n, t in seen.items() if isinstance(t, bool)]
         found += [_root(root, below, each) for each in served]
         if not seen:
