@@ -80,7 +80,7 @@ def test_what_the_newest_step_has_masked_stays_masked(tmp_path: Path) -> None:
         info = httpx.get(f"{url}/info/t2m").json()
         # 45 degrees north lies in the gap of the last step.
         found = httpx.get(f"{url}/point/t2m", params=PLACE).json()["values"]["t2m"]
-        place = {**PLACE, "time": "2020-01-01T06:00Z"}
+        place: dict[str, Any] = {**PLACE, "time": "2020-01-01T06:00Z"}
         before = httpx.get(f"{url}/point/t2m", params=place).json()["values"]["t2m"]
     assert found is None
     assert before == pytest.approx(expected[1, 15, 350], rel=1e-6)
@@ -93,7 +93,7 @@ def test_a_mean_is_of_the_steps_in_a_time(tmp_path: Path) -> None:
     path = write(dataset, tmp_path, "cdf2")
     with serve(create_app(config(path, pixel_selection="mean"))) as url:
         until(lambda: httpx.get(f"{url}/info/t2m").json().get("mosaic", {}).get("complete"))
-        query = {**PLACE, "time": "2020-01-01"}
+        query: dict[str, Any] = {**PLACE, "time": "2020-01-01"}
         found = httpx.get(f"{url}/point/t2m", params=query).json()["values"]["t2m"]
     assert found == pytest.approx(expected, rel=1e-6)
 

@@ -202,7 +202,7 @@ def check_root(path: str, shown: str = "", formats: Sequence[str] = (GEOTIFF,)) 
     if not is_folder and not (is_named and os.path.isfile(path)):
         raise ConfigError(
             f"{shown}: expected a GeoTIFF (.tif, .tiff), a folder of them, a .vrt, or STAC (.json)"
-            f"{_hint(path)}"
+            f"{hint(path)}"
         )
     if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK):
         raise ConfigError(f"{shown}: permission denied; the server must be allowed to read it")
@@ -218,7 +218,8 @@ def _why_not_there(path: str) -> str:
     return "no such file or folder"
 
 
-def _hint(path: str) -> str:
+def hint(path: str) -> str:
+    """Return what to add to an error about a file that a setting would serve, or ""."""
     driver = driver_of(path)
     for cube, suffixes in CUBES.items():
         driver = cube if path.lower().endswith(suffixes) else driver

@@ -10,7 +10,7 @@ from tileserver.config.config import Config, load_config
 from tileserver.errors import ConfigError, nearest
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.remote.objects import is_remote
-from tileserver.rasters.roots import Root, check_root, has_geotiff, is_stac, mosaic_root
+from tileserver.rasters.roots import Root, check_root, has_geotiff, hint, is_stac, mosaic_root
 from tileserver.server.definitions import remote_files
 from tileserver.server.get_pixels import find_config
 
@@ -79,7 +79,7 @@ def _check_path(
             )
         if is_stac(root.path):
             raise ConfigError(f"{path}: no item in this STAC document")
-        raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder")
+        raise ConfigError(f"{path}: no GeoTIFF (.tif, .tiff) in this folder{hint(root.path)}")
     # One of many items must not keep the others from being served.
     if is_read and is_remote(root.path) and len(names) == 1:
         catalogue.find(names[0])

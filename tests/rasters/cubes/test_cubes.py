@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.errors import AssetNotFound, ConfigError, UnreadableRaster
 from tileserver.rasters.cubes import sources
 from tileserver.rasters.engine import LocalRasters
+from tileserver.server.sources import sources as command_line
 
 Serve = Callable[..., LocalRasters]
 PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 285.0, "_FillValue": -32767}
@@ -257,6 +259,27 @@ def test_chunks_that_fill_the_memory_are_refused(tmp_path: Path) -> None:
             scale.make_scale("yx"[number])
             bomb.dims[number].attach_scale(scale)
     assert f"{PREFIX}era5/bomb" not in catalogue(path).names()
+
+
+def test_chunks_without_values_are_refused(tmp_path: Path) -> None:
+    path = write(weather(steps=1)[["lsm"]], tmp_path, "zarr2")
+    array = path / "lsm" / ".zarray"
+    members = json.loads(array.read_text())
+    array.write_text(json.dumps({**members, "chunks": [31, 0]}))
+    with pytest.raises(ConfigError, match="lsm: its chunks have no values"):
+        catalogue(path)
+
+
+def test_a_folder_without_such_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no file of netCDF \(\.nc, \.nc4\) there"):
+        catalogue(tmp_path, formats=("netCDF",))
+
+
+def test_a_path_on_the_command_line_leads_to_the_setting(tmp_path: Path) -> None:
+    for kind, name in (("nc", "netCDF"), ("zarr3", "Zarr")):
+        path = write(weather(steps=1), tmp_path, kind)
+        with pytest.raises(ConfigError, match=rf'formats = \["{name}"\] serves this file'):
+            command_line([str(path)], (), None, {}, ())
 
 
 def test_a_damaged_chunk_is_an_error_of_its_image(tmp_path: Path, serve: Serve) -> None:

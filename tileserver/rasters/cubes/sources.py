@@ -61,6 +61,10 @@ def cube_roots(root: Root) -> list[Root]:
         if not seen:
             faults.append(f"{file.name}: it has no variable of two or three dimensions.")
     is_only_cubes = len(formats) == len(root.formats)
+    if not found and not faults and is_only_cubes:
+        suffixes = ", ".join(suffix for each in formats for suffix in CUBES[each])
+        own = os.path.basename(os.path.abspath(root.path))
+        raise ConfigError(f"{own}: no file of {' or '.join(formats)} ({suffixes}) there")
     if not found and faults and is_only_cubes:
         more = f" ({len(faults)} faults in all)" if len(faults) > 1 else ""
         raise ConfigError(f"nothing to show: {faults[0]}{more}")

@@ -94,6 +94,8 @@ class Store(Protocol):
 
 def check_chunks(stored: Stored, name: str) -> None:
     """Raise UnreadableRaster if the chunks of a variable are too large."""
+    if stored.chunks and not all(each > 0 for each in stored.chunks):
+        raise UnreadableRaster(f"{name}: its chunks have no values.")
     if stored.chunk_bytes > MAX_CHUNK_BYTES:
         raise UnreadableRaster(
             f"{name}: its chunks of {' x '.join(map(str, stored.chunks or ()))} values hold "
