@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from tests.rasters.cubes.cubefiles import (
     write_classic,
 )
 from tileserver.contract.grids import AffineTransform, PixelGrid
-from tileserver.errors import AssetNotFound, ConfigError, UnreadableRaster
+from tileserver.errors import AssetChanged, AssetNotFound, ConfigError, UnreadableRaster
 from tileserver.rasters.cubes import sources
+from tileserver.rasters.cubes.cube_file import CubeFile
 from tileserver.rasters.engine import LocalRasters
+from tileserver.rasters.files import Place
 from tileserver.server.sources import sources as command_line
 
 Serve = Callable[..., LocalRasters]
@@ -340,3 +343,17 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
         for file in ("deep/era5", "era5")
         for each in (f"{file}/lsm", f"{file}/t2m/{FIRST}")
     }
+
+
+def test_a_file_that_is_written_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    path = write(weather(steps=1), tmp_path, "cdf2")
+    file = CubeFile(Place(str(tmp_path), path.name), False, path.name)
+    cube = file.cube("lsm")
+
+    def written_and_read(selection: Any) -> Any:
+        os.utime(path, (1, 1))
+        return cube.stored.read(selection)
+
+    meanwhile = replace(cube, stored=replace(cube.stored, read=written_and_read))
+    with pytest.raises(AssetChanged):
+        file.read(meanwhile, (slice(0, 2), slice(0, 2)))

@@ -128,7 +128,11 @@ class CubeFile:
             self._current()
             if self._opened != cube.version:
                 raise AssetChanged(self.name)
-            return self._values(cube.stored, selection)
+            found = self._values(cube.stored, selection)
+            # It may have been written to meanwhile.
+            if self.version() != cube.version:
+                raise AssetChanged(self.name)
+            return found
 
     def _values(self, stored: Stored, selection: tuple[slice | int, ...]) -> NDArray[Any]:
         try:
