@@ -100,6 +100,8 @@ def test_a_formula_is_what_gdal_calc_makes(client: Client, path: Path, tmp_path:
     [
         "(B8-B4)/(B8+B4)",
         "(B8%20-%20B4)/(B8%20%2B%20B4)",
+        "(B8%20-%20B4)%20/%20(B8%20+%20B4)",
+        "(B8%20-%20B4)/(B8%20+B4)",
         "(B8+-+B4)/(B8+%2B+B4)",
         "%28B8+-+B4%29+/+%28B8+B4%29",
         quote_plus("(B8 - B4) / (B8 + B4)"),

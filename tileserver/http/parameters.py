@@ -24,7 +24,7 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
 _FORMULA = re.compile(rb"(?:^|(?<=&))expression=[^&]*")
 _START = rb"[\w(.'\"~]|!(?!=)|%(?:28|2[27E]|7E)"
 _END = rb"(?:(?<![%]..)(?<=[\w)\]'\"])|(?<=%29|%5D|%5d|%22|%27))"
-_PLUS = re.compile(_END + rb"\+(?=" + _START + rb")")
+_PLUS = re.compile(_END + rb"((?:%20)*)\+(?=(?:%20)*(?:" + _START + rb"))")
 _MIN_BOX_DEGREES = 1e-9
 """0.1 mm; the ratio of smaller sides overflows."""
 _TILE_NAME = re.compile(r"(?P<y>[^.@]*)(?P<scale>@[^.]*)?(?:\.(?P<suffix>.*))?", re.DOTALL)
@@ -63,9 +63,10 @@ def _with_plus(match: re.Match[bytes]) -> bytes:
     """Return a formula's parameter with %2B for each + between two operands.
 
     A + of forms is a space; a space between two operands is in no formula, so there it is a plus
-    sign that was written as it is, as in `expression=B8+B4`.
+    sign that was written as it is, as in `expression=B8+B4`; browsers make B8%20+%20B4 of
+    `B8 + B4`.
     """
-    return _PLUS.sub(b"%2B", match[0])
+    return _PLUS.sub(rb"\1%2B", match[0])
 
 
 def _check_known(name: str, known: Sequence[str]) -> None:
