@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +30,8 @@ from tileserver.contract.geometries import Geometry
 from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.processing import Processing
 from tileserver.contract.tiles import Tile, tile_grid
+from tileserver.http import bodies
+from tileserver.layers.areas import Areas, parse_areas
 
 UTM = "EPSG:32633", Affine(30.0, 0.0, 500_000.0, 0.0, -30.0, 5_000_000.0)
 Area = dict[str, Any]
@@ -297,3 +301,22 @@ def test_what_is_posted_is_not_kept_and_a_long_key_counts(client: Client) -> Non
     plain = PixelRequest("projects/a/assets/b", ImageFileFormat.PNG, grid)
     assert key_bytes(replace(plain, processing=Processing(clip=clip))) > 1_000_000
     assert key_bytes(plain) < 2_000
+
+
+def test_bodies_are_parsed_one_by_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting = threading.Barrier(2)
+    met: list[bool] = []
+
+    def parsed(text: str | bytes, name: str) -> Areas:
+        try:
+            meeting.wait(0.2)
+            met.append(True)
+        except threading.BrokenBarrierError:
+            met.append(False)
+        return parse_areas(text, name)
+
+    monkeypatch.setattr(bodies, "parse_areas", parsed)
+    with ThreadPoolExecutor(4) as threads:
+        posts = [threads.submit(client.post, "/statistics/scene", json=SQUARE) for _ in range(4)]
+        assert [each.result().status_code for each in posts] == [200] * 4
+    assert met == [False] * 4

@@ -14,6 +14,8 @@ from tileserver.layers.areas import MAX_BYTES, Areas, parse_areas
 
 _BODIES = Slots(16, "bodies of requests", 256)
 """Read and parsed at once; each takes up to 2 MB, and much more parsed."""
+_PARSED = Slots(1, "bodies of requests", 256)
+"""Parsed at once: the parser of JSON holds Python's lock, which the event loop needs in between."""
 
 
 async def areas_of(request: Request, parameters: Mapping[str, str]) -> Areas | None:
@@ -34,7 +36,8 @@ async def areas_of(request: Request, parameters: Mapping[str, str]) -> Areas | N
     if areas is None:
         async with _BODIES.held():
             body = await read_body(request, MAX_BYTES)
-            areas = await anyio.to_thread.run_sync(parse_areas, body, "body")
+            async with _PARSED.held():
+                areas = await anyio.to_thread.run_sync(parse_areas, body, "body")
         request.state.areas = areas
     return areas
 
