@@ -24,6 +24,7 @@ import pytest
 
 from tests.rasters.engine import name_of, raw
 from tests.support.limits import SOON_S, cpu_limit, ends_soon
+from tests.support.otheruser import let_all_enter
 from tests.support.rasterfiles import write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Config, RasterFolder
@@ -435,8 +436,7 @@ def test_a_file_that_may_not_be_read_says_so_and_no_path(
 ) -> None:
     path = flat(tmp_path / "scene.tif", 1)
     path.with_suffix(".json").write_text("{}")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    let_all_enter(tmp_path)
     catalogue = Catalogue([Root(str(tmp_path))])
     catalogue.find(name_of(path))
     catalogue.expire(name_of(path))

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 from rasterio.errors import RasterioError
 
+from tests.support.otheruser import let_all_enter
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.errors import AssetNotFound, BeingWritten
 from tileserver.rasters.catalogue import Catalogue
@@ -37,8 +38,7 @@ def nobody(tmp_path: Path) -> Iterator[None]:
     """Act as a user to whom the system does not tell who writes the files of this one."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    let_all_enter(tmp_path)
     os.seteuid(65534)
     yield
     os.seteuid(0)

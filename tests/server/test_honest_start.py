@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from tests.support.commands import run, serving
 from tests.support.limits import SOON_S, ends_soon
+from tests.support.otheruser import let_all_enter
 from tests.support.rasterfiles import noise, write_raster
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.layers.layer_list import LayerList
@@ -178,8 +179,7 @@ def nobody() -> Iterator[None]:
 def test_no_permission_is_neither_damage_nor_an_empty_folder(
     folder: Path, request: pytest.FixtureRequest
 ) -> None:
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)
+    let_all_enter(folder)
     (folder / "outer/inner").mkdir(parents=True)
     shutil.copy("f/good.tif", "outer/inner")
     (folder / "empty").mkdir()
@@ -203,8 +203,7 @@ def test_no_permission_is_neither_damage_nor_an_empty_folder(
 def test_a_folder_that_is_not_shown_is_named_beside_the_layers(
     folder: Path, request: pytest.FixtureRequest
 ) -> None:
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)
+    let_all_enter(folder)
     (folder / "f/closed").mkdir()
     (folder / "f/closed").chmod(0)
     for name in ("good", "fine", "cut", "text"):

@@ -54,8 +54,8 @@ def parse_rule(text: str) -> Rule:
     Raises:
         ConfigError: it is none.
 
-    >>> parse_rule("lowest:CLOUD_COVER")
-    Rule(kind='lowest', by='CLOUD_COVER')
+    >>> str(parse_rule("lowest:CLOUD_COVER"))
+    'lowest:CLOUD_COVER'
     """
     kind, colon, name = text.partition(":")
     is_plain = kind in (*_FIRST_SHOWS, *_COMPUTED) and not colon
