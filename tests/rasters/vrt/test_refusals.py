@@ -82,11 +82,14 @@ def test_other_kinds_are_refused_by_name(folder: Path, kind: str) -> None:
         ("sub/../../secret.tif", "without .."),
         ("/etc/secret.tif", "'…/secret.tif' is not in the folder of the VRT"),
         (
-            "/vsicurl/https://me:pw@example.org/a.tif",
+            "/vsicurl/https://me:pw@example.org/a.tif",  # pragma: allowlist secret
             "is an address or begins with /vsi",
-        ),  # pragma: allowlist secret
+        ),
         ("/vsizip/x.zip/a.tif", "is an address or begins with /vsi"),
-        ("https://me:pw@example.org/a.tif", "is an address or begins with /vsi"),
+        (
+            "https://me:pw@example.org/a.tif",  # pragma: allowlist secret
+            "is an address or begins with /vsi",
+        ),
         ("x.vrt", "expected a GeoTIFF, ending in .tif or .tiff"),
         ("GTIFF_DIR:1:a.png", "expected a GeoTIFF, ending in .tif or .tiff"),
         ("", "expected a GeoTIFF"),
