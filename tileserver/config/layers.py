@@ -109,6 +109,12 @@ class LayerSettings:
         'colours of values, such as {"1" = "#ff0000"}, or of intervals, such as '
         '[[0, 10, "#ff0000"]]; other values do not show',
     ] = None
+    relief: Annotated[
+        bool | None,
+        kinds.FLAG,
+        "whether the colours of one band of elevations are shaded by the light on them; else those "
+        "without a style are",
+    ] = None
     minzoom: Annotated[int | None, kinds.ZOOM, "lowest zoom offered; else from the asset"] = None
     maxzoom: Annotated[int | None, kinds.ZOOM, "highest zoom offered; else from the asset"] = None
     visible: Annotated[bool, kinds.FLAG, "whether the page shows it from the start"] = True

@@ -6,6 +6,7 @@ steps of a `Processing` follow each other in the order of its fields.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -96,17 +97,24 @@ class Processing:
     """The colours of a picture of one band, instead of a range; other values do not show."""
     relief: bool | None = None
     """Whether the colours of a picture of elevations are shaded by the light on them."""
+    without: tuple[str, ...] = ()
+    """Fields that are not taken from the steps below these; those of a layer have none."""
 
     def over(self, base: Processing) -> Processing:
         """Return these steps, unset ones taken from `base`; one that makes bands replaces all."""
+        base = base._lacking(self.without)
         if self.classes:
-            base = replace(base, stretch=None, shading=None)
+            base = replace(base, stretch=None, shading=None, relief=None)
         if self.stretch:
             base = replace(base, classes=None)
         if self.makes:
-            base = replace(base, **dict.fromkeys((*_MAKERS, *OF_ALGORITHMS, "threshold")))
+            base = base._lacking((*_MAKERS, *OF_ALGORITHMS, "threshold", "relief"))
         unset = [each.name for each in fields(self) if getattr(self, each.name) is None]
-        return replace(self, **{name: getattr(base, name) for name in unset})
+        return replace(self, **{name: getattr(base, name) for name in unset}, without=())
+
+    def _lacking(self, names: Sequence[str]) -> Processing:
+        unset: dict[str, Any] = dict.fromkeys(names)
+        return replace(self, **unset)
 
     @property
     def effective(self) -> Processing | None:
@@ -136,13 +144,12 @@ class Processing:
     @property
     def of_raw(self) -> Processing | None:
         """The steps without those of pictures; None without any."""
-        drawing = {"stretch": None, "shading": None, "classes": None, "relief": None}
-        return replace(self, **drawing).effective
+        return self._lacking(("stretch", "shading", "classes", "relief")).effective
 
     @property
     def changes_looks(self) -> bool:
-        """Whether a picture is another one, whatever the grid and the area."""
-        return replace(self, resampling=None, clip=None).effective is not None
+        """Whether a picture has other values or colours, whatever the grid, area and light."""
+        return replace(self, resampling=None, clip=None, relief=None).effective is not None
 
     @property
     def makes(self) -> tuple[str, ...]:

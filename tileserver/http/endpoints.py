@@ -45,8 +45,9 @@ from tileserver.layers import crops, documents, queries
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.listed import Search
+from tileserver.layers.look_parameters import look_parameters
 from tileserver.layers.series import series_csv, series_json
-from tileserver.layers.statistics import summarize
+from tileserver.layers.statistics import MAX_SAMPLES, parse_details, summarize
 from tileserver.layers.steps import STEP_PARAMETERS, VALUE_PARAMETERS, parse_steps
 from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style
 from tileserver.rendering.encoders import empty, media_type
@@ -154,7 +155,12 @@ async def info(request: Request) -> Response:
     """Answer GET /info/{layer}: bands, types, CRS, scale, bounds, zooms, dates, properties."""
     layer, _, _ = await _styled_layer(request)
     services = _services(request)
-    return await services.geometry.call(lambda: json_response(request, queries.info(layer)))
+
+    def answer() -> Response:
+        document = queries.info(layer) | {"parameters": look_parameters(layer)}
+        return json_response(request, document)
+
+    return await services.geometry.call(answer)
 
 
 @asked_again
@@ -195,17 +201,18 @@ async def timeseries(request: Request) -> Response:
 async def statistics(request: Request) -> Response:
     """Answer GET /statistics/{layer}?bands=&bbox=&clip=: figures a band; POST areas for theirs."""
     services = _services(request)
-    own = ("bands", "bbox", "clip", TIME_PARAMETER)
+    own = ("bands", "bbox", "clip", "pixels", "bins", "percentiles", TIME_PARAMETER)
     layer, bands, parameters = await _layer_of_values(request, own)
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
+    most, details = parse_side("pixels", parameters, MAX_SAMPLES), parse_details(parameters)
     areas = await areas_of(request, parameters)
 
     async def of_area(area: Geometry | None) -> dict[str, Any]:
-        wanted = (queries.statistics_requests, layer, bbox, bands, area)
+        wanted = (queries.statistics_requests, layer, bbox, bands, area, most or MAX_SAMPLES)
         found: dict[str, Any] = {}
         for pixels in await services.geometry.call(*wanted):
             values = await services.bands.read_bands(_timed(pixels, layer, parameters))
-            found |= await anyio.to_thread.run_sync(summarize, values)
+            found |= await anyio.to_thread.run_sync(summarize, values, details)
         return {band: found[band] for band in layer.made_bands(bands)}
 
     async def summary() -> Response:

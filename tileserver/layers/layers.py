@@ -187,6 +187,11 @@ class Layer:
         return makes or tuple(bands) or self.asset.band_ids
 
 
+def _makes(definition: LayerDefinition) -> tuple[str, ...]:
+    """Return the ids of the bands that the layer's own processing makes."""
+    return definition.processing.makes if definition.processing else ()
+
+
 def _of_raw(processing: Processing | None) -> Processing | None:
     return None if processing is None else processing.of_raw
 
@@ -274,14 +279,22 @@ class Layers:
         # The properties of a layer need its place; only the first request waits for PROJ.
         if known_extent(asset) is None:
             await self.extents.find(asset)
-        processing = steps_over(definition.processing, steps)
-        if processing is not None and processing.changes_looks:
+        processing = steps_over(definition.processing, steps) or Processing()
+        relief = processing.relief
+        # Without relief is as if nothing was said of it.
+        processing = replace(processing, relief=relief or None)
+        if processing.changes_looks:
             return await self._processed(definition, asset, style or Style(), processing)
-        wanted = definition.style if style is None else style.over(definition.style)
+        base = definition.style if not _makes(definition) else Style()
+        wanted = base if style is None else style.over(base)
         complete = await self._completed(asset, wanted)
-        if self._is_shaded(asset, wanted, complete):
-            processing = replace(processing or Processing(), relief=True)
-        return Layer(definition, asset, complete, processing)
+        if relief and len(complete.bands) != 1:
+            raise InvalidRequest(
+                f"relief: shades one band of elevations, got {len(complete.bands)} bands"
+            )
+        if relief is None and self._is_shaded(asset, wanted, complete):
+            processing = replace(processing, relief=True)
+        return Layer(definition, asset, complete, processing.effective)
 
     def _is_shaded(self, asset: ImageAsset, wanted: Style, complete: Style) -> bool:
         """Tell whether a style is that of elevations, which nothing but themselves has chosen."""
@@ -296,8 +309,7 @@ class Layers:
     async def _processed(
         self, definition: LayerDefinition, asset: ImageAsset, style: Style, steps: Processing
     ) -> Layer:
-        own = definition.processing or Processing()
-        base = definition.style if own.makes == steps.makes else None
+        base = definition.style if _makes(definition) == steps.makes else None
         look = await self._looks.completed(asset, style, base, steps)
         processing = look.processing.effective
         return Layer(definition, asset, look.style, processing, look.inputs)

@@ -164,6 +164,8 @@ def _with_bands(
     bands = wanted.bands or default_bands(asset)
     if steps.classes and not wanted.bands:
         bands = bands[:1]
+    if steps.relief and len(bands) != 1:
+        raise InvalidRequest(f"relief: shades one band of elevations, got {len(bands)} bands")
     return replace(wanted, bands=bands), bands
 
 

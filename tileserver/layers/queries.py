@@ -110,37 +110,42 @@ def _number(value: float | None) -> float | None:
 
 
 def statistics_requests(
-    layer: Layer, bbox: Box | None, bands: Sequence[str], area: Geometry | None = None
+    layer: Layer,
+    bbox: Box | None,
+    bands: Sequence[str],
+    area: Geometry | None = None,
+    max_samples: int = MAX_SAMPLES,
 ) -> list[PixelRequest]:
     """Return the requests for the pixels of `/statistics`, one for the bands of each native grid.
 
     All pixels of the asset, or those within the bounding box of `bbox` in the native CRS, or those
-    of an area, from the first pyramid level that is small enough.
+    of an area, from the first pyramid level that has no more than `max_samples` of them.
     """
     bands, steps = layer.read_bands(bands), _of_values(layer)
     if area is not None:
         steps = replace(steps or Processing(), clip=area)
     region = area if bbox is None else bbox
     if steps is not None and steps.makes:
-        return [replace(_statistics_request(layer.asset, region, bands), processing=steps)]
+        made = _statistics_request(layer.asset, region, bands, max_samples)
+        return [replace(made, processing=steps)]
     chosen: dict[PixelGrid, list[str]] = {}
     for band in layer.asset.select(bands):
         chosen.setdefault(band.grid, []).append(band.id)
     groups = [bands] if len(chosen) == 1 else list(chosen.values())
-    requests = (_statistics_request(layer.asset, region, group) for group in groups)
+    requests = (_statistics_request(layer.asset, region, each, max_samples) for each in groups)
     return [replace(each, processing=steps) for each in requests]
 
 
 def _statistics_request(
-    asset: ImageAsset, region: Box | Geometry | None, bands: Sequence[str]
+    asset: ImageAsset, region: Box | Geometry | None, bands: Sequence[str], max_samples: int
 ) -> PixelRequest:
-    whole = overview_request(asset, bands, MAX_SAMPLES)
+    whole = overview_request(asset, bands, max_samples)
     if region is None:
         return whole
     asked = _asked(asset, bands, region)
     # One pixel outside, if there is none within.
     within = _within(asked, asset.grid_of(bands)) or replace(asked, width=1, height=1)
-    return replace(whole, grid=thinned(within, asset, bands))
+    return replace(whole, grid=thinned(within, asset, bands, max_samples))
 
 
 def native_window(

@@ -7,7 +7,9 @@ at most `MAX_SAMPLES` values for each band, and at most the bytes that getPixels
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,14 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import MAX_BYTES, BandArrays, PixelRequest
+from tileserver.errors import InvalidRequest
+from tileserver.layers.styles import parse_number
 
 MAX_SAMPLES = 4_000_000
 _MAX_STRETCH_SAMPLES = 300_000
 _HISTOGRAM_BINS = 64
+_MAX_BINS = 1024
+_MAX_PERCENTILES = 20
 _NO_VALUES: dict[str, Any] = {
     **dict.fromkeys(
         ("min", "max", "mean", "std", "count", "valid_percent", "percentile_2", "percentile_98")
@@ -84,24 +90,58 @@ def rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def summarize(bands: BandArrays) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What the statistics of a band have beside the usual."""
+
+    bins: int = _HISTOGRAM_BINS
+    """Of the histogram, equally wide from the least value to the largest."""
+    percentiles: tuple[float, ...] = ()
+    """From 0 to 100; those that `percentiles` of the JSON holds."""
+
+
+def parse_details(parameters: Mapping[str, str]) -> Details:
+    """Return the details in the parameters of a URL.
+
+    Raises:
+        InvalidRequest: one is malformed or out of range; names the parameter.
+    """
+    bins = _HISTOGRAM_BINS
+    if "bins" in parameters:
+        text = parameters["bins"]
+        if not re.fullmatch(r"[1-9][0-9]{0,3}", text, re.ASCII) or int(text) > _MAX_BINS:
+            expected = f"expected a whole number from 1 to {_MAX_BINS}"
+            raise InvalidRequest(f"bins: {expected}, got {text[:40]!r}")
+        bins = int(text)
+    listed = parameters["percentiles"].split(",") if "percentiles" in parameters else []
+    if len(listed) > _MAX_PERCENTILES:
+        raise InvalidRequest(f"percentiles: {len(listed)} given, at most {_MAX_PERCENTILES} may be")
+    return Details(bins, tuple(parse_number("percentiles", each, 0, 100) for each in listed))
+
+
+_USUAL = Details()
+
+
+def summarize(bands: BandArrays, details: Details = _USUAL) -> dict[str, Any]:
     """Return the JSON of `/statistics`: the statistics of each band."""
-    return {band: _summary(finite_values(bands, i), bands) for i, band in enumerate(bands.ids)}
+    return {
+        band: _summary(finite_values(bands, i), bands, details) for i, band in enumerate(bands.ids)
+    }
 
 
-def _summary(values: NDArray[Any], bands: BandArrays) -> dict[str, Any]:
+def _summary(values: NDArray[Any], bands: BandArrays, details: Details) -> dict[str, Any]:
     total = bands.values.shape[1] * bands.values.shape[2]
     if bands.covered_px is not None:
         total = max(bands.covered_px, 1)
     counted = {"count": values.size, "valid_percent": round(100 * values.size / total, 4)}
-    return _NO_VALUES | counted | (_figures(values) if values.size else {})
+    return _NO_VALUES | counted | (_figures(values, details) if values.size else {})
 
 
-def _figures(values: NDArray[Any]) -> dict[str, Any]:
+def _figures(values: NDArray[Any], details: Details) -> dict[str, Any]:
     samples = values.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        low, high = np.percentile(samples, (2, 98))
-        counts, edges = _histogram(samples)
+        low, high, *others = np.percentile(samples, (2, 98, *details.percentiles))
+        counts, edges = _histogram(samples, details.bins)
         mean, deviation = samples.mean(), samples.std()
     return {
         "mean": _finite(mean),
@@ -111,16 +151,24 @@ def _figures(values: NDArray[Any]) -> dict[str, Any]:
         "percentile_2": _finite(low),
         "percentile_98": _finite(high),
         "histogram": [counts.tolist(), edges.tolist()],
+        **({"percentiles": dict(_named(details.percentiles, others))} if others else {}),
     }
 
 
-def _histogram(samples: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _named(
+    percentages: Sequence[float], values: Sequence[float]
+) -> Iterator[tuple[str, float | None]]:
+    for percent, value in zip(percentages, values, strict=True):
+        yield f"{percent:g}", _finite(value)
+
+
+def _histogram(samples: NDArray[np.float64], bins: int) -> tuple[NDArray[Any], NDArray[Any]]:
     low, high = samples.min(), samples.max()
     # NumPy rejects an empty range, and one that overflows.
     if low == high or not math.isfinite(high - low):
         return np.array([samples.size]), np.array([low, high])
     try:
-        return np.histogram(samples, _HISTOGRAM_BINS, (low, high))
+        return np.histogram(samples, bins, (low, high))
     except ValueError:
         return np.array([samples.size]), np.array([low, high])
 

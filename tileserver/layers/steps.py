@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,8 +23,19 @@ VALUE_PARAMETERS = (
     "threshold",
 )
 """Those that decide values, whatever the grid: for points and statistics too."""
-STEP_PARAMETERS = ("resampling", *VALUE_PARAMETERS, "stretch", "colormap")
+STEP_PARAMETERS = ("resampling", *VALUE_PARAMETERS, "stretch", "colormap", "relief")
 """Those of a picture."""
+NONE = "none"
+"""In place of a value: the layer's own is not taken."""
+REMOVABLE: Mapping[str, tuple[str, ...]] = {
+    "nodata": ("nodata",),
+    "expression": ("expression",),
+    "algorithm": ("algorithm", *OF_ALGORITHMS),
+    "like": ("like", "threshold"),
+    "stretch": ("stretch", "shading"),
+    "colormap": ("classes",),
+}
+"""Parameters that may be `none`, and the fields that the layer then lacks."""
 
 
 def parse_steps(parameters: Mapping[str, str]) -> Processing | None:
@@ -35,9 +47,14 @@ def parse_steps(parameters: Mapping[str, str]) -> Processing | None:
     given = [name for name in STEP_PARAMETERS if name in parameters]
     if not given:
         return None
+    removed = [name for name in given if name in REMOVABLE and parameters[name] == NONE]
+    given = [name for name in given if name not in removed]
     found = {name: _PARSERS[name](parameters[name]) for name in given}
     _check_makers(given)
-    steps = Processing(**{_FIELDS.get(name, name): value for name, value in found.items()})
+    steps = Processing(
+        **{_FIELDS.get(name, name): value for name, value in found.items()},
+        without=tuple(field for name in removed for field in REMOVABLE[name]),
+    )
     if steps.classes and (steps.stretch or "palette" in parameters):
         other = "stretch" if steps.stretch else "palette"
         raise InvalidRequest(f"colormap: goes not with {other}, since it has all the colours")
@@ -51,7 +68,7 @@ def _check_makers(given: Sequence[str]) -> None:
 
 
 def check_fitting(steps: Processing) -> None:
-    """Check that parameters of an algorithm are those of the one that there is.
+    """Check that parameters are those of the algorithm that there is, or go with what is made.
 
     Raises:
         InvalidRequest: one is not; names it.
@@ -63,6 +80,9 @@ def check_fitting(steps: Processing) -> None:
             raise InvalidRequest(f"{name}: goes with algorithm={' or '.join(fitting)} alone")
     if steps.threshold is not None and steps.like is None:
         raise InvalidRequest("threshold: goes with like alone")
+    if steps.relief and (steps.makes or steps.classes):
+        other = "colormap" if steps.classes else "an algorithm, an expression or like"
+        raise InvalidRequest(f"relief: goes not with {other}; it shades one band of elevations")
 
 
 def steps_over(base: Processing | None, steps: Processing | None) -> Processing | None:
@@ -71,7 +91,7 @@ def steps_over(base: Processing | None, steps: Processing | None) -> Processing 
         found = base if steps is None else steps
     else:
         found = steps.over(base)
-    return None if found is None else found.effective
+    return None if found is None else replace(found, without=()).effective
 
 
 def parse_resampling(text: str) -> Resampling:
@@ -131,6 +151,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "threshold": partial(parse_number, "threshold", low=-1, high=1),
     "stretch": parse_stretch,
     "colormap": parse_colormap,
+    "relief": partial(_parse_flag, "relief"),
     "resampling": parse_resampling,
 }
 _FIELDS = {"colormap": "classes"}
