@@ -47,6 +47,12 @@ class Server:
         kinds.BASE_URL,
         "how clients reach the server, for the URLs it hands out; else what a request says",
     ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        kinds.PROXIES,
+        "proxies whose X-Forwarded-Proto, -Host, -Port, -Prefix and -For count, by their addresses "
+        "or networks. Also FORWARDED_ALLOW_IPS",
+    ] = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)

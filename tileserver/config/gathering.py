@@ -14,7 +14,11 @@ from tileserver.config.values import LIST, REPEATED, Given, KeyPath, Values, sho
 from tileserver.errors import ConfigError, nearest
 
 PREFIX = "TILESERVER_"
-PLAIN_VARIABLES: Mapping[str, KeyPath] = {"HOST": ("server", "host"), "PORT": ("server", "port")}
+PLAIN_VARIABLES: Mapping[str, KeyPath] = {
+    "HOST": ("server", "host"),
+    "PORT": ("server", "port"),
+    "FORWARDED_ALLOW_IPS": ("server", "trusted_proxies"),
+}
 """What hosting platforms set; a variable with our prefix goes over them."""
 
 # Kubernetes puts these into every container when a Service is called tileserver or

@@ -161,6 +161,14 @@ def _host(value: str) -> str:
     return value
 
 
+def _networks(value: str) -> Sequence[str]:
+    """Check an address or a network; "*" is every one."""
+    if value == "*":
+        return "0.0.0.0/0", "::/0"
+    ipaddress.ip_network(value)
+    return (value,)
+
+
 def _power_of_two(value: int) -> int:
     _require(not value & (value - 1))
     return value
@@ -320,6 +328,13 @@ RESAMPLING = Kind(
 )
 HOST = Kind(
     'a host name or an IP address, such as "0.0.0.0" or "::"', _text(r"^[^\s/\[\]]+$"), _host
+)
+PROXIES = Kind(
+    'a list of IP addresses and networks, such as "10.0.0.0/8", or "*" for all',
+    _list(_text(r"\S")),
+    lambda value: tuple(each for item in value for each in _networks(item)),
+    from_text=_items,
+    json={"type": "array", "items": {"type": "string"}},
 )
 BASE_URL = Kind(
     'an address such as "https://tiles.example.org", without user, query or fragment',

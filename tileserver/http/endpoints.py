@@ -22,13 +22,13 @@ from tileserver.contract.geometries import Geometry
 from tileserver.contract.pixels import MAX_SIDE, BandSource, PixelRequest, SeriesSource
 from tileserver.contract.processing import Processing
 from tileserver.contract.tiles import tile_grid
+from tileserver.http import addresses
 from tileserver.http.bodies import areas_of
 from tileserver.http.disconnects import while_connected
 from tileserver.http.keys import PARAMETER as KEY_PARAMETER
 from tileserver.http.parameters import (
     TIME_PARAMETER,
     VERSION_PARAMETER,
-    check_host,
     parse_bbox,
     parse_format,
     parse_place,
@@ -135,7 +135,7 @@ async def layer_list(request: Request) -> Response:
     same = {name: text for name, text in parameters.items() if name in ("q", "bbox")}
 
     def answer() -> Response:
-        return json_response(request, documents.layer_page(url, page, limit, more, same))
+        return linking_json(request, documents.layer_page(url, page, limit, more, same))
 
     return await anyio.to_thread.run_sync(answer)
 
@@ -148,7 +148,7 @@ async def tilejson(request: Request) -> Response:
     check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in (*_LOOK, TIME_PARAMETER)}
     style |= _key_parameter(request)
-    return json_response(request, documents.tilejson(base_url(request), layer, style))
+    return linking_json(request, documents.tilejson(base_url(request), layer, style))
 
 
 async def info(request: Request) -> Response:
@@ -297,16 +297,14 @@ def _services(request: Request) -> Services:
 
 
 def base_url(request: Request) -> str:
-    """Return the server's URL without a final slash: `public_url`, or else from the Host header."""
-    public_url = _services(request).public_url
-    if public_url is not None:
-        return public_url
-    # Two Host headers are refused: a proxy may have used the other one.
-    host = check_host(", ".join(request.headers.getlist("host")))
-    root_path: str = request.scope.get("root_path", "")
-    # A proxy may set the scheme to wss.
-    scheme = request.scope["scheme"].replace("ws", "http")
-    return f"{scheme}://{host}{root_path.rstrip('/')}"
+    """Return the server's URL, as its clients know it, without a final slash."""
+    return addresses.base_url(request, _services(request).public_url)
+
+
+def linking_json(request: Request, document: Any) -> Response:
+    """Return a document with absolute addresses as JSON."""
+    cache_control = addresses.document_cache_control(_services(request).public_url)
+    return json_response(request, document, cache_control)
 
 
 def _key_parameter(request: Request) -> dict[str, str]:

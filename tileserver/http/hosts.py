@@ -88,6 +88,8 @@ class Sender(NamedTuple):
     mode: bytes = b""
     is_forwarded: bool = False
     """It came through a proxy, so the peer is not the client."""
+    address: str | None = None
+    """The server's own address as a trusted proxy has it, if that is known."""
 
     @property
     def host(self) -> str:
@@ -103,7 +105,9 @@ class Sender(NamedTuple):
     def _is_own(self, origin: str, public_url: str | None) -> bool:
         own = _authority(origin)
         here = f"{origin.partition('://')[0]}://{self.host}"
-        return own is not None and own in (_authority(here), _authority(public_url or ""))
+        return own is not None and own in map(
+            _authority, (here, public_url or "", self.address or "")
+        )
 
 
 def _authority(url: str) -> tuple[str, int | None] | None:

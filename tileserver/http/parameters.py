@@ -207,12 +207,12 @@ def parse_table_format(name: str, parameters: Mapping[str, str]) -> tuple[str, s
     return layer, wanted
 
 
-def check_host(host: str) -> str:
-    """Return a Host header that is safe to repeat in a document.
+def check_host(host: str, name: str = "Host") -> str:
+    """Return a Host header that is safe to repeat in a document; `name` is the header's.
 
     Raises:
         InvalidRequest: it is not a host name or address, with or without a port.
     """
     if not _HOST.fullmatch(host):
-        raise InvalidRequest(f"Host: expected a host name, got {host[:80]!r}")
+        raise InvalidRequest(f"{name}: expected a host name, got {host[:80]!r}")
     return host

@@ -29,6 +29,7 @@ from tileserver.rasters.roots import Root
 from tileserver.rest.router import RestRouter
 from tileserver.server.assembly import Assembly, assemble
 from tileserver.server.gate import Gate
+from tileserver.server.proxies import TrustedProxies
 
 _TUNED = Tuning()
 _SWITCH_INTERVAL_S = 0.001
@@ -93,6 +94,7 @@ def app_of(assembly: Assembly, has_api: bool, deadline_s: float = _TUNED.deadlin
     app = Starlette(
         routes=_routes(assembly, has_api, deadline_s),
         middleware=[
+            Middleware(TrustedProxies, trusted=assembly.trusted_proxies),
             Middleware(KeepResponses),
             Middleware(Counted),
             Middleware(Gate, rules=assembly.rules, bodies=assembly.api.bodies),

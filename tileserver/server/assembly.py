@@ -93,6 +93,8 @@ class Assembly:
     api: Api
     rules: Rules
     """Which requests are admitted."""
+    trusted_proxies: Sequence[str]
+    """Addresses and networks of the proxies whose headers count."""
     responses: ResponseCache
     credentials: str | None
     """Which Google credentials are used and whose; None without Earth Engine."""
@@ -162,6 +164,7 @@ def assemble(
         rasters=rasters,
         api=rest_api(config, services, providers, computing),
         rules=rules,
+        trusted_proxies=config.server.trusted_proxies,
         responses=responses,
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),

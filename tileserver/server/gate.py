@@ -10,6 +10,7 @@ from starlette.websockets import WebSocketClose
 
 from tileserver.concurrency.deadline import deadline
 from tileserver.errors import TileserverError
+from tileserver.http.addresses import base_url
 from tileserver.http.clients import KEY_NAME, client_of
 from tileserver.http.disconnects import ClientGone
 from tileserver.http.error_responses import on_error
@@ -97,6 +98,10 @@ class Gate:
             TileserverError: the request is not admitted.
         """
         sender = sender_of(scope["headers"])
+        if scope["method"] == "POST" and sender.origin is not None:
+            # Pages behind a proxy post to the address that they know. A response to GET may be
+            # repeated for whoever sends the same headers, so there none of a proxy's may decide.
+            sender = sender._replace(address=base_url(Request(scope), self.rules.hosts.public_url))
         self.rules.check_host(resource, sender)
         if scope["method"] == "OPTIONS":
             return _preflight(resource, scope["path"]), receive

@@ -235,6 +235,8 @@ def _config(app: Callable[..., object], workers: int) -> uvicorn.Config:
         access_log=False,
         log_config=log_config(),
         log_level=logging.WARNING,
+        # `TrustedProxies` has to see the address of the peer.
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
         timeout_worker_healthcheck=_WORKER_PATIENCE_S,
@@ -261,6 +263,7 @@ def served(app: Any, grace_s: int = 1) -> Iterator[str]:
             # The rest of the process has a log of its own.
             log_config=log_config("uvicorn"),
             log_level=logging.WARNING,
+            proxy_headers=False,
             server_header=False,
             # Without a limit, a client that keeps its connection open would delay the shutdown.
             timeout_graceful_shutdown=grace_s,
