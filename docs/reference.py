@@ -13,7 +13,7 @@ from tileserver.compute import algorithms
 from tileserver.compute.registry import ALGORITHMS, Algorithm
 from tileserver.config.schema import describe
 from tileserver.contract.formats import TILE_FORMATS, TILE_SUFFIXES
-from tileserver.http import endpoints
+from tileserver.http.routes import ROWS
 from tileserver.rest.methods import METHODS
 from tileserver.server.cli import main
 
@@ -63,8 +63,8 @@ def pages() -> dict[str, str]:
 def routes() -> str:
     """Return the routes: each endpoint says in its docstring what it answers."""
     rows = []
-    for function in vars(endpoints).values():
-        if found := _ANSWER.match(inspect.getdoc(function) or ""):
+    for row in ROWS:
+        if found := _ANSWER.match(inspect.getdoc(row.endpoint) or ""):
             rows.append((f"`{found[1]}`", " ".join(found[2].split())))
     return f"# Routes\n\n{_NOTE}\n{table(('route', 'answer'), rows)}\n{_OF_ROUTES}"
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.geometries import Geometry as Geometry
-from tileserver.contract.grids import PartialGrid, PixelGrid
+from tileserver.contract.grids import Box, PartialGrid, PixelGrid
 from tileserver.contract.processing import Processing
 from tileserver.contract.times import TimeRange
 from tileserver.errors import RequestTooLarge
@@ -122,8 +122,24 @@ class Moment:
     bands: BandArrays
 
 
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """When the files of an image of many were taken."""
+
+    starts_s: NDArray[np.float64]
+    """Seconds since 1970, sorted, each once."""
+    file_count: int
+    """Files with a time."""
+    is_by_day: bool
+    """True if no two files of one place were taken at different times of a day."""
+
+
 class SeriesSource(Protocol):
     """What has images of many files."""
+
+    async def read_times(self, name: str, version: str, box: Box | None) -> Taken:
+        """Return when the files of an asset that meet a box in degrees, or all, were taken."""
+        ...
 
     async def read_series(self, request: PixelRequest) -> Sequence[Moment]:
         """Return the pixels of each file that has a valid one on the request's grid, by time."""

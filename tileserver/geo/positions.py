@@ -187,7 +187,14 @@ def _exact(
 ) -> tuple[Coordinates, Coordinates]:
     """Return source (columns, rows) of grid (columns, rows), all of shape (n,)."""
     x, y = grid.transform.apply(columns, rows)
-    x, y = transform_points(grid.crs_code, source.crs_code, x, y)
+    return located(source, grid.crs_code, x, y)
+
+
+def located(
+    source: PixelGrid, crs_code: str, x: Coordinates, y: Coordinates
+) -> tuple[Coordinates, Coordinates]:
+    """Return the columns and rows of a source at which coordinates of a CRS lie, all shape (n,)."""
+    x, y = transform_points(crs_code, source.crs_code, x, y)
     turn = period(source.crs_code)
     if turn is not None:
         x = _turned(x, source, turn)

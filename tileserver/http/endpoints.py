@@ -84,11 +84,11 @@ class Services:
 @asked_again
 async def tile(request: Request) -> Response:
     """Answer GET /tiles/{layer}/{z}/{x}/{y}.{ext}: a tile; {y}@2x has 512 pixels."""
-    services, path = _services(request), request.path_params
+    services, path = services_of(request), request.path_params
     address, size, file_format = parse_tile(path["z"], path["x"], path["name"])
     grid = tile_grid(address, size)
     layer, style, parameters = await _styled_layer(request, more=(TIME_PARAMETER,))
-    pixels = _timed(layer.request(grid, file_format, style.bands), layer, parameters)
+    pixels = timed(layer.request(grid, file_format, style.bands), layer, parameters)
     # Raw formats depend on the bands of the layer, and on the limits of getPixels.
     if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
         return await _pixels(request, services, layer, pixels, parameters)
@@ -100,7 +100,7 @@ async def tile(request: Request) -> Response:
 @asked_again
 async def preview(request: Request) -> Response:
     """Answer GET /preview/{layer}.{ext}?bbox=&width=&height=&clip=: one picture; POST an area."""
-    services = _services(request)
+    services = services_of(request)
     name, _, suffix = request.path_params["name"].rpartition(".")
     file_format = parse_format(suffix if name else None)
     own = ("bbox", "width", "height", "clip", TIME_PARAMETER)
@@ -111,7 +111,7 @@ async def preview(request: Request) -> Response:
         bbox = areas.bounds
     sides = (parse_side(side, parameters, queries.MAX_PREVIEW_PX) for side in ("width", "height"))
     grid = queries.preview_grid(layer, bbox, *sides)
-    pixels = _timed(layer.request(grid, file_format, style.bands), layer, parameters)
+    pixels = timed(layer.request(grid, file_format, style.bands), layer, parameters)
     if areas is not None:
         steps = pixels.processing or Processing()
         pixels = replace(pixels, processing=replace(steps, clip=areas.whole))
@@ -125,7 +125,7 @@ async def preview(request: Request) -> Response:
 
 async def layer_list(request: Request) -> Response:
     """Answer GET /layers?after=&limit=&q=&bbox=: the layers, in `errors` those not to be drawn."""
-    services = _services(request)
+    services = services_of(request)
     parameters = parse_query(request.scope["query_string"], ("after", "limit", "q", "bbox"))
     limit = parse_side("limit", parameters, 1000) or 100
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
@@ -154,7 +154,7 @@ async def tilejson(request: Request) -> Response:
 async def info(request: Request) -> Response:
     """Answer GET /info/{layer}: bands, types, CRS, scale, bounds, zooms, dates, properties."""
     layer, _, _ = await _styled_layer(request)
-    services = _services(request)
+    services = services_of(request)
 
     def answer() -> Response:
         document = queries.info(layer) | {"parameters": look_parameters(layer)}
@@ -166,11 +166,11 @@ async def info(request: Request) -> Response:
 @asked_again
 async def point(request: Request) -> Response:
     """Answer GET /point/{layer}?lon=&lat=&bands=: each band's value, null where masked."""
-    services = _services(request)
+    services = services_of(request)
     own = ("lon", "lat", "bands", TIME_PARAMETER)
-    layer, bands, parameters = await _layer_of_values(request, own)
+    layer, bands, parameters = await layer_of_values(request, own)
     lon, lat = parse_place(parameters)
-    pixel = _timed(queries.point_request(layer, lon, lat, bands), layer, parameters)
+    pixel = timed(queries.point_request(layer, lon, lat, bands), layer, parameters)
     values = await while_connected(request.receive, services.bands.read_bands(pixel))
     return json_response(request, queries.point(lon, lat, values))
 
@@ -178,7 +178,7 @@ async def point(request: Request) -> Response:
 @asked_again
 async def timeseries(request: Request) -> Response:
     """Answer GET /timeseries/{layer}?lon=&lat=&time=&bands=&format=: values over time."""
-    services = _services(request)
+    services = services_of(request)
     parameters = parse_query(
         request.scope["query_string"], ("lon", "lat", "bands", "time", "format")
     )
@@ -186,7 +186,7 @@ async def timeseries(request: Request) -> Response:
     lon, lat = parse_place(parameters)
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     layer = await services.layers.find(name)
-    pixel = _timed(queries.point_request(layer, lon, lat, bands), layer, parameters)
+    pixel = timed(queries.point_request(layer, lon, lat, bands), layer, parameters)
     # Stored values, whatever the layer makes of them.
     pixel = replace(pixel, processing=None)
     moments = await while_connected(request.receive, services.series.read_series(pixel))
@@ -200,9 +200,9 @@ async def timeseries(request: Request) -> Response:
 @asked_again
 async def statistics(request: Request) -> Response:
     """Answer GET /statistics/{layer}?bands=&bbox=&clip=: figures a band; POST areas for theirs."""
-    services = _services(request)
+    services = services_of(request)
     own = ("bands", "bbox", "clip", "pixels", "bins", "percentiles", TIME_PARAMETER)
-    layer, bands, parameters = await _layer_of_values(request, own)
+    layer, bands, parameters = await layer_of_values(request, own)
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     most, details = parse_side("pixels", parameters, MAX_SAMPLES), parse_details(parameters)
     areas = await areas_of(request, parameters)
@@ -211,7 +211,7 @@ async def statistics(request: Request) -> Response:
         wanted = (queries.statistics_requests, layer, bbox, bands, area, most or MAX_SAMPLES)
         found: dict[str, Any] = {}
         for pixels in await services.geometry.call(*wanted):
-            values = await services.bands.read_bands(_timed(pixels, layer, parameters))
+            values = await services.bands.read_bands(timed(pixels, layer, parameters))
             found |= await anyio.to_thread.run_sync(summarize, values, details)
         return {band: found[band] for band in layer.made_bands(bands)}
 
@@ -227,14 +227,14 @@ async def statistics(request: Request) -> Response:
 @asked_again
 async def crop(request: Request) -> Response:
     """Answer GET /crop/{layer}.tif?bbox=&bands=&width=&height=&clip=: a GeoTIFF; POST an area."""
-    services = _services(request)
+    services = services_of(request)
     own = ("bbox", "bands", "width", "height", "clip", "resampling", TIME_PARAMETER)
-    layer, bands, parameters = await _layer_of_values(request, own)
+    layer, bands, parameters = await layer_of_values(request, own)
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     areas = await areas_of(request, parameters)
     sides = tuple(parse_side(side, parameters, MAX_SIDE) for side in ("width", "height"))
     wanted = (crops.crop_request, layer, bands, bbox, areas, sides)
-    pixels = _timed(await services.geometry.call(*wanted), layer, parameters)
+    pixels = timed(await services.geometry.call(*wanted), layer, parameters)
 
     async def cut() -> bytes:
         async with services.summaries.held():
@@ -251,7 +251,7 @@ async def legend(request: Request) -> Response:
     """Answer GET /legend/{layer}.svg: a colour bar, swatches of classes, or channels."""
     layer, _, parameters = await _styled_layer(request)
     svg = documents.legend(layer)
-    cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
+    cache_control = _cache_control(services_of(request), layer, parameters.get(VERSION_PARAMETER))
     return bytes_response(request, svg.encode(), "image/svg+xml", cache_control)
 
 
@@ -268,7 +268,7 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """Answer GET /readyz: 200 if this worker can take requests, else 503 and the reason."""
-    verdict = await _services(request).readiness.state()
+    verdict = await services_of(request).readiness.state()
     document = {"status": verdict.status}
     if verdict.reason:
         document["reason"] = verdict.reason
@@ -285,25 +285,26 @@ async def figures(request: Request) -> Response:
     return bytes_response(request, body, metrics.MEDIA_TYPE, "no-store")
 
 
-def _timed(pixels: PixelRequest, layer: Layer, parameters: Mapping[str, str]) -> PixelRequest:
+def timed(pixels: PixelRequest, layer: Layer, parameters: Mapping[str, str]) -> PixelRequest:
     """Return a request for the times of the query, if it has some."""
     times = parse_times(parameters, layer.asset)
     return pixels if times is None else replace(pixels, times=times)
 
 
-def _services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
+    """Return the dependencies of the handlers."""
     services: Services = request.state.services
     return services
 
 
 def base_url(request: Request) -> str:
     """Return the server's URL, as its clients know it, without a final slash."""
-    return addresses.base_url(request, _services(request).public_url)
+    return addresses.base_url(request, services_of(request).public_url)
 
 
 def linking_json(request: Request, document: Any) -> Response:
     """Return a document with absolute addresses as JSON."""
-    cache_control = addresses.document_cache_control(_services(request).public_url)
+    cache_control = addresses.document_cache_control(services_of(request).public_url)
     return json_response(request, document, cache_control)
 
 
@@ -324,10 +325,10 @@ async def _styled_layer(
     style = parse_style(parameters)
     name = name or request.path_params["layer"]
     steps = parse_steps(parameters)
-    return await _services(request).layers.find(name, style, steps), style, parameters
+    return await services_of(request).layers.find(name, style, steps), style, parameters
 
 
-async def _layer_of_values(
+async def layer_of_values(
     request: Request, own: Sequence[str]
 ) -> tuple[Layer, tuple[str, ...], dict[str, str]]:
     """Return the layer of the path, the bands in the query, and the query's parameters."""
@@ -335,7 +336,7 @@ async def _layer_of_values(
     bands = parse_bands(parameters["bands"]) if "bands" in parameters else ()
     steps = parse_steps(parameters)
     style = Style(bands) if steps is not None else None
-    layer = await _services(request).layers.find(request.path_params["layer"], style, steps)
+    layer = await services_of(request).layers.find(request.path_params["layer"], style, steps)
     return layer, bands, parameters
 
 
@@ -371,7 +372,7 @@ def _image(
         "cache-status": f"tileserver; {cache_status}",
         "server-timing": f"pixels;dur={elapsed_ms:.1f}",
     }
-    cache_control = _cache_control(_services(request), layer, parameters.get(VERSION_PARAMETER))
+    cache_control = _cache_control(services_of(request), layer, parameters.get(VERSION_PARAMETER))
     return bytes_response(request, body, media_type(file_format, body), cache_control, extra)
 
 

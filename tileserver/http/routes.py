@@ -12,7 +12,7 @@ from enum import Enum, auto
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tileserver.http import endpoints
+from tileserver.http import endpoints, profile_endpoints
 from tileserver.http.parameters import parse_table_format
 
 
@@ -80,6 +80,8 @@ ROWS = (
         endpoint=endpoints.timeseries,
         layer_of=lambda rest: parse_table_format(rest, {})[0],
     ),
+    Row(path="/times/{layer:path}", endpoint=profile_endpoints.times, layer_of=str),
+    Row(path="/profile/{layer:path}", endpoint=profile_endpoints.profile, layer_of=str),
     Row(
         path="/statistics/{layer:path}",
         endpoint=endpoints.statistics,

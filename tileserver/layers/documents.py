@@ -47,7 +47,8 @@ def layer_json(
     """Return a layer's entry in `/layers`; `more` parameters go into the URL of its tiles.
 
     `pending` is true in the entry of a layer whose file was not read yet; `no_place` says why one
-    has no place on Earth: its bounds are those of a flat map of its own.
+    has no place on Earth: its bounds are those of a flat map of its own; `has_times` is true in
+    that of one that `/times` has steps of.
     """
     is_pending = isinstance(layer, ListedLayer) and layer.entry is None
     described = layer.entry if isinstance(layer, ListedLayer) else layer
@@ -66,7 +67,14 @@ def layer_json(
         "tiles": tile_url(base_url, layer, more),
         **({"pending": True} if is_pending else {}),
         **({"no_place": no_place} if no_place else {}),
+        **({"has_times": True} if _has_times(layer) else {}),
     }
+
+
+def _has_times(layer: Layer | ListedLayer) -> bool:
+    """Tell whether there are times to choose from, as far as that is known."""
+    asset = layer.asset if isinstance(layer, Layer) else None
+    return asset is not None and asset.mosaic is not None and asset.start_time is not None
 
 
 def layer_page(

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tileserver.contract.assets import ImageAsset
+import numpy as np
+
+from tileserver.contract.assets import Band, ImageAsset
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import AffineTransform, Box, PixelGrid, Window
 from tileserver.contract.pixels import BandArrays, Geometry, PixelRequest
@@ -40,6 +42,7 @@ def info(layer: Layer) -> dict[str, Any]:
                 "nodata": _number(band.nodata),
                 "scale": 1.0 if band.notes.scale is None else band.notes.scale,
                 "offset": band.notes.offset or 0.0,
+                **_notes(band),
             }
             for band in asset.bands
         ],
@@ -55,9 +58,40 @@ def info(layer: Layer) -> dict[str, Any]:
         "properties": dict(asset.properties),
         "style": layer.style.to_json(),
         "version": layer.version,
+        **({"classes": classes} if (classes := _classes(layer)) else {}),
         **({"no_place": asset.no_place} if asset.no_place else {}),
         **({"mosaic": asset.mosaic.to_json()} if asset.mosaic else {}),
     }
+
+
+def _notes(band: Band) -> dict[str, Any]:
+    """Return what the file tells of a band, without what it does not."""
+    notes = band.notes
+    members = {
+        "description": notes.description if notes.description != band.id else None,
+        "unit": notes.unit,
+        "common_name": notes.common_name,
+        "wavelength_um": _number(notes.wavelength_um),
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _classes(layer: Layer) -> list[dict[str, Any]]:
+    """Return the values and the names of the classes that a layer shows, if it shows some.
+
+    Those of the layer's own names lie evenly from min to max, as the colours do.
+    """
+    names, style = layer.definition.class_names, layer.style
+    steps = layer.processing.classes if layer.processing else None
+    if steps:
+        labels = names if len(names) == len(steps) else [each.label for each in steps]
+        found = [(each.low, label) for each, label in zip(steps, labels, strict=True)]
+    elif names and len(style.bands) == 1 and style.min and style.max:
+        places = np.linspace(style.min[0], style.max[0], len(names)).tolist()
+        found = list(zip(places, names, strict=True))
+    else:
+        found = [(float(value), name) for value, name in style.classes]
+    return [{"value": value, "name": name} for value, name in found]
 
 
 def _scale_m(grid: PixelGrid) -> float:

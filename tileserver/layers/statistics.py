@@ -27,6 +27,9 @@ _MAX_STRETCH_SAMPLES = 300_000
 _HISTOGRAM_BINS = 64
 _MAX_BINS = 1024
 _MAX_PERCENTILES = 20
+_MOST_CLASSES = 64
+"""Different values of which each is counted."""
+_MOST_APART = 65_535
 _NO_VALUES: dict[str, Any] = {
     **dict.fromkeys(
         ("min", "max", "mean", "std", "count", "valid_percent", "percentile_2", "percentile_98")
@@ -151,6 +154,7 @@ def _figures(values: NDArray[Any], details: Details) -> dict[str, Any]:
         "percentile_2": _finite(low),
         "percentile_98": _finite(high),
         "histogram": [counts.tolist(), edges.tolist()],
+        **_frequencies(values),
         **({"percentiles": dict(_named(details.percentiles, others))} if others else {}),
     }
 
@@ -160,6 +164,20 @@ def _named(
 ) -> Iterator[tuple[str, float | None]]:
     for percent, value in zip(percentages, values, strict=True):
         yield f"{percent:g}", _finite(value)
+
+
+def _frequencies(values: NDArray[Any]) -> dict[str, Any]:
+    """Return how often each value is there, of integers that are few, such as classes."""
+    if values.dtype.kind not in "iu":
+        return {}
+    low, high = int(values.min()), int(values.max())
+    if high - low > _MOST_APART or high >= 2**62:
+        return {}
+    counts = np.bincount(values.astype(np.int64) - low)
+    found = np.flatnonzero(counts)
+    if len(found) > _MOST_CLASSES:
+        return {}
+    return {"frequencies": [counts[found].tolist(), (found + low).tolist()]}
 
 
 def _histogram(samples: NDArray[np.float64], bins: int) -> tuple[NDArray[Any], NDArray[Any]]:

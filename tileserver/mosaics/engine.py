@@ -10,7 +10,8 @@ import anyio
 
 from tileserver.concurrency.time_limit import time_limit
 from tileserver.contract.assets import ImageAsset
-from tileserver.contract.pixels import BandArrays, Moment, PixelRequest
+from tileserver.contract.grids import Box
+from tileserver.contract.pixels import BandArrays, Moment, PixelRequest, Taken
 from tileserver.contract.times import time_text
 from tileserver.errors import AssetChanged, AssetNotFound, ConfigError
 from tileserver.geo.completion import complete
@@ -19,6 +20,7 @@ from tileserver.mosaics.index_file import IndexFile
 from tileserver.mosaics.reading import MosaicReader
 from tileserver.mosaics.selection import parse_rule
 from tileserver.mosaics.snapshots import Snapshot
+from tileserver.mosaics.taken import taken
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.roots import Root
 from tileserver.rendering.encoders import encode
@@ -108,6 +110,15 @@ class Mosaics:
             Moment(f"{name}/{members.name(n)}", time_text(float(members.starts_s[n])), pixels)
             for n, pixels in found
         ]
+
+    async def read_times(self, name: str, version: str, box: Box | None) -> Taken:
+        """Return when the files that meet a box in degrees, or all, were taken."""
+        request = PixelRequest(name, asset_version=version)
+
+        def look(request: PixelRequest) -> Taken:
+            return taken(self._snapshot(request), box)
+
+        return await self.rasters.in_thread(look, request, name)
 
     def start(self) -> None:
         """Begin to index all mosaics."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.engine import Engine
+from tileserver.contract.grids import Box
 from tileserver.contract.mounts import Mounts
-from tileserver.contract.pixels import BandArrays, Moment, PixelRequest
+from tileserver.contract.pixels import BandArrays, Moment, PixelRequest, Taken
+from tileserver.contract.times import epoch_s
 from tileserver.mosaics.engine import Mosaics
 from tileserver.processing.engine import Processed
 
@@ -49,6 +53,15 @@ class Engines:
             return await engine.read_series(request)
         asset = await engine.get_asset(request.asset_id)
         return [Moment(asset.name, asset.start_time, await self.read_bands(request))]
+
+    async def read_times(self, name: str, version: str, box: Box | None) -> Taken:
+        """Return when the files of an image were taken; of one of a single file, its own time."""
+        engine = self.mounts.find(name)
+        if isinstance(engine, Mosaics):
+            return await engine.read_times(name, version, box)
+        start_s = epoch_s((await engine.get_asset(name)).start_time)
+        starts_s = np.array([start_s] if np.isfinite(start_s) else [])
+        return Taken(starts_s, len(starts_s), is_by_day=False)
 
     def _resamples(self, name: str) -> bool:
         return getattr(self.mounts.find(name), "resamples", False)

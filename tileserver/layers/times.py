@@ -1,0 +1,55 @@
+"""The steps of time that a layer can be shown at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.contract.pixels import Taken
+from tileserver.contract.times import time_text
+from tileserver.errors import InvalidRequest
+
+MAX_STEPS = 1000
+_UNITS = {"day": "D", "month": "M", "year": "Y"}
+STEPS = ("time", *_UNITS)
+"""How far apart steps are, finest first; "time" is each time of its own."""
+
+
+def times_json(taken: Taken, step: str | None) -> dict[str, Any]:
+    """Return the JSON of `/times`: texts for the parameter `time`, by time.
+
+    Args:
+        taken: when files were taken.
+        step: one of `STEPS`; None is days if they tell files of one place apart, else each time.
+            Where there are too many of these, longer ones are taken.
+
+    Raises:
+        InvalidRequest: there is no such step, or too many of it.
+    """
+    if step is not None and step not in STEPS:
+        raise InvalidRequest(f"step: expected one of {', '.join(STEPS)}, got {step[:40]!r}")
+    wanted = step or ("day" if taken.is_by_day else "time")
+    texts = _texts(taken.starts_s, wanted)
+    while step is None and len(texts) > MAX_STEPS and wanted != STEPS[-1]:
+        wanted = STEPS[STEPS.index(wanted) + 1]
+        texts = _texts(taken.starts_s, wanted)
+    if len(texts) > MAX_STEPS:
+        raise InvalidRequest(
+            f"step: {len(texts)} of them, at most {MAX_STEPS} may be; take longer ones"
+        )
+    return {"step": wanted, "times": texts, "files": taken.file_count}
+
+
+def _texts(starts_s: NDArray[np.float64], step: str) -> list[str]:
+    if step == "time":
+        texts = (time_text(float(each)) for each in starts_s)
+        return [_short(text) for text in texts if text is not None]
+    moments = np.round(starts_s * 1e6).astype("datetime64[us]")
+    return list(map(str, np.unique(moments.astype(f"datetime64[{_UNITS[step]}]"))))
+
+
+def _short(text: str) -> str:
+    """Return a time without a fraction of a second that is none."""
+    return text.replace(".000000Z", "Z")
