@@ -6,12 +6,16 @@ import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import anyio
 import numpy as np
 import pytest
 import rasterio
+from numpy.typing import NDArray
+from PIL import Image
 
 from tests.rasters.engine import asset_of, engine, name_of, raw, tiles_over
 from tests.support.rasterfiles import noise, write_raster
@@ -39,15 +43,27 @@ def test_sixteen_threads_read_what_one_reads(tmp_path: Path) -> None:
         for file_format in (ImageFileFormat.NPY, ImageFileFormat.PNG)
     ]
     alone = engine(tmp_path)
-    expected = [alone.pixels(request) for request in requests]
+    expected = [_pixels_of(alone.pixels(request)) for request in requests]
     order = list(range(len(requests))) * 3
     random.Random(4).shuffle(order)
     together = engine(tmp_path)
     with ThreadPoolExecutor(16) as pool:
         bodies = list(pool.map(lambda i: together.pixels(requests[i]), order))
-    assert all(body == expected[i] for i, body in zip(order, bodies, strict=True))
+    for i, body in zip(order, bodies, strict=True):
+        assert np.array_equal(_pixels_of(body), expected[i]), requests[i]
     alone.close()
     together.close()
+
+
+def _pixels_of(body: bytes) -> NDArray[Any]:
+    """Return the pixels of an NPY file, as bytes, or of a PNG.
+
+    ISA-L compresses the same pixels to other bytes now and then: one thread in a thousand
+    chooses other matches, by the same code, for as long as it lives.
+    """
+    if body.startswith(b"\x89PNG"):
+        return np.asarray(Image.open(BytesIO(body)).convert("RGBA"))
+    return np.frombuffer(body, np.uint8)
 
 
 @pytest.mark.slow
