@@ -21,37 +21,89 @@ function query(parameters = {}) {
   return text ? `?${text}` : "";
 }
 
-/** Return the version token of a layer and the API key as a query, or "". */
-function version(layer) {
-  const token = new URLSearchParams(layer.tiles.split("?")[1] ?? "").get("v");
-  return query(token ? { v: token } : {});
+/** Parameters that only decide how values are drawn; all others of a style decide the values. */
+const OF_DRAWING = new Set([
+  "bands", "min", "max", "palette", "gamma", "opacity", "resampling", "stretch", "colormap", "encoding",
+]);
+
+/**
+ * Return the parameters that draw a layer in a style: the version token of `layer.tiles` and the style.
+ *
+ * `{}` is the layer's own style. An API key is added by `query`, never here.
+ */
+export function styleQuery(layer, style = {}) {
+  const { key, ...own } = Object.fromEntries(new URLSearchParams(layer.tiles.split("?")[1] ?? ""));
+  return { ...own, ...style };
 }
+
+/** Return the part of a style that decides values, for points and statistics. */
+export const valueQuery = (style = {}) =>
+  Object.fromEntries(Object.entries(style).filter(([name]) => !OF_DRAWING.has(name)));
 
 /**
  * Return the tile address template, relative to the page; `{r}` is "@2x" on dense screens.
  *
- * An API key that the list of layers was asked with is in `layer.tiles` already.
- *
  * The host and the prefix in `layer.tiles` are left out: behind a proxy the page knows better than
  * the server under which address it was reached.
+ *
+ * @param {object} layer
+ * @param {Record<string, string>} style
+ * @param {{retina?: boolean, ext?: string}} options `ext` such as "webp", else that of `layer.tiles`.
  */
-export function tileTemplate(layer, { retina = true } = {}) {
+export function tileTemplate(layer, style = {}, { retina = true, ext } = {}) {
   const mark = layer.tiles.lastIndexOf("{y}");
-  const suffix = mark < 0 ? ".png" : layer.tiles.slice(mark + 3);
-  return `tiles/${path(layer.name)}/{z}/{x}/{y}${retina ? "{r}" : ""}${suffix}`;
+  const suffix = mark < 0 ? ".png" : layer.tiles.slice(mark + 3).split("?")[0];
+  const end = ext ? `.${ext}` : suffix;
+  return `tiles/${path(layer.name)}/{z}/{x}/{y}${retina ? "{r}" : ""}${end}${query(styleQuery(layer, style))}`;
 }
 
-export const legendUrl = (layer) => `legend/${path(layer.name)}.svg${version(layer)}`;
-export const tileJsonUrl = (layer) => `tilejson/${path(layer.name)}.json${query()}`;
+/** Return the address of the legend; times say nothing about colours. */
+export function legendUrl(layer, style = {}, ext = "svg") {
+  const { time, ...looks } = styleQuery(layer, style);
+  return `legend/${path(layer.name)}.${ext}${query(looks)}`;
+}
+
+/** Return the address of the TileJSON, which finds the newest version by itself. */
+export const tileJsonUrl = (layer, style = {}) => `tilejson/${path(layer.name)}.json${query(style)}`;
 
 /** Return the full address of a relative one; braces of templates stay as they are. */
 export const absolute = (relative) => new URL(".", document.baseURI).href + relative;
 
-/** Return every band's value: {values: {band: number or null}}. */
-export function fetchPoint(layer, lon, lat, signal) {
-  const place = query({ lon: lon.toFixed(7), lat: lat.toFixed(7) });
-  return fetchJson(`point/${path(layer.name)}${place}`, signal);
+/** Return values at a place: {values: {band: number or null}}, of all bands or of `bands`. */
+export function fetchPoint(layer, style, { lon, lat, bands }, signal) {
+  const place = { lon: lon.toFixed(7), lat: lat.toFixed(7), ...(bands && { bands: String(bands) }) };
+  return fetchJson(`point/${path(layer.name)}${query({ ...valueQuery(style), ...place })}`, signal);
 }
+
+/** Return figures a band: {band: {min, max, mean, …}}, of a box [west, south, east, north] or of all. */
+export function fetchStatistics(layer, style, { bbox, bands } = {}, signal) {
+  const where = { ...(bbox && { bbox: String(bbox) }), ...(bands && { bands: String(bands) }) };
+  return fetchJson(`statistics/${path(layer.name)}${query({ ...valueQuery(style), ...where })}`, signal);
+}
+
+/** Return bands, types, CRS, scale, dates and properties of a layer. */
+export const fetchInfo = (layer, signal) => fetchJson(`info/${path(layer.name)}${query()}`, signal);
+
+/**
+ * Return any layer or asset by its name, as GET /layers would list it.
+ *
+ * @throws {ServerError} there is none, or it cannot be read.
+ */
+export async function fetchLayer(name, signal) {
+  const { bands, ...described } = await fetchInfo({ name }, signal);
+  const { description, attribution } = await fetchJson(tileJsonUrl({ name }), signal);
+  const version = described.version ? `?${new URLSearchParams({ v: described.version })}` : "";
+  const tiles = `{z}/{x}/{y}.png${version}`;
+  const layer = cleanLayer({ ...described, description, attribution, tiles, visible: false });
+  if (!layer) throw new ServerError("The server's answer does not describe a layer.");
+  return layer;
+}
+
+/** Return the named palettes. */
+export const fetchColormaps = (signal) => fetchJson("colormaps", signal);
+
+/** Return any JSON of the server; `address` is relative, without the API key. */
+export const fetchFrom = (address, parameters = {}, signal) => fetchJson(address + query(parameters), signal);
 
 /**
  * Return {layers, failures, complete}.
@@ -83,11 +135,11 @@ function nextPage(current, next) {
   return url.search && url.search !== here.search ? `layers${url.search}` : null;
 }
 
-/** Return the layer with every member the page relies on, or null for one that has no name. */
-function cleanLayer(layer) {
+/** Return the layer, frozen, with every member the page relies on, or null for one that has no name. */
+export function cleanLayer(layer) {
   if (typeof layer?.name !== "string" || layer.name === "") return null;
   const text = (value) => (typeof value === "string" ? value : "");
-  return {
+  return Object.freeze({
     ...layer,
     title: text(layer.title) || layer.name,
     tiles: text(layer.tiles),
@@ -100,7 +152,7 @@ function cleanLayer(layer) {
     maxzoom: Number.isFinite(layer.maxzoom) ? layer.maxzoom : 22,
     bands: Array.isArray(layer.style?.bands) ? layer.style.bands.map(String) : [],
     visible: layer.visible === true,
-  };
+  });
 }
 
 function cleanFailure(failure) {

@@ -14,8 +14,9 @@ export class Corner {
     this.place.textContent = place ? `${place.lat.toFixed(4)}, ${place.lon.toFixed(4)}` : "";
   }
 
-  setCredits(layers) {
-    const texts = new Set(layers.map((layer) => layer.attribution).filter(Boolean));
+  /** Name the sources of these entries. */
+  setCredits(entries) {
+    const texts = new Set(entries.map(({ layer }) => layer.attribution).filter(Boolean));
     const leaflet = h("a", { href: "https://leafletjs.com", rel: "noreferrer" }, "Leaflet");
     this.credits.replaceChildren(...[...texts].flatMap((text) => [text, " · "]), leaflet);
   }

@@ -29,11 +29,22 @@ const PATHS = {
   close: "M6 6l12 12M18 6L6 18",
   chevron: "M6 9l6 6 6-6",
   layers: "M12 4l9 5-9 5-9-5zM4 14l8 4.500 8-4.500",
+  plus: "M12 5v14M5 12h14",
+  undo: "M9 7L4 12l5 5M4 12h10a6 6 0 0 1 6 6",
+  redo: "M15 7l5 5-5 5M20 12H10a6 6 0 0 0-6 6",
+  hide: "M4 4l16 16M10 6.200A9 9 0 0 1 21 12a12 12 0 0 1-2.500 3.300M6.500 8A12 12 0 0 0 3 12a9 9 0 0 0 12 5.400",
+  only: "M3 12a9.500 9.500 0 0 1 18 0 9.500 9.500 0 0 1-18 0zM12 12h.01",
+  duplicate: "M9 9h11v11H9zM5 15H4V4h11v1M14.500 12v5M12 14.500h5",
+  remove: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
+  help: "M9 9a3 3 0 1 1 4.500 2.600c-1 .6-1.500 1.200-1.500 2.400M12 18h.01",
+  theme: "M12 4a8 8 0 1 0 8 8 6 6 0 0 1-8-8z",
+  tools: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
+  folder: "M3 6h6l2 2h10v11H3z",
 };
 const DOTTED = new Set(["more", "grip"]);
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Return a decorative line icon of the table above. */
+/** Return a decorative line icon: of the table above, or of the path data of one 24 wide and high. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -41,7 +52,7 @@ export function icon(name) {
   svg.classList.add("icon");
   svg.classList.toggle("dotted", DOTTED.has(name));
   const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", PATHS[name]);
+  path.setAttribute("d", PATHS[name] ?? name);
   svg.append(path);
   return svg;
 }

@@ -53,6 +53,6 @@ function* multiples(step, from, to) {
 /** Return the grid as a layer that lies under all others and follows the colour scheme. */
 export function graticule() {
   const grid = new Graticule({ tileSize: TILE_PX, zIndex: 0, keepBuffer: 1, className: "graticule" });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => grid.redraw());
+  document.addEventListener("themechange", () => grid.redraw());
   return grid;
 }

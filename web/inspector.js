@@ -3,6 +3,7 @@
 import { fetchPoint } from "./api.js";
 import { copyText, h, iconButton } from "./dom.js";
 import { showNote } from "./messages.js";
+import { titleOf } from "./row.js";
 
 /** The card that shows them. */
 export class Inspector {
@@ -16,13 +17,13 @@ export class Inspector {
     this.reading = null;
   }
 
-  /** Read the layers, top first, at a point and show what they say as it comes. */
-  async read(layers, { lon, lat }) {
+  /** Read the entries, top first, at a point and show what they say as it comes. */
+  async read(entries, { lon, lat }) {
     this.reading?.abort();
     const reading = new AbortController();
     this.reading = reading;
     const place = { lon: wrapped(lon), lat };
-    const sections = layers.map((layer) => new Section(layer));
+    const sections = entries.map((entry) => new Section(entry));
     this.show(place, sections);
     await Promise.all(sections.map((section) => section.read(place, reading.signal)));
     if (!reading.signal.aborted) this.element.setAttribute("aria-busy", "false");
@@ -49,28 +50,32 @@ export class Inspector {
     this.element.hidden = false;
   }
 
+  /** Close it; returns whether it was open. */
   close() {
-    if (this.element.hidden) return;
+    if (this.element.hidden) return false;
     this.reading?.abort();
     this.element.hidden = true;
     this.onclose();
+    return true;
   }
 }
 
 /** One layer's values. */
 class Section {
-  constructor(layer) {
-    this.layer = layer;
+  constructor(entry) {
+    const { id, layer } = entry;
+    this.entry = entry;
     this.values = null;
     this.body = h("p", { className: "quiet" }, "Reading…");
-    this.element = h("section", { className: "values" }, h("h3", {}, layer.title), this.body);
-    this.element.dataset.layer = layer.name;
+    this.element = h("section", { className: "values" }, h("h3", {}, titleOf(entry)), this.body);
+    this.element.dataset.layer = id;
   }
 
-  async read({ lon, lat }, signal) {
+  async read(place, signal) {
+    const { layer, style } = this.entry;
     try {
-      this.values = (await fetchPoint(this.layer, lon, lat, signal)).values ?? {};
-      this.fill(bandList(this.values, this.layer.bands));
+      this.values = (await fetchPoint(layer, style, place, signal)).values ?? {};
+      this.fill(bandList(this.values, style.bands?.split(",") ?? layer.bands));
     } catch (error) {
       if (!signal.aborted) this.fill(h("p", { className: "wrong" }, error.message));
     }
@@ -122,7 +127,7 @@ const wrapped = (lon) => ((((lon + 180) % 360) + 360) % 360) - 180;
 
 async function copyValues(place, sections) {
   const layers = sections.filter(({ values }) => values);
-  const values = Object.fromEntries(layers.map((section) => [section.layer.name, section.values]));
+  const values = Object.fromEntries(layers.map((section) => [section.entry.id, section.values]));
   const copied = await copyText(JSON.stringify({ ...place, layers: values }, null, 2));
   showNote(copied ? "Values copied." : "The browser does not let the page copy.");
 }

@@ -3,8 +3,8 @@
 import { legendUrl } from "./api.js";
 import { h } from "./dom.js";
 
-/** Return the legend as an image that takes no place until it has come. */
-export function legend(layer) {
+/** Return the legend of a layer in a style, as an image that takes no place until it has come. */
+export function legend(layer, style = {}) {
   const image = h("img", {
     className: "legend",
     alt: `Legend of ${layer.title}`,
@@ -13,6 +13,6 @@ export function legend(layer) {
     onload: () => (image.hidden = false),
     onerror: () => image.remove(),
   });
-  image.src = legendUrl(layer);
+  image.src = legendUrl(layer, style);
   return image;
 }

@@ -39,28 +39,28 @@ export class LayerMap {
   /**
    * Draw what the state says, and nothing else.
    *
-   * @param {{layer: object, visible: boolean, opacity: number}[]} entries the first is on top.
-   * @param {(layer: object) => object} listeners what `serverTiles` wants to tell about a layer.
+   * @param {import("./state.js").Entry[]} entries the first is on top.
+   * @param {(entry: object) => object} listeners what `serverTiles` wants to tell about an entry.
    */
   draw(entries, listeners) {
     this.entries = entries;
-    const shown = new Set(entries.filter(({ visible }) => visible).map(({ layer }) => layer));
-    for (const { layer } of [...this.tiles.values()]) if (!shown.has(layer)) this.remove(layer);
-    entries.forEach(({ layer, visible, opacity }, index) => {
-      if (visible && !this.tiles.has(layer.name)) this.add(layer, listeners(layer));
-      this.tiles.get(layer.name)?.tiles.setZIndex(entries.length - index).setOpacity(opacity);
+    const shown = new Map(entries.filter(({ visible }) => visible).map((entry) => [entry.id, entry]));
+    for (const [id, drawn] of [...this.tiles]) if (!isAsDrawn(drawn, shown.get(id))) this.remove(id);
+    entries.forEach((entry, index) => {
+      if (entry.visible && !this.tiles.has(entry.id)) this.add(entry, listeners(entry));
+      this.tiles.get(entry.id)?.tiles.setZIndex(entries.length - index).setOpacity(entry.opacity);
     });
     this.showPixels();
   }
 
-  add(layer, listeners) {
-    const tiles = serverTiles(layer, listeners).addTo(this.map);
-    this.tiles.set(layer.name, { layer, tiles });
+  add({ id, layer, style }, listeners) {
+    const tiles = serverTiles(layer, style, listeners).addTo(this.map);
+    this.tiles.set(id, { layer, style, tiles });
   }
 
-  remove(layer) {
-    this.tiles.get(layer.name)?.tiles.remove();
-    this.tiles.delete(layer.name);
+  remove(id) {
+    this.tiles.get(id)?.tiles.remove();
+    this.tiles.delete(id);
   }
 
   // Past the last zoom of its data a layer is magnified: in blocks, since pixels are then what one
@@ -68,8 +68,8 @@ export class LayerMap {
   showPixels() {
     const { zoom, lat, lon } = this.view;
     const front = this.entries.find(({ layer, visible }) => visible && contains(layer.bounds, lon, lat));
-    for (const { layer, tiles } of this.tiles.values()) {
-      const pixels = layer === front?.layer && zoom > tiles.options.maxNativeZoom;
+    for (const [id, { tiles }] of this.tiles) {
+      const pixels = id === front?.id && zoom > tiles.options.maxNativeZoom;
       tiles.getContainer()?.classList.toggle("pixelated", pixels);
     }
   }
@@ -149,6 +149,8 @@ export class LayerMap {
     L.DomEvent.disableClickPropagation(element);
   }
 }
+
+const isAsDrawn = (drawn, entry) => entry?.layer === drawn.layer && entry.style === drawn.style;
 
 // Leaflet focuses the map on every press of the mouse, so :focus-visible cannot tell the two apart.
 function showKeyboardUse(element) {

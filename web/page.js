@@ -1,20 +1,25 @@
-/** The page put together: the map, the list, the inspector, and the address that holds it all. */
+/** The page put together: the map, the list, the features, and the address that holds it all. */
 
+import { Address } from "./address.js";
 import { fetchLayers } from "./api.js";
 import { Corner } from "./corner.js";
 import { h } from "./dom.js";
+import { Drawer } from "./drawer.js";
+import { notShown } from "./failures.js";
+import { FEATURES } from "./features.js";
 import { Inspector } from "./inspector.js";
-import { LayerList, notShown } from "./layers.js";
+import { Keys } from "./keys.js";
+import { LayerList } from "./layers.js";
+import { firstShown, learnNamed, placedVisible, searcher } from "./listing.js";
 import { LayerMap } from "./map.js";
-import { hideMessage, showMessage } from "./messages.js";
+import * as messages from "./messages.js";
 import { Panel } from "./panel.js";
-import { parseHash, permalinkWriter } from "./permalink.js";
+import { parseHash } from "./permalink.js";
 import { followLayers, isPending } from "./refresh.js";
 import { LayerState } from "./state.js";
+import { toolbar } from "./tools.js";
 
-const SEARCH_MS = 250;
-const MAX_LINKED = 20;
-const MAX_VISIBLE = 10;
+const { hideMessage, showMessage } = messages;
 
 /** Start the page. */
 export async function start() {
@@ -30,7 +35,7 @@ async function load(map, panel) {
   try {
     const { layers, failures, complete } = await fetchLayers();
     if (layers.length === 0) showEmpty(panel, failures, () => load(map, panel));
-    else run(map, panel, complete ? placedVisible(layers) : await withLinked(fewVisible(layers)), failures, complete);
+    else await run(map, panel, layers, failures, complete);
     if (!complete) {
       const text = `Only the first ${layers.length} layers are listed. The filter finds the others.`;
       showMessage("layers", { text, tone: "note" });
@@ -38,47 +43,6 @@ async function load(map, panel) {
   } catch (error) {
     showBroken(panel, error, () => load(map, panel));
   }
-}
-
-/** Return the layers of a list that is too long to show, all but the first few hidden. */
-const fewVisible = (layers) =>
-  layers.map((layer, index) => ({ ...layer, visible: layer.visible && index < MAX_VISIBLE }));
-
-/** Return the layers, those without a place on Earth hidden if others are shown. */
-function placedVisible(layers) {
-  if (!layers.some(({ visible, noPlace }) => visible && !noPlace)) return layers;
-  return layers.map((layer) => ({ ...layer, visible: layer.visible && !layer.noPlace }));
-}
-
-/** Return layers and, hidden, those that the address names beside them. */
-async function withLinked(layers) {
-  const listed = new Set(layers.map((layer) => layer.name));
-  const names = (parseHash(location.hash).layers ?? []).map(({ name }) => name);
-  const missing = names.filter((name) => !listed.has(name)).slice(0, MAX_LINKED);
-  const found = await Promise.all(
-    missing.map(async (name) => (await fetchLayers(name)).layers.filter((layer) => layer.name === name)),
-  );
-  return [...layers, ...found.flat().map((layer) => ({ ...layer, visible: false }))];
-}
-
-/** Return a function that adds the layers that have a text, some time after the last key. */
-function searcher(state) {
-  let timer = 0;
-  let request = new AbortController();
-  return (text) => {
-    clearTimeout(timer);
-    request.abort();
-    if (text === "") return;
-    request = new AbortController();
-    const { signal } = request;
-    timer = setTimeout(async () => {
-      try {
-        state.add((await fetchLayers(text, signal)).layers);
-      } catch (error) {
-        if (!signal.aborted) showMessage("layers", { text: `The search failed. ${error.message}` });
-      }
-    }, SEARCH_MS);
-  };
 }
 
 function showEmpty(panel, failures, again) {
@@ -103,43 +67,66 @@ function showBroken(panel, error, retry) {
   panel.open(true);
 }
 
-function run(map, panel, layers, failures, complete) {
-  const state = new LayerState(layers);
-  const list = new LayerList(state, {
-    fit: (layer) => map.fit(layer.bounds),
-    highlight: (layer) => map.highlight(layer),
-  }, complete ? null : searcher(state));
+async function run(map, panel, layers, failures, complete) {
+  const state = new LayerState(firstShown(layers, complete));
+  const permalink = new Address(
+    () => ({ view: map.view, layers: state.snapshot(), removed: [...state.removed] }),
+    (link) => applyLink(map, state, link),
+  );
+  const drawer = new Drawer(document.getElementById("drawer"));
+  const keys = new Keys();
+  const context = { state, map, drawer, messages, keys, panel, permalink };
+  FEATURES.forEach((feature) => feature(context));
+  const onerror = (error) => showMessage("layers", { text: `The search failed. ${error.message}` });
+  const list = new LayerList(context, complete ? null : searcher(state, onerror));
+  context.focused = () => list.focused;
+  document.getElementById("tools").replaceChildren(toolbar(context));
+  const wrong = h("div", {}, notShown(failures));
+  panel.show(wrong, list.element, h("p", { className: "tip" }, "Click or tap the map to read its values."));
+  const link = parseHash(location.hash);
+  await applyLink(map, state, link);
+  permalink.read(link);
+  if (!link.view) map.fitFirst(layersOf(state.visible));
+  state.forget();
+  showState(context, list);
+  followMap(context, list);
+  inspectPoints(context);
+  keys.addCloser(() => drawer.close());
+  followServer(context, layers, wrong, link.view ? null : JSON.stringify(map.view));
+}
+
+const layersOf = (entries) => entries.map(({ layer }) => layer);
+
+/** Draw the state now and after each change. */
+function showState({ state, map, panel, permalink }, list) {
   const corner = new Corner();
   map.addControl(corner.element, "bottomright");
+  map.onhover((place) => corner.setPlace(place));
   const draw = () => {
-    map.draw(state.entries, (layer) => tileListeners(layer, list));
+    map.draw(state.entries, (entry) => tileListeners(entry, list));
     corner.setCredits(state.visible);
     panel.say(`${state.visible.length} of ${state.entries.length} shown`);
   };
-  const wrong = h("div", {}, notShown(failures));
-  panel.show(
-    wrong,
-    list.element,
-    h("p", { className: "tip" }, "Click or tap the map to read its values."),
-  );
-  const writeAddress = permalinkWriter(() => ({ view: map.view, layers: state.snapshot() }));
-  const linked = followAddress(map, state, writeAddress);
-  const firstView = linked ? null : JSON.stringify(map.view);
   draw();
   state.addEventListener("change", draw);
-  state.addEventListener("change", writeAddress);
+  permalink.follow(state);
+  permalink.changed();
+}
+
+function followMap({ map, permalink }, list) {
   map.onmove(() => {
     list.setZoom(map.view.zoom);
-    writeAddress();
+    permalink.changed();
   });
   list.setZoom(map.view.zoom);
-  writeAddress();
-  map.onhover((place) => corner.setPlace(place));
-  inspectPoints(map, state);
+}
+
+/** Take over newer lists of the server; `firstView` is the view that was not chosen by anybody. */
+function followServer({ state, map }, layers, wrong, firstView) {
   followLayers(isPending(layers), (newest) => {
-    const untouched = JSON.stringify(map.view) === firstView && isPending(state.visible);
+    const untouched = JSON.stringify(map.view) === firstView && isPending(layersOf(state.visible));
     state.refresh(placedVisible(newest.layers), newest.complete);
-    if (untouched) map.fitFirst(state.visible);
+    if (untouched) map.fitFirst(layersOf(state.visible));
     showFailures(wrong, newest.failures);
     return true;
   });
@@ -152,9 +139,9 @@ function showFailures(element, failures) {
   if (node.textContent !== element.textContent) element.replaceChildren(...node.childNodes);
 }
 
-function tileListeners(layer, list) {
+function tileListeners({ id, layer }, list) {
   let dismissed = "";
-  const key = `tiles of ${layer.name}`;
+  const key = `tiles of ${id}`;
   const onfailure = ({ count, reason, retrying, retry }) => {
     if (count === 0) dismissed = "";
     if (count === 0 || reason === dismissed) return hideMessage(key);
@@ -166,25 +153,15 @@ function tileListeners(layer, list) {
       ondismiss: () => (dismissed = reason),
     });
   };
-  return { onbusy: (busy) => list.setBusy(layer, busy), onfailure };
+  return { onbusy: (busy) => list.setBusy(id, busy), onfailure };
 }
 
-function followAddress(map, state, writeAddress) {
-  const apply = (hash) => {
-    const { view, layers, dropped } = parseHash(hash);
-    const unknown = layers ? state.restore(layers) : [];
-    if (view) map.setView(view);
-    tellDropped([...dropped, ...unknown]);
-    return view;
-  };
-  const linked = apply(location.hash);
-  if (!linked) map.fitFirst(state.visible);
-  window.addEventListener("hashchange", (event) => {
-    // Not location.hash, which a write that was under way may have put back.
-    apply(new URL(event.newURL).hash);
-    writeAddress();
-  });
-  return Boolean(linked);
+/** Show what a link says; layers and assets that are not in the list are looked up first. */
+async function applyLink(map, state, link) {
+  if (link.view) map.setView(link.view);
+  await learnNamed(state, link);
+  const unknown = link.layers ? state.restore(link.layers, link.removed) : [];
+  tellDropped([...link.dropped, ...unknown]);
 }
 
 function tellDropped(dropped) {
@@ -193,13 +170,11 @@ function tellDropped(dropped) {
   return showMessage("address", { text, tone: "note" });
 }
 
-function inspectPoints(map, state) {
+function inspectPoints({ map, state, keys }) {
   const inspector = new Inspector(document.getElementById("inspector"), () => map.mark(null));
   map.onpoint((place) => {
     map.mark(place);
     inspector.read(state.visible, place);
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") inspector.close();
-  });
+  keys.addCloser(() => inspector.close());
 }

@@ -1,109 +1,272 @@
-/** Which layers are shown, how strongly, and in which order. The first is on top. */
+/** Which layers are shown, in which style, how strongly, and in which order. The first is on top. */
 
+import { Undo } from "./undo.js";
+
+/**
+ * @typedef {object} Entry one layer as it is shown; never changed, but replaced by another.
+ * @property {string} id the layer's name, or "name~2", "name~3" … of its duplicates.
+ * @property {object} layer as the server lists it, cleaned by api.js; entries may share it.
+ * @property {Record<string, string>} style parameters of the server's query, over the layer's own.
+ * @property {boolean} visible
+ * @property {number} opacity 0 to 1, on top of the opacity in the layer's own style.
+ */
+
+/**
+ * The entries, with undo.
+ *
+ * Event "change", with detail {kind, id, merged}: kind is one of "visible", "opacity", "style", "order",
+ * "add", "remove", "layers" (the server's list changed), "all" (a permalink) and "undo"; id is that of
+ * the entry or null; merged is true if the change continues the one before, as a slider does.
+ */
 export class LayerState extends EventTarget {
   /** @param {object[]} layers as the server lists them; their order is the default one. */
   constructor(layers) {
     super();
-    this.entries = layers.map((layer) => ({ layer, visible: layer.visible, opacity: 1 }));
+    /** @type {readonly Entry[]} */
+    this.entries = layers.map((layer) => makeEntry(layer, layer.name, layer.visible));
     this.defaultNames = layers.map((layer) => layer.name);
+    this.known = new Map(layers.map((layer) => [layer.name, layer]));
+    this.history = new Undo();
   }
 
-  /** Add layers below the others, hidden; those that are there already stay as they are. */
-  add(layers) {
-    const news = layers.filter((layer) => !this.find(layer.name));
+  /** Return the entry with an id, or undefined. */
+  find(id) {
+    return this.entries.find((entry) => entry.id === id);
+  }
+
+  /** The visible entries, the top one first. */
+  get visible() {
+    return this.entries.filter((entry) => entry.visible);
+  }
+
+  /** The names of the server's layers that were taken out of the list here. */
+  get removed() {
+    const names = new Set(this.entries.map(({ layer }) => layer.name));
+    return new Set(this.defaultNames.filter((name) => !names.has(name)));
+  }
+
+  get canUndo() {
+    return this.history.canUndo;
+  }
+
+  get canRedo() {
+    return this.history.canRedo;
+  }
+
+  /** Draw a layer in a style: parameters of the query over its own; {} is its own style. */
+  setStyle(id, style) {
+    this.replace(id, { style: Object.freeze({ ...style }) }, "style");
+  }
+
+  setVisible(id, visible) {
+    this.replace(id, { visible }, "visible");
+  }
+
+  setOpacity(id, opacity) {
+    this.replace(id, { opacity }, "opacity");
+  }
+
+  /** Show this entry alone. */
+  showOnly(id) {
+    this.commit(this.entries.map((entry) => withVisible(entry, entry.id === id)), "visible", id);
+  }
+
+  hideAll() {
+    this.commit(this.entries.map((entry) => withVisible(entry, false)), "visible", null);
+  }
+
+  /** Put an entry at a place in the order; places beyond the ends mean the ends. */
+  move(id, index) {
+    const entry = this.find(id);
+    if (!entry) return;
+    const others = this.entries.filter((other) => other !== entry);
+    others.splice(Math.max(0, index), 0, entry);
+    this.commit(others, "order", id);
+  }
+
+  /**
+   * Add layers that somebody chose; return the entries of all, also of those that were there already.
+   */
+  add(layers, { visible = true, onTop = true } = {}) {
+    const news = this.unlisted(layers);
+    this.learn(news);
+    const added = news.map((layer) => makeEntry(layer, this.freeId(layer.name), visible));
+    const entries = onTop ? [...added, ...this.entries] : [...this.entries, ...added];
+    if (added.length) this.commit(entries, "add", added[0].id);
+    return layers.map(({ name }) => this.entries.find((entry) => entry.layer.name === name));
+  }
+
+  /** Take over more of a long list of the server: below the others, hidden, and no step of undo. */
+  extend(layers) {
+    const news = this.unlisted(layers).filter(({ name }) => !this.removed.has(name));
     if (news.length === 0) return;
-    this.entries = [...this.entries, ...news.map((layer) => ({ layer, visible: false, opacity: 1 }))];
-    this.defaultNames.push(...news.map((layer) => layer.name));
-    this.changed("layers");
+    this.learn(news);
+    this.defaultNames.push(...news.map(({ name }) => name));
+    const more = news.map((layer) => makeEntry(layer, this.freeId(layer.name), false));
+    this.put([...this.entries, ...more], "layers", null);
+  }
+
+  remove(id) {
+    const entry = this.find(id);
+    if (!entry) return;
+    this.commit(this.entries.filter((other) => other !== entry), "remove", id);
+  }
+
+  /** Put a copy of an entry above it; return the copy. */
+  duplicate(id) {
+    const index = this.entries.findIndex((entry) => entry.id === id);
+    if (index < 0) return undefined;
+    const entry = this.entries[index];
+    const copy = Object.freeze({ ...entry, id: this.freeId(entry.layer.name) });
+    this.commit(this.entries.toSpliced(index, 0, copy), "add", copy.id);
+    return copy;
+  }
+
+  undo() {
+    this.travel(this.history.undo(this.entries));
+  }
+
+  redo() {
+    this.travel(this.history.redo(this.entries));
+  }
+
+  travel(entries) {
+    if (!entries) return;
+    // The server's list may have changed since: its newest layers, and none that is gone.
+    const newest = entries.filter(({ layer }) => this.known.has(layer.name));
+    this.put(newest.map((entry) => withLayer(entry, this.known.get(entry.layer.name))), "undo", null);
   }
 
   /**
    * Take over a newer list: layers that changed, new ones beside their neighbours in it, and, of a
-   * complete list, no others. Those that stay keep their place, visibility and opacity.
+   * complete list, no others but those added by hand. Those that stay keep all else.
    */
   refresh(layers, complete) {
     const newest = new Map(layers.map((layer) => [layer.name, layer]));
+    const listed = new Set(this.defaultNames);
+    const { removed } = this;
+    const isGone = (name) => complete && listed.has(name) && !newest.has(name);
+    for (const name of [...this.known.keys()]) if (isGone(name)) this.known.delete(name);
+    for (const layer of layers) this.known.set(layer.name, unlessSame(this.known.get(layer.name), layer));
     const entries = this.entries
-      .filter(({ layer }) => !complete || newest.has(layer.name))
-      .map((entry) => ({ ...entry, layer: unlessSame(entry.layer, newest.get(entry.layer.name)) }));
+      .filter(({ layer }) => !isGone(layer.name))
+      .map((entry) => withLayer(entry, this.known.get(entry.layer.name) ?? entry.layer));
     layers.forEach((layer, index) => {
-      if (this.find(layer.name)) return;
+      if (removed.has(layer.name) || entries.some((entry) => entry.layer.name === layer.name)) return;
       const above = entries.findIndex((entry) => entry.layer.name === layers[index - 1]?.name);
-      entries.splice(above + 1, 0, { layer, visible: complete && layer.visible, opacity: 1 });
+      const visible = complete && layer.visible;
+      entries.splice(above + 1, 0, makeEntry(this.known.get(layer.name), layer.name, visible));
     });
-    const same = entries.every(({ layer }, index) => layer === this.entries[index]?.layer);
-    if (same && entries.length === this.entries.length) return;
     const others = this.defaultNames.filter((name) => !complete && !newest.has(name));
     this.defaultNames = [...newest.keys(), ...others];
-    this.entries = entries;
-    this.changed("layers");
-  }
-
-  find(name) {
-    return this.entries.find((entry) => entry.layer.name === name);
-  }
-
-  get visible() {
-    return this.entries.filter((entry) => entry.visible).map((entry) => entry.layer);
-  }
-
-  setVisible(name, visible) {
-    this.find(name).visible = visible;
-    this.changed("visible");
-  }
-
-  setOpacity(name, opacity) {
-    this.find(name).opacity = opacity;
-    this.changed("opacity");
-  }
-
-  /** Put a layer at a place in the order; places beyond the ends mean the ends. */
-  move(name, index) {
-    const entry = this.find(name);
-    const others = this.entries.filter((other) => other !== entry);
-    others.splice(Math.max(0, index), 0, entry);
-    this.entries = others;
-    this.changed("order");
+    const same = entries.every((entry, index) => entry === this.entries[index]);
+    if (same && entries.length === this.entries.length) return;
+    this.put(entries, "layers", null);
   }
 
   /**
-   * Take over what a permalink says: [{name, visible, opacity}], first on top.
+   * Take over what a permalink says: [{name, copy, style, visible, opacity}], first on top, `copy` being
+   * the number of a duplicate; and the names of layers that were removed from the list.
    *
-   * Layers that are not named are hidden and keep their place in the server's order; the named
-   * ones share out their own places among themselves. Returns the names no layer has.
+   * Layers that are not named are hidden and keep their place in the server's order; the named ones
+   * share out their own places among themselves. Returns the names no layer has.
    */
-  restore(saved) {
-    const byName = new Map(this.entries.map((entry) => [entry.layer.name, entry]));
-    const known = saved.filter(({ name }) => byName.has(name));
+  restore(saved, removed = []) {
+    const known = saved.filter(({ name }) => this.known.has(name));
     const named = new Set(known.map(({ name }) => name));
-    const queue = known.map(({ name }) => name);
-    const order = this.defaultNames.map((name) => (named.has(name) ? queue.shift() : name));
-    const settings = new Map(known.map((one) => [one.name, one]));
-    this.entries = order.map((name) => {
-      const { visible = false, opacity = 1 } = settings.get(name) ?? {};
-      return { layer: byName.get(name).layer, visible, opacity };
-    });
-    this.changed("all");
-    return saved.filter(({ name }) => !byName.has(name)).map(({ name }) => name);
+    const absent = new Set(removed.filter((name) => !named.has(name)));
+    const queue = [...known];
+    const slots = this.defaultNames.filter((name) => !absent.has(name));
+    const extra = queue.length - slots.filter((name) => named.has(name)).length;
+    // Added layers and duplicates have no place in the server's order: they go on top.
+    const order = [...queue.splice(0, extra), ...slots.map((name) => (named.has(name) ? queue.shift() : { name }))];
+    const entries = [];
+    for (const { name, copy, visible = false, opacity = 1, style = {} } of order) {
+      const id = freeId(name, entries, copy);
+      const layer = this.known.get(name);
+      entries.push(Object.freeze({ id, layer, style: Object.freeze({ ...style }), visible, opacity }));
+    }
+    this.commit(entries, "all", null);
+    return saved.filter(({ name }) => !this.known.has(name)).map(({ name }) => name);
   }
 
   /** Return the shortest list from which `restore` makes this state again. */
   snapshot() {
+    const { removed } = this;
+    const slots = this.defaultNames.filter((name) => !removed.has(name));
+    const extra = this.entries.length - slots.length;
+    const names = this.entries.map(({ layer }) => layer.name);
+    const isPlain = (entry, index) =>
+      !entry.visible &&
+      entry.opacity === 1 &&
+      Object.keys(entry.style).length === 0 &&
+      entry.id === slots[index - extra] &&
+      names.indexOf(entry.id) === names.lastIndexOf(entry.id);
     return this.entries
-      .filter(
-        (entry, index) =>
-          entry.visible || entry.opacity !== 1 || entry.layer.name !== this.defaultNames[index],
-      )
-      .map(({ layer, visible, opacity }) => ({ name: layer.name, visible, opacity }));
+      .filter((entry, index) => !isPlain(entry, index))
+      .map(({ id, layer, style, visible, opacity }) => {
+        const copy = id === layer.name ? 1 : Number(id.slice(layer.name.length + 1));
+        return { name: layer.name, copy, style, visible, opacity };
+      });
   }
 
-  changed(what) {
-    this.dispatchEvent(new CustomEvent("change", { detail: what }));
+  /** Remember layers that are not in the list: assets found by their names, for `restore`. */
+  learn(layers) {
+    for (const layer of layers) if (!this.known.has(layer.name)) this.known.set(layer.name, layer);
+  }
+
+  /** Forget the steps of undo, as after the start. */
+  forget() {
+    this.history = new Undo();
+  }
+
+  unlisted(layers) {
+    const names = new Set(this.entries.map(({ layer }) => layer.name));
+    return layers.filter(({ name }) => !names.has(name));
+  }
+
+  freeId(name) {
+    return freeId(name, this.entries);
+  }
+
+  replace(id, members, kind) {
+    const index = this.entries.findIndex((entry) => entry.id === id);
+    if (index < 0) return;
+    const entry = Object.freeze({ ...this.entries[index], ...members });
+    this.commit(this.entries.with(index, entry), kind, id);
+  }
+
+  // A change that can be undone.
+  commit(entries, kind, id) {
+    const merged = this.history.note(this.entries, ["opacity", "style"].includes(kind) ? `${kind} ${id}` : null);
+    this.put(entries, kind, id, merged);
+  }
+
+  put(entries, kind, id, merged = false) {
+    this.entries = entries;
+    this.dispatchEvent(new CustomEvent("change", { detail: { kind, id, merged } }));
+  }
+}
+
+const makeEntry = (layer, id, visible) =>
+  Object.freeze({ id, layer, style: Object.freeze({}), visible, opacity: 1 });
+
+const withVisible = (entry, visible) =>
+  entry.visible === visible ? entry : Object.freeze({ ...entry, visible });
+
+const withLayer = (entry, layer) => (entry.layer === layer ? entry : Object.freeze({ ...entry, layer }));
+
+/** Return the id of an entry of this name that no other has, with this number or the next. */
+function freeId(name, entries, first = 1) {
+  const taken = new Set(entries.map(({ id }) => id));
+  for (let number = first; ; number += 1) {
+    const id = number === 1 ? name : `${name}~${number}`;
+    if (!taken.has(id)) return id;
   }
 }
 
 /** Return a layer, or what it is now if that is another. */
 function unlessSame(layer, newest) {
   const told = ({ visible, ...rest }) => JSON.stringify(rest);
-  return newest && told(newest) !== told(layer) ? newest : layer;
+  return layer && told(newest) === told(layer) ? layer : newest;
 }

@@ -21,14 +21,14 @@ const ExtentTileLayer = L.TileLayer.extend({
 });
 
 /**
- * Return the Leaflet layer of a server layer.
+ * Return the Leaflet layer of a server layer in a style.
  *
  * @param {(busy: boolean) => void} onbusy called when loading starts and ends.
  * @param {(state: {count: number, reason: string, retrying: boolean, retry: () => void}) => void}
  *   onfailure called whenever the tiles that are missing have changed; count 0 means all is well.
  */
-export function serverTiles(layer, { onbusy, onfailure }) {
-  const tiles = new ExtentTileLayer(tileTemplate(layer), {
+export function serverTiles(layer, style, { onbusy, onfailure }) {
+  const tiles = new ExtentTileLayer(tileTemplate(layer, style), {
     extent: extentParts(layer.bounds).map(([west, south, east, north]) =>
       L.latLngBounds([south, west], [north, east]),
     ),

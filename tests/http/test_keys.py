@@ -162,7 +162,7 @@ def test_each_way_of_giving_a_key_opens_every_route(
 
 
 def test_health_and_the_files_of_the_page_are_open(client: httpx.Client) -> None:
-    for route in ("/healthz", "/readyz", "/main.js", "/style.css", "/vendor/leaflet/leaflet.js"):
+    for route in ("/healthz", "/readyz", "/main.js", "/css/base.css", "/vendor/leaflet/leaflet.js"):
         assert client.get(route).status_code == 200
     assert client.get("/package.json").status_code == 401
 

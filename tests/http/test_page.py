@@ -33,7 +33,7 @@ def test_the_page_and_all_that_it_names_are_served(client: httpx.Client) -> None
 def test_the_page_is_asked_for_anew_and_may_load_nothing_from_elsewhere(
     client: httpx.Client,
 ) -> None:
-    for path in ("/", "/style.css", "/main.js"):
+    for path in ("/", "/css/base.css", "/main.js"):
         headers = client.get(path).headers
         assert headers["content-security-policy"] == CONTENT_SECURITY_POLICY
         assert headers["cache-control"] == "no-cache"

@@ -55,7 +55,7 @@ ROUTES = (
     "/readyz",
     "/metrics",
     "/",
-    "/style.css",
+    "/css/base.css",
     f"/v1/{PREFIX}/{{}}",
     f"/v1/{PREFIX}:listAssets",
     f"/v1/{PREFIX}:listImages?region={quote(json.dumps(REGION))}",

@@ -52,7 +52,9 @@ def test_the_wheel_gets_the_page_and_leaflet_but_not_npms_files(
     (web / "node_modules").mkdir()
     (web / "node_modules" / "left.js").write_text("")
     packed = set(page_files(web, "tileserver/web").values())
-    assert {f"tileserver/web/{name}" for name in ("index.html", "main.js", "style.css")} <= packed
+    assert {
+        f"tileserver/web/{name}" for name in ("index.html", "main.js", "css/base.css")
+    } <= packed
     assert {path for path in packed if "vendor" in path} == {
         "tileserver/web/vendor/leaflet/LICENSE",
         "tileserver/web/vendor/leaflet/leaflet.js",

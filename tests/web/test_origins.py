@@ -236,7 +236,7 @@ def test_the_page_works_after_the_browser_asked_for_a_password(
 
 
 def test_without_a_key_the_page_is_not_shown(page: Page, keyed_url: str) -> None:
-    page.goto(f"{keyed_url}/style.css")
+    page.goto(f"{keyed_url}/css/base.css")
     # With credentials the browser would ask its user for a password.
     script = "async (url) => (await fetch(url, { credentials: 'omit' })).status"
     for query in ("", "?key=wrong"):

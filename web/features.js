@@ -1,0 +1,13 @@
+/** The features of the page: each registers its tools when it is imported, or here with the page. */
+
+import { start as startLayerActions } from "./actions.js";
+import { start as startHelp } from "./keys.js";
+import { start as startTheme } from "./theme.js";
+
+/**
+ * Functions called once, in this order, before the toolbar, the list and the link are read.
+ *
+ * @type {((context: {state: object, map: object, drawer: object, messages: object, keys: object,
+ *   panel: object, permalink: object, focused: () => object | undefined}) => void)[]}
+ */
+export const FEATURES = [startLayerActions, startTheme, startHelp];

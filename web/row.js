@@ -1,0 +1,177 @@
+/** One layer of the list: show and hide, opacity, its legend, and its tools. */
+
+import { absolute, tileJsonUrl, tileTemplate } from "./api.js";
+import { copyText, h, icon, iconButton } from "./dom.js";
+import { legend } from "./legend.js";
+import { showMessage, showNote } from "./messages.js";
+import { layerButtons } from "./tools.js";
+
+/** One layer of the list. */
+export class Row {
+  /**
+   * @param {import("./state.js").Entry} entry as it is now; `update` takes later ones of its id.
+   * @param {{fit: (layer: object) => void, highlight: (layer: object | null) => void,
+   *   moveBy: (id: string, step: number) => void, context: object}} actions
+   */
+  constructor(entry, { fit, highlight, moveBy, context }) {
+    const { id, layer } = entry;
+    const { state } = context;
+    this.id = id;
+    this.layer = layer;
+    this.style = null;
+    this.legend = null;
+    this.title = titleOf(entry);
+    this.hint = h("p", { className: "hint", hidden: true }, "Zoom in to see this layer.");
+    this.switch = h("input", {
+      type: "checkbox",
+      role: "switch",
+      className: "switch",
+      onchange: () => state.setVisible(id, this.switch.checked),
+    });
+    this.slider = h("input", {
+      type: "range",
+      min: 0,
+      max: 1,
+      step: 0.01,
+      "aria-label": `Opacity of ${this.title}`,
+      oninput: () => state.setOpacity(id, Number(this.slider.value)),
+    });
+    this.percent = h("output", {});
+    this.shown = h(
+      "div",
+      { className: "shown" },
+      this.hint,
+      h("label", { className: "opacity" }, h("span", {}, "Opacity"), this.slider, this.percent),
+    );
+    const tools = layerButtons(entry, context);
+    this.more = this.makeMore(moveBy, tools.others);
+    this.element = h(
+      "li",
+      {
+        className: "layer",
+        onpointerenter: () => highlight(layer),
+        onpointerleave: () => highlight(null),
+        onfocusin: () => highlight(layer),
+        onfocusout: () => highlight(null),
+      },
+      this.makeHead(fit, tools.primary),
+      this.shown,
+      this.more,
+    );
+    this.element.dataset.name = id;
+  }
+
+  makeHead(fit, tools) {
+    const { layer, title } = this;
+    const order = "Drag, or press the up and down arrows";
+    const expand = iconButton("more", `More about ${title}`, () => {
+      this.more.hidden = !this.more.hidden;
+      expand.setAttribute("aria-expanded", String(!this.more.hidden));
+    });
+    expand.setAttribute("aria-expanded", "false");
+    return h(
+      "div",
+      { className: "layer-head" },
+      h(
+        "button",
+        { type: "button", className: "grip", title: order, "aria-label": `Move ${title}. ${order}.` },
+        icon("grip"),
+      ),
+      h("label", { className: "layer-title" }, this.switch, h("span", { title }, title), this.tag()),
+      iconButton("fit", `Go to ${title}`, () => fit(layer), { className: "icon-button fit" }),
+      tools,
+      expand,
+    );
+  }
+
+  /** Say of a scan or a photograph that the map beneath it means nothing; of others, what is not known. */
+  tag() {
+    if (this.layer.pending) return h("small", { className: "pending" }, "being read…");
+    return this.layer.noPlace && h("small", { className: "no-place" }, "no place on Earth");
+  }
+
+  makeMore(moveBy, tools) {
+    const { layer, id } = this;
+    this.up = labelled("up", "Move up", () => moveBy(id, -1));
+    this.down = labelled("down", "Move down", () => moveBy(id, 1));
+    this.copies = [
+      copyButton("XYZ URL", () => xyzUrl(this.entry)),
+      copyButton("TileJSON URL", () => absolute(tileJsonUrl(layer, copiedStyle(this.entry)))),
+    ];
+    return h(
+      "div",
+      { className: "more", hidden: true },
+      layer.description && h("p", {}, layer.description),
+      layer.noPlace && h("p", { className: "no-place" }, layer.noPlace),
+      layer.asset && h("p", { className: "asset" }, layer.asset),
+      h(
+        "div",
+        { className: "actions" },
+        this.up,
+        this.down,
+        tools,
+        this.copies,
+      ),
+    );
+  }
+
+  update(entry, index, count) {
+    const { visible, opacity } = entry;
+    this.entry = entry;
+    for (const button of this.copies) button.showAddress();
+    this.switch.checked = visible;
+    this.shown.hidden = !visible;
+    if (visible) this.showLegend(entry);
+    this.element.classList.toggle("is-visible", visible);
+    if (Number(this.slider.value) !== opacity) this.slider.value = opacity;
+    const percent = `${Math.round(opacity * 100)}%`;
+    this.slider.style.setProperty("--filled", percent);
+    this.slider.setAttribute("aria-valuetext", percent);
+    this.percent.textContent = percent;
+    // Not `disabled`: the button one has just pressed would lose its focus.
+    this.up.ariaDisabled = String(index === 0);
+    this.down.ariaDisabled = String(index === count - 1);
+  }
+
+  showLegend(entry) {
+    if (this.legend && this.style === entry.style) return;
+    const fresh = legend(entry.layer, entry.style);
+    if (this.legend?.isConnected) this.legend.replaceWith(fresh);
+    else this.shown.prepend(fresh);
+    this.legend = fresh;
+    this.style = entry.style;
+  }
+}
+
+/** Return the title of an entry, with its number if it is a duplicate. */
+export function titleOf({ id, layer }) {
+  const number = id === layer.name ? "" : id.slice(layer.name.length + 1);
+  return number ? `${layer.title} (${number})` : layer.title;
+}
+
+const labelled = (name, text, onclick) =>
+  h("button", { type: "button", className: "button", onclick }, icon(name), text);
+
+function copyButton(what, address) {
+  const button = labelled("copy", what, () => copyUrl(what, address()));
+  button.ariaLabel = `Copy ${what}`;
+  button.showAddress = () => (button.title = address());
+  return button;
+}
+
+/** Return the style of an entry with the opacity that the page gives it, for addresses used elsewhere. */
+export function copiedStyle({ layer, style, opacity }) {
+  const own = Number(style.opacity ?? layer.style?.opacity ?? 1);
+  return opacity === 1 ? style : { ...style, opacity: String(+(own * opacity).toFixed(3)) };
+}
+
+/** Return the tile address of an entry as it is shown, with tiles of 512 pixels on a dense screen. */
+export function xyzUrl(entry) {
+  const template = tileTemplate(entry.layer, copiedStyle(entry), { retina: true });
+  return absolute(template).replace("{r}", devicePixelRatio > 1 ? "@2x" : "");
+}
+
+async function copyUrl(what, url) {
+  if (await copyText(url)) showNote(`${what} copied.`);
+  else showMessage("copy", { title: `${what}:`, text: url, tone: "note" });
+}
