@@ -27,7 +27,9 @@ _LOSSLESS = " and ".join(
     if each.is_picture and each.row.is_lossless
 )
 _OF_ROUTES = f"""\
-The ext of a tile is one of {_SUFFIXES}; {_LOSSLESS} are lossless, NPY holds raw values.
+The ext of a tile is one of {_SUFFIXES}; {_LOSSLESS} are lossless; NPY
+holds raw values, masked is 0 there, and NPZ
+[values with their masks](../use/values.md), whose style is that of the client.
 `{{layer}}` is the name of a layer, or of any asset that is served. The style parameters `bands`,
 `min`, `max`, `palette`, `gamma` and `opacity` go on tiles, TileJSON, previews and legends,
 and so do those of [processing](../use/processing.md), such as `resampling` and `expression`, and

@@ -101,6 +101,10 @@ def view(
 def pixels(response: httpx.Response) -> NDArray[Any]:
     """Return what an answer shows; pictures as RGBA, and what is transparent as nothing."""
     assert response.status_code == 200, response.text
+    if response.headers["content-type"] == "application/zip":
+        found = np.load(io.BytesIO(response.content))
+        assert set(found) == {"bands", "values", "valid"}
+        return np.concatenate([found["values"].astype(np.float64), found["valid"]])
     if response.headers["content-type"] == "application/octet-stream":
         return np.asarray(np.load(io.BytesIO(response.content)))
     picture = Image.open(io.BytesIO(response.content))

@@ -55,7 +55,7 @@ def redder(png: bytes) -> bytes:
     return body.getvalue()
 
 
-@pytest.mark.parametrize("suffix", [*PICTURES, ".npy", "@2x.npy"])
+@pytest.mark.parametrize("suffix", [*PICTURES, ".npy", "@2x.npy", ".npz", "@2x.npz"])
 def test_a_view_is_that_of_the_local_engine(
     serve_earth: Serve, engine: StandIn, folder: Path, suffix: str
 ) -> None:
@@ -69,7 +69,7 @@ def test_a_view_is_that_of_the_local_engine(
         assert np.array_equal(pixels(one), pixels(other)), path
 
 
-@pytest.mark.parametrize("suffix", [*PICTURES, ".npy"])
+@pytest.mark.parametrize("suffix", [*PICTURES, ".npy", ".npz"])
 def test_a_tile_alone_is_that_of_the_local_engine_for_one_request(
     serve_earth: Serve, engine: StandIn, folder: Path, suffix: str
 ) -> None:
@@ -108,7 +108,8 @@ def test_outside_the_footprint_nothing_is_asked(serve_earth: Serve, engine: Stan
     with serve_earth() as earth:
         earth.get("/info/scene")
         engine.forget()
-        paths = [*view("scene", 8, 0, 0, 6, 4), "/tiles/scene/8/0/0.webp", "/tiles/scene/8/0/0.npy"]
+        paths = [*view("scene", 8, 0, 0, 6, 4), "/tiles/scene/8/0/0.webp"]
+        paths += ["/tiles/scene/8/0/0.npy", "/tiles/scene/8/0/0.npz?bands=b3,b1"]
         for answer in get_all(earth, paths):
             assert not pixels(answer).view(np.uint8).any()
     assert engine.count() == 0

@@ -324,7 +324,7 @@ def test_an_image_is_described_once_however_old_that_is() -> None:
 def test_masks_are_asked_of_the_expression_itself() -> None:
     asset = computed_asset("x", Computed("{}"), described())
     image = to_text(COMPOSITES[0].expression())
-    asked = masked_request(PixelRequest("x", expression=image), asset, asset.common_grid, ["B4"])
+    asked = masked_request(PixelRequest("x", expression=image), asset.common_grid, ["B4"])
     found = resolved(json.loads(asked.expression or ""))["functionInvocationValue"]
     bands = found["arguments"]["dstImg"]["functionInvocationValue"]["arguments"]
     assert bands["input"] == resolved(COMPOSITES[0].expression())

@@ -1,9 +1,9 @@
 """The file formats that pixels are encoded in, one row each.
 
 The names are Earth Engine's own
-(https://developers.google.com/earth-engine/reference/rest/v1/ImageFileFormat), except for the
-pictures that it does not write: those are requested as PNG and encoded here. `rendering.encoders`
-has the writer of each format.
+(https://developers.google.com/earth-engine/reference/rest/v1/ImageFileFormat), except for those
+that it does not write: such pictures are requested as PNG, and NPZ as NPY, and encoded here.
+`rendering.encoders` has the writer of each format.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Row:
     is_of_tiles: bool = False
     """True if the suffixes are those of tiles and previews."""
     is_earth_engines: bool = True
-    """False if Earth Engine does not write it; only pictures may have False."""
+    """False if Earth Engine does not write it; only pictures and NPZ may have False."""
     is_fixed: bool = True
     """False if the pixels decide which format the bytes have."""
     is_lossless: bool = True
@@ -88,6 +88,16 @@ class ImageFileFormat(StrEnum):
         ),
     )
     """Lossless WebP."""
+    NPZ = (
+        "NPZ",
+        Row(
+            media_type="application/zip",
+            suffixes=("npz",),
+            is_of_tiles=True,
+            is_earth_engines=False,
+        ),
+    )
+    """Values with their masks, which NPY does not tell from zero; see `rendering.npz`."""
     NPY = (
         "NPY",
         Row(
@@ -131,6 +141,8 @@ class ImageFileFormat(StrEnum):
     @property
     def upstream(self) -> ImageFileFormat:
         """The format of the request to Earth Engine: one that it writes, with known bytes."""
+        if self is ImageFileFormat.NPZ:
+            return ImageFileFormat.NPY
         is_its_own = self.row.is_earth_engines and self.row.is_fixed
         return self if is_its_own else ImageFileFormat.PNG
 
@@ -142,7 +154,7 @@ class ImageFileFormat(StrEnum):
         """
         if self.is_picture:
             return ImageFileFormat.PNG
-        return self if self is ImageFileFormat.NPY else None
+        return self if self in (ImageFileFormat.NPY, ImageFileFormat.NPZ) else None
 
 
 EARTH_ENGINE_FORMATS = tuple(each for each in ImageFileFormat if each.row.is_earth_engines)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import PixelGrid
-from tileserver.contract.pixels import check_limits
+from tileserver.contract.pixels import BandArrays, check_limits
 from tileserver.contract.tiles import Tile, tile_grid, tiles_beside
 from tileserver.earthengine.answers import decoded
 from tileserver.errors import RequestTooLarge
 from tileserver.rendering.encoders import empty, encode_picture
 from tileserver.rendering.npy import read_npy, write_records
+from tileserver.rendering.npz import read_npz, write_npz
 from tileserver.rendering.png_reader import picture_of, read_png
 
 
@@ -93,7 +94,9 @@ def smaller(
 class DecodedBlock:
     """The pixels of a block, from which its tiles are encoded."""
 
-    def __init__(self, pixels: NDArray[Any], block: Block, file_format: ImageFileFormat) -> None:
+    def __init__(
+        self, pixels: NDArray[Any] | BandArrays, block: Block, file_format: ImageFileFormat
+    ) -> None:
         self.block = block
         self.file_format = file_format
         self._pixels = pixels
@@ -102,24 +105,42 @@ class DecodedBlock:
     @property
     def nbytes(self) -> int:
         """Bytes of the pixels."""
+        if isinstance(self._pixels, BandArrays):
+            return self._pixels.values.nbytes + self._pixels.valid.nbytes
         return self._pixels.nbytes
 
     def encode_tile(self, tile: Tile) -> bytes:
         """Return one of the tiles, encoded without loss unless it is a JPEG; blocks."""
-        pixels = self._pixels[self._places[tile]]
+        place = self._places[tile]
+        if isinstance(self._pixels, BandArrays):
+            return write_npz(_part(self._pixels, place))
+        pixels = self._pixels[place]
         if self.file_format.is_picture:
             return encode_picture(self.file_format, picture_of(pixels))
         return write_records(pixels)
+
+
+def _part(bands: BandArrays, place: tuple[slice, slice]) -> BandArrays:
+    values, valid = bands.values[:, *place], bands.valid[:, *place]
+    alpha = None if bands.alpha is None else bands.alpha[place]
+    return BandArrays(bands.ids, values, valid, alpha=alpha)
 
 
 def decode_block(body: bytes, block: Block, file_format: ImageFileFormat) -> DecodedBlock:
     """Return the pixels of a block whose tiles are to have a format; blocks.
 
     Raises:
-        UpstreamError: the body is not a whole PNG or NPY of the block's size.
+        UpstreamError: the body is not a whole PNG, NPY or NPZ of the block's size.
     """
+    if file_format is ImageFileFormat.NPZ:
+        return DecodedBlock(decoded(read_npz, body, block.grid), block, file_format)
     read = read_png if file_format.is_picture else read_npy
     return DecodedBlock(decoded(read, body, block.grid), block, file_format)
+
+
+def _common(pixel_type: np.dtype[Any]) -> str:
+    """Return the type that holds the values of all bands."""
+    return np.result_type(*(pixel_type[name] for name in pixel_type.names or ())).name
 
 
 @lru_cache(maxsize=256)
@@ -129,4 +150,7 @@ def transparent_tile(
     """Return a tile without data: transparent, or zeros in NPY; None if its type is unknown."""
     if file_format.is_picture:
         return empty(file_format, size, size, ("empty",), "uint8")
+    if file_format is ImageFileFormat.NPZ and pixel_type is not None:
+        ids = pixel_type.names or ()
+        return empty(file_format, size, size, ids, _common(pixel_type))
     return None if pixel_type is None else write_records(np.zeros((size, size), pixel_type))

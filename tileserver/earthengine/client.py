@@ -23,10 +23,12 @@ from cachetools import TTLCache
 
 from tileserver import metrics
 from tileserver.contract.formats import ImageFileFormat, check_side
+from tileserver.contract.grids import PixelGrid
 from tileserver.contract.names import upstream_name, upstream_parent
 from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.wire import request_to_json
 from tileserver.earthengine.answers import MAX_BODY_BYTES, CappedBody, max_body_bytes, verify_body
+from tileserver.earthengine.masks import masked_npz, masked_request
 from tileserver.earthengine.refusals import AssetRefused, error_of
 from tileserver.errors import (
     DeadlineExceeded,
@@ -108,11 +110,13 @@ class EarthEngine:
         """Return the encoded pixels, byte for byte as Earth Engine sent them.
 
         AUTO_JPEG_PNG is requested as PNG; so are pictures that Earth Engine does not
-        write, which are encoded here.
+        write, which are encoded here. NPZ is made of an NPY of the bands and their masks.
 
         Raises:
             TileserverError: see `refusals.error_of`, `answers.verify_body`, `upstream_errors`.
         """
+        if request.file_format is ImageFileFormat.NPZ:
+            return await self._values(request)
         if request.expression is not None:
             return await self.compute_pixels(json.loads(request.expression), request)
         name = upstream_name(request.asset_id)
@@ -197,6 +201,20 @@ class EarthEngine:
         query = {key: str(value) for key, value in given.items() if value is not None}
         path = f"{quote(name, safe='/:')}:listAssets"
         return await self._json("GET", path, parent, params=query or None)
+
+    async def _values(self, request: PixelRequest) -> bytes:
+        """Return the NPZ of a grid, with a single request.
+
+        Raises:
+            InvalidRequest: it has no whole grid, or names no bands.
+            TileserverError: as `get_pixels`.
+        """
+        grid, bands = request.grid, request.band_ids
+        if not isinstance(grid, PixelGrid) or not bands:
+            raise InvalidRequest(f"{request.asset_id}: an NPZ is of a whole grid and named bands.")
+        body = await self.get_pixels(masked_request(request, grid, bands))
+        with upstream_errors(request.asset_id):
+            return await anyio.to_thread.run_sync(masked_npz, body, grid, bands)
 
     async def _pixels(
         self, path: str, body: Mapping[str, Any], asked: PixelRequest, wanted: PixelRequest

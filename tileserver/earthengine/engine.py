@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.contract.assets import ImageAsset
+from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.pixels import BandArrays, PixelRequest, PixelSource, check_limits
 from tileserver.earthengine.assets import EarthAssets
-from tileserver.earthengine.masks import masked_bands, masked_request
+from tileserver.earthengine.masks import MASK_BYTES, masked_bands, masked_request
 from tileserver.geo.completion import complete
-
-_MASK_BYTES = 4
 
 
 class EarthRasters:
@@ -32,6 +31,11 @@ class EarthRasters:
 
     async def get_pixels(self, request: PixelRequest) -> bytes:
         """Return the encoded pixels; raises the errors of `tiles`."""
+        if request.file_format is ImageFileFormat.NPZ:
+            # Its masks are found by the ids of the bands.
+            asset = await self.assets.get_asset(request.asset_id)
+            chosen = tuple(band.id for band in asset.select(request.band_ids))
+            request = replace(request, band_ids=chosen)
         return await self.tiles.get_pixels(self._computed(request))
 
     async def get_asset(self, name: str) -> ImageAsset:
@@ -47,10 +51,10 @@ class EarthRasters:
         asset = await self.assets.get_asset(request.asset_id)
         bands = asset.select(request.band_ids)
         grid = await self.geometry.call(complete, request, asset)
-        sample_bytes = [size for band in bands for size in (band.dtype.itemsize, _MASK_BYTES)]
+        sample_bytes = [size for band in bands for size in (band.dtype.itemsize, MASK_BYTES)]
         check_limits(grid.width, grid.height, sample_bytes)
         chosen = [band.id for band in bands]
-        asked = masked_request(self._computed(request), asset, grid, chosen)
+        asked = masked_request(self._computed(request), grid, chosen)
         return masked_bands(await self.values.get_pixels(asked), grid, chosen)
 
     def _computed(self, request: PixelRequest) -> PixelRequest:

@@ -1,7 +1,7 @@
 """Band values with their masks, in one request.
 
-getPixels returns zero both for zeros and for masked pixels, which is enough for tiles. Queries of
-values compute an expression instead: the bands, and Image.mask of each.
+getPixels returns zero both for zeros and for masked pixels, which is enough for pictures. Queries
+of values, and NPZ tiles, compute an expression instead: the bands, and Image.mask of each.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tileserver.contract.assets import ImageAsset
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.names import image_id
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.earthengine.answers import decoded
+from tileserver.errors import UpstreamError
 from tileserver.expressions.document import (
     Expression,
     call,
@@ -29,19 +29,20 @@ from tileserver.expressions.document import (
     to_text,
 )
 from tileserver.rendering.npy import read_npy
+from tileserver.rendering.npz import write_npz
 
 _MASK = "__mask"
+MASK_BYTES = 4
+"""Of the mask of a pixel and band, as Earth Engine sends it."""
 
 
-def masked_request(
-    request: PixelRequest, asset: ImageAsset, grid: PixelGrid, bands: Sequence[str]
-) -> PixelRequest:
+def masked_request(request: PixelRequest, grid: PixelGrid, bands: Sequence[str]) -> PixelRequest:
     """Return the request for bands and their masks on a grid, as NPY.
 
     The image is the one a request's expression computes, or else the stored asset.
     """
     given = request.expression
-    image = loaded(image_id(asset.name)) if given is None else json.loads(given)
+    image = loaded(image_id(request.asset_id)) if given is None else json.loads(given)
     return replace(
         request,
         file_format=ImageFileFormat.NPY,
@@ -70,12 +71,25 @@ def _with_masks(image: Expression, bands: Sequence[str]) -> dict[str, Any]:
 def masked_bands(body: bytes, grid: PixelGrid, bands: Sequence[str]) -> BandArrays:
     """Return the bands in the answer to a masked request; a mask above zero is valid.
 
+    The least of the masks is how opaque a pixel is, as in Earth Engine's pictures.
+
     Raises:
-        UpstreamError: the body is not an NPY of that grid.
+        UpstreamError: the body is not an NPY of that grid with these bands.
     """
     records = decoded(read_npy, body, grid)
+    missing = {*bands, *(band + _MASK for band in bands)} - {*(records.dtype.names or ())}
+    if missing:
+        raise UpstreamError(f"Expected the bands {', '.join(sorted(missing))} from Earth Engine.")
+    masks = np.stack([records[band + _MASK] for band in bands])
+    alpha = np.rint(np.clip(masks.min(axis=0), 0, 1) * 255).astype(np.uint8)
     return BandArrays(
         tuple(bands),
         np.stack([records[band] for band in bands]),
-        np.stack([records[band + _MASK] > 0 for band in bands]),
+        masks > 0,
+        alpha=alpha if ((alpha > 0) & (alpha < 255)).any() else None,
     )
+
+
+def masked_npz(body: bytes, grid: PixelGrid, bands: Sequence[str]) -> bytes:
+    """Return the answer to a masked request as NPZ; blocks, and raises as `masked_bands`."""
+    return write_npz(masked_bands(body, grid, bands))

@@ -29,6 +29,7 @@ from tileserver.contract.pixels import PixelRequest, PixelSource
 from tileserver.contract.tiles import Tile, tile_grid, tile_of
 from tileserver.earthengine.block_tiles import BlockTiles
 from tileserver.earthengine.blocks import Block, block_of, fitting, smaller, transparent_tile
+from tileserver.earthengine.masks import MASK_BYTES
 from tileserver.errors import RequestTooLarge, TooComplex
 
 _TOO_COMPLEX_S = 600.0
@@ -152,6 +153,7 @@ def _can_be_cut(file_format: ImageFileFormat) -> bool:
 
 
 def _sample_bytes(request: PixelRequest, pixel_type: np.dtype[Any] | None) -> tuple[int, ...]:
+    masks = MASK_BYTES if request.file_format is ImageFileFormat.NPZ else 0
     if pixel_type is None or pixel_type.names is None:
-        return (_UNKNOWN_SAMPLE_BYTES,) * (len(request.band_ids) or 3)
-    return tuple(pixel_type[name].itemsize for name in pixel_type.names)
+        return (_UNKNOWN_SAMPLE_BYTES + masks,) * (len(request.band_ids) or 3)
+    return tuple(pixel_type[name].itemsize + masks for name in pixel_type.names)

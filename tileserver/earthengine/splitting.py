@@ -29,13 +29,14 @@ from numpy.typing import NDArray
 from tileserver.concurrency.deadline import deadline
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.grids import PixelGrid, Window
-from tileserver.contract.pixels import PixelRequest, PixelSource
+from tileserver.contract.pixels import BandArrays, PixelRequest, PixelSource
 from tileserver.earthengine.answers import decoded
 from tileserver.earthengine.quota import Clock
 from tileserver.earthengine.retries import DEADLINE_S
 from tileserver.errors import TooComplex, UpstreamError
 from tileserver.rendering.encoders import encode_picture
 from tileserver.rendering.npy import read_npy, write_records
+from tileserver.rendering.npz import read_npz, write_npz
 from tileserver.rendering.png_reader import read_png
 from tileserver.rendering.render import Picture
 
@@ -164,6 +165,8 @@ def stitch(file_format: ImageFileFormat, grid: PixelGrid, pieces: Sequence[Piece
     Raises:
         UpstreamError: a piece is damaged, or not of the size and type that was asked for.
     """
+    if file_format is ImageFileFormat.NPZ:
+        return _stitched_npz(grid, pieces)
     if not file_format.is_picture:
         return _stitched_npy(grid, pieces)
     return encode_picture(file_format, _stitched_picture(grid, pieces))
@@ -198,6 +201,23 @@ def _stitched_npy(grid: PixelGrid, pieces: Sequence[Piece]) -> bytes:
             raise UpstreamError(f"Expected bands {whole.dtype} everywhere, got {array.dtype}.")
         whole[part.slices] = array
     return write_records(whole)
+
+
+def _stitched_npz(grid: PixelGrid, pieces: Sequence[Piece]) -> bytes:
+    read = [(part, decoded(read_npz, body, grid.window(part))) for part, body in pieces]
+    first = read[0][1]
+    shape = len(first.ids), grid.height, grid.width
+    values, valid = np.empty(shape, first.values.dtype), np.empty(shape, np.bool_)
+    alpha = np.full(shape[1:], 255, np.uint8)
+    for part, bands in read:
+        if (bands.ids, bands.values.dtype) != (first.ids, first.values.dtype):
+            raise UpstreamError(f"Expected bands {first.ids} everywhere, got {bands.ids}.")
+        place = slice(None), *part.slices
+        values[place], valid[place] = bands.values, bands.valid
+        # Without alpha what is valid is opaque.
+        alpha[part.slices] = bands.alpha if bands.alpha is not None else 255
+    has_alpha = any(bands.alpha is not None for _, bands in read)
+    return write_npz(BandArrays(first.ids, values, valid, alpha=alpha if has_alpha else None))
 
 
 def _can_be_split(request: PixelRequest) -> bool:

@@ -87,8 +87,14 @@ async def tile(request: Request) -> Response:
     services, path = services_of(request), request.path_params
     address, size, file_format = parse_tile(path["z"], path["x"], path["name"])
     grid = tile_grid(address, size)
-    layer, style, parameters = await _styled_layer(request, more=(TIME_PARAMETER,))
-    pixels = timed(layer.request(grid, file_format, style.bands), layer, parameters)
+    if file_format is ImageFileFormat.NPZ:
+        # Styles share it, so it takes none.
+        of_values = ("bands", "resampling", TIME_PARAMETER)
+        layer, bands, parameters = await layer_of_values(request, of_values)
+    else:
+        layer, style, parameters = await _styled_layer(request, more=(TIME_PARAMETER,))
+        bands = style.bands
+    pixels = timed(layer.request(grid, file_format, bands), layer, parameters)
     # Raw formats depend on the bands of the layer, and on the limits of getPixels.
     if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
         return await _pixels(request, services, layer, pixels, parameters)

@@ -18,6 +18,7 @@ from tileserver.contract.pixels import BandArrays, VisualizationOptions
 from tileserver.errors import InvalidRequest
 from tileserver.rendering.geotiff import write_geotiff
 from tileserver.rendering.npy import write_npy
+from tileserver.rendering.npz import write_npz
 from tileserver.rendering.png import SIGNATURE as PNG_SIGNATURE
 from tileserver.rendering.png import write_palette_png, write_png
 from tileserver.rendering.render import Picture, draw, draw_palette, draws, visualized
@@ -31,6 +32,7 @@ _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _BY_NAME = frozenset(
     {
         ImageFileFormat.NPY,
+        ImageFileFormat.NPZ,
         ImageFileFormat.TF_RECORD_IMAGE,
         ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND,
     }
@@ -152,12 +154,13 @@ PICTURE_WRITERS: dict[ImageFileFormat, Callable[[Picture], bytes]] = {
 """The writer of each format of pictures."""
 RAW_WRITERS: dict[ImageFileFormat, Callable[[BandArrays, PixelGrid], bytes]] = {
     ImageFileFormat.NPY: lambda bands, grid: write_npy(bands),
+    ImageFileFormat.NPZ: lambda bands, grid: write_npz(bands),
     ImageFileFormat.GEO_TIFF: write_geotiff,
     ImageFileFormat.TF_RECORD_IMAGE: lambda bands, grid: write_tfrecord(bands),
     ImageFileFormat.ZIPPED_GEO_TIFF: _write_zip,
     ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: _write_zip_per_band,
 }
-"""The writer of each format of raw values; masked is 0."""
+"""The writer of each format of raw values; masked is 0, and in NPZ told from zero."""
 
 
 def _split(bands: BandArrays) -> Iterable[BandArrays]:
