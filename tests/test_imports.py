@@ -21,6 +21,7 @@ LEVELS = (
     "http earthengine ingest mosaics processing",
     "rest",
     "server",
+    "notebook",
     "pytest_plugin __main__ __init__",
 )
 """Lowest first; packages in one line do not import each other.
@@ -33,6 +34,10 @@ HOMES = {
     "uvicorn": {"server"},
     "httptools": {"server"},
     "ee": {"pytest_plugin"},
+    "anywidget": {"notebook"},
+    "folium": {"notebook"},
+    "ipyleaflet": {"notebook"},
+    "ipywidgets": {"notebook"},
     "pytest": {"pytest_plugin"},
     "click": {"server"},
     "isal": {"earthengine", "rendering"},
@@ -56,7 +61,7 @@ HOMES = {
     "botocore": {"rasters"},
     "imagecodecs": {"rasters"},
     "watchfiles": {"rasters"},
-    "google": {"pytest_plugin", "earthengine", "rasters"},
+    "google": {"pytest_plugin", "notebook", "earthengine", "rasters"},
 }
 """The only packages that may import a library with opinions; general tools have no home."""
 MOST_AT_THE_TOP = 8

@@ -20,9 +20,10 @@ def test_the_version_is_the_one_on_top_of_the_changelog() -> None:
     assert top[0] == PROJECT["version"] == version("ee-tileserver")
 
 
-def test_the_package_offers_get_pixels() -> None:
-    assert tileserver.__all__ == ["get_pixels"]
+def test_the_package_offers_get_pixels_and_show() -> None:
+    assert tileserver.__all__ == ["get_pixels", "show"]
     assert callable(tileserver.get_pixels)
+    assert callable(tileserver.show)
 
 
 def test_the_demo_is_small_and_complete() -> None:

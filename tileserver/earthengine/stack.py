@@ -17,7 +17,7 @@ from tileserver.earthengine.assets import EarthAssets
 from tileserver.earthengine.breaker import Breaker, Guarded
 from tileserver.earthengine.client import EarthEngine
 from tileserver.earthengine.connections import make_client
-from tileserver.earthengine.credentials import find_credentials
+from tileserver.earthengine.credentials import describe, find_credentials
 from tileserver.earthengine.engine import EarthRasters
 from tileserver.earthengine.metatile import Metatiled, Terms
 from tileserver.earthengine.quota import Limited, RequestSlots, worker_share
@@ -75,8 +75,10 @@ def connect(
         ConfigError: there are more workers than concurrent requests.
     """
     concurrency = worker_share(settings.concurrency, workers, workers - 1)
-    credentials, description = find_credentials()
-    auth = GoogleAuth(credentials, settings.project, find_again=lambda: find_credentials()[0])
+    given = tuning.credentials
+    credentials, description = (given, describe(given)) if given else find_credentials()
+    find_again = None if given else lambda: find_credentials()[0]
+    auth = GoogleAuth(credentials, settings.project, find_again=find_again)
     client = make_client(auth, concurrency, tuning.tls)
     engine = EarthEngine(client, settings.project, settings.endpoint, tuning.try_s)
     breaker = Breaker(engine)

@@ -1,4 +1,4 @@
-"""Numbers of Earth Engine's stack that tests and benchmarks override.
+"""What of Earth Engine's stack notebooks, tests and benchmarks override.
 
 Apart from the stack, so that a server without Earth Engine imports none of its clients.
 """
@@ -6,7 +6,8 @@ Apart from the stack, so that a server without Earth Engine imports none of its 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from tileserver.earthengine.assets import POLL_S
 from tileserver.earthengine.retries import DEADLINE_S
@@ -14,7 +15,7 @@ from tileserver.earthengine.retries import DEADLINE_S
 
 @dataclass(frozen=True)
 class Tuning:
-    """Defaults that tests and benchmarks override."""
+    """Defaults that notebooks, tests and benchmarks override."""
 
     tiles_per_side: int = 4
     """Tiles on the side of a block."""
@@ -26,3 +27,5 @@ class Tuning:
     """Age at which an asset's metadata is refreshed."""
     tls: ssl.SSLContext | None = None
     """The trusted authorities; None is those that browsers trust."""
+    credentials: Any = field(default=None, repr=False)
+    """google-auth's, of the account; None is the application default credentials."""
