@@ -102,6 +102,21 @@ export async function fetchLayer(name, signal) {
 /** Return the named palettes. */
 export const fetchColormaps = (signal) => fetchJson("colormaps", signal);
 
+/** Return the address of a route of a layer without its query, such as that of its times. */
+export const addressOf = (route, layer, suffix = "") => `${route}/${path(layer.name)}${suffix}`;
+
+/**
+ * Return a file of the server as a blob; with `body`, a GeoJSON object, it is posted.
+ *
+ * @throws {ServerError} with the server's reason.
+ */
+export async function fetchFile(address, parameters = {}, { body, signal } = {}) {
+  const post = body && { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  const response = await ask(address + query(parameters), signal, "default", post);
+  if (!response.ok) throw new ServerError(await reasonOf(response));
+  return response.blob();
+}
+
 /** Return any JSON of the server; `address` is relative, without the API key. */
 export const fetchFrom = (address, parameters = {}, signal) => fetchJson(address + query(parameters), signal);
 
@@ -174,11 +189,11 @@ async function fetchJson(url, signal, cache = "default") {
   }
 }
 
-async function ask(url, signal, cache = "default") {
+async function ask(url, signal, cache = "default", more = {}) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   try {
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
-    return await fetch(url, { cache, signal: either });
+    return await fetch(url, { cache, signal: either, ...more });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ServerError("The server does not answer.");

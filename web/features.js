@@ -2,6 +2,7 @@
 
 import { start as startLayerActions } from "./actions.js";
 import { start as startHelp } from "./keys.js";
+import { start as startSeries } from "./series.js";
 import { start as startTheme } from "./theme.js";
 
 /**
@@ -10,4 +11,4 @@ import { start as startTheme } from "./theme.js";
  * @type {((context: {state: object, map: object, drawer: object, messages: object, keys: object,
  *   panel: object, permalink: object, focused: () => object | undefined}) => void)[]}
  */
-export const FEATURES = [startLayerActions, startTheme, startHelp];
+export const FEATURES = [startSeries, startLayerActions, startTheme, startHelp];

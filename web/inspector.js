@@ -1,133 +1,230 @@
-/** The values under a point: every band of every visible layer. */
+/** The values under a point: every band of every visible layer, followed while the card is open. */
 
-import { fetchPoint } from "./api.js";
-import { copyText, h, iconButton } from "./dom.js";
+import { fetchPoint, valueQuery } from "./api.js";
+import { copyText, h, icon, iconButton } from "./dom.js";
+import { wrapped } from "./geometry.js";
+import { infoOf } from "./infos.js";
 import { showNote } from "./messages.js";
 import { titleOf } from "./row.js";
+import { toCsv } from "./table.js";
+import { formatPixel, formatPlace, formatValue, onMap, readings, toJson, toRows } from "./values.js";
+
+const RETRY_MS = 5000;
+const LONGEST_RETRY_MS = 60_000;
+const TABLE = "M4 5h16v14H4zM4 10h16M4 15h16M10 5v14";
+
+/**
+ * Buttons below the values of a layer; `applies` says for which entries one is shown.
+ *
+ * @type {{name: string, label: string, icon: string, applies: (entry: object) => boolean,
+ *   open: (entry: object, place: {lon: number, lat: number}, context: object, opener: HTMLElement) => void}[]}
+ */
+export const pointTools = [];
 
 /** The card that shows them. */
 export class Inspector {
   /**
    * @param {HTMLElement} element the card, hidden until something is read.
+   * @param {object} context of the page.
    * @param {() => void} onclose called when it is closed.
    */
-  constructor(element, onclose) {
+  constructor(element, context, onclose) {
     this.element = element;
+    this.context = context;
     this.onclose = onclose;
-    this.reading = null;
+    this.place = null;
+    this.sections = [];
+    context.state.addEventListener("change", () => this.follow());
   }
 
-  /** Read the entries, top first, at a point and show what they say as it comes. */
-  async read(entries, { lon, lat }) {
-    this.reading?.abort();
-    const reading = new AbortController();
-    this.reading = reading;
-    const place = { lon: wrapped(lon), lat };
-    const sections = entries.map((entry) => new Section(entry));
-    this.show(place, sections);
-    await Promise.all(sections.map((section) => section.read(place, reading.signal)));
-    if (!reading.signal.aborted) this.element.setAttribute("aria-busy", "false");
+  /** Read the visible entries, top first, at {lon, lat} and show what they say as it comes. */
+  read({ lon, lat }) {
+    this.stop();
+    this.place = { lon: wrapped(lon), lat, zoom: this.context.map.view.zoom };
+    this.list = h("div", { className: "card-body", "aria-live": "polite" });
+    this.element.replaceChildren(this.head(), this.list);
+    this.element.hidden = false;
+    return this.follow();
   }
 
-  show(place, sections) {
-    const copy = () => copyValues(place, sections);
-    this.element.setAttribute("aria-busy", "true");
-    this.element.replaceChildren(
-      h(
-        "header",
-        { className: "card-head" },
-        h("h2", { className: "place" }, formatPlace(place)),
-        iconButton("copy", "Copy as JSON", copy),
-        iconButton("close", "Close", () => this.close()),
-      ),
+  head() {
+    const { tile, pixelM } = onMap(this.place);
+    const where = `z ${tile.z} · x ${tile.x} · y ${tile.y} · ${formatPixel(pixelM)}/px`;
+    return h(
+      "header",
+      { className: "card-head" },
       h(
         "div",
-        { className: "card-body", "aria-live": "polite" },
-        sections.map((section) => section.element),
-        sections.length === 0 && h("p", { className: "quiet" }, "No layer is shown."),
+        { className: "place" },
+        h("h2", {}, formatPlace(this.place)),
+        h("p", { className: "tile-address" }, where),
       ),
+      iconButton("copy", "Copy as JSON", () => this.copy((sections) => toJson(this.place, sections))),
+      iconButton(TABLE, "Copy as CSV", () => this.copy((sections) => toCsv(toRows(this.place, sections)))),
+      iconButton("close", "Close", () => this.close()),
     );
-    this.element.hidden = false;
+  }
+
+  /** Read what is visible now and was not read in its present form; keep the rest. */
+  async follow() {
+    const { place } = this;
+    if (!place) return;
+    const known = new Map(this.sections.map((section) => [section.subject, section]));
+    const entries = this.context.state.visible;
+    const sections = entries.map((entry) => known.get(subjectOf(entry)) ?? new Section(entry, place, this.context));
+    if (sections.length === this.sections.length && sections.every((each, n) => each === this.sections[n])) {
+      sections.forEach((section, n) => section.update(entries[n]));
+      if (sections.length) return;
+    }
+    for (const section of this.sections) if (!sections.includes(section)) section.stop();
+    this.sections = sections;
+    const empty = h("p", { className: "quiet" }, "No layer is shown.");
+    this.list.replaceChildren(...(sections.length ? sections.map(({ element }) => element) : [empty]));
+    this.element.setAttribute("aria-busy", "true");
+    await Promise.all(sections.map((section, n) => (section.update(entries[n]), section.read())));
+    if (this.sections === sections) this.element.setAttribute("aria-busy", "false");
+  }
+
+  async copy(write) {
+    const copied = await copyText(write(this.sections.filter(({ found }) => found)));
+    showNote(copied ? "Values copied." : "The browser does not let the page copy.");
+  }
+
+  stop() {
+    for (const section of this.sections) section.stop();
+    this.sections = [];
+    this.place = null;
   }
 
   /** Close it; returns whether it was open. */
   close() {
     if (this.element.hidden) return false;
-    this.reading?.abort();
+    this.stop();
     this.element.hidden = true;
     this.onclose();
     return true;
   }
 }
 
-/** One layer's values. */
+/** Return a text that is the same as long as an entry's values are. */
+const subjectOf = ({ id, layer, style }) => JSON.stringify([id, layer.tiles, valueQuery(style)]);
+
+/** One entry's values. */
 class Section {
-  constructor(entry) {
-    const { id, layer } = entry;
+  constructor(entry, place, context) {
     this.entry = entry;
-    this.values = null;
+    this.subject = subjectOf(entry);
+    this.place = place;
+    this.reading = new AbortController();
+    this.asked = null;
+    this.found = null;
+    this.retryMs = RETRY_MS;
     this.body = h("p", { className: "quiet" }, "Reading…");
-    this.element = h("section", { className: "values" }, h("h3", {}, titleOf(entry)), this.body);
-    this.element.dataset.layer = id;
+    this.note = h("p", { className: "quiet value-note", hidden: true });
+    this.element = h("section", { className: "values" }, h("h3", {}, titleOf(entry)), this.note, this.body);
+    this.element.append(this.tools(context));
+    this.element.dataset.layer = entry.id;
   }
 
-  async read(place, signal) {
+  tools(context) {
+    const { entry, place } = this;
+    const fitting = pointTools.filter((tool) => tool.applies(entry));
+    const button = ({ name, label, icon: image, open }) =>
+      h(
+        "button",
+        {
+          type: "button",
+          className: "button",
+          "data-tool": name,
+          "aria-label": `${label}: ${titleOf(entry)}`,
+          onclick: (event) => open(this.entry, place, context, event.currentTarget),
+        },
+        icon(image),
+        label,
+      );
+    return h("div", { className: "actions", hidden: fitting.length === 0 }, fitting.map(button));
+  }
+
+  /** Read once; whoever asks again gets the same answer. */
+  read() {
+    this.asked ??= this.ask();
+    return this.asked;
+  }
+
+  async ask() {
+    const { signal } = this.reading;
     const { layer, style } = this.entry;
     try {
-      this.values = (await fetchPoint(layer, style, place, signal)).values ?? {};
-      this.fill(bandList(this.values, style.bands?.split(",") ?? layer.bands));
+      // Values are shown without units, too, if there is no info.
+      const known = infoOf(layer).catch(() => null);
+      const { values = {} } = await fetchPoint(layer, style, this.place, signal);
+      this.info = await known;
+      this.values = values;
+      this.fill();
     } catch (error) {
-      if (!signal.aborted) this.fill(h("p", { className: "wrong" }, error.message));
+      if (!signal.aborted) this.fail(error);
     }
   }
 
-  fill(node) {
+  fail(error) {
+    this.replace(h("p", { className: "wrong" }, error.message));
+    this.timer = setTimeout(() => {
+      this.asked = this.ask();
+    }, this.retryMs);
+    this.retryMs = Math.min(2 * this.retryMs, LONGEST_RETRY_MS);
+  }
+
+  /** Show a newer entry of the same values: another choice of bands marks other channels. */
+  update(entry) {
+    if (entry === this.entry) return;
+    this.entry = entry;
+    if (this.values) this.fill();
+  }
+
+  fill() {
+    const { layer, style } = this.entry;
+    const shown = style.bands?.split(",") ?? layer.bands;
+    const classBands = layer.bands.length === 1 ? [...layer.bands, ...shown.slice(0, 1)] : [];
+    this.found = readings(this.values, this.info, classBands);
+    const pixel = formatPixel(Math.min(...(this.info?.bands ?? []).map((band) => band.scale_m ?? Infinity)));
+    const notes = [style.time, pixel && `pixels of ${pixel}`].filter(Boolean);
+    this.note.textContent = notes.join(" · ");
+    this.note.hidden = notes.length === 0;
+    this.replace(bandList(this.found, shown));
+  }
+
+  replace(node) {
     this.body.replaceWith(node);
     this.body = node;
   }
-}
 
-function bandList(values, shownBands) {
-  const bands = Object.entries(values);
-  if (bands.every(([, value]) => value === null)) {
-    return h("p", { className: "quiet" }, "No data here.");
+  stop() {
+    this.reading.abort();
+    clearTimeout(this.timer);
   }
-  return h("dl", { className: "bands" }, bands.map((band) => bandValue(band, shownBands)));
 }
 
-function bandValue([band, value], shownBands) {
+function bandList(found, shownBands) {
+  if (found.every(({ value }) => value === null)) return h("p", { className: "quiet" }, "No data here.");
+  return h("dl", { className: "bands" }, found.map((each) => bandValue(each, shownBands)));
+}
+
+function bandValue({ band, value, unit, className, quantity, description }, shownBands) {
+  const more = quantity === null ? unit : `${formatValue(quantity)} ${unit}`.trim();
   const node = h(
     "div",
     { className: "band" },
-    h("dt", { title: band }, band),
-    h("dd", { className: value === null ? "quiet" : "" }, formatValue(value)),
+    h("dt", { title: description ? `${band}: ${description}` : band }, band),
+    h(
+      "dd",
+      { className: value === null ? "quiet" : "" },
+      formatValue(value),
+      value !== null && more !== "" && h("small", { className: "unit" }, quantity === null ? ` ${more}` : ` = ${more}`),
+      className !== "" && h("small", { className: "class-name" }, className),
+    ),
   );
   const channel = shownBands.length === 3 ? shownBands.indexOf(band) : -1;
   if (channel >= 0) node.classList.add("channel", ["red", "green", "blue"][channel]);
   node.dataset.band = band;
   return node;
-}
-
-/** Return a band's value as text: whole numbers as they are, others to seven digits. */
-export function formatValue(value) {
-  if (value === null) return "no data";
-  if (typeof value !== "number") return String(value);
-  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(7)));
-}
-
-/** Return a place as people write it: 40.71000° N, 112.10000° W. */
-export function formatPlace({ lat, lon }) {
-  const part = (degrees, positive, negative) =>
-    `${Math.abs(degrees).toFixed(5)}° ${degrees < 0 ? negative : positive}`;
-  return `${part(lat, "N", "S")}, ${part(lon, "E", "W")}`;
-}
-
-/** Return the longitude within -180 .. 180. */
-const wrapped = (lon) => ((((lon + 180) % 360) + 360) % 360) - 180;
-
-async function copyValues(place, sections) {
-  const layers = sections.filter(({ values }) => values);
-  const values = Object.fromEntries(layers.map((section) => [section.entry.id, section.values]));
-  const copied = await copyText(JSON.stringify({ ...place, layers: values }, null, 2));
-  showNote(copied ? "Values copied." : "The browser does not let the page copy.");
 }

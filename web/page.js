@@ -170,11 +170,12 @@ function tellDropped(dropped) {
   return showMessage("address", { text, tone: "note" });
 }
 
-function inspectPoints({ map, state, keys }) {
-  const inspector = new Inspector(document.getElementById("inspector"), () => map.mark(null));
+function inspectPoints(context) {
+  const { map, keys } = context;
+  const inspector = new Inspector(document.getElementById("inspector"), context, () => map.mark(null));
   map.onpoint((place) => {
     map.mark(place);
-    inspector.read(state.visible, place);
+    inspector.read(place);
   });
   keys.addCloser(() => inspector.close());
 }

@@ -18,7 +18,8 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.support.commands import serving
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
+from tests.web.toolfiles import write_files
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(
@@ -175,6 +176,34 @@ def visitor(context: BrowserContext, server_url: str) -> Iterator[Visitor]:
     visitor.watch()
     yield visitor
     assert visitor.outside == []
+
+
+@pytest.fixture(scope="session")
+def tool_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_files(tmp_path_factory.mktemp("tools"))
+
+
+@pytest.fixture(scope="session")
+def tool_url(tool_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of the files; it ends in a slash."""
+    if not (ROOT / "web" / "vendor" / "leaflet").is_dir():
+        pytest.skip("web/vendor/leaflet is not there: pip install -e . puts it there")
+    arguments = ("dem.tif", "cover.tif", "--mosaic", "scenes", "--port", "0")
+    environ = {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+    with serving(*arguments, cwd=tool_folder, environ=environ) as server:
+        info = f"{server.url}/info/scenes"
+        until(lambda: fetch_json(info).get("mosaic", {}).get("complete"))
+        yield f"{server.url}/"
+
+
+@pytest.fixture
+def user(context: BrowserContext, tool_url: str) -> Iterator[Visitor]:
+    """A page on that server, which must neither ask others nor note an error."""
+    visitor = Visitor(context.new_page(), tool_url)
+    visitor.watch()
+    yield visitor
+    assert visitor.outside == []
+    assert visitor.errors == []
 
 
 @pytest.fixture(scope="module")

@@ -184,5 +184,5 @@ def test_an_endless_permalink_is_cut(modules: Page) -> None:
 def test_values_are_written_whole_or_to_seven_digits(
     modules: Page, value: float | None, text: str
 ) -> None:
-    script = "async value => (await import('./inspector.js')).formatValue(value)"
+    script = "async value => (await import('./values.js')).formatValue(value)"
     assert modules.evaluate(script, value) == text
