@@ -33,7 +33,9 @@ holds raw values, masked is 0 there, and NPZ
 `{{layer}}` is the name of a layer, or of any asset that is served. The style parameters `bands`,
 `min`, `max`, `palette`, `gamma` and `opacity` go on tiles, TileJSON, previews and legends,
 and so do those of [processing](../use/processing.md), such as `resampling` and `expression`, and
-`time`, which chooses among the files of a [mosaic](../start/mosaics.md#time). An
+`time`, which chooses among the files of a [mosaic](../start/mosaics.md#time). With
+`encoding=terrarium` (or `mapbox`) the colours of tiles and previews of one band are its values:
+`red * 256 + green + blue / 256 - 32768`, transparent where masked. An
 unknown or malformed parameter is a 400 that says what would be right. Outside the asset a tile is
 transparent; outside the pyramid it is a 404. A server that has more to do than it can answers
 503 with `Retry-After`.

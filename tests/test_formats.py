@@ -259,7 +259,7 @@ def test_a_format_added_as_contributing_says_comes_back_right_everywhere(tmp_pat
     insert(encoders, f"{writer}\n\n", "def write_webp(")
     insert(encoders, textwrap.indent(line, "    "), "    ImageFileFormat.WEBP: write_webp,")
     # The plug-in of the copy is imported before the tests, and so is all of the package after it.
-    options = ("-q", "-p", "no:cacheprovider", "-k", "avif or AVIF")
+    options = ("-q", "-p", "no:cacheprovider", "-k", "jp2 or JPEG2000")
     command = [sys.executable, "-P", "-m", "pytest", __file__, *options]
     found = subprocess.run(
         command,

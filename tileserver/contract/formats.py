@@ -88,6 +88,19 @@ class ImageFileFormat(StrEnum):
         ),
     )
     """Lossless WebP."""
+    AVIF = (
+        "AVIF",
+        Row(
+            media_type="image/avif",
+            suffixes=("avif",),
+            is_picture=True,
+            is_of_tiles=True,
+            is_earth_engines=False,
+            is_lossless=False,
+            max_side=32768,
+        ),
+    )
+    """Lossy, with alpha: photographs in a fifth of a PNG's bytes."""
     NPZ = (
         "NPZ",
         Row(

@@ -53,6 +53,15 @@ class Terrain(StrEnum):
         return self in (Terrain.TERRARIUM, Terrain.MAPBOX)
 
 
+class Encoding(StrEnum):
+    """How a picture holds the values of one band in its red, green and blue."""
+
+    TERRARIUM = "terrarium"
+    """red * 256 + green + blue / 256 - 32768."""
+    MAPBOX = "mapbox"
+    """-10000 + 0.1 * (red * 65536 + green * 256 + blue)."""
+
+
 _PARAMETERS = {
     Terrain.HILLSHADE: ("azimuth", "altitude", "z_factor"),
     Terrain.SLOPE: ("z_factor",),
@@ -97,6 +106,8 @@ class Processing:
     """The colours of a picture of one band, instead of a range; other values do not show."""
     relief: bool | None = None
     """Whether the colours of a picture of elevations are shaded by the light on them."""
+    encoding: Encoding | None = None
+    """How a picture of one band holds its values, instead of colours; see `encoded`."""
     without: tuple[str, ...] = ()
     """Fields that are not taken from the steps below these; those of a layer have none."""
 
@@ -144,7 +155,7 @@ class Processing:
     @property
     def of_raw(self) -> Processing | None:
         """The steps without those of pictures; None without any."""
-        return self._lacking(("stretch", "shading", "classes", "relief")).effective
+        return self._lacking(("stretch", "shading", "classes", "relief", "encoding")).effective
 
     @property
     def changes_looks(self) -> bool:

@@ -12,7 +12,6 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tileserver import metrics
 from tileserver.caching.memory import Cached
 from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.retry_changed import asked_again
@@ -42,6 +41,13 @@ from tileserver.http.readiness import Readiness
 from tileserver.http.response_cache import repeatable
 from tileserver.http.responses import IMMUTABLE, QUERY_KEY, bytes_response, json_response
 from tileserver.layers import crops, documents, queries
+from tileserver.layers.encodings import (
+    ENCODING_PARAMETER,
+    check_encodable,
+    encoded_request,
+    encoding_of,
+    parse_encoding,
+)
 from tileserver.layers.layer_list import LayerList
 from tileserver.layers.layers import Layer, Layers
 from tileserver.layers.listed import Search
@@ -55,7 +61,7 @@ from tileserver.rendering.render import check_options
 
 _SUMMARIES = 2
 """Concurrent requests for statistics; each takes up to 200 MB."""
-_LOOK = (*STYLE_PARAMETERS, *STEP_PARAMETERS)
+_LOOK = (*STYLE_PARAMETERS, *STEP_PARAMETERS, ENCODING_PARAMETER)
 """The parameters of a picture."""
 _MAX_SUMMARIES = 32
 """Requests for statistics in the queue."""
@@ -95,6 +101,7 @@ async def tile(request: Request) -> Response:
         layer, style, parameters = await _styled_layer(request, more=(TIME_PARAMETER,))
         bands = style.bands
     pixels = timed(layer.request(grid, file_format, bands), layer, parameters)
+    pixels = encoded_request(layer, pixels, parse_encoding(parameters))
     # Raw formats depend on the bands of the layer, and on the limits of getPixels.
     if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
         return await _pixels(request, services, layer, pixels, parameters)
@@ -118,6 +125,7 @@ async def preview(request: Request) -> Response:
     sides = (parse_side(side, parameters, queries.MAX_PREVIEW_PX) for side in ("width", "height"))
     grid = queries.preview_grid(layer, bbox, *sides)
     pixels = timed(layer.request(grid, file_format, style.bands), layer, parameters)
+    pixels = encoded_request(layer, pixels, parse_encoding(parameters))
     if areas is not None:
         steps = pixels.processing or Processing()
         pixels = replace(pixels, processing=replace(steps, clip=areas.whole))
@@ -150,11 +158,14 @@ async def tilejson(request: Request) -> Response:
     """Answer GET /tilejson/{layer}.json: TileJSON 3.0.0."""
     layer, _, parameters = await _styled_layer(request, more=(TIME_PARAMETER,))
     parse_times(parameters, layer.asset)
+    encoding = encoding_of(layer, parse_encoding(parameters))
     # The tiles are PNG: refuse a style that cannot be drawn here, not in every tile.
+    if ENCODING_PARAMETER in parameters:
+        check_encodable(layer)
     check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in (*_LOOK, TIME_PARAMETER)}
     style |= _key_parameter(request)
-    return linking_json(request, documents.tilejson(base_url(request), layer, style))
+    return linking_json(request, documents.tilejson(base_url(request), layer, style, encoding))
 
 
 async def info(request: Request) -> Response:
@@ -253,42 +264,9 @@ async def crop(request: Request) -> Response:
     return bytes_response(request, body, "image/tiff", cache_control, extra)
 
 
-async def legend(request: Request) -> Response:
-    """Answer GET /legend/{layer}.svg: a colour bar, swatches of classes, or channels."""
-    layer, _, parameters = await _styled_layer(request)
-    svg = documents.legend(layer)
-    cache_control = _cache_control(services_of(request), layer, parameters.get(VERSION_PARAMETER))
-    return bytes_response(request, svg.encode(), "image/svg+xml", cache_control)
-
-
 async def colormaps(request: Request) -> Response:
     """Answer GET /colormaps: the named palettes, their kinds and colours; `_r` turns one around."""
     return json_response(request, await anyio.to_thread.run_sync(documents.colormap_list))
-
-
-async def healthz(request: Request) -> Response:
-    """Answer GET /healthz: 200 while the event loop runs."""
-    repeatable(request, lambda: True)
-    return json_response(request, {"status": "ok"}, "no-store")
-
-
-async def readyz(request: Request) -> Response:
-    """Answer GET /readyz: 200 if this worker can take requests, else 503 and the reason."""
-    verdict = await services_of(request).readiness.state()
-    document = {"status": verdict.status}
-    if verdict.reason:
-        document["reason"] = verdict.reason
-    response = json_response(request, document, "no-store")
-    if not verdict.is_ready:
-        response.status_code = 503
-        response.headers["retry-after"] = "5"
-    return response
-
-
-async def figures(request: Request) -> Response:
-    """Answer GET /metrics: the metrics of all workers, as Prometheus text."""
-    body = await anyio.to_thread.run_sync(metrics.exposition)
-    return bytes_response(request, body, metrics.MEDIA_TYPE, "no-store")
 
 
 def timed(pixels: PixelRequest, layer: Layer, parameters: Mapping[str, str]) -> PixelRequest:

@@ -19,6 +19,7 @@ TIME_PARAMETER = "time"
 VERSION_PARAMETER = "v"
 """The version token in the URLs of documents; any value is accepted."""
 TABLE_FORMATS = ("json", "csv")
+LEGEND_FORMATS = ("svg", "png", "json")
 _MAX_QUERY = 8192
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
 _FORMULA = re.compile(rb"(?:^|(?<=&))expression=[^&]*")
@@ -205,6 +206,12 @@ def parse_table_format(name: str, parameters: Mapping[str, str]) -> tuple[str, s
         expected = " or ".join([suffix] if suffix else TABLE_FORMATS)
         raise InvalidRequest(f"format: expected {expected}, got {wanted[:40]!r}")
     return layer, wanted
+
+
+def parse_legend(name: str) -> tuple[str, str]:
+    """Return the layer and the format of a legend's file name; the format may be anything."""
+    layer, _, suffix = name.rpartition(".")
+    return (layer, suffix) if suffix in LEGEND_FORMATS else (name, "")
 
 
 def check_host(host: str, name: str = "Host") -> str:

@@ -12,8 +12,8 @@ from enum import Enum, auto
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tileserver.http import endpoints, profile_endpoints
-from tileserver.http.parameters import parse_table_format
+from tileserver.http import endpoints, legends, probes, profile_endpoints, qgis
+from tileserver.http.parameters import parse_legend, parse_table_format
 
 
 class Resource(Enum):
@@ -103,16 +103,23 @@ ROWS = (
         methods=("GET", "POST"),
     ),
     Row(
-        path="/legend/{layer:path}.svg",
-        endpoint=endpoints.legend,
-        layer_of=lambda rest: rest.removesuffix(".svg"),
+        path="/legend/{name:path}",
+        endpoint=legends.legend,
+        layer_of=lambda rest: parse_legend(rest)[0],
         form="/legend/{layer}.svg",
         has_text_errors=True,
     ),
+    Row(path="/qgis.xml", endpoint=qgis.connections_file, resource=Resource.LAYER),
+    Row(
+        path="/qgis/{layer:path}.qlr",
+        endpoint=qgis.layer_definition_file,
+        layer_of=lambda rest: rest.removesuffix(".qlr"),
+        form="/qgis/{layer}.qlr",
+    ),
     Row(path="/colormaps", endpoint=endpoints.colormaps, resource=Resource.PROBE),
-    Row(path="/healthz", endpoint=endpoints.healthz, resource=Resource.PROBE, is_timed=False),
-    Row(path="/readyz", endpoint=endpoints.readyz, resource=Resource.PROBE, is_timed=False),
-    Row(path="/metrics", endpoint=endpoints.figures, resource=Resource.FIGURES, is_timed=False),
+    Row(path="/healthz", endpoint=probes.healthz, resource=Resource.PROBE, is_timed=False),
+    Row(path="/readyz", endpoint=probes.readyz, resource=Resource.PROBE, is_timed=False),
+    Row(path="/metrics", endpoint=probes.figures, resource=Resource.FIGURES, is_timed=False),
 )
 """In the order in which they are tried; no two have the same first part."""
 _BY_FIRST_PART = {row.path.split("/")[1]: row for row in ROWS}

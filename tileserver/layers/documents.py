@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from html import escape
+from math import asinh, floor, log2, pi, radians, tan
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tileserver.contract.drawing import Curve
 from tileserver.contract.grids import Box
-from tileserver.contract.tiles import MAX_LATITUDE
+from tileserver.contract.processing import Encoding
+from tileserver.contract.tiles import MAX_LATITUDE, MAX_ZOOM
 from tileserver.layers.layers import Layer
 from tileserver.layers.listed import LayerPage, ListedLayer
 from tileserver.rendering.colormaps import colormaps
-from tileserver.rendering.curves import equalized, logarithmic
-from tileserver.rendering.legend import legend_svg, swatches_svg
 
-Floats = NDArray[np.float64]
 TILEJSON_VERSION = "3.0.0"
+_NOT_OF_LEGENDS = frozenset({"encoding", "time"})
 
 
 def tile_url(
@@ -100,7 +97,8 @@ def layer_page(
     }
 
 
-def _bounds_without_antimeridian(bounds: Box) -> Box:
+def bounds_without_antimeridian(bounds: Box) -> Box:
+    """Return bounds within the map; those that cross the antimeridian get all longitudes."""
     west, east = (bounds.west, bounds.east) if bounds.west <= bounds.east else (-180.0, 180.0)
     return Box(west, max(bounds.south, -MAX_LATITUDE), east, min(bounds.north, MAX_LATITUDE))
 
@@ -112,40 +110,33 @@ def _middle_longitude(bounds: Box) -> float:
     return middle - 360 if middle > 180 else middle
 
 
-def _curve(layer: Layer) -> Callable[[Floats], Floats] | None:
-    """Return what shades are of shares of a layer's range; None if they are the same."""
-    shading, style = layer.processing.shading if layer.processing else None, layer.style
-    if shading is None or len(style.bands) != 1:
-        return None
-    if shading.curve is Curve.LOG:
-        return logarithmic
-    low, high = style.min[0], style.max[0]
-    return lambda share: equalized(low + share * (high - low), shading.quantiles[0])
+def _view_zoom(layer: Layer) -> int:
+    """Return the zoom at which the whole layer fits into a view of 512 pixels, if it has that."""
+    west, south, east, north = layer.bounds.unrolled()
+    lower, upper = (asinh(tan(radians(min(max(y, -85), 85)))) / pi for y in (south, north))
+    share = max((east - west) / 360, (upper - lower) / 2, 2.0**-MAX_ZOOM)
+    return min(max(floor(log2(2 / share)), layer.minzoom), layer.maxzoom)
 
 
-def legend(layer: Layer) -> str:
-    """Return the legend of a layer as SVG.
-
-    Raises:
-        InvalidRequest: its style cannot be drawn.
-    """
-    style, names = layer.style, layer.definition.class_names
-    classes = layer.processing.classes if layer.processing else None
-    if not classes:
-        options, curve = style.options(), _curve(layer)
-        return legend_svg(layer.title, style.bands, options, names, style.classes, curve)
-    labels = names if len(names) == len(classes) else [each.label for each in classes]
-    colors = ["#{:02x}{:02x}{:02x}".format(*each.color) for each in classes]
-    return swatches_svg(layer.title, list(zip(labels, colors, strict=True)))
+def legend_url(base_url: str, layer: Layer, style: Mapping[str, str], suffix: str) -> str:
+    """Return the URL of a layer's legend; `suffix` is .svg, .png or .json."""
+    own = {name: value for name, value in style.items() if name not in _NOT_OF_LEGENDS}
+    query = urlencode({**own, "v": layer.version}, safe=",")
+    return f"{base_url}/legend/{quote(layer.name)}{suffix}?{query}"
 
 
-def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str, Any]:
+def tilejson(
+    base_url: str, layer: Layer, style: Mapping[str, str], encoding: Encoding | None = None
+) -> dict[str, Any]:
     """Return the TileJSON 3.0.0 of a layer.
 
     https://github.com/mapbox/tilejson-spec/tree/master/3.0.0. Its bounds must not cross the
-    antimeridian, so a layer that crosses it gets all longitudes.
+    antimeridian, so a layer that crosses it gets all longitudes. Its legend is HTML. `encoding`
+    is a member that MapLibre knows, of tiles whose colours are values.
     """
-    west, south, east, north = _bounds_without_antimeridian(layer.bounds)
+    west, south, east, north = bounds_without_antimeridian(layer.bounds)
+    picture = escape(legend_url(base_url, layer, style, ".svg"))
+    legend = f'<img src="{picture}" alt="{escape(f"Legend of {layer.title}")}">'
     members = {
         "tilejson": TILEJSON_VERSION,
         "name": layer.title,
@@ -157,9 +148,11 @@ def tilejson(base_url: str, layer: Layer, style: Mapping[str, str]) -> dict[str,
         "tileSize": 256,
         "format": "png",
         "bounds": [west, south, east, north],
-        "center": [_middle_longitude(layer.bounds), (south + north) / 2, layer.minzoom],
+        "center": [_middle_longitude(layer.bounds), (south + north) / 2, _view_zoom(layer)],
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,
+        "legend": None if encoding else legend,
+        "encoding": encoding,
         "bands": list(layer.style.bands),
         "no_place": layer.no_place or None,
     }

@@ -13,9 +13,10 @@ from tileserver.contract.drawing import ColorClass, Curve, Shading
 from tileserver.contract.formats import ImageFileFormat, check_side
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays, Range, VisualizationOptions
-from tileserver.contract.processing import Processing
+from tileserver.contract.processing import Encoding, Processing
 from tileserver.errors import InvalidRequest
 from tileserver.processing.relief import lit
+from tileserver.processing.terrain import mapbox, terrarium
 from tileserver.rendering.curves import equalized, logarithmic
 from tileserver.rendering.encoders import encode, encode_picture
 from tileserver.rendering.png import write_palette_png
@@ -40,6 +41,8 @@ def drawn(
         return encode(file_format, bands, grid, options)
     if processing.algorithm is not None and processing.algorithm.is_color:
         _check_lossless(file_format, processing)
+    if processing.encoding is not None:
+        return encode_picture(file_format, encoded(bands, processing.encoding))
     if processing.classes:
         return _classified(bands, file_format, processing.classes, options)
     check_options(options, len(bands.ids))
@@ -58,6 +61,23 @@ def _check_lossless(file_format: ImageFileFormat, processing: Processing) -> Non
             f"algorithm: the colours of {processing.algorithm} are numbers, which {file_format} "
             "would change; expected png or webp"
         )
+
+
+def encoded(bands: BandArrays, encoding: Encoding) -> Picture:
+    """Return the picture that holds the values of one band; what is masked is transparent.
+
+    Raises:
+        InvalidRequest: there are several bands.
+    """
+    if len(bands.ids) != 1:
+        raise InvalidRequest(f"encoding: expected one band, got {len(bands.ids)}")
+    values = bands.values[0].astype(np.float64)
+    shown = bands.valid[0] & np.isfinite(values)
+    values[~shown] = 0
+    color = terrarium(values) if encoding is Encoding.TERRARIUM else mapbox(values)
+    color[:, ~shown] = 0
+    alpha = None if shown.all() else shown * np.uint8(255)
+    return Picture(np.ascontiguousarray(np.moveaxis(color, 0, -1)), alpha)
 
 
 def shaded(

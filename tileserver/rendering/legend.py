@@ -129,15 +129,32 @@ def _add_bar(
 
 def _add_gradient(parent: ET.Element, options: VisualizationOptions, curve: Curve | None) -> str:
     """Add the gradient of the style and return the fill that refers to it."""
+    found = gradient(options, curve)
+    colors = [color for _, color in found]
+    # A page may hold several legends inline, and ids are the page's.
+    name = f"ramp-{zlib.crc32(' '.join(colors).encode()):08x}"
+    element = ET.SubElement(ET.SubElement(parent, "defs"), "linearGradient", {"id": name})
+    for offset, color in found:
+        ET.SubElement(element, "stop", {"offset": f"{offset:.6g}", "stop-color": color})
+    return f"url(#{name})"
+
+
+def gradient(options: VisualizationOptions, curve: Curve | None = None) -> list[tuple[float, str]]:
+    """Return the stops of a band's gradient: shares of its range, and colours as #rrggbb.
+
+    Args:
+        options: the style of one band.
+        curve: from shares of its range to shades; straight without any.
+    """
     offsets = _offsets(options) if curve is None else np.linspace(0, 1, _CURVE_STOPS)
     shades = offsets if curve is None else curve(offsets)
     colors = [_hex(color) for color in ramp(options, shades)]
-    # A page may hold several legends inline, and ids are the page's.
-    name = f"ramp-{zlib.crc32(' '.join(colors).encode()):08x}"
-    gradient = ET.SubElement(ET.SubElement(parent, "defs"), "linearGradient", {"id": name})
-    for offset, color in zip(offsets, colors, strict=True):
-        ET.SubElement(gradient, "stop", {"offset": f"{offset:.6g}", "stop-color": color})
-    return f"url(#{name})"
+    return list(zip(offsets.tolist(), colors, strict=True))
+
+
+def class_colors(options: VisualizationOptions, places: Sequence[float]) -> list[str]:
+    """Return the colours, as #rrggbb, at shares of a band's range."""
+    return [_hex(color) for color in ramp(options, np.array(places))]
 
 
 def _offsets(options: VisualizationOptions) -> NDArray[np.float64]:
