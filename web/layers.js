@@ -1,10 +1,14 @@
 /** The list of layers: filter and order. */
 
-import { h } from "./dom.js";
+import { h, iconButton } from "./dom.js";
+import { showMessage } from "./messages.js";
 import { dragToReorder } from "./reorder.js";
 import { Row } from "./row.js";
 
-const FILTER_FROM = 9;
+/** A longer list has a filter, and rows that take less room. */
+export const MANY = 8;
+/** With more than these in view, legends and sliders show when their row is expanded. */
+const MAX_OPEN = 3;
 
 /** The layer list in its panel. */
 export class LayerList {
@@ -37,20 +41,31 @@ export class LayerList {
         this.applyFilter();
         this.search?.(this.filter.value.trim());
       },
-      hidden: state.entries.length < FILTER_FROM,
     });
+    this.empty = h("div", { className: "empty", role: "status" });
+    this.bar = h("div", { className: "list-bar", role: "group", "aria-label": "All layers" });
     dragToReorder(this.list, (item, index) => state.move(item.dataset.name, index));
     this.list.addEventListener("keydown", (event) => this.moveByKey(event));
     this.list.addEventListener("focusin", ({ target }) => {
       this.focusedId = target.closest("li")?.dataset.name ?? null;
     });
-    this.element = h("div", { className: "layer-list" }, this.filter, this.list, this.news);
-    state.addEventListener("change", () => this.update());
+    this.element = h("div", { className: "layer-list" }, this.bar, this.filter, this.list, this.empty, this.news);
+    this.fillBar(context);
+    state.addEventListener("change", ({ detail }) => this.update(detail));
     this.update();
   }
 
-  update() {
+  // Undo and hiding everything; features put buttons such as "Add a layer" before them.
+  fillBar({ state, listTools = [] }) {
+    this.undo = iconButton("undo", "Undo", () => state.undo());
+    this.redo = iconButton("redo", "Redo", () => state.redo());
+    this.hideAll = iconButton("hide", "Hide all", () => state.hideAll());
+    this.bar.append(...listTools, h("span", { className: "gap" }), this.undo, this.redo, this.hideAll);
+  }
+
+  update(change) {
     const focused = document.activeElement;
+    const removed = change?.kind === "remove" && this.rows.get(change.id);
     const { entries } = this.state;
     const isNew = entries.filter(({ id, layer }) => this.rows.get(id)?.layer !== layer);
     const ids = new Set(entries.map(({ id }) => id));
@@ -63,8 +78,26 @@ export class LayerList {
     rows.forEach((row, index) => row.update(entries[index], index, entries.length));
     // Moving an element takes its focus away.
     if (!inOrder && this.list.contains(focused)) focused.focus();
-    this.filter.hidden &&= entries.length < FILTER_FROM;
-    if (isNew.length) this.applyFilter();
+    this.filter.hidden = entries.length <= MANY && this.filter.value === "";
+    this.list.classList.toggle("compact", entries.length > MANY);
+    this.list.classList.toggle("folded", entries.length > MANY && this.state.visible.length > MAX_OPEN);
+    // Not `disabled`: the button one has just pressed would lose its focus.
+    this.undo.ariaDisabled = String(!this.state.canUndo);
+    this.redo.ariaDisabled = String(!this.state.canRedo);
+    this.hideAll.ariaDisabled = String(this.state.visible.length === 0);
+    this.applyFilter();
+    if (removed) this.tellRemoved(removed.title, focused);
+  }
+
+  tellRemoved(title, focused) {
+    // The button that was pressed went with its row.
+    if (!focused?.isConnected) (this.list.querySelector(".grip") ?? this.undo).focus();
+    showMessage("removed", {
+      text: `${title} was removed from the list.`,
+      action: { label: "Undo", run: () => this.state.undo() },
+      tone: "note",
+      passing: true,
+    });
   }
 
   drop(id) {
@@ -78,13 +111,22 @@ export class LayerList {
   }
 
   applyFilter() {
-    const words = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const { layer, element } of this.rows.values()) {
-      const text = `${layer.name} ${layer.title}`.toLowerCase();
-      element.hidden = !words.every((word) => text.includes(word));
+    const text = this.filter.value.trim();
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = [...this.rows.values()];
+    for (const row of rows) {
+      const told = `${row.layer.name} ${row.title}`.toLowerCase();
+      row.element.hidden = !words.every((word) => told.includes(word));
     }
     // A place in a filtered list says nothing about the place in the whole.
     this.list.classList.toggle("filtered", words.length > 0);
+    this.tellEmpty(text, rows.every((row) => row.element.hidden));
+  }
+
+  tellEmpty(text, isEmpty) {
+    const told = text ? `No layer has “${text}” in its name.` : "All layers were removed from the list.";
+    const news = isEmpty ? told : "";
+    if (this.empty.textContent !== news) this.empty.textContent = news;
   }
 
   moveByKey(event) {

@@ -4,16 +4,14 @@ import { fetchLayer, fetchLayers } from "./api.js";
 
 const SEARCH_MS = 250;
 const MAX_LOOKED_UP = 20;
-const MAX_VISIBLE = 10;
+const MANY = 8;
 
-/** Return the layers of a list as they are first shown. */
-export function firstShown(layers, complete) {
-  return complete ? placedVisible(layers) : fewVisible(layers);
+/** Return the layers of a list as they are first shown: of more than eight only one. */
+export function firstShown(layers) {
+  const placed = placedVisible(layers);
+  const first = placed.find(({ visible }) => visible);
+  return layers.length > MANY ? placed.map((layer) => withVisible(layer, layer === first)) : placed;
 }
-
-/** Return the layers of a list that is too long to show, all but the first few hidden. */
-const fewVisible = (layers) =>
-  layers.map((layer, index) => withVisible(layer, layer.visible && index < MAX_VISIBLE));
 
 /** Return the layers, those without a place on Earth hidden if others are shown. */
 export function placedVisible(layers) {

@@ -10,7 +10,7 @@ import { FEATURES } from "./features.js";
 import { Inspector } from "./inspector.js";
 import { Keys } from "./keys.js";
 import { LayerList } from "./layers.js";
-import { firstShown, learnNamed, placedVisible, searcher } from "./listing.js";
+import { firstShown, learnNamed, searcher } from "./listing.js";
 import { LayerMap } from "./map.js";
 import * as messages from "./messages.js";
 import { Panel } from "./panel.js";
@@ -68,7 +68,7 @@ function showBroken(panel, error, retry) {
 }
 
 async function run(map, panel, layers, failures, complete) {
-  const state = new LayerState(firstShown(layers, complete));
+  const state = new LayerState(firstShown(layers));
   const permalink = new Address(
     () => ({ view: map.view, layers: state.snapshot(), removed: [...state.removed] }),
     (link) => applyLink(map, state, link),
@@ -125,7 +125,7 @@ function followMap({ map, permalink }, list) {
 function followServer({ state, map }, layers, wrong, firstView) {
   followLayers(isPending(layers), (newest) => {
     const untouched = JSON.stringify(map.view) === firstView && isPending(layersOf(state.visible));
-    state.refresh(placedVisible(newest.layers), newest.complete);
+    state.refresh(firstShown(newest.layers), newest.complete);
     if (untouched) map.fitFirst(layersOf(state.visible));
     showFailures(wrong, newest.failures);
     return true;

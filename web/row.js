@@ -66,6 +66,7 @@ export class Row {
     const order = "Drag, or press the up and down arrows";
     const expand = iconButton("more", `More about ${title}`, () => {
       this.more.hidden = !this.more.hidden;
+      this.element.classList.toggle("expanded", !this.more.hidden);
       expand.setAttribute("aria-expanded", String(!this.more.hidden));
     });
     expand.setAttribute("aria-expanded", "false");

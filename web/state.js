@@ -218,6 +218,7 @@ export class LayerState extends EventTarget {
   /** Forget the steps of undo, as after the start. */
   forget() {
     this.history = new Undo();
+    this.put(this.entries, "layers", null);
   }
 
   unlisted(layers) {
