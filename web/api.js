@@ -121,6 +121,22 @@ export async function fetchFile(address, parameters = {}, { body, signal } = {})
 export const fetchFrom = (address, parameters = {}, signal) => fetchJson(address + query(parameters), signal);
 
 /**
+ * Return what the page may ask of others: {world, baseMaps, geocoder}.
+ *
+ * `world` is the address of outlines of land or null, `geocoder` that of a server of place names.
+ */
+export async function fetchPageSettings() {
+  const answer = await fetchJson(`page.json${query()}`);
+  const text = (value) => (typeof value === "string" && value ? value : null);
+  const baseMaps = Array.isArray(answer?.base_maps) ? answer.base_maps : [];
+  return {
+    world: text(answer?.world),
+    geocoder: text(answer?.geocoder),
+    baseMaps: baseMaps.filter((one) => text(one?.name) && text(one?.url)),
+  };
+}
+
+/**
  * Return {layers, failures, complete}.
  *
  * `failures` are those that the server cannot show, {title, reason}; `complete` is false when it has

@@ -1,6 +1,8 @@
 /** The features of the page: each registers its tools when it is imported, or here with the page. */
 
 import { start as startLayerActions } from "./actions.js";
+import { start as startBackdrop } from "./backdrop.js";
+import { start as startElsewhere } from "./elsewhere.js";
 import { start as startHelp } from "./keys.js";
 import { start as startSeries } from "./series.js";
 import { start as startTheme } from "./theme.js";
@@ -11,4 +13,11 @@ import { start as startTheme } from "./theme.js";
  * @type {((context: {state: object, map: object, drawer: object, messages: object, keys: object,
  *   panel: object, permalink: object, focused: () => object | undefined}) => void)[]}
  */
-export const FEATURES = [startSeries, startLayerActions, startTheme, startHelp];
+export const FEATURES = [
+  startSeries,
+  startElsewhere,
+  startBackdrop,
+  startLayerActions,
+  startTheme,
+  startHelp,
+];

@@ -26,7 +26,10 @@ export class LayerList {
     this.makeRow = (entry) =>
       new Row(entry, {
         context,
-        fit: (layer) => map.fit(layer.bounds),
+        fit: (layer) => {
+          state.setVisible(entry.id, true);
+          map.fit(layer.bounds);
+        },
         highlight: (layer) => map.highlight(layer),
         moveBy: (id, step) => this.moveBy(id, step),
       });

@@ -1,4 +1,4 @@
-/** The map itself. Together with tiles.js and graticule.js the only user of Leaflet. */
+/** The map itself. Together with tiles.js, graticule.js and coastline.js the only user of Leaflet. */
 
 import { contains, firstExtent, unrolled } from "./extent.js";
 import { graticule } from "./graticule.js";
@@ -7,6 +7,7 @@ import { serverTiles } from "./tiles.js";
 
 const MAX_ZOOM = 22;
 const MARGIN_PX = 24;
+const FULL_ENOUGH = 0.75;
 const WIDE = matchMedia("(min-width: 720px)");
 
 /** A map with server layers on it. */
@@ -97,7 +98,39 @@ export class LayerMap {
   fitFirst(layers) {
     const placed = layers.filter(({ noPlace, pending }) => !noPlace && !pending);
     const some = placed.length ? placed : layers;
-    this.fit(firstExtent(some.map((layer) => layer.bounds)), { animate: false });
+    this.fill(firstExtent(some.map((layer) => layer.bounds)), some[0]?.maxzoom ?? 0);
+  }
+
+  // Zooms are whole, so that pixels are; what just does not fit into one would be small in the
+  // next, with emptiness all around. So some of it may reach over the edges.
+  fill(bounds, finest) {
+    this.fit(bounds, { animate: false });
+    const zoom = this.map.getZoom();
+    const [west, south, east, north] = unrolled(bounds);
+    const corners = [[north, west], [south, east]].map((corner) => this.map.project(corner, zoom));
+    const size = corners[1].subtract(corners[0]);
+    const { paddingTopLeft, paddingBottomRight } = freeSpace();
+    const free = this.map.getSize().subtract(paddingTopLeft).subtract(paddingBottomRight);
+    const used = Math.max(size.x / free.x, size.y / free.y);
+    if (used > FULL_ENOUGH || zoom >= finest || !(free.x > 0 && free.y > 0)) return;
+    const offset = L.point(paddingBottomRight).subtract(paddingTopLeft).divideBy(2);
+    // A zoom on, coordinates are twice as large.
+    const middle = corners[0].add(corners[1]).add(offset);
+    this.map.setView(this.map.unproject(middle, zoom + 1), zoom + 1, { animate: false });
+  }
+
+  /** Return the part of the world that no panel covers: [west, south, east, north]. */
+  get seen() {
+    const { paddingTopLeft, paddingBottomRight } = freeSpace();
+    const corner = this.map.getSize().subtract(paddingBottomRight);
+    const { lat: north, lng: west } = this.map.containerPointToLatLng(paddingTopLeft);
+    const { lat: south, lng: east } = this.map.containerPointToLatLng(corner);
+    return [west, south, east, north];
+  }
+
+  /** Draw another map layer beneath the server's. */
+  addBackdrop(layer) {
+    layer.addTo(this.map);
   }
 
   /** Outline a layer's bounds, or none. */

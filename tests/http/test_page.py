@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.serving import serve
-from tileserver.http.page import CONTENT_SECURITY_POLICY, page_folder
+from tileserver.config.page import OPENSTREETMAP, BaseMap
+from tileserver.http.page import PageLinks, page_folder
 from tileserver.server.app import create_app
 from tileserver.server.get_pixels import find_config
+
+POLICY = PageLinks((OPENSTREETMAP,)).policy
+"""Without a configuration."""
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +40,64 @@ def test_the_page_is_asked_for_anew_and_may_load_nothing_from_elsewhere(
 ) -> None:
     for path in ("/", "/css/base.css", "/main.js"):
         headers = client.get(path).headers
-        assert headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+        assert headers["content-security-policy"] == POLICY
         assert headers["cache-control"] == "no-cache"
         assert headers["referrer-policy"] == "strict-origin-when-cross-origin"
-    assert "default-src 'none'" in CONTENT_SECURITY_POLICY
-    assert "unsafe" not in CONTENT_SECURITY_POLICY
+    assert POLICY.startswith("default-src 'none'; script-src 'self'; style-src 'self'; img-src")
+    assert "unsafe" not in POLICY
+
+
+def test_only_the_hosts_of_base_maps_and_the_geocoder_are_open_to_the_page() -> None:
+    """As the user of the page has to choose them, the page asks them nothing by itself."""
+    topo = BaseMap(
+        name="topo",
+        url="https://a.example.org/{z}/{x}/{y}.png?token=1",
+        dark_url="http://B:81/{z}/{x}/{y}",
+    )
+    links = PageLinks((OPENSTREETMAP, topo), "https://places.example.org/nominatim")
+    policy = dict(each.split(" ", 1) for each in links.policy.split("; "))
+    assert policy["img-src"].split() == [
+        "'self'",
+        "data:",
+        "blob:",
+        "https://tile.openstreetmap.org",
+        "https://a.example.org",
+        "http://b:81",
+    ]
+    assert policy["connect-src"].split() == ["'self'", "https://places.example.org"]
+    assert PageLinks().policy.count("http") == 0
+
+
+def test_the_page_is_told_what_the_configuration_offers(tmp_path: Path) -> None:
+    config = tmp_path / "tileserver.toml"
+    config.write_text("""
+        [page]
+        openstreetmap = false
+        geocoder = "https://places.example.org/"
+        [base_maps.topo]
+        url = "https://tiles.example.org/{z}/{x}/{y}.png"
+        attribution = "Somebody"
+    """)
+    app = create_app(find_config(config, {}, {}))
+    with serve(app) as url, httpx.Client(base_url=url) as client:
+        told = client.get("/page.json").json()
+        policy = client.get("/").headers["content-security-policy"]
+    assert told | {"world": None} == {
+        "world": None,
+        "geocoder": "https://places.example.org",
+        "base_maps": [
+            {
+                "name": "topo",
+                "title": "topo",
+                "url": "https://tiles.example.org/{z}/{x}/{y}.png",
+                "dark_url": None,
+                "attribution": "Somebody",
+                "max_zoom": 19,
+            }
+        ],
+    }
+    assert "openstreetmap" not in policy
+    assert "https://tiles.example.org" in policy
 
 
 @pytest.mark.parametrize(

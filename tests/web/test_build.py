@@ -1,5 +1,6 @@
 """What the build takes along for the page."""
 
+import gzip
 import json
 import re
 import shutil
@@ -12,8 +13,10 @@ from hatch_build import (
     copy_leaflet,
     page_files,
     pinned_version,
-    vendor_leaflet,
+    vendor_packages,
     vendored_version,
+    world_version,
+    write_world,
 )
 from tests.web.conftest import ROOT
 
@@ -37,10 +40,11 @@ def leaflet_package(tmp_path: Path) -> Path:
 def test_the_lock_file_pins_by_checksum_and_names_no_registry() -> None:
     text = (WEB / "package-lock.json").read_text()
     assert "http" not in text
-    leaflet = json.loads(text)["packages"]["node_modules/leaflet"]
-    assert leaflet["integrity"].startswith("sha512-")
-    wanted = json.loads((WEB / "package.json").read_text())["dependencies"]["leaflet"]
-    assert pinned_version(WEB) == wanted
+    wanted = json.loads((WEB / "package.json").read_text())["dependencies"]
+    for name in ("leaflet", "world-atlas"):
+        package = json.loads(text)["packages"][f"node_modules/{name}"]
+        assert package["integrity"].startswith("sha512-")
+        assert pinned_version(WEB, name) == wanted[name]
 
 
 def test_the_wheel_gets_the_page_and_leaflet_but_not_npms_files(
@@ -86,6 +90,57 @@ def test_a_copy_replaces_an_older_one_and_tells_its_version(
     ]
 
 
+def test_outlines_of_land_are_lines_in_steps_with_the_borders_among_them(tmp_path: Path) -> None:
+    # Two countries of 10° side by side, from 0° 0° on, in TopoJSON of half degrees.
+    atlas = {
+        "transform": {"scale": [0.5, 0.5], "translate": [0, 0]},
+        "arcs": [
+            [[20, 0], [0, 20]],
+            [[20, 20], [-20, 0], [0, 0], [0, -20], [20, 0]],
+            [[20, 0], [20, 0], [0, 20], [-20, 0]],
+        ],
+        "objects": {
+            "land": {
+                "geometries": [{"type": "MultiPolygon", "arcs": [[[2, 1]]]}],
+            },
+            "countries": {
+                "geometries": [
+                    {"type": "Polygon", "arcs": [[0, 1]]},
+                    {"type": "MultiPolygon", "arcs": [[[2, -1]]]},
+                    {"type": None},
+                ]
+            },
+        },
+    }
+    package, vendor = tmp_path / "package", tmp_path / "vendor" / "world"
+    package.mkdir()
+    (package / "countries-110m.json").write_text(json.dumps(atlas))
+    (package / "LICENSE").write_text("ISC")
+    assert world_version(vendor) is None
+    write_world(package, vendor, "9.8.7")
+    assert world_version(vendor) == "9.8.7"
+    assert sorted(path.name for path in vendor.iterdir()) == ["LICENSE", "outlines.json"]
+    found = json.loads((vendor / "outlines.json").read_text())
+    assert found == {
+        "version": "9.8.7",
+        "step": 0.04,
+        "arcs": [
+            [250, 0, 0, 250],
+            [250, 250, -250, 0, 0, -250, 250, 0],
+            [250, 0, 250, 0, 0, 250, -250, 0],
+        ],
+        "land": [[2, 1]],
+        "borders": [0],
+    }
+
+
+def test_the_outlines_of_land_are_small() -> None:
+    outlines = WEB / "vendor" / "world" / "outlines.json"
+    if not outlines.is_file():
+        pytest.skip("web/vendor/world is not there: pip install -e . puts it there")
+    assert len(gzip.compress(outlines.read_bytes())) < 25_000
+
+
 @pytest.mark.slow
 def test_without_a_registry_the_build_says_what_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -97,6 +152,6 @@ def test_without_a_registry_the_build_says_what_it_needs(
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:9/")
     monkeypatch.setenv("NPM_CONFIG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NPM_CONFIG_FETCH_RETRIES", "0")
-    with pytest.raises(NpmFailed, match=r"could not fetch leaflet 1\.9\.4.*NPM_CONFIG_REGISTRY"):
-        vendor_leaflet(tmp_path)
+    with pytest.raises(NpmFailed, match=r"could not fetch leaflet 1\.9\.4 .*NPM_CONFIG_REGISTRY"):
+        vendor_packages(tmp_path)
     assert not (tmp_path / "vendor").exists()

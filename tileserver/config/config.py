@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from tileserver.config import kinds
 from tileserver.config.gathering import gather_environment, gather_file, gather_overrides
@@ -23,6 +23,7 @@ from tileserver.config.kinds import Schema
 from tileserver.config.layers import Contradiction, check_layer
 from tileserver.config.layers import LayerSettings as LayerSettings
 from tileserver.config.messages import contradicts, explain
+from tileserver.config.page import BaseMap, PageSettings
 from tileserver.config.tables import after, by_name, dataclass_schema, table_schema, with_default
 from tileserver.config.values import Values
 from tileserver.errors import ConfigError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema, SchemaValidator
 
 log = logging.getLogger(__name__)
+_Named = TypeVar("_Named", LayerSettings, BaseMap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,8 @@ class Config:
     earth_engine: EarthEngineSettings | None = None
     layers: tuple[LayerSettings, ...] = ()
     """In the order of the file; those that only the environment knows come last."""
+    page: PageSettings = PageSettings()  # noqa: RUF009 - it is frozen.
+    base_maps: tuple[BaseMap, ...] = ()
 
     @property
     def has_sources(self) -> bool:
@@ -247,6 +251,8 @@ TABLES: Mapping[str, Any] = {
     "api": ApiSettings,
     "earth_engine": EarthEngineSettings,
     "layers": LayerSettings,
+    "page": PageSettings,
+    "base_maps": BaseMap,
 }
 
 
@@ -282,15 +288,15 @@ def config_schema() -> Schema:
     """Return the schema of a `Config` for pydantic-core."""
     sections = {name: table_schema(table) for name, table in TABLES.items()}
     tables = {"type": "tuple", "items_schema": [sections["rasters"]], "variadic_item_index": 0}
-    layers = after(_with_names, by_name(sections["layers"]))
-    sections |= {"rasters": tables, "layers": layers}
+    named = {name: after(_with_names, by_name(sections[name])) for name in ("layers", "base_maps")}
+    sections |= {"rasters": tables, **named}
     defaults = {each.name: each.default for each in fields(Config)}
     members = {n: (n, with_default(each, defaults[n])) for n, each in sections.items()}
     return dataclass_schema(Config, members)
 
 
-def _with_names(layers: Mapping[str, LayerSettings]) -> tuple[LayerSettings, ...]:
-    return tuple(replace(layer, name=name) for name, layer in layers.items())
+def _with_names(tables: Mapping[str, _Named]) -> tuple[_Named, ...]:
+    return tuple(replace(table, name=name) for name, table in tables.items())
 
 
 @cache

@@ -188,6 +188,14 @@ def _base(value: str) -> str:
     return value.rstrip("/")
 
 
+def _tiles(value: str) -> str:
+    """Refuse a template without all of z, x and y, or whose host is not fixed."""
+    parts = urlsplit(_address(value))
+    _require(all(name in parts.path + parts.query for name in ("{z}", "{x}", "{y}")))
+    _require(not re.search(r"[^A-Za-z0-9.:\[\]-]", parts.netloc))
+    return value
+
+
 def _path(value: str) -> str:
     scheme, separator, rest = value.partition("://")
     _require(not separator or (scheme in {"s3", "gs", "https", "http"} and bool(rest)))
@@ -340,6 +348,11 @@ BASE_URL = Kind(
     'an address such as "https://tiles.example.org", without user, query or fragment',
     _text(r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$"),
     _base,
+)
+TILES_URL = Kind(
+    'an address such as "https://tiles.example.org/{z}/{x}/{y}.png", with no {s} in the host',
+    _text(r"^[Hh][Tt][Tt][Pp][Ss]?:\S+$"),
+    _tiles,
 )
 STORE_URL = Kind(
     'an address such as "redis://localhost:6379"',

@@ -14,8 +14,8 @@ from tileserver.errors import ConfigError
 KeyPath: TypeAlias = tuple[str, ...]
 """("cache", "memory"), ("rasters", "0", "path") or ("layers", "ndvi", "min")."""
 LIST = "rasters"
-REPEATED = (LIST, "layers")
-"""Sections of several tables: [[rasters]] and [layers.NAME]."""
+REPEATED = (LIST, "layers", "base_maps")
+"""Sections of several tables: [[rasters]], [layers.NAME] and [base_maps.NAME]."""
 MAX_SHOWN = 80
 """Characters of a wrong value that an error quotes."""
 

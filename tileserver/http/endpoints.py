@@ -25,6 +25,7 @@ from tileserver.http import addresses
 from tileserver.http.bodies import areas_of
 from tileserver.http.disconnects import while_connected
 from tileserver.http.keys import PARAMETER as KEY_PARAMETER
+from tileserver.http.page import PageLinks
 from tileserver.http.parameters import (
     TIME_PARAMETER,
     VERSION_PARAMETER,
@@ -78,6 +79,7 @@ class Services:
     series: SeriesSource
     public_url: str | None
     tile_max_age_s: int
+    links: PageLinks = field(default_factory=PageLinks)
     readiness: Readiness = field(default_factory=Readiness)
     geometry: ShortCalls = field(default_factory=ShortCalls)
     """Threads for calls of PROJ, which must not block the event loop."""

@@ -1,4 +1,4 @@
-"""The handlers of probes and metrics."""
+"""The handlers of probes, of metrics and of the settings of the page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from tileserver import metrics
 from tileserver.http.endpoints import services_of
 from tileserver.http.response_cache import repeatable
 from tileserver.http.responses import bytes_response, json_response
+
+
+async def page_settings(request: Request) -> Response:
+    """Answer GET /page.json: base maps, geocoder and outlines of land that the page can use."""
+    return json_response(request, services_of(request).links.document, "no-cache")
 
 
 async def healthz(request: Request) -> Response:

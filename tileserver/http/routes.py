@@ -117,6 +117,7 @@ ROWS = (
         form="/qgis/{layer}.qlr",
     ),
     Row(path="/colormaps", endpoint=endpoints.colormaps, resource=Resource.PROBE),
+    Row(path="/page.json", endpoint=probes.page_settings, resource=Resource.PAGE),
     Row(path="/healthz", endpoint=probes.healthz, resource=Resource.PROBE, is_timed=False),
     Row(path="/readyz", endpoint=probes.readyz, resource=Resource.PROBE, is_timed=False),
     Row(path="/metrics", endpoint=probes.figures, resource=Resource.FIGURES, is_timed=False),

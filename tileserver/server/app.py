@@ -121,5 +121,5 @@ def _routes(assembly: Assembly, has_api: bool, deadline_s: float) -> list[BaseRo
     return [
         *own,
         *([RestRouter(assembly.api, deadline_s)] if has_api else []),
-        Mount("/", Page(directory=page_folder(), html=True)),
+        Mount("/", Page(directory=page_folder(), html=True, policy=assembly.services.links.policy)),
     ]

@@ -27,6 +27,7 @@ from tileserver.contract.names import EXPRESSIONS, Access, layer_prefix
 from tileserver.earthengine.tuning import Tuning
 from tileserver.expressions.document import Computed
 from tileserver.http import endpoints
+from tileserver.http.page import page_links
 from tileserver.http.readiness import Readiness
 from tileserver.http.response_cache import ResponseCache
 from tileserver.http.rules import Rules
@@ -254,6 +255,7 @@ def services_of(
         series=engine,
         public_url=config.server.public_url,
         tile_max_age_s=int(config.cache.ttl_s),
+        links=page_links(config),
         readiness=readiness,
     )
 
