@@ -30,6 +30,8 @@ LEVELS = (
 """
 HOMES = {
     "mercantile": {"contract"},
+    "morecantile": {"contract"},
+    "pyproj": {"contract"},
     "starlette": {"http", "rest", "server"},
     "uvicorn": {"server"},
     "httptools": {"server"},

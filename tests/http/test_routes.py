@@ -40,8 +40,10 @@ def check_routes(routes: list[BaseRoute]) -> None:
         if isinstance(route, Route):
             assert route.path in patterns, f"{UNDECIDED} {route.path}"
             example = route.path.replace("{layer:path}", "a/b").replace("{name:path}", "a/b.png")
-            assert row_of(example) is not None
-            assert (named_layer(example) == "a/b") == ("{" in route.path), example
+            row = row_of(example)
+            assert row is not None
+            has_name = "{" in route.path and row.resource is not Resource.PROBE
+            assert (named_layer(example) == "a/b") == has_name, example
         else:
             assert isinstance(route, RestRouter) or (isinstance(route, Mount) and not route.path)
 
@@ -56,8 +58,18 @@ def test_a_route_without_a_row_is_found() -> None:
         check_routes(routes)
 
 
-def test_no_two_rows_have_the_same_first_part() -> None:
-    assert len({row.path.split("/")[1] for row in ROWS}) == len(ROWS)
+def test_no_two_rows_start_the_same() -> None:
+    assert len({row.start for row in ROWS}) == len(ROWS)
+
+
+def test_a_document_below_a_pattern_is_not_taken_for_a_layer() -> None:
+    document = row_of("/wmts/1.0.0/WMTSCapabilities.xml")
+    assert document is not None
+    assert document.resource is Resource.LAYER
+    assert named_layer("/wmts/1.0.0/WMTSCapabilities.xml") is None
+    assert named_layer("/wmts/a/b/1.0.0/WMTSCapabilities.xml") == "a/b"
+    assert named_layer("/wmts/a/b") == "a/b"
+    assert named_layer("/tiles") == named_layer("/tiles/") == ""
 
 
 @pytest.mark.parametrize("resource", [None, Resource.LAYER])

@@ -100,16 +100,16 @@ async def tile(request: Request) -> Response:
         of_values = ("bands", "resampling", TIME_PARAMETER)
         layer, bands, parameters = await layer_of_values(request, of_values)
     else:
-        layer, style, parameters = await _styled_layer(request, more=(TIME_PARAMETER,))
+        layer, style, parameters = await styled_layer(request, more=(TIME_PARAMETER,))
         bands = style.bands
     pixels = timed(layer.request(grid, file_format, bands), layer, parameters)
     pixels = encoded_request(layer, pixels, parse_encoding(parameters))
     # Raw formats depend on the bands of the layer, and on the limits of getPixels.
     if not file_format.is_picture or services.pixels.holds(pixels) or layer.shows(grid):
-        return await _pixels(request, services, layer, pixels, parameters)
+        return await pixels_response(request, services, layer, pixels, parameters)
     body = empty(file_format, size, size, ("empty",), "uint8")
     repeatable(request, partial(services.layers.is_current, layer))
-    return _image(request, layer, body, file_format, parameters, "hit; detail=outside")
+    return image_response(request, layer, body, file_format, parameters, "hit; detail=outside")
 
 
 @asked_again
@@ -119,7 +119,7 @@ async def preview(request: Request) -> Response:
     name, _, suffix = request.path_params["name"].rpartition(".")
     file_format = parse_format(suffix if name else None)
     own = ("bbox", "width", "height", "clip", TIME_PARAMETER)
-    layer, style, parameters = await _styled_layer(request, name, own)
+    layer, style, parameters = await styled_layer(request, name, own)
     areas = await areas_of(request, parameters)
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     if bbox is None and areas is not None:
@@ -135,8 +135,8 @@ async def preview(request: Request) -> Response:
         # Not kept: what is posted is large, and seldom posted again.
         fetched = services.pixels.source.get_pixels(pixels)
         body = await while_connected(request.receive, fetched)
-        return _image(request, layer, body, file_format, parameters, "fwd=bypass")
-    return await _pixels(request, services, layer, pixels, parameters)
+        return image_response(request, layer, body, file_format, parameters, "fwd=bypass")
+    return await pixels_response(request, services, layer, pixels, parameters)
 
 
 async def layer_list(request: Request) -> Response:
@@ -147,7 +147,7 @@ async def layer_list(request: Request) -> Response:
     bbox = parse_bbox(parameters["bbox"]) if "bbox" in parameters else None
     search = Search(parameters.get("q", ""), bbox)
     page = await services.layer_list.page(parameters.get("after"), limit, search)
-    url, more = base_url(request), _key_parameter(request)
+    url, more = base_url(request), key_parameter(request)
     same = {name: text for name, text in parameters.items() if name in ("q", "bbox")}
 
     def answer() -> Response:
@@ -158,7 +158,7 @@ async def layer_list(request: Request) -> Response:
 
 async def tilejson(request: Request) -> Response:
     """Answer GET /tilejson/{layer}.json: TileJSON 3.0.0."""
-    layer, _, parameters = await _styled_layer(request, more=(TIME_PARAMETER,))
+    layer, _, parameters = await styled_layer(request, more=(TIME_PARAMETER,))
     parse_times(parameters, layer.asset)
     encoding = encoding_of(layer, parse_encoding(parameters))
     # The tiles are PNG: refuse a style that cannot be drawn here, not in every tile.
@@ -166,13 +166,13 @@ async def tilejson(request: Request) -> Response:
         check_encodable(layer)
     check_options(layer.style.options(), len(layer.style.bands))
     style = {name: value for name, value in parameters.items() if name in (*_LOOK, TIME_PARAMETER)}
-    style |= _key_parameter(request)
+    style |= key_parameter(request)
     return linking_json(request, documents.tilejson(base_url(request), layer, style, encoding))
 
 
 async def info(request: Request) -> Response:
     """Answer GET /info/{layer}: bands, types, CRS, scale, bounds, zooms, dates, properties."""
-    layer, _, _ = await _styled_layer(request)
+    layer, _, _ = await styled_layer(request)
     services = services_of(request)
 
     def answer() -> Response:
@@ -294,13 +294,13 @@ def linking_json(request: Request, document: Any) -> Response:
     return json_response(request, document, cache_control)
 
 
-def _key_parameter(request: Request) -> dict[str, str]:
+def key_parameter(request: Request) -> dict[str, str]:
     """Return the `key` parameter for the URLs in a document, if the request had one."""
     key = request.scope["state"].get(QUERY_KEY)
     return {} if key is None else {KEY_PARAMETER: key}
 
 
-async def _styled_layer(
+async def styled_layer(
     request: Request, name: str | None = None, more: Sequence[str] = ()
 ) -> tuple[Layer, Style, dict[str, str]]:
     """Return the layer of the path, the style in the query, and the query's parameters.
@@ -326,13 +326,14 @@ async def layer_of_values(
     return layer, bands, parameters
 
 
-async def _pixels(
+async def pixels_response(
     request: Request,
     services: Services,
     layer: Layer,
     pixels: PixelRequest,
     parameters: dict[str, str],
 ) -> Response:
+    """Return the response of a request for pixels, which ends when its client leaves."""
     started = time.perf_counter()
     is_held = services.pixels.holds(pixels)
     answer = services.pixels.get_pixels(pixels)
@@ -342,10 +343,10 @@ async def _pixels(
         ends_s = services.pixels.memory.fresh_until_s(pixels)
         repeatable(request, partial(services.layers.is_current, layer), ends_s, is_cache_hit=True)
     status = "hit" if is_held else "fwd=miss; stored"
-    return _image(request, layer, body, pixels.file_format, parameters, status, elapsed_ms)
+    return image_response(request, layer, body, pixels.file_format, parameters, status, elapsed_ms)
 
 
-def _image(
+def image_response(
     request: Request,
     layer: Layer,
     body: bytes,
@@ -354,6 +355,7 @@ def _image(
     cache_status: str,
     elapsed_ms: float = 0.0,
 ) -> Response:
+    """Return encoded pixels, or 304 if the client has them."""
     extra = {
         "cache-status": f"tileserver; {cache_status}",
         "server-timing": f"pixels;dur={elapsed_ms:.1f}",

@@ -22,12 +22,14 @@ from tileserver.errors import (
     UnreadableRaster,
     UpstreamError,
 )
+from tileserver.http import ows_errors
 from tileserver.http.responses import COMMON_HEADERS
 from tileserver.http.routes import no_such_page, row_of
 
 log = logging.getLogger(__name__)
 
 STATUS: Mapping[type[TileserverError], int] = {
+    ows_errors.OperationNotSupported: 501,
     InvalidRequest: 400,
     KeyRequired: 401,
     AccessDenied: 403,
@@ -42,9 +44,16 @@ STATUS: Mapping[type[TileserverError], int] = {
 
 
 def error_response(
-    request: Request, status: int, message: str, retry_after_s: float | None = None
+    request: Request,
+    status: int,
+    message: str,
+    retry_after_s: float | None = None,
+    exc: TileserverError | None = None,
 ) -> Response:
-    """Return an error: a line of text for image routes, which QGIS displays, else JSON."""
+    """Return an error: a line of text for image routes, which QGIS displays, else JSON.
+
+    Routes of OGC's web services have an exception report, whose code `exc` decides.
+    """
     message = " ".join(message.split())
     headers = {"cache-control": "no-store"}
     if status in (429, 503):
@@ -52,6 +61,9 @@ def error_response(
     row = row_of(request.scope["path"])
     if row and row.has_text_errors:
         return PlainTextResponse(message, status, headers)
+    if row and row.has_xml_errors:
+        report = ows_errors.report(message, exc)
+        return Response(report, status, headers, media_type=ows_errors.MEDIA_TYPE)
     body = json.dumps({"error": {"status": status, "message": message}}, ensure_ascii=False)
     return Response(body, status, headers, media_type="application/json")
 
@@ -65,7 +77,7 @@ async def on_error(request: Request, exc: Exception) -> Response:
         log.warning("%s: %s", request.scope["path"][:200], exc)
     hint = " /layers lists the layers." if isinstance(exc, AssetNotFound) else ""
     retry_after_s = exc.retry_after_s if isinstance(exc, Overloaded) else None
-    return error_response(request, status, f"{exc}{hint}", retry_after_s)
+    return error_response(request, status, f"{exc}{hint}", retry_after_s, exc)
 
 
 async def on_client_gone(request: Request, exc: Exception) -> Response:

@@ -9,8 +9,7 @@ from starlette.responses import Response
 from tileserver.concurrency.retry_changed import asked_again
 from tileserver.errors import InvalidRequest
 from tileserver.http.endpoints import _cache_control as cache_control_of
-from tileserver.http.endpoints import _styled_layer as styled_layer
-from tileserver.http.endpoints import services_of
+from tileserver.http.endpoints import services_of, styled_layer
 from tileserver.http.parameters import (
     LEGEND_FORMATS,
     VERSION_PARAMETER,

@@ -49,6 +49,36 @@ def parse_query(query: bytes, known: Sequence[str]) -> dict[str, str]:
     return parameters
 
 
+def parse_kvp(query: bytes, words: Sequence[str], own: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of a query to a service of OGC, with names in lower case.
+
+    Names may be in upper or lower case. A parameter without a value is as none; unknown ones are
+    ignored, as OWS Common (06-121r3) has it, unless they look like a mistyped one of `own`.
+
+    Args:
+        query: the query string.
+        words: names that OGC defines.
+        own: other names.
+
+    Raises:
+        InvalidRequest: one is given twice, or is not UTF-8, or looks mistyped.
+    """
+    known = (*words, *own, VERSION_PARAMETER)
+    parameters: dict[str, str] = {}
+    for given, value in _pairs(query):
+        name = given.lower()
+        if name not in known:
+            if difflib.get_close_matches(name, own, n=1):
+                _check_known(name, own)
+            continue
+        if name in parameters:
+            raise InvalidRequest(f"{name}: given twice, expected once")
+        if not value.isprintable():
+            raise InvalidRequest(f"{name}: expected a value, got {value[:80]!r}")
+        parameters[name] = value
+    return {name: value for name, value in parameters.items() if value}
+
+
 def _pairs(query: bytes) -> list[tuple[str, str]]:
     if len(query) > _MAX_QUERY:
         raise InvalidRequest(f"the query has {len(query)} bytes, at most {_MAX_QUERY} may be")
@@ -90,11 +120,20 @@ def parse_tile(z: str, x: str, name: str) -> tuple[Tile, int, ImageFileFormat]:
     >>> parse_tile("3", "5", "2@2x.png")[:2]
     (Tile(x=5, y=2, z=3), 512)
     """
+    x_y_z, size, file_format = parse_address(z, x, name)
+    return tile_at(*x_y_z), size, file_format
+
+
+def parse_address(z: str, x: str, name: str) -> tuple[tuple[int, int, int], int, ImageFileFormat]:
+    """Return (x, y, z), size in pixels and format of a tile of any pyramid.
+
+    Raises:
+        InvalidRequest: a number, the scale or the suffix is malformed.
+    """
     parts = _TILE_NAME.fullmatch(name)
     assert parts is not None, "every text matches"
-    address = _integer("x", x), _integer("y", parts["y"]), _integer("z", z)
-    size, file_format = _size_px(parts["scale"]), parse_format(parts["suffix"])
-    return tile_at(*address), size, file_format
+    address = parse_integer("x", x), parse_integer("y", parts["y"]), parse_integer("z", z)
+    return address, _size_px(parts["scale"]), parse_format(parts["suffix"])
 
 
 def _size_px(scale: str | None) -> int:
@@ -118,7 +157,8 @@ def parse_format(suffix: str | None) -> ImageFileFormat:
     return TILE_FORMATS[suffix]
 
 
-def _integer(name: str, text: str) -> int:
+def parse_integer(name: str, text: str) -> int:
+    """Return a whole number; raises InvalidRequest, which names it, if it is none."""
     if not _INTEGER.fullmatch(text):
         raise InvalidRequest(f"{name}: expected a whole number such as 12, got {text[:40]!r}")
     return int(text)

@@ -11,9 +11,7 @@ from starlette.responses import Response
 
 from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.http import addresses
-from tileserver.http.endpoints import _key_parameter as key_parameter
-from tileserver.http.endpoints import _styled_layer as styled_layer
-from tileserver.http.endpoints import base_url, services_of
+from tileserver.http.endpoints import base_url, key_parameter, services_of, styled_layer
 from tileserver.http.parameters import TIME_PARAMETER, parse_query, parse_times
 from tileserver.http.responses import bytes_response
 from tileserver.layers.layers import Layer

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tileserver.http import endpoints, legends, probes, profile_endpoints, qgis
+from tileserver.http import endpoints, legends, matrix_tiles, probes, profile_endpoints, qgis, wmts
 from tileserver.http.parameters import parse_legend, parse_table_format
 
 
@@ -42,11 +42,13 @@ class Row:
     resource: Resource | None = None
     """None if the path has the name of a layer or asset, which decides."""
     layer_of: Callable[[str], str] | None = None
-    """Takes that name out of the path without its first part."""
+    """Takes that name out of the path without its `start`."""
     form: str | None = None
     """The form of the path in error messages, if it has more parts than the name."""
     has_text_errors: bool = False
     """True if errors are a line of text, as QGIS displays it for images; else they are JSON."""
+    has_xml_errors: bool = False
+    """True if errors are exception reports of OGC's web services."""
     is_timed: bool = True
     """True if it answers within the deadline."""
     methods: tuple[str, ...] = ("GET",)
@@ -54,14 +56,21 @@ class Row:
     def __post_init__(self) -> None:
         """Check that access to the path can be decided."""
         has_name = "{" in self.path
+        if self.resource is Resource.PROBE and self.layer_of is None:
+            return
         if (self.layer_of is not None, self.resource is None) != (has_name, has_name):
             raise ValueError(f"{self.path}: expected layer_of for a pattern, resource without one")
+
+    @property
+    def start(self) -> str:
+        """The path before its first pattern, as "/tiles/"; all of it without one."""
+        return self.path.partition("{")[0]
 
 
 ROWS = (
     Row(
         path="/tiles/{layer:path}/{z}/{x}/{name}",
-        endpoint=endpoints.tile,
+        endpoint=matrix_tiles.tile,
         layer_of=lambda rest: rest.rsplit("/", 3)[0],
         form="/tiles/{layer}/{z}/{x}/{y}.png",
         has_text_errors=True,
@@ -116,24 +125,45 @@ ROWS = (
         layer_of=lambda rest: rest.removesuffix(".qlr"),
         form="/qgis/{layer}.qlr",
     ),
+    Row(
+        path="/wmts",
+        endpoint=wmts.service,
+        resource=Resource.LAYER,
+        has_xml_errors=True,
+    ),
+    Row(
+        path="/wmts/1.0.0/WMTSCapabilities.xml",
+        endpoint=wmts.service_document,
+        resource=Resource.LAYER,
+        has_xml_errors=True,
+    ),
+    Row(
+        path="/wmts/{layer:path}",
+        endpoint=wmts.layer_service,
+        layer_of=wmts.layer_in,
+        has_xml_errors=True,
+    ),
     Row(path="/colormaps", endpoint=endpoints.colormaps, resource=Resource.PROBE),
     Row(path="/page.json", endpoint=probes.page_settings, resource=Resource.PAGE),
     Row(path="/healthz", endpoint=probes.healthz, resource=Resource.PROBE, is_timed=False),
     Row(path="/readyz", endpoint=probes.readyz, resource=Resource.PROBE, is_timed=False),
     Row(path="/metrics", endpoint=probes.figures, resource=Resource.FIGURES, is_timed=False),
 )
-"""In the order in which they are tried; no two have the same first part."""
-_BY_FIRST_PART = {row.path.split("/")[1]: row for row in ROWS}
+"""In the order in which they are tried; no two start the same."""
+_BY_START = {row.start: row for row in ROWS}
 
 
 def row_of(path: str) -> Row | None:
-    """Return the row of a path by its first part, whether or not the rest fits; None if none.
+    """Return the row of a path by its start, whether or not the rest fits; None if none.
 
     >>> row_of("/layers/more"), row_of("/nowhere/scene/0/0/0.png")
     (None, None)
     """
-    row = _BY_FIRST_PART.get(path[1:].partition("/")[0])
-    return row if row and (row.layer_of or path == row.path) else None
+    if row := _BY_START.get(path):
+        return row
+    _, first, *rest = f"{path}/".split("/", 3)
+    second = f"/{first}/{rest[0]}/" if rest else ""
+    return _BY_START.get(f"/{first}/") or _BY_START.get(second)
 
 
 def named_layer(path: str) -> str | None:
@@ -143,7 +173,7 @@ def named_layer(path: str) -> str | None:
     'USGS/SRTMGL1_003'
     """
     row = row_of(path)
-    return row.layer_of(path[1:].partition("/")[2]) if row and row.layer_of else None
+    return row.layer_of(path[len(row.start) :]) if row and row.layer_of else None
 
 
 def no_such_page(path: str) -> str:
