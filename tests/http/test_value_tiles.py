@@ -147,3 +147,59 @@ def test_outside_the_asset_nothing_is_valid(client: httpx.Client) -> None:
     found = values(client, "/tiles/scene/7/3/3.npz", bands="b1")
     assert found["values"].shape == (1, 256, 256)
     assert not found["valid"].any()
+
+
+PLAIN: dict[str, Any] = {
+    "bands": ["b2"],
+    "ranges": [[0.0, 100.0]],
+    "palette": [],
+    "gamma": None,
+    "opacity": None,
+    "curve": None,
+    "quantiles": [],
+    "classes": [],
+    "made": False,
+    "processed": False,
+    "light": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("style", "members"),
+    [
+        ({}, {}),
+        ({"palette": "red,00f", "gamma": 2}, {"palette": ["ff0000", "0000ff"], "gamma": 2.0}),
+        ({"opacity": 0.5, "stretch": "sqrt"}, {"opacity": 0.5, "gamma": 2.0}),
+        ({"stretch": "log"}, {"curve": "log", "processed": True}),
+        (
+            {"colormap": '[[0,10,"#ff000080"],[10,20,"00f"]]'},
+            {
+                "ranges": [],
+                "classes": [[0.0, 10.0, [255, 0, 0, 128]], [10.0, 20.0, [0, 0, 255, 255]]],
+                "processed": True,
+            },
+        ),
+        (
+            {"expression": "b1 - b2", "bands": None},
+            {"bands": ["expression"], "made": True, "processed": True},
+        ),
+    ],
+    ids=str,
+)
+def test_info_says_how_a_style_is_drawn(
+    client: httpx.Client, style: dict[str, Any], members: dict[str, Any]
+) -> None:
+    query: dict[str, Any] = {"bands": "b2", "min": 0, "max": 100} | style
+    query = {name: value for name, value in query.items() if value is not None}
+    assert client.get("/info/scene", params=query).json()["drawing"] == PLAIN | members
+
+
+def test_info_has_the_quantiles_of_equalized_bands(client: httpx.Client) -> None:
+    found = client.get("/info/scene?bands=b1,b2,b3&stretch=equalize").json()["drawing"]
+    assert found["curve"] == "equalize"
+    assert [len(each) for each in found["quantiles"]] == [257] * 3
+    assert found["quantiles"][0] == sorted(found["quantiles"][0])
+
+
+def test_bands_that_make_no_picture_have_no_drawing(client: httpx.Client) -> None:
+    assert client.get("/info/scene?bands=b1,b2&palette=red").json()["drawing"] is None

@@ -279,3 +279,14 @@ def test_the_bar_of_a_legend_has_the_colours_of_the_tiles(client: Client, stretc
     assert len(stops) > 100
     assert np.median(np.abs(told - drawn)[shown]) < 12
     assert np.abs(told - drawn)[shown & (values > 60)].max() < 12
+
+
+def test_an_infinite_value_has_no_class(tmp_path: Path, serving: Callable[..., Client]) -> None:
+    values = np.tile(np.array([-np.inf, 1.0, np.nan, np.inf], np.float32), (1, 256, 64))
+    write_raster(tmp_path / "far.tif", values, "EPSG:3857", MERCATOR, overviews=())
+    client = serving(tmp_path)
+    # In single precision -1e299 is infinite, too.
+    found = pixels(client, "far", colormap='[[-1e299,1e299,"#ff0000"]]')
+    stored = client.bands(f"/tiles/far/{PLACE}.npy")["b1"]
+    assert np.isinf(stored).any()
+    np.testing.assert_array_equal(found[..., 3] > 0, stored == 1)

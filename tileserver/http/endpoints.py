@@ -42,6 +42,7 @@ from tileserver.http.readiness import Readiness
 from tileserver.http.response_cache import repeatable
 from tileserver.http.responses import IMMUTABLE, QUERY_KEY, bytes_response, json_response
 from tileserver.layers import crops, documents, queries
+from tileserver.layers.drawings import drawing
 from tileserver.layers.encodings import (
     ENCODING_PARAMETER,
     check_encodable,
@@ -176,7 +177,8 @@ async def info(request: Request) -> Response:
     services = services_of(request)
 
     def answer() -> Response:
-        document = queries.info(layer) | {"parameters": look_parameters(layer)}
+        looks = {"parameters": look_parameters(layer), "drawing": drawing(layer)}
+        document = queries.info(layer) | looks
         return json_response(request, document)
 
     return await services.geometry.call(answer)

@@ -39,6 +39,7 @@ class PageLinks:
             (
                 "default-src 'none'",
                 "script-src 'self'",
+                "worker-src 'self'",
                 "style-src 'self'",
                 " ".join(("img-src 'self' data: blob:", *pictures)),
                 " ".join(("connect-src 'self'", *asked)),

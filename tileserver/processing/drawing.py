@@ -113,7 +113,11 @@ def _classified(
     if len(bands.ids) != 1:
         raise InvalidRequest(f"colormap: expected one band, got {len(bands.ids)}")
     index = class_numbers(bands.values[0], classes)
-    index = np.where(bands.valid[0], index, 0)
+    finite = bands.valid[0]
+    if bands.values.dtype.kind == "f":
+        # In single precision the end of an interval may be as infinite as the value.
+        finite = finite & np.isfinite(bands.values[0])
+    index = np.where(finite, index, 0)
     opacity = 1.0 if options is None or options.opacity is None else options.opacity
     table = np.array([(0, 0, 0, 0), *(each.color for each in classes)], np.uint8)
     alphas = (table[:, 3] * opacity + 0.5).astype(np.uint8)
