@@ -39,10 +39,10 @@ class PageLinks:
             (
                 "default-src 'none'",
                 "script-src 'self'",
-                "worker-src 'self'",
                 "style-src 'self'",
                 " ".join(("img-src 'self' data: blob:", *pictures)),
                 " ".join(("connect-src 'self'", *asked)),
+                "worker-src 'self'",
                 "base-uri 'none'",
                 "form-action 'none'",
                 "frame-ancestors *",
