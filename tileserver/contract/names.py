@@ -11,7 +11,9 @@ LOCAL_PREFIX = "projects/localhost/assets"
 """Where local rasters are, unless `prefix` in `[[rasters]]` says otherwise."""
 EXPRESSIONS = "expressions/"
 """Begins the names made up for expressions in requests; no full name of an asset does."""
-_PUBLIC = "projects/earthengine-public/assets/"
+PUBLIC_ROOT = "projects/earthengine-public/assets"
+"""Has Earth Engine's own catalogue."""
+_PUBLIC = f"{PUBLIC_ROOT}/"
 _LEGACY = "projects/earthengine-legacy/assets/"
 _PUT_BEFORE = re.compile(rf"(?:{_PUBLIC}|{_LEGACY})(?=(?:projects|users)/)")
 """The official client puts it before names whose project is too short for it."""
@@ -69,6 +71,15 @@ def parent_name(name: str) -> str:
 def is_root(name: str) -> bool:
     """Return whether a full name is that of a project's root."""
     return _ROOT.fullmatch(name) is not None
+
+
+def root_name(name: str) -> str:
+    """Return the name of the project's root that the name of an asset or a prefix begins with.
+
+    >>> root_name("projects/demo/assets/scenes/")
+    'projects/demo/assets'
+    """
+    return "/".join(name.split("/")[:3])
 
 
 def short_name(name: str) -> str:

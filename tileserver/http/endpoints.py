@@ -16,6 +16,7 @@ from tileserver.caching.memory import Cached
 from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.retry_changed import asked_again
 from tileserver.concurrency.threads import Slots
+from tileserver.contract.browsing import AssetBrowser
 from tileserver.contract.formats import ImageFileFormat
 from tileserver.contract.geometries import Geometry
 from tileserver.contract.pixels import MAX_SIDE, BandSource, PixelRequest, SeriesSource
@@ -88,6 +89,7 @@ class Services:
         default_factory=lambda: Slots(_SUMMARIES, "requests for statistics", _MAX_SUMMARIES)
     )
     """Limits requests that hold millions of values."""
+    browser: AssetBrowser | None = None
 
 
 @asked_again

@@ -12,7 +12,16 @@ from enum import Enum, auto
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tileserver.http import endpoints, legends, matrix_tiles, probes, profile_endpoints, qgis, wmts
+from tileserver.http import (
+    browsing,
+    endpoints,
+    legends,
+    matrix_tiles,
+    probes,
+    profile_endpoints,
+    qgis,
+    wmts,
+)
 from tileserver.http.parameters import parse_legend, parse_table_format
 
 
@@ -76,6 +85,7 @@ ROWS = (
         has_text_errors=True,
     ),
     Row(path="/layers", endpoint=endpoints.layer_list, resource=Resource.LAYER),
+    Row(path="/assets", endpoint=browsing.assets, resource=Resource.API),
     Row(
         path="/tilejson/{layer:path}.json",
         endpoint=endpoints.tilejson,

@@ -132,7 +132,7 @@ class Rules:
         elif sender.is_forwarded and self.beyond is not None and resource is not Resource.FIGURES:
             wanted = "[access] assets: which of Earth Engine's assets may be read through a proxy"
         if wanted:
-            where = "/metrics" if resource is Resource.FIGURES else "/v1"
+            where = "/metrics" if resource is Resource.FIGURES else "/v1, with /assets,"
             raise AccessDenied(
                 f"{where} is closed on a server that other machines reach; it needs {wanted}"
             )

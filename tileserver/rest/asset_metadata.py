@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.threads import Threads
@@ -12,13 +12,14 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.engine import Engine
 from tileserver.contract.names import is_root
 from tileserver.errors import AssetNotFound, InvalidRequest
-from tileserver.rasters.folders import Tree
+from tileserver.rasters.folders import Folder, Tree
 from tileserver.rest.filters import with_prefixes
 from tileserver.rest.listing import Page, image_json, is_visible, list_page
 
 _THREADS = 4
 
 Query = Mapping[str, str]
+T = TypeVar("T")
 
 
 class AssetMetadata(Protocol):
@@ -58,6 +59,10 @@ class LocalAssets:
         self._threads = Threads(_THREADS)
         self._geometry = ShortCalls()
 
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return the result of a function that reads the tree."""
+        return await self._threads.run(function, *arguments)
+
     async def get_asset(self, name: str) -> Mapping[str, Any]:
         """Return the EarthEngineAsset of an image, a folder or a collection."""
         # An image that may not be read is answered as a folder that does not exist.
@@ -66,10 +71,18 @@ class LocalAssets:
         return await self._threads.run(self._folder_json, name)
 
     def _folder_json(self, name: str) -> dict[str, Any]:
+        return self.visible_folder(name).to_json()
+
+    def visible_folder(self, name: str) -> Folder:
+        """Return a folder or a collection; reads the disk.
+
+        Raises:
+            AssetNotFound: there is none of that name, or neither it nor an image in it may be read.
+        """
         folder = self.tree.folder(name)
         if not is_visible(self.tree, folder, self.may_read):
             raise AssetNotFound(name)
-        return folder.to_json()
+        return folder
 
     async def list_assets(self, parent: str, page: Page, query: Query) -> Mapping[str, Any]:
         """Return a page of the assets in a folder or a collection."""

@@ -43,9 +43,11 @@ from tileserver.rasters.remote.objects import is_remote
 from tileserver.rasters.roots import Root
 from tileserver.rasters.soundness import check_sound
 from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, MosaicAssets, RemoteAssets
+from tileserver.rest.browsing import Browser
 from tileserver.rest.call import Api
 from tileserver.rest.expression_store import ExpressionStore, default_folder
 from tileserver.server.access import readable_assets, rules_of
+from tileserver.server.browsing import browser_of
 from tileserver.server.definitions import catalogue_of, definitions_of, drawn_of, project_of
 from tileserver.server.engines import Engines
 from tileserver.server.growth import Growth
@@ -157,7 +159,9 @@ def assemble(
     engine = engines(providers, computing, of_layers, project_of(config.earth_engine))
     layers = Layers(definitions, engine, access)
     listed = layer_list(layers, rasters, folder, resources)
-    services = services_of(config, listed, engine, memory, _readiness(earth, store))
+    assets = _by_prefix(providers, lambda provider: provider.assets)
+    browser = browser_of(config.earth_engine, rasters.catalogue.prefixes, assets)
+    services = services_of(config, listed, engine, memory, _readiness(earth, store), browser)
     rules = rules_of(config, local, layers, os.environ)
     responses = ResponseCache(rules.keys, responses_bytes)
     return Assembly(
@@ -244,7 +248,12 @@ def layer_list(
 
 
 def services_of(
-    config: Config, listed: LayerList, engine: Engines, memory: MemoryCache, readiness: Readiness
+    config: Config,
+    listed: LayerList,
+    engine: Engines,
+    memory: MemoryCache,
+    readiness: Readiness,
+    browser: Browser | None = None,
 ) -> endpoints.Services:
     """Return the services of the tile server's own routes."""
     return endpoints.Services(
@@ -257,6 +266,7 @@ def services_of(
         tile_max_age_s=int(config.cache.ttl_s),
         links=page_links(config),
         readiness=readiness,
+        browser=browser,
     )
 
 

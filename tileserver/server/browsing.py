@@ -1,0 +1,30 @@
+"""The assets to choose from, of all providers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tileserver.config.config import EarthEngineSettings
+from tileserver.contract.mounts import Mounts
+from tileserver.contract.names import PUBLIC_ROOT, root_name
+from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets
+from tileserver.rest.browsing import Browser
+
+
+def browser_of(
+    earth: EarthEngineSettings | None,
+    prefixes: Iterable[str],
+    assets: Sequence[tuple[str, AssetMetadata]],
+) -> Browser:
+    """Return the assets to choose from: the folders of rasters, and Earth Engine's if it is used.
+
+    Args:
+        earth: the settings of Earth Engine, if it is used.
+        prefixes: of the names of local rasters.
+        assets: the assets of all providers, by the prefixes of their names.
+    """
+    local = next(each for _, each in assets if isinstance(each, LocalAssets))
+    roots = [root_name(prefix) for prefix in prefixes]
+    if earth is not None:
+        roots += [f"projects/{earth.project}/assets", PUBLIC_ROOT]
+    return Browser(local, Mounts(assets), roots)
