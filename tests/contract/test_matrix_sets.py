@@ -70,6 +70,15 @@ def test_a_polar_map_has_its_pole_in_the_middle() -> None:
     assert found.matrices[0].cell_m == pytest.approx(32768)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_denominators_are_those_of_the_pixels(name: str) -> None:
+    found = matrix_set(name)
+    unit_m = 111319.49079327358 if found.crs_code == "EPSG:4326" else 1.0
+    for each in found.matrices:
+        # 0.28 mm is the pixel that OGC's denominators are for.
+        assert each.scale_denominator * 0.28e-3 / unit_m == pytest.approx(each.cell, rel=1e-12)
+
+
 def test_web_mercator_is_that_of_z_x_y() -> None:
     found = matrix_set("WebMercatorQuad")
     assert found.grid(found.matrix("9"), 95, 192, 2) == tile_grid(tile_at(95, 192, 9), 512)

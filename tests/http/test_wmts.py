@@ -223,6 +223,25 @@ def test_addresses_of_tiles_work_as_they_stand(client: httpx.Client, suffix: str
         assert by_parameters.content == plain.content
 
 
+def test_the_address_of_tiles_by_parameters_has_a_version(client: httpx.Client) -> None:
+    service = WebMapTileService(f"{client.base_url}/wmts/scene?gamma=1.2")
+    (url,) = (each["url"] for each in service.getOperationByName("GetTile").methods)
+    assert parse_qs(urlsplit(url).query)["gamma"] == ["1.2"]
+    path = url.removeprefix(str(client.base_url)).rstrip("&")
+    name, _, query = path.partition("?")
+    answer = tile(client, name, **dict(pair.split("=") for pair in query.split("&")))
+    assert answer.status_code == 200, answer.text
+    assert "immutable" in answer.headers["cache-control"]
+    plain = tile(client, "/wmts/scene", gamma="1.2")
+    assert "max-age=3600" in plain.headers["cache-control"]
+    assert plain.content == answer.content
+
+
+def test_qgis_is_answered_as_it_asks_at_any_address(client: httpx.Client) -> None:
+    answer = client.get("/wmts", params={"SERVICE": "WMS", "REQUEST": "GetCapabilities"})
+    assert parsed(answer).find(".//w:Layer", SPACES) is not None
+
+
 def test_legends_and_the_document_itself_are_linked(client: httpx.Client) -> None:
     root = parsed(client.get("/wmts/scene?bands=red"))
     legend = root.find(".//w:LegendURL", SPACES)

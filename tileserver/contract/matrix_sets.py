@@ -6,6 +6,8 @@ with it. x before y always; `is_yx` tells whether documents have it the other wa
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -39,6 +41,7 @@ METRES_OF_DOT = 0.00028
 _POLAR_HALF_M = 4_194_304.0
 """Half the side of the polar maps, as NASA's GIBS has it: down to 53 degrees from the equator."""
 _POLAR_ZOOMS = 19
+_DEGREE_M = 6378137 * math.pi / 180
 _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
 
@@ -195,6 +198,11 @@ def _converted(made: Any) -> TileMatrixSet:
     crs_uri = _CRS84 if code is None else f"http://www.opengis.net/def/crs/EPSG/0/{code}"
     document["crs"] = crs_uri
     crs_code = "EPSG:4326" if code is None else f"EPSG:{code}"
+    for each in document["tileMatrices"]:
+        # Clients of WMTS work out pixels from the denominators. Those of CanadianNAD83_LCC are
+        # for another size of dots, and those of the poles are rounded.
+        unit_m = _DEGREE_M if crs_code == "EPSG:4326" else 1.0
+        each["scaleDenominator"] = each["cellSize"] * unit_m / METRES_OF_DOT
     corner = made.xy_bounds(0, 0, made.minzoom)
     is_yx = made.tileMatrices[0].pointOfOrigin[0] != corner.left
     return TileMatrixSet(
@@ -204,25 +212,26 @@ def _converted(made: Any) -> TileMatrixSet:
         crs_uri=crs_uri,
         is_yx=is_yx,
         area=_area(crs_code),
-        matrices=tuple(_matrix(each, is_yx) for each in made.tileMatrices),
+        matrices=tuple(_matrix(each, is_yx) for each in document["tileMatrices"]),
         uri=document.get("uri"),
         scale_set=document.get("wellKnownScaleSet"),
         document=document,
     )
 
 
-def _matrix(each: Any, is_yx: bool) -> TileMatrix:
-    left, top = reversed(each.pointOfOrigin) if is_yx else each.pointOfOrigin
+def _matrix(each: Mapping[str, Any], is_yx: bool) -> TileMatrix:
+    origin = each["pointOfOrigin"]
+    left, top = reversed(origin) if is_yx else origin
     return TileMatrix(
-        id=each.id,
-        scale_denominator=each.scaleDenominator,
-        cell=each.cellSize,
+        id=each["id"],
+        scale_denominator=each["scaleDenominator"],
+        cell=each["cellSize"],
         left=left,
         top=top,
-        tile_width=each.tileWidth,
-        tile_height=each.tileHeight,
-        width=each.matrixWidth,
-        height=each.matrixHeight,
+        tile_width=each["tileWidth"],
+        tile_height=each["tileHeight"],
+        width=each["matrixWidth"],
+        height=each["matrixHeight"],
     )
 
 

@@ -146,14 +146,18 @@ def _operation(parameters: Mapping[str, str]) -> str:
     """
     if not any(name in parameters for name in OF_SERVICE):
         return "GetCapabilities"
-    if _required(parameters, "service", "WMTS").upper() != "WMTS":
-        raise OwsError(f"service: expected WMTS, got {parameters['service'][:40]!r}", "service")
+    service = _required(parameters, "service", "WMTS").upper()
     wanted = _required(parameters, "request", " or ".join(_OPERATIONS))
+    # QGIS asks so for the capabilities at any address without WMTS in its query.
+    is_of_qgis = (service, wanted) == ("WMS", "GetCapabilities")
+    if service != "WMTS" and not is_of_qgis:
+        raise OwsError(f"service: expected WMTS, got {service[:40]!r}", "service")
     found = next((each for each in _OPERATIONS if each.lower() == wanted.lower()), None)
     if found is None:
         expected = " or ".join(_OPERATIONS)
         raise OperationNotSupported(f"request: expected {expected}, got {wanted[:40]!r}", "request")
-    _check_version(parameters, found)
+    if not is_of_qgis:
+        _check_version(parameters, found)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -14,7 +15,7 @@ from tileserver.contract.matrix_sets import TileMatrix, TileMatrixSet
 from tileserver.layers.documents import tile_url
 from tileserver.layers.layers import Layer
 from tileserver.layers.listed import ListedLayer
-from tileserver.layers.matrix_layers import AnyLayer, all_limits, is_shown_in
+from tileserver.layers.matrix_layers import AnyLayer, all_limits, is_shown_in, zooms
 from tileserver.layers.xml_elements import WMTS, XSI, add, href, ows, wmts, written
 
 VERSION = "1.0.0"
@@ -61,21 +62,25 @@ def capabilities(
 ) -> bytes:
     """Return the capabilities as XML; may block for as long as PROJ takes.
 
-    A layer is linked to each of the sets in which it lies, with the tiles that it may show in.
+    A layer is linked to each of the sets in which it lies, with the tiles that it may show in. A
+    set has no deeper zooms than its layers: GDAL takes the deepest for the resolution of them all.
     """
     where = f"{WMTS} {_SCHEMA}"
     attributes = {"version": VERSION, f"{{{XSI}}}schemaLocation": where}
+    layers = tuple(layers)
     root = Element(wmts("Capabilities"), attributes)
     _identification(root, service)
-    _operations(root, service)
+    _operations(root, service, _version(layers))
     contents = add(root, wmts("Contents"))
-    used: dict[str, TileMatrixSet] = {}
+    depths: dict[str, int] = {}
     for layer in layers:
         its_own = [each for each in matrix_sets if is_shown_in(layer, each)]
-        used |= {each.id: each for each in its_own}
+        for each in its_own:
+            depths[each.id] = max(depths.get(each.id, 0), zooms(layer, each)[1])
         _layer(contents, service, layer, its_own)
-    for each in used.values():
-        _matrix_set(contents, each)
+    for each in matrix_sets:
+        if each.id in depths:
+            _matrix_set(contents, each, depths[each.id])
     add(root, wmts("ServiceMetadataURL"), attributes=href(service.document_url))
     return written(root)
 
@@ -91,12 +96,22 @@ def _identification(root: Element, service: Service) -> None:
     add(part, ows("AccessConstraints"), "none")
 
 
-def _operations(root: Element, service: Service) -> None:
+def _version(layers: Sequence[AnyLayer]) -> str:
+    """Return a token that changes with any of the layers."""
+    if len(layers) == 1:
+        return layers[0].version
+    text = " ".join(each.version for each in layers)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _operations(root: Element, service: Service, version: str) -> None:
     part = add(root, ows("OperationsMetadata"))
     for name in ("GetCapabilities", "GetTile", "GetFeatureInfo"):
         operation = add(part, ows("Operation"), attributes={"name": name})
         http = add(add(operation, ows("DCP")), ows("HTTP"))
-        _get(http, service.url, "KVP")
+        # QGIS keeps tiles for ever, and takes them from here rather than from the templates.
+        has_version = name == "GetTile" and version
+        _get(http, f"{service.url}v={version}&" if has_version else service.url, "KVP")
         if name == "GetCapabilities":
             _get(http, service.document_url, "RESTful")
 
@@ -223,7 +238,7 @@ def _link(part: Element, layer: AnyLayer, matrix_set: TileMatrixSet, is_known: b
         add(own, wmts("MaxTileCol"), each.limits.max_column)
 
 
-def _matrix_set(contents: Element, matrix_set: TileMatrixSet) -> None:
+def _matrix_set(contents: Element, matrix_set: TileMatrixSet, last: int) -> None:
     part = add(contents, wmts("TileMatrixSet"))
     add(part, ows("Title"), matrix_set.title)
     add(part, ows("Identifier"), matrix_set.id)
@@ -231,7 +246,7 @@ def _matrix_set(contents: Element, matrix_set: TileMatrixSet) -> None:
     if matrix_set.scale_set:
         name = matrix_set.scale_set.rpartition("/")[2]
         add(part, wmts("WellKnownScaleSet"), f"urn:ogc:def:wkss:OGC:1.0:{name}")
-    for each in matrix_set.matrices:
+    for each in matrix_set.matrices[: last + 1]:
         _matrix(part, matrix_set, each)
 
 
