@@ -173,6 +173,7 @@ export function cleanLayer(layer) {
   return Object.freeze({
     ...layer,
     title: text(layer.title) || layer.name,
+    asset: text(layer.asset),
     tiles: text(layer.tiles),
     description: text(layer.description),
     attribution: text(layer.attribution),
@@ -229,6 +230,21 @@ export async function diagnose(tileUrl) {
     return { status: response.status, reason, retryAfterS };
   } catch (error) {
     return { status: 0, reason: error.message, retryAfterS: null };
+  }
+}
+
+/** Return whether an address gives a picture now. */
+export async function isPicture(url) {
+  const response = await ask(url);
+  return response.ok && (response.headers.get("Content-Type") ?? "").startsWith("image/");
+}
+
+/** Return whether the server answers at all. */
+export async function isServerUp() {
+  try {
+    return (await ask(`healthz${query()}`, null, "no-store")).ok;
+  } catch {
+    return false;
   }
 }
 

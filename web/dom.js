@@ -4,12 +4,12 @@
  * Make an element.
  *
  * `on…` properties are listeners, names with a dash and `role`, `for` are attributes, the rest are
- * properties. Children are nodes or text; null and false are left out.
+ * properties. Children are nodes or text; null, undefined and false are left out.
  */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) setProp(element, name, value);
-  element.append(...children.flat().filter((child) => child !== null && child !== false));
+  element.append(...children.flat().filter((child) => (child ?? false) !== false));
   return element;
 }
 

@@ -168,9 +168,13 @@ class Section {
 
   fail(error) {
     this.replace(h("p", { className: "wrong" }, error.message));
-    this.timer = setTimeout(() => {
+    const again = () => {
+      clearTimeout(this.timer);
+      document.removeEventListener("serverback", again);
       this.asked = this.ask();
-    }, this.retryMs);
+    };
+    this.timer = setTimeout(again, this.retryMs);
+    document.addEventListener("serverback", again, { signal: this.reading.signal });
     this.retryMs = Math.min(2 * this.retryMs, LONGEST_RETRY_MS);
   }
 

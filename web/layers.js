@@ -149,6 +149,11 @@ export class LayerList {
   }
 
   /** Show whether tiles of an entry are being loaded. */
+  /** Say in a layer's row what is wrong with it, {text, retry}, or null. */
+  setProblem(id, problem) {
+    this.rows.get(id)?.setProblem(problem);
+  }
+
   setBusy(id, busy) {
     this.rows.get(id)?.element.classList.toggle("busy", busy);
   }

@@ -15,6 +15,8 @@ import { LayerMap } from "./map.js";
 import * as messages from "./messages.js";
 import { Panel } from "./panel.js";
 import { parseHash } from "./permalink.js";
+import { tileListeners } from "./problems.js";
+import { stopWaiting, waitForServer } from "./recovery.js";
 import { followLayers, isPending } from "./refresh.js";
 import { LayerState } from "./state.js";
 import { toolbar } from "./tools.js";
@@ -34,6 +36,7 @@ async function load(map, panel) {
   panel.show(h("div", { className: "skeleton", "aria-label": "Loading the layers" }));
   try {
     const { layers, failures, complete } = await fetchLayers();
+    stopWaiting("layers");
     if (layers.length === 0) showEmpty(panel, failures, () => load(map, panel));
     else await run(map, panel, layers, failures, complete);
     if (!complete) {
@@ -65,6 +68,8 @@ function showBroken(panel, error, retry) {
     h("button", { type: "button", className: "button", onclick: retry }, "Try again"),
   );
   panel.open(true);
+  const probe = async () => Boolean(await fetchLayers());
+  waitForServer("layers", { probe, recover: retry });
 }
 
 async function run(map, panel, layers, failures, complete) {
@@ -137,23 +142,6 @@ function showFailures(element, failures) {
   const open = element.querySelector("details")?.open ?? false;
   const node = h("div", {}, notShown(failures, open));
   if (node.textContent !== element.textContent) element.replaceChildren(...node.childNodes);
-}
-
-function tileListeners({ id, layer }, list) {
-  let dismissed = "";
-  const key = `tiles of ${id}`;
-  const onfailure = ({ count, reason, retrying, retry }) => {
-    if (count === 0) dismissed = "";
-    if (count === 0 || reason === dismissed) return hideMessage(key);
-    const tiles = count === 1 ? "1 tile is missing." : `${count} tiles are missing.`;
-    return showMessage(key, {
-      title: layer.title,
-      text: `${tiles} ${reason}${retrying ? " Trying again…" : ""}`,
-      action: { label: "Retry", run: retry },
-      ondismiss: () => (dismissed = reason),
-    });
-  };
-  return { onbusy: (busy) => list.setBusy(id, busy), onfailure };
 }
 
 /** Show what a link says; layers and assets that are not in the list are looked up first. */

@@ -37,6 +37,7 @@ export class Row {
       oninput: () => state.setOpacity(id, Number(this.slider.value)),
     });
     this.percent = h("output", {});
+    this.problem = h("div", { className: "row-problem", hidden: true });
     this.shown = h(
       "div",
       { className: "shown" },
@@ -55,6 +56,7 @@ export class Row {
         onfocusout: () => highlight(null),
       },
       this.makeHead(fit, tools.primary),
+      this.problem,
       this.shown,
       this.more,
     );
@@ -132,6 +134,16 @@ export class Row {
     // Not `disabled`: the button one has just pressed would lose its focus.
     this.up.ariaDisabled = String(index === 0);
     this.down.ariaDisabled = String(index === count - 1);
+  }
+
+  setProblem(problem) {
+    this.problem.hidden = !problem;
+    this.element.classList.toggle("failing", Boolean(problem));
+    if (!problem) return this.problem.replaceChildren();
+    const { text, retry } = problem;
+    const label = `Retry: ${this.title}`;
+    const button = h("button", { type: "button", className: "button", "aria-label": label, onclick: retry }, "Retry");
+    return this.problem.replaceChildren(h("p", { className: "wrong" }, text), button);
   }
 
   showLegend(entry) {

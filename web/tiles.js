@@ -1,14 +1,15 @@
 /** The tiles of one layer: asked within its bounds, tried again when the server is busy. */
 
-import { diagnose, tileTemplate } from "./api.js";
+import { diagnose, isPicture, tileTemplate } from "./api.js";
 import { extentParts } from "./extent.js";
 import L from "./leaflet.js";
+import { mayPass, stopWaiting, waitForServer } from "./recovery.js";
 
 const MAX_TRIES = 3;
 const MAX_WAIT_S = 60;
 const QUIET_WAIT_S = 3;
 const CAUSE_LASTS_MS = 1000;
-const BUSY = new Set([0, 200, 429, 503]);
+const BUSY = new Set([200, 429, 503]);
 
 /** Leaflet's tile layer, which knows one box, for extents that cross the antimeridian. */
 const ExtentTileLayer = L.TileLayer.extend({
@@ -24,8 +25,8 @@ const ExtentTileLayer = L.TileLayer.extend({
  * Return the Leaflet layer of a server layer in a style.
  *
  * @param {(busy: boolean) => void} onbusy called when loading starts and ends.
- * @param {(state: {count: number, reason: string, retrying: boolean, retry: () => void}) => void}
- *   onfailure called whenever the tiles that are missing have changed; count 0 means all is well.
+ * @param {(state: {count: number, status: number, reason: string, retrying: boolean,
+ *   retry: () => void}) => void} onfailure called whenever the tiles that are missing have changed; count 0 means all is well.
  */
 export function serverTiles(layer, style, { onbusy, onfailure }) {
   const tiles = new ExtentTileLayer(tileTemplate(layer, style), {
@@ -60,6 +61,7 @@ class Failures {
     this.missing = new Map();
     this.cause = null;
     this.reason = "";
+    this.status = 0;
   }
 
   async add(image) {
@@ -69,11 +71,29 @@ class Failures {
     const { status, reason, retryAfterS } = await this.sharedCause(url);
     if (this.missing.get(image) !== failure) return;
     this.reason = reason;
+    this.status = status;
     const waitS = Math.min(MAX_WAIT_S, retryAfterS ?? 2 ** failure.tries);
     failure.final = !BUSY.has(status) || failure.tries >= MAX_TRIES;
     failure.quiet = !failure.final && failure.tries === 0 && waitS <= QUIET_WAIT_S;
     failure.tries += 1;
     if (!failure.final) setTimeout(() => this.again(image, failure, url), jittered(waitS));
+    else if (mayPass(status)) this.waitForServer();
+    this.tell();
+  }
+
+  // One of the tiles is asked for; when it comes, so do the others.
+  waitForServer() {
+    const probe = async () => this.missing.size === 0 || isPicture([...this.missing.keys()][0].src);
+    waitForServer(this, { probe, recover: () => this.redrawMissing() });
+  }
+
+  redrawMissing() {
+    stopWaiting(this);
+    for (const [image, failure] of this.missing) {
+      Object.assign(failure, { tries: 0, final: false, quiet: true });
+      this.again(image, failure, image.src);
+    }
+    this.cause = null;
     this.tell();
   }
 
@@ -91,24 +111,20 @@ class Failures {
   }
 
   forget(image) {
-    if (this.missing.delete(image)) this.tell();
+    if (!this.missing.delete(image)) return;
+    if (this.missing.size === 0) stopWaiting(this);
+    this.tell();
   }
 
   tell() {
     const loud = [...this.missing.values()].filter((failure) => !failure.quiet);
     this.report({
       count: loud.length,
+      status: this.status,
       reason: this.reason,
       retrying: loud.some((failure) => !failure.final),
-      retry: () => this.retry(),
+      retry: () => this.redrawMissing(),
     });
-  }
-
-  retry() {
-    this.missing.clear();
-    this.cause = null;
-    this.tell();
-    this.tiles.redraw();
   }
 }
 
