@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.bad_input.server import Server
+from tileserver.contract.formats import TILE_SUFFIXES
 
 WHOLE = "expected a whole number such as 12"
 ZOOMS = "0 to 24"
 TILE_FORM = "expected /tiles/{layer}/{z}/{x}/{y}.png"
-SUFFIXES = "expected one of .png, .jpg, .webp, .npy"
+SUFFIXES = f"expected one of {', '.join(TILE_SUFFIXES)}"
 SCALES = "expected @2x for 512 pixels, or nothing for 256"
 
 # below /tiles/styled/, status, what is wrong, what would be right
@@ -65,8 +66,8 @@ SUFFIXED = [
     ("preview/styled.tif", 400, "'.tif'", SUFFIXES),
     ("preview/.png", 400, "'none'", SUFFIXES),
     ("preview/styled.png/", 400, "'.png/'", SUFFIXES),
-    ("legend/styled.png", 404, "no such page", "expected /legend/{layer}.svg"),
-    ("legend/styled", 404, "no such page", "expected /legend/{layer}.svg"),
+    ("legend/styled.gif", 400, "'styled.gif'", "expected one of .svg, .png, .json"),
+    ("legend/styled", 400, "'styled'", "expected one of .svg, .png, .json"),
     ("tilejson/styled", 404, "no such page", "expected /tilejson/{layer}.json"),
     ("tilejson/styled.json/", 404, "no such page", "expected /tilejson/{layer}.json"),
 ]
