@@ -6,6 +6,7 @@ import { start as startElsewhere } from "./elsewhere.js";
 import { start as startHelp } from "./keys.js";
 import { start as startSeries } from "./series.js";
 import { start as startTheme } from "./theme.js";
+import { start as startUse } from "./use.js";
 
 /**
  * Functions called once, in this order, before the toolbar, the list and the link are read.
@@ -17,6 +18,7 @@ export const FEATURES = [
   startSeries,
   startElsewhere,
   startBackdrop,
+  startUse,
   startLayerActions,
   startTheme,
   startHelp,

@@ -1,0 +1,104 @@
+/** The drawer "Use elsewhere": addresses, files and code for a layer as it is shown now. */
+
+import { copyText, h, icon } from "../dom.js";
+import { showNote } from "../messages.js";
+import { titleOf } from "../row.js";
+import { addressesOf, filesOf } from "./addresses.js";
+import { fitting, snippetOf } from "./all.js";
+import { subjectOf } from "./subject.js";
+
+const hasKey = () => new URLSearchParams(location.search).has("key");
+let chosen = "leaflet";
+
+/** Open the drawer for an entry; it follows its style and opacity until it is closed. */
+export function openUse(entry, { state, drawer }, opener) {
+  const view = new UseView(entry);
+  const follow = () => {
+    const current = state.find(entry.id);
+    if (current) view.show(current);
+    else drawer.close();
+  };
+  state.addEventListener("change", follow);
+  const onclose = () => state.removeEventListener("change", follow);
+  drawer.open({ title: `Use elsewhere: ${titleOf(entry)}`, element: view.element, opener, onclose });
+}
+
+class UseView {
+  constructor(entry) {
+    this.withKey = h("input", { type: "checkbox", onchange: () => this.show(this.entry) });
+    this.addresses = h("div", { className: "use-addresses" });
+    this.files = h("div", { className: "actions" });
+    this.choice = h("select", { id: "use-choice", onchange: () => this.choose(this.choice.value) });
+    this.code = h("pre", { className: "use-code", tabIndex: 0, role: "region", "aria-label": "Code" });
+    this.hint = h("p", { className: "use-hint" });
+    this.save = h("a", { className: "button", download: "" }, icon("down"), "Save as a file");
+    this.element = h(
+      "div",
+      { className: "use" },
+      h("p", { className: "use-intro" }, "The layer as it is shown now, with its style and opacity."),
+      hasKey() && h("label", { className: "use-key" }, this.withKey, "Put this page's API key into them"),
+      h("h3", {}, "Addresses"),
+      this.addresses,
+      h("h3", {}, "Files"),
+      this.files,
+      h("h3", {}, h("label", { for: "use-choice" }, "Code")),
+      this.choice,
+      this.hint,
+      this.code,
+      h("div", { className: "actions" }, button("copy", "Copy code", () => copy("Code", this.text)), this.save),
+    );
+    this.show(entry);
+  }
+
+  show(entry) {
+    this.entry = entry;
+    this.subject = subjectOf(entry, { withKey: this.withKey.checked });
+    this.addresses.replaceChildren(...addressesOf(this.subject).map(addressRow));
+    this.files.replaceChildren(...filesOf(this.subject).map(fileLink));
+    this.choice.replaceChildren(
+      ...fitting(this.subject).map(({ label, snippets }) =>
+        h("optgroup", { label }, snippets.map((each) => h("option", { value: each.name }, each.label))),
+      ),
+    );
+    const names = [...this.choice.options].map(({ value }) => value);
+    this.choose(names.includes(chosen) ? chosen : names[0]);
+  }
+
+  choose(name) {
+    chosen = name;
+    const { write, hint, file } = snippetOf(name);
+    this.choice.value = name;
+    this.text = write(this.subject);
+    this.code.textContent = this.text;
+    this.hint.textContent = hint ?? "";
+    this.hint.hidden = !hint;
+    this.save.hidden = !file;
+    if (!file) return;
+    this.save.href = `data:text/plain;charset=utf-8,${encodeURIComponent(this.text)}`;
+    this.save.download = `${this.subject.id}.${file}`;
+  }
+}
+
+function addressRow([label, address]) {
+  const field = h("input", {
+    type: "text",
+    readOnly: true,
+    value: address,
+    "aria-label": label,
+    onfocus: () => field.select(),
+  });
+  const copyIt = button("copy", "Copy", () => copy(label, address));
+  copyIt.ariaLabel = `Copy ${label}`;
+  return h("div", { className: "use-address" }, h("span", { "aria-hidden": "true" }, label), field, copyIt);
+}
+
+const fileLink = ([label, address]) =>
+  h("a", { className: "button", href: address, download: "" }, icon("down"), label);
+
+const button = (name, text, onclick) =>
+  h("button", { type: "button", className: "button", onclick }, icon(name), text);
+
+async function copy(what, text) {
+  const copied = await copyText(text);
+  showNote(copied ? `${what} copied.` : "The browser does not let the page copy; select the text instead.");
+}
