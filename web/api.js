@@ -99,6 +99,21 @@ export async function fetchLayer(name, signal) {
   return layer;
 }
 
+/**
+ * Return {assets: [{type, name, title, drawn}], next}: assets to choose from, in pages.
+ *
+ * @param {{parent?: string, q?: string, limit?: number} | string} where a query, or `next` of a page.
+ */
+export async function fetchAssets(where, signal) {
+  const url = typeof where === "string" ? where : `assets${query(where)}`;
+  const { assets, next } = await fetchJson(url, signal);
+  const text = (value) => (typeof value === "string" ? value : "");
+  const listed = (Array.isArray(assets) ? assets : [])
+    .filter((one) => text(one?.name))
+    .map((one) => ({ type: text(one.type), name: one.name, title: text(one.title) || one.name, drawn: one.drawn === true }));
+  return { assets: listed, next: nextPage(url, next, "assets") };
+}
+
 /** Return the named palettes. */
 export const fetchColormaps = (signal) => fetchJson("colormaps", signal);
 
@@ -158,12 +173,12 @@ export async function fetchLayers(text = "", signal) {
   return { layers: [...layers.values()], failures, complete: !url };
 }
 
-function nextPage(current, next) {
+function nextPage(current, next, route = "layers") {
   if (typeof next !== "string" || next === "") return null;
   const here = new URL(current, document.baseURI);
   const url = new URL(next, here);
   // Only the query counts: behind a proxy the server cannot know our path.
-  return url.search && url.search !== here.search ? `layers${url.search}` : null;
+  return url.search && url.search !== here.search ? `${route}${url.search}` : null;
 }
 
 /** Return the layer, frozen, with every member the page relies on, or null for one that has no name. */

@@ -39,6 +39,8 @@ const PATHS = {
   help: "M9 9a3 3 0 1 1 4.500 2.600c-1 .6-1.500 1.200-1.500 2.400M12 18h.01",
   theme: "M12 4a8 8 0 1 0 8 8 6 6 0 0 1-8-8z",
   tools: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
+  check: "M5 13l4.500 4.500L19 7",
+  image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.500 9h.01",
   folder: "M3 6h6l2 2h10v11H3z",
 };
 const DOTTED = new Set(["more", "grip"]);

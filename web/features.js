@@ -1,6 +1,7 @@
 /** The features of the page: each registers its tools when it is imported, or here with the page. */
 
 import { start as startLayerActions } from "./actions.js";
+import { start as startAdding } from "./adding.js";
 import { start as startBackdrop } from "./backdrop.js";
 import { start as startElsewhere } from "./elsewhere.js";
 import { start as startHelp } from "./keys.js";
@@ -12,13 +13,14 @@ import { start as startUse } from "./use.js";
  * Functions called once, in this order, before the toolbar, the list and the link are read.
  *
  * @type {((context: {state: object, map: object, drawer: object, messages: object, keys: object,
- *   panel: object, permalink: object, focused: () => object | undefined}) => void)[]}
+ *   panel: object, permalink: object, listTools: HTMLElement[], focused: () => object | undefined}) => void)[]}
  */
 export const FEATURES = [
   startSeries,
   startElsewhere,
   startBackdrop,
   startUse,
+  startAdding,
   startLayerActions,
   startTheme,
   startHelp,

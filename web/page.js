@@ -80,7 +80,7 @@ async function run(map, panel, layers, failures, complete) {
   );
   const drawer = new Drawer(document.getElementById("drawer"));
   const keys = new Keys();
-  const context = { state, map, drawer, messages, keys, panel, permalink };
+  const context = { state, map, drawer, messages, keys, panel, permalink, listTools: [] };
   FEATURES.forEach((feature) => feature(context));
   const onerror = (error) => showMessage("layers", { text: `The search failed. ${error.message}` });
   const list = new LayerList(context, complete ? null : searcher(state, onerror));

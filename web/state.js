@@ -96,6 +96,15 @@ export class LayerState extends EventTarget {
     return layers.map(({ name }) => this.entries.find((entry) => entry.layer.name === name));
   }
 
+  /** Put one more layer on top, in a style; one that is there already comes again. Return its entry. */
+  insert(layer, style = {}) {
+    this.learn([layer]);
+    const id = this.freeId(layer.name);
+    const entry = Object.freeze({ ...makeEntry(layer, id, true), style: Object.freeze({ ...style }) });
+    this.commit([entry, ...this.entries], "add", id);
+    return entry;
+  }
+
   /** Take over more of a long list of the server: below the others, hidden, and no step of undo. */
   extend(layers) {
     const news = this.unlisted(layers).filter(({ name }) => !this.removed.has(name));
