@@ -123,6 +123,13 @@ def test_gdal_lists_the_layers(url: str, tmp_path: Path) -> None:
     assert all(f"layer={each['name']}" in info for each in layers)
 
 
+@pytest.mark.skipif(not shutil.which("gdalinfo"), reason="gdalinfo is not installed")
+def test_gdal_lists_the_collections_of_ogcs_api(url: str, tmp_path: Path) -> None:
+    info = run(tmp_path, "gdalinfo", f"OGCAPI:{url}/ogc")
+    layers = httpx.get(f"{url}/layers", timeout=60).json()["layers"]
+    assert all(f"/ogc/collections/{each['name']}" in info for each in layers)
+
+
 @pytest.mark.usefixtures("qgis")
 def test_qgis_paints_the_pixels_of_our_tiles(url: str, tmp_path: Path) -> None:
     names = {

@@ -42,7 +42,7 @@ _POLAR_HALF_M = 4_194_304.0
 """Half the side of the polar maps, as NASA's GIBS has it: down to 53 degrees from the equator."""
 _POLAR_ZOOMS = 19
 _DEGREE_M = 6378137 * math.pi / 180
-_CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class TileMatrixSet:
     @property
     def crs_urn(self) -> str:
         """The name of the CRS in WMTS, which some clients read in no other form."""
-        if self.crs_uri == _CRS84:
+        if self.crs_uri == CRS84:
             return "urn:ogc:def:crs:OGC:1.3:CRS84"
         return f"urn:ogc:def:crs:EPSG::{self.crs_code.removeprefix('EPSG:')}"
 
@@ -195,7 +195,7 @@ def _polar(name: str) -> Any:
 def _converted(made: Any) -> TileMatrixSet:
     document = made.model_dump(mode="json", exclude_none=True, by_alias=True)
     code = made.crs.to_epsg()
-    crs_uri = _CRS84 if code is None else f"http://www.opengis.net/def/crs/EPSG/0/{code}"
+    crs_uri = CRS84 if code is None else f"http://www.opengis.net/def/crs/EPSG/0/{code}"
     document["crs"] = crs_uri
     crs_code = "EPSG:4326" if code is None else f"EPSG:{code}"
     for each in document["tileMatrices"]:
