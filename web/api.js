@@ -23,7 +23,7 @@ function query(parameters = {}) {
 
 /** Parameters that only decide how values are drawn; all others of a style decide the values. */
 const OF_DRAWING = new Set([
-  "bands", "min", "max", "palette", "gamma", "opacity", "resampling", "stretch", "colormap", "encoding",
+  "bands", "min", "max", "palette", "gamma", "opacity", "resampling", "stretch", "colormap", "relief", "encoding",
 ]);
 
 /**

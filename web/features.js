@@ -1,11 +1,11 @@
 /** The features of the page: each registers its tools when it is imported, or here with the page. */
 
+import { ANALYSIS } from "./analysis.js";
 import { start as startLayerActions } from "./actions.js";
 import { start as startAdding } from "./adding.js";
 import { start as startBackdrop } from "./backdrop.js";
 import { start as startElsewhere } from "./elsewhere.js";
 import { start as startHelp } from "./keys.js";
-import { start as startSeries } from "./series.js";
 import { start as startTheme } from "./theme.js";
 import { start as startUse } from "./use.js";
 
@@ -16,7 +16,7 @@ import { start as startUse } from "./use.js";
  *   panel: object, permalink: object, listTools: HTMLElement[], focused: () => object | undefined}) => void)[]}
  */
 export const FEATURES = [
-  startSeries,
+  ...ANALYSIS,
   startElsewhere,
   startBackdrop,
   startUse,

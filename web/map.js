@@ -1,4 +1,4 @@
-/** The map itself. Together with tiles.js, graticule.js and coastline.js the only user of Leaflet. */
+/** The map itself. Together with tiles.js, graticule.js, coastline.js and sketch.js the only user of Leaflet. */
 
 import { contains, firstExtent, unrolled } from "./extent.js";
 import { graticule } from "./graticule.js";
@@ -28,6 +28,10 @@ export class LayerMap {
     this.animate = !calm;
     this.tiles = new Map();
     this.entries = [];
+    /** Tiles that `preload` has made, by the ids of their entries. */
+    this.ready = new Map();
+    this.clips = new Map();
+    this.take = null;
     this.outline = null;
     this.pin = null;
     L.control.zoom({ position: "topright" }).addTo(this.map);
@@ -35,6 +39,7 @@ export class LayerMap {
     graticule().addTo(this.map);
     showKeyboardUse(element);
     this.map.on("moveend", () => this.showPixels());
+    this.map.on("move zoom viewreset resize", () => this.clip());
   }
 
   /**
@@ -45,18 +50,70 @@ export class LayerMap {
    */
   draw(entries, listeners) {
     this.entries = entries;
+    this.listeners = listeners;
     const shown = new Map(entries.filter(({ visible }) => visible).map((entry) => [entry.id, entry]));
     for (const [id, drawn] of [...this.tiles]) if (!isAsDrawn(drawn, shown.get(id))) this.remove(id);
     entries.forEach((entry, index) => {
       if (entry.visible && !this.tiles.has(entry.id)) this.add(entry, listeners(entry));
       this.tiles.get(entry.id)?.tiles.setZIndex(entries.length - index).setOpacity(entry.opacity);
     });
+    for (const id of [...this.ready.keys()]) if (!this.tiles.has(id)) this.dropReady(id);
     this.showPixels();
+    this.clip();
   }
 
   add({ id, layer, style }, listeners) {
-    const tiles = serverTiles(layer, style, listeners).addTo(this.map);
+    const ready = this.ready.get(id);
+    const isReady = ready?.layer === layer && sameStyle(ready.style, style);
+    const tiles = isReady ? ready.tiles : serverTiles(layer, style, listeners).addTo(this.map);
+    if (isReady) this.ready.delete(id);
     this.tiles.set(id, { layer, style, tiles });
+  }
+
+  /**
+   * Load the tiles of entries as they will be, unseen; the next `draw` of the same shows them at once.
+   *
+   * Resolves when they have come or failed, and at once where they are drawn already.
+   */
+  async preload(entries) {
+    const shown = (entry) => {
+      const drawn = this.tiles.get(entry.id);
+      return drawn?.layer === entry.layer && sameStyle(drawn.style, entry.style);
+    };
+    await Promise.all(entries.filter((entry) => !shown(entry)).map((entry) => this.load(entry)));
+  }
+
+  load(entry) {
+    const { id, layer, style } = entry;
+    this.dropReady(id);
+    const tiles = serverTiles(layer, style, this.listeners(entry)).setOpacity(0);
+    this.ready.set(id, { layer, style, tiles });
+    const loaded = new Promise((resolve) => tiles.once("load remove", resolve));
+    tiles.addTo(this.map);
+    // Outside of its bounds a layer has no tiles to wait for.
+    return tiles.isLoading() ? loaded : undefined;
+  }
+
+  dropReady(id) {
+    this.ready.get(id)?.tiles.remove();
+    this.ready.delete(id);
+  }
+
+  /** Show entries between two shares of the map's width alone: a map of ids to [from, to], 0 to 1. */
+  setClips(clips) {
+    this.clips = clips;
+    this.clip();
+  }
+
+  clip() {
+    const { x: width, y: height } = this.map.getSize();
+    const { x: left, y: top } = this.map.containerPointToLayerPoint([0, 0]);
+    for (const [id, { tiles }] of this.tiles) {
+      const container = tiles.getContainer();
+      const [from, to] = this.clips.get(id) ?? [];
+      const sides = [top, left + width * to, top + height, left + width * from].map((side) => `${side}px`);
+      if (container) container.style.clip = from === undefined ? "" : `rect(${sides.join(" ")})`;
+    }
   }
 
   remove(id) {
@@ -152,9 +209,21 @@ export class LayerMap {
     this.pin = L.circleMarker([place.lat, place.lon], options).addTo(this.map);
   }
 
+  /** West, south, east, north of what is in view; east may be more than 180. */
+  get bounds() {
+    const bounds = this.map.getBounds();
+    return [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()];
+  }
+
+  /** Give the places that someone points at to `take` instead, until this is called with null. */
+  takePoints(take) {
+    this.take = take;
+    this.map.getContainer().classList.toggle("sketching", take !== null);
+  }
+
   /** Call back with {lon, lat} when someone points at a place: click, long press, Enter. */
   onpoint(callback) {
-    const at = ({ lat, lng }) => callback({ lat, lon: lng });
+    const at = ({ lat, lng }) => (this.take ?? callback)({ lat, lon: lng });
     this.map.on("click contextmenu", (event) => at(event.latlng));
     this.map.getContainer().addEventListener("keydown", (event) => {
       if (event.target === event.currentTarget && event.key === "Enter") at(this.map.getCenter());
@@ -184,6 +253,11 @@ export class LayerMap {
 }
 
 const isAsDrawn = (drawn, entry) => entry?.layer === drawn.layer && entry.style === drawn.style;
+
+const sameStyle = (one, other) => {
+  const names = Object.keys(one);
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
+};
 
 // Leaflet focuses the map on every press of the mouse, so :focus-visible cannot tell the two apart.
 function showKeyboardUse(element) {

@@ -4,28 +4,16 @@ import { addressOf, fetchFrom } from "./api.js";
 import { Chart } from "./chart.js";
 import { h, icon } from "./dom.js";
 import { infoOf } from "./infos.js";
-import { pointTools } from "./inspector.js";
 import { titleOf } from "./row.js";
 import { fileName, save, toCsv } from "./table.js";
 import { formatTime, formatTimeTick, timeTicks } from "./ticks.js";
 import { formatPlace, formatValue } from "./values.js";
 
 const MOST_SHOWN = 3;
-const CHART = "M4 4v16h16M7 15l4-5 3 3 5-7";
 const SAVE = "M12 4v11M7 10l5 5 5-5M5 20h14";
 
-/** Register the button in the inspector. */
-export function start() {
-  pointTools.push({
-    name: "series",
-    label: "Over time",
-    icon: CHART,
-    applies: ({ layer }) => layer.has_times === true,
-    open: openSeries,
-  });
-}
-
-function openSeries(entry, place, context, opener) {
+/** Show it of an entry at a place. */
+export function open(entry, place, context, opener) {
   const reading = new AbortController();
   const body = h("div", { className: "series" }, h("p", { className: "quiet" }, "Reading…"));
   const element = h("div", { "aria-live": "polite" }, h("p", { className: "quiet" }, formatPlace(place)), body);

@@ -14,7 +14,7 @@ import { Undo } from "./undo.js";
 /**
  * The entries, with undo.
  *
- * Event "change", with detail {kind, id, merged}: kind is one of "visible", "opacity", "style", "order",
+ * Event "change", with detail {kind, id, merged}: kind is one of "visible", "opacity", "style", "time", "order",
  * "add", "remove", "layers" (the server's list changed), "all" (a permalink) and "undo"; id is that of
  * the entry or null; merged is true if the change continues the one before, as a slider does.
  */
@@ -56,6 +56,12 @@ export class LayerState extends EventTarget {
   /** Draw a layer in a style: parameters of the query over its own; {} is its own style. */
   setStyle(id, style) {
     this.replace(id, { style: Object.freeze({ ...style }) }, "style");
+  }
+
+  /** Show entries at times: a map of ids to texts for `time`, null for all times. No step of undo. */
+  setTimes(times) {
+    const entries = this.entries.map((entry) => (times.has(entry.id) ? withTime(entry, times.get(entry.id)) : entry));
+    if (entries.some((entry, index) => entry !== this.entries[index])) this.put(entries, "time", null);
   }
 
   setVisible(id, visible) {
@@ -263,6 +269,12 @@ const makeEntry = (layer, id, visible) =>
 
 const withVisible = (entry, visible) =>
   entry.visible === visible ? entry : Object.freeze({ ...entry, visible });
+
+function withTime(entry, time) {
+  const { time: before = null, ...rest } = entry.style;
+  if (before === time) return entry;
+  return Object.freeze({ ...entry, style: Object.freeze(time === null ? rest : { ...rest, time }) });
+}
 
 const withLayer = (entry, layer) => (entry.layer === layer ? entry : Object.freeze({ ...entry, layer }));
 

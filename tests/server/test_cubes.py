@@ -70,6 +70,19 @@ def test_a_series_has_the_value_of_each_time(served: tuple[httpx.Client, Any]) -
     )
 
 
+def test_the_times_of_a_variable_are_its_steps(served: tuple[httpx.Client, Any]) -> None:
+    client, expected = served
+    found = client.get("/times/t2m").json()
+    assert found["step"] == "time"
+    times = [np.datetime64(each.rstrip("Z")) for each in found["times"]]
+    assert times == list(expected["time"].values)
+    layers = client.get("/layers").json()["layers"]
+    assert [each["name"] for each in layers if each.get("has_times")] == ["t2m"]
+    answer = client.get("/point/t2m", params={**PLACE, "time": found["times"][3]}).json()
+    assert answer["values"]["t2m"] == pytest.approx(at_place(expected)[3], rel=1e-6)
+    assert client.get("/times/lsm").json()["times"] == []
+
+
 def test_what_the_newest_step_has_masked_stays_masked(tmp_path: Path) -> None:
     dataset = weather(steps=3)
     dataset["t2m"].values[2, 10:20] = np.nan

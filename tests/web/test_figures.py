@@ -119,3 +119,28 @@ def test_a_chart_has_gaps_where_values_are_missing(modules: Page) -> None:
         return [path.replace(/[^ML]/g, ''), plot.getAttribute('aria-valuetext'), tagName];
     }"""
     assert modules.evaluate(script) == ["MLMML", "0: 1", "figure"]
+
+
+def test_layers_of_different_steps_are_shown_at_one_time(modules: Page) -> None:
+    script = """async () => {
+        const {formatStep, indexAt, stepAt, union} = await import('./steps.js');
+        const days = ['2025-01-05', '2025-03-10'];
+        const hours = ['2025-01-05T06:00:00Z', '2025-01-05T12:00:00Z'];
+        const all = union([days, hours, ['no time']]);
+        return [
+            all,
+            all.map(time => stepAt(days, time)),
+            all.map(time => stepAt(hours, time)),
+            ['2025-02', '', '2024', days[1]].map(time => indexAt(all, time)),
+            [hours[0], days[0], '2025-01-05T06:00:30.500000Z'].map(formatStep),
+        ];
+    }"""
+    all_steps, days, hours, places, texts = modules.evaluate(script)
+    first, last = "2025-01-05", "2025-03-10"
+    six, twelve = f"{first}T06:00:00Z", f"{first}T12:00:00Z"
+    assert all_steps == [first, six, twelve, last]
+    assert days == [first, first, first, last]
+    # Before its first step a layer shows nothing, which is what the time itself shows.
+    assert hours == [first, six, twelve, twelve]
+    assert places == [2, -1, -1, 3]
+    assert texts == ["2025-01-05 06:00", "2025-01-05", "2025-01-05 06:00:30"]

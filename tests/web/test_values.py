@@ -8,6 +8,7 @@ from typing import Any
 
 import mercantile
 import pytest
+import rasterio
 from playwright.sync_api import Page, expect
 
 from tests.web.conftest import Visitor, link
@@ -112,3 +113,38 @@ def points_of(page: Page) -> list[float]:
         "dots => dots.map(dot => Number(dot.getAttribute('cy')))"
     )
     return dots
+
+
+def test_the_metadata_of_a_layer_are_shown(user: Visitor, tool_folder: Path) -> None:
+    user.open(link(12, LAT, LON, "cover", "dem", "scenes"))
+    page = user.page
+    drawer = page.locator("#drawer")
+    for name in ("dem", "scenes", "cover"):
+        row = user.row({"name": name})
+        row.get_by_role("button", name="More about").click()
+        row.locator("[data-tool=about]").click()
+        expect(drawer.get_by_role("heading", name=f"About {name}")).to_be_focused()
+        drawer.locator(".facts").first.wait_for()
+        facts = dict(
+            zip(
+                drawer.locator(".facts dt").all_inner_texts(),
+                drawer.locator(".facts dd").all_inner_texts(),
+                strict=True,
+            )
+        )
+        assert (facts["CRS"], facts["Pixel"]) == ("EPSG:32612", "30 m")
+        if name == "dem":
+            with rasterio.open(tool_folder / "dem.tif") as dataset:
+                assert facts["Size"] == f"{dataset.width} × {dataset.height} pixels"
+                assert facts["Types"] == dataset.dtypes[0]
+                assert float(facts["No data"]) == dataset.nodata
+                factors = dataset.overviews(1)
+            assert facts["Overviews"] == ", ".join(f"1:{factor}" for factor in factors)
+            assert drawer.locator("table td").all_inner_texts() == ["float32", "m"]
+        if name == "scenes":
+            assert facts["Files"] == "4, newest on top"
+            assert facts["Taken"].startswith("2025-01-05")
+        if name == "cover":
+            assert [facts[each] for each in "125"] == ["Water", "Forest", "Town"]
+    page.keyboard.press("Escape")
+    expect(user.row({"name": "cover"}).locator("[data-tool=about]")).to_be_focused()

@@ -1,0 +1,30 @@
+/** Fields and buttons of the tools in the drawer. */
+
+import { h, icon } from "./dom.js";
+import { titleOf } from "./row.js";
+
+/** Return a labelled field: an input, a select or a textarea. */
+export const field = (label, control) => h("label", {}, h("span", {}, label), control);
+
+/** Return a button with an icon, a name or path data. */
+export const button = (image, text, onclick, props = {}) =>
+  h("button", { type: "button", className: "button", onclick, ...props }, icon(image), text);
+
+/** Return a select of the layers that are shown, all others after them. */
+export function layerSelect(state, onchange) {
+  const select = h("select", { onchange });
+  const fill = () => {
+    const { value } = select;
+    const entries = [...state.visible, ...state.entries.filter(({ visible }) => !visible)];
+    select.replaceChildren(...entries.map((entry) => h("option", { value: entry.id }, titleOf(entry))));
+    if (entries.some(({ id }) => id === value)) select.value = value;
+  };
+  fill();
+  return { select, fill, entry: () => state.find(select.value) };
+}
+
+/** Mark a field as right or wrong; returns whether it is right. */
+export function check(control, isRight) {
+  control.setAttribute("aria-invalid", String(!isRight));
+  return isRight;
+}
