@@ -41,6 +41,8 @@ const PATHS = {
   tools: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
   check: "M5 13l4.500 4.500L19 7",
   image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.500 9h.01",
+  search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zM16 16l5 5",
+  map: "M9 4L3 6v14l6-2 6 2 6-2V4l-6 2zM9 4v14M15 6v14",
   folder: "M3 6h6l2 2h10v11H3z",
 };
 const DOTTED = new Set(["more", "grip"]);

@@ -5,6 +5,7 @@ import { start as startLayerActions } from "./actions.js";
 import { start as startAdding } from "./adding.js";
 import { start as startBackdrop } from "./backdrop.js";
 import { start as startElsewhere } from "./elsewhere.js";
+import { start as startGoTo } from "./goto.js";
 import { start as startHelp } from "./keys.js";
 import { start as startTheme } from "./theme.js";
 import { start as startUse } from "./use.js";
@@ -18,6 +19,7 @@ import { start as startUse } from "./use.js";
 export const FEATURES = [
   ...ANALYSIS,
   startElsewhere,
+  startGoTo,
   startBackdrop,
   startUse,
   startAdding,

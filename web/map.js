@@ -1,4 +1,4 @@
-/** The map itself. Together with tiles.js, graticule.js, coastline.js and sketch.js the only user of Leaflet. */
+/** The map itself, in Leaflet, which only it and the modules that draw on it use. */
 
 import { contains, firstExtent, unrolled } from "./extent.js";
 import { graticule } from "./graticule.js";
