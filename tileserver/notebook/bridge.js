@@ -65,6 +65,9 @@ function takeLayer(layer, base, route) {
   layer.createTile = (coords, done) => {
     const image = document.createElement("img");
     image.alt = "";
+    // Beyond the raster's own resolution its pixels are seen as they are.
+    const isEnlarged = layer._map.getZoom() > (layer.options.maxNativeZoom ?? Infinity);
+    image.style.imageRendering = isEnlarged ? "pixelated" : "";
     const stop = new AbortController();
     waiting.set(image, stop);
     route
@@ -319,10 +322,11 @@ class Comm {
 /** One line in the corner of the map: the oldest reason why something is missing. */
 class Note {
   constructor(el) {
-    this.el = el;
-    el.setAttribute("role", "status");
-    el.className += " tileserver-note";
-    Object.assign(el.style, {
+    // The element of a widget has the styles of its layout.
+    this.line = el.appendChild(document.createElement("div"));
+    this.line.setAttribute("role", "status");
+    this.line.className = "tileserver-note";
+    Object.assign(this.line.style, {
       maxWidth: "32em",
       padding: "4px 8px",
       font: "13px/1.4 sans-serif",
@@ -346,7 +350,7 @@ class Note {
 
   tell() {
     const [text = ""] = this.reasons.values();
-    this.el.textContent = text;
-    this.el.style.display = text ? "" : "none";
+    this.line.textContent = text;
+    this.line.style.display = text ? "" : "none";
   }
 }

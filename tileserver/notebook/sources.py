@@ -35,6 +35,8 @@ class Source:
     """The same for the same pixels."""
     make: Callable[[], Any]
     """Returns the application."""
+    told: str
+    """What the user gave, in error messages."""
 
 
 def source_of(
@@ -95,7 +97,7 @@ def _file(text: str, server: Background) -> Source:
 
     is_one = is_remote(text) or not os.path.isdir(text)
     stem = os.path.splitext(file_name(text) if is_remote(text) else os.path.basename(path))[0]
-    return Source(stem if is_one and not is_stac(text) else "", ("file", path), make)
+    return Source(stem if is_one and not is_stac(text) else "", ("file", path), make, text)
 
 
 def _driver(text: str) -> str:
@@ -115,11 +117,12 @@ def _array(given: Any, server: Background, bounds: Sequence[float] | None, crs: 
         return _app(config, [Root(str(path))])
 
     name = getattr(given, "name", None)
-    return Source(str(name) if isinstance(name, str) else "array", ("array", path.name), make)
+    title = name if isinstance(name, str) and name else "array"
+    return Source(title, ("array", path.name), make, "the array")
 
 
 def _asset(name: str, server: Background, project: str | None) -> Source:
-    layer = LayerSettings(_LAYER, asset=name)
+    layer = LayerSettings(_LAYER, asset=name, title=name)
     return _earth_source(name.rpartition("/")[2], layer, ("asset", name), server, project)
 
 
@@ -128,7 +131,7 @@ def _image(given: Any, server: Background, project: str | None) -> Source:
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     path = Path(server.folder, f"{digest}.json")
     path.write_text(text, "utf-8")
-    layer = LayerSettings(_LAYER, expression=str(path))
+    layer = LayerSettings(_LAYER, expression=str(path), title="the image")
     return _earth_source("image", layer, ("image", digest), server, project)
 
 
@@ -143,7 +146,7 @@ def _earth_source(
         )
         return _app(config, tuning=tuning)
 
-    return Source(title, (key, account), make)
+    return Source(title, (key, account), make, layer.title or title)
 
 
 def _cache() -> CacheSettings:
