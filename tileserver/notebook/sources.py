@@ -23,6 +23,7 @@ from tileserver.rasters.roots import Root, check_root, is_stac
 _TILES_BYTES, _BLOCKS_BYTES = 48_000_000, 192_000_000
 """Most memory of one application's caches; several are open at once."""
 _LAYER = "image"
+_CREDIT = "Google Earth Engine"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _array(given: Any, server: Background, bounds: Sequence[float] | None, crs: 
 
 
 def _asset(name: str, server: Background, project: str | None) -> Source:
-    layer = LayerSettings(_LAYER, asset=name, title=name)
+    layer = LayerSettings(_LAYER, asset=name, title=name, attribution=_CREDIT)
     return _earth_source(name.rpartition("/")[2], layer, ("asset", name), server, project)
 
 
@@ -131,7 +132,7 @@ def _image(given: Any, server: Background, project: str | None) -> Source:
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     path = Path(server.folder, f"{digest}.json")
     path.write_text(text, "utf-8")
-    layer = LayerSettings(_LAYER, expression=str(path), title="the image")
+    layer = LayerSettings(_LAYER, expression=str(path), title="the image", attribution=_CREDIT)
     return _earth_source("image", layer, ("image", digest), server, project)
 
 
