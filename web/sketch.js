@@ -3,6 +3,8 @@
 import L from "./leaflet.js";
 
 const MAX_POINTS = 100;
+/** Two presses this close are a double press, which adds one point. */
+const SAME_PX = 10;
 
 /** One drawing on the map: a line, a polygon or a box. Positions are [lon, lat] in degrees. */
 export class Sketch {
@@ -14,7 +16,8 @@ export class Sketch {
     this.kind = "line";
     this.positions = [];
     this.move = ({ latlng }) => this.draw([...this.positions, [latlng.lng, latlng.lat]]);
-    this.end = () => this.finish();
+    // Leaflet makes two quick taps a double one wherever they are.
+    this.end = () => this.again && this.finish();
   }
 
   /**
@@ -36,13 +39,19 @@ export class Sketch {
 
   add(position) {
     const before = this.positions.at(-1);
-    // A double press is two presses at one place.
-    if (before && before[0] === position[0] && before[1] === position[1]) return;
+    this.again = before !== undefined && this.gap(before, position) < SAME_PX;
+    if (this.again) return;
     this.positions.push(position);
     this.draw(this.positions);
     this.onchange(this.positions);
     const most = this.kind === "box" ? 2 : MAX_POINTS;
     if (this.positions.length >= most) this.finish();
+  }
+
+  /** Return the pixels between two positions. */
+  gap(one, other) {
+    const [from, to] = [one, other].map(([lon, lat]) => this.map.latLngToContainerPoint([lat, lon]));
+    return from.distanceTo(to);
   }
 
   /** Whether there are enough points to end. */

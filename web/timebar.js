@@ -5,7 +5,8 @@ import { h, iconButton } from "./dom.js";
 import { titleOf } from "./row.js";
 import { formatStep, hasTimes, indexAt, stepAt, union } from "./steps.js";
 
-const SPEEDS = { "0.5": "½ a second", 1: "1 a second", 2: "2 a second", 5: "5 a second" };
+/** Steps a second. */
+const SPEEDS = { "0.5": "½ /s", 1: "1 /s", 2: "2 /s", 5: "5 /s" };
 const PLAY = "M7 4l13 8-13 8z";
 const PAUSE = "M8 5v14M16 5v14";
 const BACK = "M15 5l-7 7 7 7";
@@ -50,7 +51,7 @@ class TimeBar {
     this.label = h("output", { className: "time-label" });
     this.target = h("select", { "aria-label": "Layers that the time is for", onchange: () => this.follow() });
     const speeds = Object.entries(SPEEDS).map(([value, text]) => h("option", { value }, text));
-    this.speed = h("select", { "aria-label": "Speed" }, speeds);
+    this.speed = h("select", { "aria-label": "Speed, steps a second" }, speeds);
     this.speed.value = "1";
     this.all = h("button", { type: "button", className: "button", onclick: () => this.showAll() }, "All times");
     this.element = h(

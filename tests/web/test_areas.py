@@ -17,6 +17,7 @@ from tests.web.conftest import Visitor, link
 from tests.web.toolfiles import CLASSES, place, sample
 
 LAT, LON = place(128, 128)
+STEP = "2025-03-10"
 GEOD = pyproj.Geod(ellps="WGS84")
 
 
@@ -49,7 +50,9 @@ def test_a_profile_is_drawn_on_the_map_or_given_by_its_ends(
     press(page, -20, -30)
     press(page, 60, 70)
     expect(page.locator("#inspector")).to_be_hidden()
-    drawer.get_by_role("button", name="End the line").click()
+    box = page.locator("#map").bounding_box()
+    assert box
+    page.mouse.dblclick(box["width"] / 2 + 60, box["height"] / 2 + 70)
     plot = drawer.get_by_role("slider")
     expect(plot).to_be_visible()
     expect(page.locator("path.sketch")).to_have_count(1)
@@ -187,6 +190,28 @@ def test_a_polygon_is_drawn_by_the_keyboard_and_its_classes_are_counted(
     assert 0.2 < (picture[..., 3] == 255).mean() < 0.8
     page.keyboard.press("d")
     expect(drawer).to_be_hidden()
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_scheme": "dark"}
+
+
+@pytest.mark.parametrize("context", [PHONE], indirect=True)
+def test_on_a_phone_there_is_room_to_draw_by_taps(user: Visitor) -> None:
+    user.open(link(12, LAT, LON, f"scenes;s.time={STEP};s.min=0;s.max=255", "dem"))
+    page = user.page
+    bar = page.get_by_role("region", name="Time")
+    bar.get_by_role("button", name="Time after").tap()
+    expect(bar.locator("output")).to_have_text("2025-06-01")
+    page.locator(".tool-more").tap()
+    page.locator("[data-tool=profile]").tap()
+    drawer = page.locator("#drawer")
+    drawer.get_by_role("button", name="Draw on the map").tap()
+    expect(drawer.get_by_label("From", exact=True)).to_be_hidden()
+    for x, y in ((120, 330), (200, 400), (280, 340)):
+        page.touchscreen.tap(x, y)
+    drawer.get_by_role("button", name="End the line").tap()
+    expect(drawer.get_by_role("slider")).to_have_attribute("aria-valuetext", "0 km: 150")
+    expect(drawer).to_be_in_viewport()
 
 
 def test_a_tool_that_cannot_be_fetched_says_so_and_comes_later(user: Visitor) -> None:

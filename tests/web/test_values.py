@@ -146,5 +146,11 @@ def test_the_metadata_of_a_layer_are_shown(user: Visitor, tool_folder: Path) -> 
             assert facts["Taken"].startswith("2025-01-05")
         if name == "cover":
             assert [facts[each] for each in "125"] == ["Water", "Forest", "Town"]
+    properties = drawer.locator("section", has_text="properties").last
+    drawer.get_by_role("searchbox", name="Search properties").fill("property_7")
+    expect(properties.locator("dt:visible")).to_have_text(["SCENE_PROPERTY_7"])
+    expect(properties.locator("dd:visible")).to_have_text(["77"])
+    drawer.get_by_role("searchbox", name="Search properties").fill("no such thing")
+    expect(properties).to_contain_text("No property has this text.")
     page.keyboard.press("Escape")
     expect(user.row({"name": "cover"}).locator("[data-tool=about]")).to_be_focused()

@@ -28,7 +28,8 @@ def write_files(folder: Path) -> Path:
     values[:, 64:, :] = 2
     values[:, 192:, :] = 5
     write_raster(folder / "cover.tif", values, overviews=(2,), resampling="mode")
-    properties = {
+    more = {f"SCENE_PROPERTY_{number}": number * 11 for number in range(9)}
+    properties = more | {
         "b1_class_values": list(CLASSES),
         "b1_class_names": [name for name, _ in CLASSES.values()],
         "b1_class_palette": [color for _, color in CLASSES.values()],
