@@ -2,7 +2,7 @@
 
 import { absolute, tileJsonUrl, tileTemplate } from "./api.js";
 import { copyText, h, icon, iconButton } from "./dom.js";
-import { legend } from "./legend.js";
+import { Legend } from "./legend.js";
 import { showMessage, showNote } from "./messages.js";
 import { layerButtons } from "./tools.js";
 
@@ -18,9 +18,8 @@ export class Row {
     const { state } = context;
     this.id = id;
     this.layer = layer;
-    this.style = null;
-    this.legend = null;
     this.title = titleOf(entry);
+    this.legend = new Legend(this.title);
     this.hint = h("p", { className: "hint", hidden: true }, "Zoom in to see this layer.");
     this.switch = h("input", {
       type: "checkbox",
@@ -41,6 +40,7 @@ export class Row {
     this.shown = h(
       "div",
       { className: "shown" },
+      this.legend.element,
       this.hint,
       h("label", { className: "opacity" }, h("span", {}, "Opacity"), this.slider, this.percent),
     );
@@ -124,7 +124,7 @@ export class Row {
     for (const button of this.copies) button.showAddress();
     this.switch.checked = visible;
     this.shown.hidden = !visible;
-    if (visible) this.showLegend(entry);
+    if (visible) this.legend.show(entry.layer, entry.style);
     this.element.classList.toggle("is-visible", visible);
     if (Number(this.slider.value) !== opacity) this.slider.value = opacity;
     const percent = `${Math.round(opacity * 100)}%`;
@@ -144,15 +144,6 @@ export class Row {
     const label = `Retry: ${this.title}`;
     const button = h("button", { type: "button", className: "button", "aria-label": label, onclick: retry }, "Retry");
     return this.problem.replaceChildren(h("p", { className: "wrong" }, text), button);
-  }
-
-  showLegend(entry) {
-    if (this.legend && this.style === entry.style) return;
-    const fresh = legend(entry.layer, entry.style);
-    if (this.legend?.isConnected) this.legend.replaceWith(fresh);
-    else this.shown.prepend(fresh);
-    this.legend = fresh;
-    this.style = entry.style;
   }
 }
 

@@ -208,7 +208,7 @@ def test_the_page_opened_with_a_key_passes_it_on(page: Page, keyed_url: str) -> 
     query = httpx.QueryParams({"key": KEY})
     page.goto(f"{keyed_url}/?{query}")
     assert wait_for_tiles(page) > 0
-    page.locator(".legend, .layer img").first.wait_for()
+    page.locator(".legend").first.wait_for()
     page.mouse.click(640, 300)
     page.locator("#inspector").get_by_text("b1").first.wait_for()
     assert failed == []

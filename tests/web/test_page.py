@@ -149,9 +149,13 @@ def test_the_inspector_shows_why_a_value_cannot_be_read(visitor: Visitor, demo: 
 def test_the_legend_is_there_while_its_layer_is_shown(visitor: Visitor, demo: Demo) -> None:
     visitor.open(link(9, *middle(demo.elevation), demo.elevation["name"]))
     row = visitor.row(demo.elevation)
-    legend = row.locator("img.legend")
+    legend = row.locator(".legend")
     expect(legend).to_be_visible()
-    assert legend.evaluate("image => image.naturalWidth") > 0
+    low, high = demo.elevation["style"]["min"], demo.elevation["style"]["max"]
+    ends = [f"{value:g}" for value in (low, (low + high) / 2, high)]
+    expect(legend.locator(".ends span")).to_have_text(ends)
+    # Its title stands above it already.
+    expect(legend).not_to_contain_text(demo.elevation["title"])
     row.locator(".switch").click()
     expect(legend).to_be_hidden()
 

@@ -88,7 +88,7 @@ def test_all_goes_on_by_itself_when_the_server_is_back(
     visitor.wait_for_tiles()
     expect(message).to_have_count(0)
     expect(visitor.page.locator(".row-problem:visible")).to_have_count(0)
-    expect(elevation.locator("img.legend")).to_be_visible()
+    expect(elevation.locator(".legend")).to_be_visible()
     expect_words(visitor)
 
 
