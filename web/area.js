@@ -31,6 +31,7 @@ export class Tool {
     /** The corners of the area, open; [] without any. */
     this.ring = [];
     this.reading = new AbortController();
+    context.state.addEventListener("change", () => this.isOpen && this.layers.fill());
   }
 
   open(opener) {

@@ -1,6 +1,7 @@
 /** Two layers side by side, with a line between them that one moves, or one after the other. */
 
 import { h, icon, iconButton } from "./dom.js";
+import { fillOptions } from "./forms.js";
 import { titleOf } from "./row.js";
 import { mapTools } from "./tools.js";
 
@@ -122,13 +123,8 @@ class Compare {
   }
 
   fill() {
-    for (const select of [this.left, this.right]) {
-      const { value } = select;
-      select.replaceChildren(
-        ...this.context.state.entries.map((entry) => h("option", { value: entry.id }, titleOf(entry))),
-      );
-      select.value = value;
-    }
+    const options = this.context.state.entries.map((entry) => [entry.id, titleOf(entry)]);
+    for (const select of [this.left, this.right]) fillOptions(select, options);
   }
 
   show() {

@@ -10,14 +10,22 @@ export const field = (label, control) => h("label", {}, h("span", {}, label), co
 export const button = (image, text, onclick, props = {}) =>
   h("button", { type: "button", className: "button", onclick, ...props }, icon(image), text);
 
+/** Put options, [value, text] each, into a select, unless it has them; keep what is chosen. */
+export function fillOptions(select, options) {
+  const told = JSON.stringify(options);
+  if (select.dataset.told === told) return;
+  const { value } = select;
+  select.dataset.told = told;
+  select.replaceChildren(...options.map(([key, text]) => h("option", { value: key }, text)));
+  if (options.some(([key]) => key === value)) select.value = value;
+}
+
 /** Return a select of the layers that are shown, all others after them. */
 export function layerSelect(state, onchange) {
   const select = h("select", { onchange });
   const fill = () => {
-    const { value } = select;
     const entries = [...state.visible, ...state.entries.filter(({ visible }) => !visible)];
-    select.replaceChildren(...entries.map((entry) => h("option", { value: entry.id }, titleOf(entry))));
-    if (entries.some(({ id }) => id === value)) select.value = value;
+    fillOptions(select, entries.map((entry) => [entry.id, titleOf(entry)]));
   };
   fill();
   return { select, fill, entry: () => state.find(select.value) };

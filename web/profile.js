@@ -23,6 +23,16 @@ export class Tool {
     this.isOpen = false;
     this.positions = [];
     this.reading = null;
+    /** What the values that are shown are of, as text. */
+    this.subject = "";
+    context.state.addEventListener("change", () => this.isOpen && this.follow());
+  }
+
+  /** Follow the list of layers, and another time or formula of the one that is shown. */
+  follow() {
+    this.layers.fill();
+    const entry = this.layers.entry();
+    if (this.subject && entry && subjectOf(entry) !== this.subject) this.read();
   }
 
   open(opener) {
@@ -37,6 +47,7 @@ export class Tool {
 
   close() {
     this.isOpen = false;
+    this.subject = "";
     this.reading?.abort();
     this.sketch.clear();
     this.context.map.mark(null);
@@ -115,6 +126,7 @@ export class Tool {
     this.reading?.abort();
     const reading = new AbortController();
     this.reading = reading;
+    this.subject = subjectOf(entry);
     this.result.replaceChildren(h("p", { className: "quiet" }, "Reading…"));
     try {
       const known = infoOf(entry.layer).catch(() => null);
@@ -159,3 +171,5 @@ export class Tool {
 }
 
 const onEarth = ([lon, lat]) => [wrapped(lon), lat];
+
+const subjectOf = ({ id, layer, style }) => JSON.stringify([id, layer.tiles, valueQuery(style)]);

@@ -2,6 +2,7 @@
 
 import { addressOf, fetchFrom } from "./api.js";
 import { h, iconButton } from "./dom.js";
+import { fillOptions } from "./forms.js";
 import { titleOf } from "./row.js";
 import { formatStep, hasTimes, indexAt, stepAt, union } from "./steps.js";
 
@@ -126,10 +127,7 @@ class TimeBar {
   }
 
   fillTarget(timed) {
-    const { value } = this.target;
-    const option = (id, text) => h("option", { value: id }, text);
-    this.target.replaceChildren(option("", "All layers with times"), ...timed.map((each) => option(each.id, titleOf(each))));
-    this.target.value = timed.some(({ id }) => id === value) ? value : "";
+    fillOptions(this.target, [["", "All layers with times"], ...timed.map((each) => [each.id, titleOf(each)])]);
     this.target.hidden = timed.length < 2;
   }
 

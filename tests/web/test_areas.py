@@ -71,6 +71,8 @@ def test_a_profile_is_drawn_on_the_map_or_given_by_its_ends(
     assert text.endswith(f"{float(rows[-1][3]):g} m")
     drawer.get_by_role("combobox", name="Layer").select_option("scenes")
     expect(plot).to_have_attribute("aria-valuetext", "0 km: 220")
+    page.get_by_role("button", name="Time after").click()
+    expect(plot).to_have_attribute("aria-valuetext", "0 km: 40")
     drawer.get_by_label("From", exact=True).fill("nowhere")
     drawer.get_by_role("button", name="Read values").click()
     expect(drawer.get_by_label("From", exact=True)).to_have_attribute("aria-invalid", "true")

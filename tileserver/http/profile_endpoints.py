@@ -60,4 +60,5 @@ async def times(request: Request) -> Response:
     layer = await services.layers.find(request.path_params["layer"])
     asset = layer.asset
     taken = await services.series.read_times(asset.name, asset.version, bbox)
-    return json_response(request, times_json(taken, parameters.get("step")))
+    document = await anyio.to_thread.run_sync(times_json, taken, parameters.get("step"))
+    return json_response(request, document)

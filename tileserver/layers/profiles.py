@@ -22,6 +22,7 @@ from tileserver.geo.great_circles import along, angles, normals, places
 from tileserver.geo.positions import located, nearest
 from tileserver.layers.layers import Layer
 from tileserver.layers.statistics import thinned
+from tileserver.layers.styles import parse_number
 
 MAX_POSITIONS = 200
 """Corners of a line."""
@@ -77,7 +78,10 @@ def parse_line(text: str) -> list[tuple[float, float]]:
             f"line: expected lon,lat,lon,lat and so on in degrees, of 2 to {MAX_POSITIONS} "
             f"positions, got {len(parts)} values"
         )
-    values = [_degrees(part, 90 if n % 2 else 180) for n, part in enumerate(parts)]
+    limits = (180.0, 90.0) * (len(parts) // 2)
+    values = [
+        parse_number("line", part, -most, most) for part, most in zip(parts, limits, strict=True)
+    ]
     positions = list(zip(values[::2], values[1::2], strict=True))
     widths = angles(normals(*np.array(positions).T))
     if not widths.any():
@@ -87,19 +91,6 @@ def parse_line(text: str) -> list[tuple[float, float]]:
             "line: two positions on opposite sides of the Earth, expected another between them"
         )
     return positions
-
-
-def _degrees(text: str, most: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not abs(value) <= most:
-        name = "longitude" if most == 180 else "latitude"
-        raise InvalidRequest(
-            f"line: expected a {name} from -{most:g} to {most:g} degrees, got {text[:40]!r}"
-        )
-    return value
 
 
 def line_of(positions: Sequence[tuple[float, float]], count: int) -> Line:

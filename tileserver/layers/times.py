@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.contract.pixels import Taken
-from tileserver.contract.times import time_text
 from tileserver.errors import InvalidRequest
 
 MAX_STEPS = 1000
-_UNITS = {"day": "D", "month": "M", "year": "Y"}
-STEPS = ("time", *_UNITS)
+_UNITS = {"time": "us", "day": "D", "month": "M", "year": "Y"}
+STEPS = tuple(_UNITS)
 """How far apart steps are, finest first; "time" is each time of its own."""
 
 
@@ -31,25 +30,25 @@ def times_json(taken: Taken, step: str | None) -> dict[str, Any]:
     if step is not None and step not in STEPS:
         raise InvalidRequest(f"step: expected one of {', '.join(STEPS)}, got {step[:40]!r}")
     wanted = step or ("day" if taken.is_by_day else "time")
-    texts = _texts(taken.starts_s, wanted)
-    while step is None and len(texts) > MAX_STEPS and wanted != STEPS[-1]:
+    moments = _moments(taken.starts_s, wanted)
+    while step is None and len(moments) > MAX_STEPS and wanted != STEPS[-1]:
         wanted = STEPS[STEPS.index(wanted) + 1]
-        texts = _texts(taken.starts_s, wanted)
-    if len(texts) > MAX_STEPS:
+        moments = _moments(taken.starts_s, wanted)
+    if len(moments) > MAX_STEPS:
         raise InvalidRequest(
-            f"step: {len(texts)} of them, at most {MAX_STEPS} may be; take longer ones"
+            f"step: {len(moments)} of them, at most {MAX_STEPS} may be; take longer ones"
         )
-    return {"step": wanted, "times": texts, "files": taken.file_count}
+    return {"step": wanted, "times": _texts(moments), "files": taken.file_count}
 
 
-def _texts(starts_s: NDArray[np.float64], step: str) -> list[str]:
-    if step == "time":
-        texts = (time_text(float(each)) for each in starts_s)
-        return [_short(text) for text in texts if text is not None]
+def _moments(starts_s: NDArray[np.float64], step: str) -> NDArray[np.datetime64]:
+    """Return the steps in which times lie, each once."""
     moments = np.round(starts_s * 1e6).astype("datetime64[us]")
-    return list(map(str, np.unique(moments.astype(f"datetime64[{_UNITS[step]}]"))))
+    return np.unique(moments.astype(f"datetime64[{_UNITS[step]}]"))
 
 
-def _short(text: str) -> str:
-    """Return a time without a fraction of a second that is none."""
-    return text.replace(".000000Z", "Z")
+def _texts(moments: NDArray[np.datetime64]) -> list[str]:
+    """Return times as texts: as long as their unit, or without a fraction of a second of zero."""
+    if np.datetime_data(moments.dtype)[0] != "us":
+        return list(map(str, moments))
+    return [f"{moment}Z".replace(".000000Z", "Z") for moment in moments]
