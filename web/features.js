@@ -7,6 +7,7 @@ import { start as startBackdrop } from "./backdrop.js";
 import { start as startElsewhere } from "./elsewhere.js";
 import { start as startGoTo } from "./goto.js";
 import { start as startHelp } from "./keys.js";
+import { start as startStyleEditor } from "./style_editor.js";
 import { start as startTheme } from "./theme.js";
 import { start as startUse } from "./use.js";
 
@@ -17,6 +18,7 @@ import { start as startUse } from "./use.js";
  *   panel: object, permalink: object, listTools: HTMLElement[], focused: () => object | undefined}) => void)[]}
  */
 export const FEATURES = [
+  startStyleEditor,
   ...ANALYSIS,
   startElsewhere,
   startGoTo,

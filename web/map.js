@@ -137,6 +137,12 @@ export class LayerMap {
     return { zoom: this.map.getZoom(), lat, lon: lng };
   }
 
+  /** The bounds of what is in view: [west, south, east, north], unrolled about the antimeridian. */
+  get bounds() {
+    const bounds = this.map.getBounds();
+    return [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()];
+  }
+
   setView({ zoom, lat, lon }) {
     this.map.setView([lat, lon], Math.min(zoom, MAX_ZOOM), { animate: false });
   }

@@ -53,9 +53,13 @@ export class LayerState extends EventTarget {
     return this.history.canRedo;
   }
 
-  /** Draw a layer in a style: parameters of the query over its own; {} is its own style. */
-  setStyle(id, style) {
-    this.replace(id, { style: Object.freeze({ ...style }) }, "style");
+  /**
+   * Draw a layer in a style: parameters of the query over its own; {} is its own style.
+   *
+   * With `slides`, it may be one step of undo with the change before, as those of a slider are.
+   */
+  setStyle(id, style, { slides = true } = {}) {
+    this.replace(id, { style: Object.freeze({ ...style }) }, "style", slides);
   }
 
   /** Show entries at times: a map of ids to texts for `time`, null for all times. No step of undo. */
@@ -245,16 +249,17 @@ export class LayerState extends EventTarget {
     return freeId(name, this.entries);
   }
 
-  replace(id, members, kind) {
+  replace(id, members, kind, slides = true) {
     const index = this.entries.findIndex((entry) => entry.id === id);
     if (index < 0) return;
     const entry = Object.freeze({ ...this.entries[index], ...members });
-    this.commit(this.entries.with(index, entry), kind, id);
+    this.commit(this.entries.with(index, entry), kind, id, slides);
   }
 
   // A change that can be undone.
-  commit(entries, kind, id) {
-    const merged = this.history.note(this.entries, ["opacity", "style"].includes(kind) ? `${kind} ${id}` : null);
+  commit(entries, kind, id, slides = true) {
+    const isSlide = slides && ["opacity", "style"].includes(kind);
+    const merged = this.history.note(this.entries, isSlide ? `${kind} ${id}` : null);
     this.put(entries, kind, id, merged);
   }
 

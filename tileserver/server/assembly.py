@@ -160,8 +160,7 @@ def assemble(
     layers = Layers(definitions, engine, access)
     listed = layer_list(layers, rasters, folder, resources)
     assets = _by_prefix(providers, lambda provider: provider.assets)
-    prefixes = rasters.catalogue.prefixes
-    browser = browser_of(config.earth_engine, prefixes, providers[0].assets, assets)
+    browser = browser_of(config.earth_engine, rasters.catalogue.prefixes, assets)
     services = services_of(config, listed, engine, memory, _readiness(earth, store), browser)
     rules = rules_of(config, local, layers, os.environ)
     responses = ResponseCache(rules.keys, responses_bytes)
