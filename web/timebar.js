@@ -35,6 +35,8 @@ class TimeBar {
     this.playing = false;
     this.showing = 0;
     this.runs = 0;
+    /** The place among the steps of the one that is being loaded, or null. */
+    this.heading = null;
     this.make();
     document.querySelector("main").append(this.element);
   }
@@ -159,12 +161,14 @@ class TimeBar {
   async go(index) {
     if (this.steps.length === 0) return;
     this.playing = false;
-    await this.showStep(this.steps[Math.max(0, Math.min(this.steps.length - 1, index))]);
+    this.heading = Math.max(0, Math.min(this.steps.length - 1, index));
+    await this.showStep(this.steps[this.heading]);
   }
 
   /** Show the step before or after; from all times on the last or the first. */
   move(by) {
-    const { index, steps } = this;
+    const { steps } = this;
+    const index = this.heading ?? this.index;
     return this.go(index >= 0 ? index + by : by < 0 ? steps.length - 1 : 0);
   }
 
@@ -172,7 +176,9 @@ class TimeBar {
     this.showing += 1;
     const { showing, chosen } = this;
     await this.context.map.preload(chosen.map((entry) => timedEntry(entry, this.textFor(entry, step))));
-    if (showing === this.showing) this.put(chosen, step);
+    if (showing !== this.showing) return;
+    this.heading = null;
+    this.put(chosen, step);
   }
 
   textFor(entry, step) {
@@ -185,6 +191,7 @@ class TimeBar {
 
   showAll() {
     this.playing = false;
+    this.heading = null;
     this.showing += 1;
     this.context.state.setTimes(new Map(this.chosen.map(({ id }) => [id, null])));
   }
@@ -192,6 +199,8 @@ class TimeBar {
   toggle() {
     if (this.element.hidden) return;
     this.playing = !this.playing;
+    this.heading = null;
+    this.showing += 1;
     this.show();
     if (this.playing) this.run();
   }
