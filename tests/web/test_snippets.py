@@ -15,7 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import numpy as np
@@ -419,6 +419,37 @@ def test_maplibre_paints_the_layer(canvas: Page, elevation: Snippets, tile: Tile
     # MapLibre counts zooms in tiles of 512 pixels.
     canvas.evaluate(MAPLIBRE, [lat, lon, tile.z - 1, elevation.texts["maplibre"]])
     check_painted(canvas, elevation, tile)
+
+
+def test_maplibre_paints_a_pmtiles_file_of_the_area(
+    canvas: Page, elevation: Snippets, tile: Tile, server_url: str
+) -> None:
+    dist = LIBRARIES / "maplibre-gl" / "dist"
+    prepare(canvas, dist / "maplibre-gl.js", dist / "maplibre-gl.css")
+    canvas.add_script_tag(path=LIBRARIES / "pmtiles" / "dist" / "pmtiles.js")
+    query = urlencode({**STYLE, "opacity": str(OPACITY), "maxzoom": tile.z + 1})
+    lon, lat = centre(tile)
+    # The tiles of the next zoom have the pixels of a dense screen.
+    text = """
+        const source = { type: "raster", url: "pmtiles://area", tileSize: 128, maxzoom: ZOOM };
+        map.addSource("area", source);
+        map.addLayer({ id: "area", type: "raster", source: "area" });
+    """.replace("ZOOM", str(tile.z + 1))
+    canvas.evaluate(
+        """async (url) => {
+            const body = await (await fetch(url)).arrayBuffer();
+            const archive = new pmtiles.PMTiles(new pmtiles.FileSource(new File([body], "area")));
+            const protocol = new pmtiles.Protocol();
+            protocol.add(archive);
+            maplibregl.addProtocol("pmtiles", protocol.tile);
+        }""",
+        f"{server_url}export/{ELEVATION}.pmtiles?{query}",
+    )
+    canvas.evaluate(MAPLIBRE, [lat, lon, tile.z - 1, text])
+    assert len(np.unique(shown(canvas))) > 20
+    expected = expected_on_white(elevation, tile)
+    # Pixels of two zooms: nearest neighbours of the same raster, half a pixel apart.
+    assert np.abs(shown(canvas) - expected).mean() < 6
 
 
 def test_maplibre_has_the_values_as_a_terrain(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import BrowserContext, expect
+from pmtiles.reader import MemorySource, Reader
 
 from tests.support.commands import serving
 from tests.web.conftest import ROOT, Demo, Visitor, link, middle
@@ -44,6 +46,13 @@ def test_addresses_and_code_follow_the_layer_as_it_is_shown(visitor: Visitor, de
         drawer.get_by_role("link", name="QGIS layer (.qlr)").click()
     assert download.value.suggested_filename == f"{layer['name']}.qlr"
     assert "gamma=1.5" in href
+    drawer.get_by_label("Only the part in view").check()
+    with page.expect_download() as download:
+        drawer.get_by_role("link", name="Tiles in one file (.pmtiles)").click()
+    body = Path(download.value.path()).read_bytes()
+    header = Reader(MemorySource(body)).header()
+    assert abs(header["max_lon_e7"] - header["min_lon_e7"]) < 360e7
+    assert "bbox=" in download.value.url
     # The description of GDAL is a file of its own.
     drawer.get_by_label("Code").first.select_option(label="GDAL")
     expect(drawer.get_by_role("link", name="Save as a file")).to_be_visible()

@@ -77,6 +77,27 @@ def tiles_beside(tile: Tile, side: int) -> list[Tile]:
     return sorted(children(parent(tile, zoom=zoom), zoom=tile.z), key=lambda each: each[1::-1])
 
 
+def tiles_within(box: Box, zoom: int) -> tuple[range, range]:
+    """Return the columns and rows of the tiles of a zoom that a box in degrees touches.
+
+    Columns of a box across the antimeridian go beyond the last one; they count on from there.
+
+    >>> tiles_within(Box(0.0, -10.0, 10.0, 0.0), 2)
+    (range(2, 3), range(2, 3))
+    """
+    west, south, east, north = mercator_box(box)
+    side, last = pixel_m(zoom, 1), 2**zoom - 1
+
+    def span(low_m: float, high_m: float, most: int) -> range:
+        first = min(max(math.floor(low_m / side + 1e-9), 0), most)
+        # A box that ends where a tile begins does not touch it.
+        end = min(max(math.ceil(high_m / side - 1e-9), first + 1), most + 1)
+        return range(first, end)
+
+    columns = span(west + HALF_WORLD_M, east + HALF_WORLD_M, 2 * last + 1)
+    return columns[: last + 1], span(HALF_WORLD_M - north, HALF_WORLD_M - south, last)
+
+
 def mercator_box(box: Box) -> Box:
     """Return a box in degrees as one in EPSG:3857 metres, its latitudes clipped to the map."""
     west, south, east, north = box.unrolled()

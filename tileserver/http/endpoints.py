@@ -89,6 +89,7 @@ class Services:
         default_factory=lambda: Slots(_SUMMARIES, "requests for statistics", _MAX_SUMMARIES)
     )
     """Limits requests that hold millions of values."""
+    exports: Slots = field(default_factory=lambda: Slots(1, "exports", 8, 60.0))
     browser: AssetBrowser | None = None
 
 

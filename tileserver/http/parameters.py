@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.formats import TILE_FORMATS, TILE_SUFFIXES, ImageFileFormat
 from tileserver.contract.grids import Box
-from tileserver.contract.tiles import Tile, tile_at
+from tileserver.contract.tiles import MAX_ZOOM, Tile, tile_at
 from tileserver.contract.times import TimeRange, parse_time_range
 from tileserver.errors import InvalidRequest
 from tileserver.layers.styles import parse_number
@@ -20,6 +20,7 @@ VERSION_PARAMETER = "v"
 """The version token in the URLs of documents; any value is accepted."""
 TABLE_FORMATS = ("json", "csv")
 LEGEND_FORMATS = ("svg", "png", "json")
+EXPORT_FORMATS = ("html", "pmtiles")
 _MAX_QUERY = 8192
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
 _FORMULA = re.compile(rb"(?:^|(?<=&))expression=[^&]*")
@@ -246,6 +247,25 @@ def parse_table_format(name: str, parameters: Mapping[str, str]) -> tuple[str, s
         expected = " or ".join([suffix] if suffix else TABLE_FORMATS)
         raise InvalidRequest(f"format: expected {expected}, got {wanted[:40]!r}")
     return layer, wanted
+
+
+def parse_export(name: str) -> tuple[str, str]:
+    """Return the layer and the format of an export's file name; "" is no format of one."""
+    layer, _, suffix = name.rpartition(".")
+    return (layer, suffix) if suffix in EXPORT_FORMATS else (name, "")
+
+
+def parse_zoom(name: str, text: str) -> int:
+    """Return a zoom.
+
+    Raises:
+        InvalidRequest: it is none; names the parameter.
+    """
+    if not re.fullmatch(r"[0-9]{1,2}", text, re.ASCII) or int(text) > MAX_ZOOM:
+        raise InvalidRequest(
+            f"{name}: expected a whole number from 0 to {MAX_ZOOM}, got {text[:40]!r}"
+        )
+    return int(text)
 
 
 def parse_legend(name: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from tileserver.http import (
     browsing,
     endpoints,
+    exports,
     legends,
     matrix_tiles,
     ogc_api,
@@ -23,7 +24,7 @@ from tileserver.http import (
     qgis,
     wmts,
 )
-from tileserver.http.parameters import parse_legend, parse_table_format
+from tileserver.http.parameters import parse_export, parse_legend, parse_table_format
 
 
 class Resource(Enum):
@@ -164,6 +165,14 @@ ROWS = (
         endpoint=ogc_api.collection,
         layer_of=lambda rest: ogc_api.in_collections(rest).layer,
         form="/ogc/collections/{layer}/map/tiles/{tms}/{z}/{row}/{column}",
+    ),
+    Row(
+        path="/export/{name:path}",
+        endpoint=exports.export,
+        layer_of=lambda rest: parse_export(rest)[0],
+        form="/export/{layer}.pmtiles",
+        # Of many tiles, of which each has a deadline of its own.
+        is_timed=False,
     ),
     Row(path="/colormaps", endpoint=endpoints.colormaps, resource=Resource.PROBE),
     Row(path="/page.json", endpoint=probes.page_settings, resource=Resource.PAGE),

@@ -3,7 +3,7 @@
 import { copyText, h, icon } from "../dom.js";
 import { showNote } from "../messages.js";
 import { titleOf } from "../row.js";
-import { addressesOf, filesOf } from "./addresses.js";
+import { addressesOf, exportsOf, filesOf } from "./addresses.js";
 import { fitting, snippetOf } from "./all.js";
 import { subjectOf } from "./subject.js";
 
@@ -11,8 +11,8 @@ const hasKey = () => new URLSearchParams(location.search).has("key");
 let chosen = "leaflet";
 
 /** Open the drawer for an entry; it follows its style and opacity until it is closed. */
-export function openUse(entry, { state, drawer }, opener) {
-  const view = new UseView(entry);
+export function openUse(entry, { state, drawer, map }, opener) {
+  const view = new UseView(entry, map);
   const follow = () => {
     const current = state.find(entry.id);
     if (current) view.show(current);
@@ -24,7 +24,10 @@ export function openUse(entry, { state, drawer }, opener) {
 }
 
 class UseView {
-  constructor(entry) {
+  constructor(entry, map) {
+    this.map = map;
+    this.partly = h("input", { type: "checkbox" });
+    this.exports = h("div", { className: "actions" });
     this.withKey = h("input", { type: "checkbox", onchange: () => this.show(this.entry) });
     this.addresses = h("div", { className: "use-addresses" });
     this.files = h("div", { className: "actions" });
@@ -41,6 +44,9 @@ class UseView {
       this.addresses,
       h("h3", {}, "Files"),
       this.files,
+      h("h3", {}, "Offline"),
+      h("label", { className: "use-key" }, this.partly, "Only the part in view"),
+      this.exports,
       h("h3", {}, h("label", { for: "use-choice" }, "Code")),
       this.choice,
       this.hint,
@@ -55,6 +61,7 @@ class UseView {
     this.subject = subjectOf(entry, { withKey: this.withKey.checked });
     this.addresses.replaceChildren(...addressesOf(this.subject).map(addressRow));
     this.files.replaceChildren(...filesOf(this.subject).map(fileLink));
+    this.exports.replaceChildren(...exportsOf(this.subject).map((each, index) => this.exportLink(each, index)));
     this.choice.replaceChildren(
       ...fitting(this.subject).map(({ label, snippets }) =>
         h("optgroup", { label }, snippets.map((each) => h("option", { value: each.name }, each.label))),
@@ -62,6 +69,16 @@ class UseView {
     );
     const names = [...this.choice.options].map(({ value }) => value);
     this.choose(names.includes(chosen) ? chosen : names[0]);
+  }
+
+  // The part in view is that of the moment at which one asks for the file.
+  exportLink([label, address], index) {
+    const link = fileLink([label, address]);
+    link.addEventListener("click", () => {
+      const box = this.partly.checked ? this.map.bounds : null;
+      link.href = exportsOf(this.subject, box)[index][1];
+    });
+    return link;
   }
 
   choose(name) {
