@@ -8,16 +8,22 @@ import re
 import zlib
 from base64 import b64decode
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from pmtiles.reader import MemorySource, Reader, all_tiles
-from pmtiles.tile import Compression, TileType, zxy_to_tileid
 from rasterio import Affine
 
+from tests.support.pmtilesfiles import (
+    PNG,
+    UNCOMPRESSED,
+    header_of,
+    id_of,
+    metadata_of,
+    tile_in,
+    tiles_in,
+)
 from tests.support.rasterfiles import write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Config
@@ -44,22 +50,21 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
-def reader_of(client: httpx.Client, path: str) -> tuple[Any, MemorySource]:
+def exported(client: httpx.Client, path: str) -> bytes:
     answer = client.get(path).raise_for_status()
     assert answer.headers["content-type"] == "application/vnd.pmtiles"
-    source = MemorySource(answer.content)
-    return Reader(source), source
+    return answer.content
 
 
 def test_the_reader_of_pmtiles_finds_every_tile_as_the_server_has_it(client: httpx.Client) -> None:
-    reader, source = reader_of(client, "/export/scene.pmtiles?maxzoom=7&min=0&max=400")
-    header, listed = reader.header(), client.get("/tilejson/scene.json").json()
+    file = exported(client, "/export/scene.pmtiles?maxzoom=7&min=0&max=400")
+    header, listed = header_of(file), client.get("/tilejson/scene.json").json()
     assert (header["min_zoom"], header["max_zoom"]) == (0, 7)
-    assert (header["tile_type"], header["tile_compression"]) == (TileType.PNG, Compression.NONE)
+    assert (header["tile_type"], header["tile_compression"]) == (PNG, UNCOMPRESSED)
     sides = [header[f"{name}_e7"] / 1e7 for name in ("min_lon", "min_lat", "max_lon", "max_lat")]
     np.testing.assert_allclose(sides, listed["bounds"], atol=1e-6)
-    assert reader.metadata()["name"] == "scene"
-    found = {tuple(address): body for address, body in all_tiles(source)}
+    assert metadata_of(file)["name"] == "scene"
+    found = tiles_in(file)
     assert {z for z, _, _ in found} == set(range(8))
     for (z, x, y), body in found.items():
         assert body == client.get(f"/tiles/scene/{z}/{x}/{y}.png?min=0&max=400").content
@@ -74,10 +79,8 @@ def test_the_reader_of_pmtiles_finds_every_tile_as_the_server_has_it(client: htt
 
 
 def test_an_area_across_the_antimeridian_has_tiles_on_both_sides(client: httpx.Client) -> None:
-    _, source = reader_of(
-        client, "/export/fiji.pmtiles?maxzoom=5&format=webp&bbox=178,-18,-178,-12"
-    )
-    columns = {x for (z, x, _), _ in all_tiles(source) if z == 5}
+    file = exported(client, "/export/fiji.pmtiles?maxzoom=5&format=webp&bbox=178,-18,-178,-12")
+    columns = {x for z, x, _ in tiles_in(file) if z == 5}
     assert columns == {0, 31}
 
 
@@ -136,9 +139,8 @@ def test_leaf_directories_are_read_too() -> None:
     body = write_pmtiles(
         tiles, ImageFileFormat.PNG, Box(-180, -85, 180, 85), (0.0, 0.0, 1), {"name": "é"}
     )
-    reader = Reader(MemorySource(body))
-    assert reader.header()["leaf_directory_length"] > 0
+    assert header_of(body)["leaf_directory_length"] > 0
     for tile, expected in tiles[::4999]:
-        assert reader.get(tile.z, tile.x, tile.y) == expected
-        assert tile_id(tile) == zxy_to_tileid(tile.z, tile.x, tile.y)
-    assert reader.get(7, 0, 0) is None
+        assert tile_in(body, tile.z, tile.x, tile.y) == expected
+        assert tile_id(tile) == id_of(tile.z, tile.x, tile.y)
+    assert tile_in(body, 7, 0, 0) is None

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 from tests.web.conftest import Demo, Visitor, link, middle
 
 ZOOM = 11
-SIZE = {"width": 1024, "height": 640}
+WIDTH, HEIGHT = 1024, 640
 
 
 @pytest.mark.parametrize("name", ["scene", "elevation"])
@@ -33,7 +33,9 @@ def test_a_file_opened_offline_is_the_live_map_pixel_by_pixel(
     assert len(body) <= 5_000_000
     path = tmp_path / "map.html"
     path.write_bytes(body)
-    context = browser.new_context(viewport=SIZE, reduced_motion="reduce", offline=True)
+    context = browser.new_context(
+        viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce", offline=True
+    )
     alone = Visitor(context.new_page(), path.as_uri())
     alone.watch()
     alone.page.goto(f"{path.as_uri()}#map={ZOOM}/{lat}/{lon}")
@@ -42,7 +44,7 @@ def test_a_file_opened_offline_is_the_live_map_pixel_by_pixel(
     assert len(np.unique(live)) > 50
     assert np.abs(found - live).max() <= 1
 
-    alone.page.mouse.click(SIZE["width"] // 2, SIZE["height"] // 2)
+    alone.page.mouse.click(WIDTH // 2, HEIGHT // 2)
     values = alone.page.locator("#values")
     expect(values).to_be_visible()
     shown = [float(each.split()[0]) for each in values.locator("dd").all_text_contents()]

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from playwright.sync_api import BrowserContext, expect
-from pmtiles.reader import MemorySource, Reader
 
 from tests.support.commands import serving
+from tests.support.pmtilesfiles import header_of
 from tests.web.conftest import ROOT, Demo, Visitor, link, middle
 
 SIZES = [
@@ -50,7 +50,7 @@ def test_addresses_and_code_follow_the_layer_as_it_is_shown(visitor: Visitor, de
     with page.expect_download() as download:
         drawer.get_by_role("link", name="Tiles in one file (.pmtiles)").click()
     body = Path(download.value.path()).read_bytes()
-    header = Reader(MemorySource(body)).header()
+    header = header_of(body)
     assert abs(header["max_lon_e7"] - header["min_lon_e7"]) < 360e7
     assert "bbox=" in download.value.url
     # The description of GDAL is a file of its own.

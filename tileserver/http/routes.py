@@ -24,7 +24,7 @@ from tileserver.http import (
     qgis,
     wmts,
 )
-from tileserver.http.parameters import parse_export, parse_legend, parse_table_format
+from tileserver.http.parameters import parse_legend, parse_table_format
 
 
 class Resource(Enum):
@@ -169,7 +169,7 @@ ROWS = (
     Row(
         path="/export/{name:path}",
         endpoint=exports.export,
-        layer_of=lambda rest: parse_export(rest)[0],
+        layer_of=lambda rest: rest.rpartition(".")[0] or rest,
         form="/export/{layer}.pmtiles",
         # Of many tiles, of which each has a deadline of its own.
         is_timed=False,

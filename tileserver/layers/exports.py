@@ -69,7 +69,8 @@ def export_of(layer: Layer, bbox: Box | None, maxzoom: int | None) -> Export:
         maxzoom: the highest zoom; else the layer's own, or the highest with few enough tiles.
 
     Raises:
-        InvalidRequest: the layer is elsewhere, there would be too many tiles, or the zoom is not one of the layer's.
+        InvalidRequest: the layer is elsewhere, there would be too many tiles, or the zoom is not
+            one of the layer's.
     """
     if bbox is not None and not touches(layer.bounds, bbox):
         sides = ",".join(f"{degrees:g}" for degrees in layer.bounds)
