@@ -240,7 +240,7 @@ async function fetchJson(url, signal, cache = "default", more = {}) {
   }
 }
 
-async function ask(url, signal, cache = "default", more = {}) {
+export async function ask(url, signal, cache = "default", more = {}) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   try {
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout;

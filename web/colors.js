@@ -35,39 +35,44 @@ export function makePainter(drawing, Type) {
   if (drawing.classes.length) return classPainter(drawing, Type, opacity);
   const alpha = Math.floor(opacity * BYTE + 0.5);
   const fills = new Map();
-  const fill = (count, band) => {
-    const key = `${count} ${band}`;
-    if (!fills.has(key)) fills.set(key, filler(drawing, Type, band, count));
-    return fills.get(key);
-  };
   return (tile) => {
-    const pixels = new Uint32Array(tile.width * tile.height);
     const { planes } = tile;
-    planes.forEach((plane, band) => fill(planes.length, band)(plane, pixels));
-    return masked(pixels, tile, alpha, opacity);
+    const count = planes.length;
+    if (!fills.has(count)) fills.set(count, filler(drawing, Type, count));
+    const pixels = new Uint32Array(tile.width * tile.height);
+    fills.get(count)(planes, pixels);
+    return tile.alpha ? sheer(pixels, tile, opacity) : masked(pixels, tile.shown, alpha);
   };
 }
 
-/** Set alpha, and nothing at all where nothing shows. */
-function masked(pixels, { shown, alpha }, opaque, opacity) {
-  const whole = opaque << 24;
+/** Make all that shows as opaque as a byte says. */
+function masked(pixels, shown, alpha) {
+  if (!alpha) return pixels.fill(0);
+  const whole = alpha << 24;
+  // A mask of 1 leaves all bits, one of 0 none.
+  if (shown) for (let i = 0; i < pixels.length; i += 1) pixels[i] = (pixels[i] | whole) & -shown[i];
+  else for (let i = 0; i < pixels.length; i += 1) pixels[i] |= whole;
+  return pixels;
+}
+
+/** Make each pixel as opaque as it is. */
+function sheer(pixels, { shown, alpha }, opacity) {
   for (let i = 0; i < pixels.length; i += 1) {
-    if (shown && !shown[i]) pixels[i] = 0;
-    else if (!alpha) pixels[i] = opaque ? pixels[i] | whole : 0;
-    else {
-      const some = Math.floor(alpha[i] * opacity + 0.5);
-      pixels[i] = some ? pixels[i] | (some << 24) : 0;
-    }
+    const some = shown && !shown[i] ? 0 : Math.floor(alpha[i] * opacity + 0.5);
+    pixels[i] = some ? pixels[i] | (some << 24) : 0;
   }
   return pixels;
 }
 
-/** Return the function that adds one of `count` bands to the colours of pixels, without alpha. */
-function filler(drawing, Type, band, count) {
+/** Return the function that sets the colours of pixels, without alpha, from the planes of `count` bands. */
+function filler(drawing, Type, count) {
   const colors = drawing.palette.length ? paletteColors(drawing.palette) : null;
-  const packed = packer(count, band, colors);
-  if (NARROW.has(Type)) return narrowFiller(Type, narrowColor(drawing, band, colors, packed));
-  return wideFiller(drawing, band, colors, packed);
+  const packed = Array.from({ length: count }, (_, band) => packer(count, band, colors));
+  if (NARROW.has(Type)) {
+    return narrowFiller(Type, packed.map((each, band) => narrowColor(drawing, band, colors, each)));
+  }
+  const fills = packed.map((each, band) => wideFiller(drawing, band, colors, each));
+  return (planes, pixels) => planes.forEach((plane, band) => fills[band](plane, pixels));
 }
 
 /** Return the function from a byte, or a share if there is a palette, to its part of a pixel. */
@@ -105,15 +110,22 @@ function narrowColor(drawing, band, colors, packed) {
   return (value) => colors(Math.floor(exact(value) * STEPS + 0.5) / STEPS);
 }
 
-/** Look up every value of a type of 8 or 16 bits. */
-function narrowFiller(Type, color) {
+/** Look up every value of a type of 8 or 16 bits, of one band or three. */
+function narrowFiller(Type, colors) {
   const Unsigned = Type.BYTES_PER_ELEMENT === 1 ? Uint8Array : Uint16Array;
   const every = new Type(Unsigned.from({ length: 2 ** (8 * Type.BYTES_PER_ELEMENT) }, (_, i) => i).buffer);
-  const table = Uint32Array.from(every, color);
-  return (plane, pixels) => {
-    const index = new Unsigned(plane.buffer, plane.byteOffset, plane.length);
-    for (let i = 0; i < pixels.length; i += 1) pixels[i] |= table[index[i]];
+  const [first, second, third] = colors.map((color) => tableOf(every, color));
+  return (planes, pixels) => {
+    const [a, b, c] = planes.map((plane) => new Unsigned(plane.buffer, plane.byteOffset, plane.length));
+    if (!third) for (let i = 0; i < pixels.length; i += 1) pixels[i] = first[a[i]];
+    else for (let i = 0; i < pixels.length; i += 1) pixels[i] = first[a[i]] | second[b[i]] | third[c[i]];
   };
+}
+
+function tableOf(every, color) {
+  const table = new Uint32Array(every.length);
+  for (let i = 0; i < every.length; i += 1) table[i] = color(every[i]);
+  return table;
 }
 
 /** Compute the share of every value; its colour comes out of a table where a part of the range has one. */
@@ -121,19 +133,34 @@ function wideFiller(drawing, band, colors, packed) {
   const [share, shade] = curves(drawing, band);
   const levels = colors ? STEPS : BYTE;
   const table = Uint32Array.from({ length: levels + 1 }, (_, i) => packed(colors ? i / STEPS : i));
-  if (!shade) {
-    return (plane, pixels) => {
-      for (let i = 0; i < pixels.length; i += 1) pixels[i] |= table[(share(plane[i]) * levels + 0.5) | 0];
-    };
-  }
-  const bins = binned(shade, levels, table);
+  const bins = shade ? binned(shade, levels, table) : null;
   return (plane, pixels) => {
+    const shares = sharesOf(plane, share, drawing, band);
     for (let i = 0; i < pixels.length; i += 1) {
-      const part = share(plane[i]);
-      const level = bins[(part * BINS) | 0];
+      const part = shares[i];
+      const level = bins ? bins[(part * BINS) | 0] : (part * levels + 0.5) | 0;
       pixels[i] |= table[level >= 0 ? level : (shade(part) * levels + 0.5) | 0];
     }
   };
+}
+
+let spare = new Float64Array(0);
+
+/** Return the share of each value; in one array for all, which the next call overwrites. */
+function sharesOf(plane, share, { ranges, curve }, band) {
+  if (spare.length < plane.length) spare = new Float64Array(plane.length);
+  const [low, high] = ranges.length ? ranges[band % ranges.length] : CLIP;
+  const length = high - low;
+  if (curve === "equalize" || length === Infinity) {
+    for (let i = 0; i < plane.length; i += 1) spare[i] = share(plane[i]);
+    return spare;
+  }
+  // What `shareOf` computes, written out: a call for each value takes twice as long.
+  for (let i = 0; i < plane.length; i += 1) {
+    const part = (plane[i] - low) / length;
+    spare[i] = part < 0 ? 0 : part > 1 ? 1 : part;
+  }
+  return spare;
 }
 
 /** Return the level of each of equal parts of the range, or -1 for a part with more than one colour. */
@@ -150,10 +177,10 @@ function classPainter({ classes }, Type, opacity) {
     const some = Math.floor(alpha * opacity + 0.5);
     return some ? red | (green << 8) | (blue << 16) | (some << 24) : 0;
   });
-  const look = NARROW.has(Type) ? narrowFiller(Type, (value) => table[numberOf(value)]) : null;
+  const look = NARROW.has(Type) ? narrowFiller(Type, [(value) => table[numberOf(value)]]) : null;
   return ({ width, height, planes: [plane], shown }) => {
     const pixels = new Uint32Array(width * height);
-    if (look) look(plane, pixels);
+    if (look) look([plane], pixels);
     else for (let i = 0; i < pixels.length; i += 1) pixels[i] = table[numberOf(plane[i])];
     if (shown) for (let i = 0; i < pixels.length; i += 1) if (!shown[i]) pixels[i] = 0;
     return pixels;

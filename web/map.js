@@ -1,5 +1,6 @@
 /** The map itself, in Leaflet, which only it and the modules that draw on it use. */
 
+import { DrawnLayer } from "./drawn_layer.js";
 import { contains, firstExtent, unrolled } from "./extent.js";
 import { graticule } from "./graticule.js";
 import L from "./leaflet.js";
@@ -27,6 +28,7 @@ export class LayerMap {
     });
     this.animate = !calm;
     this.tiles = new Map();
+    this.lively = new Set();
     this.entries = [];
     /** Tiles that `preload` has made, by the ids of their entries. */
     this.ready = new Map();
@@ -55,19 +57,42 @@ export class LayerMap {
     for (const [id, drawn] of [...this.tiles]) if (!isAsDrawn(drawn, shown.get(id))) this.remove(id);
     entries.forEach((entry, index) => {
       if (entry.visible && !this.tiles.has(entry.id)) this.add(entry, listeners(entry));
-      this.tiles.get(entry.id)?.tiles.setZIndex(entries.length - index).setOpacity(entry.opacity);
+      const tiles = this.tiles.get(entry.id)?.tiles;
+      if (tiles && tiles.style !== entry.style) tiles.restyle(entry.style, this.takeReady(entry));
+      tiles?.setZIndex(entries.length - index).setOpacity(entry.opacity);
     });
     for (const id of [...this.ready.keys()]) if (!this.tiles.has(id)) this.dropReady(id);
     this.showPixels();
     this.clip();
   }
 
-  add({ id, layer, style }, listeners) {
+  add(entry, listeners) {
+    const tiles = new DrawnLayer(this.map, entry, listeners, this.takeReady(entry));
+    this.tiles.set(entry.id, { layer: entry.layer, tiles });
+    if (this.lively.has(entry.id)) tiles.setLive(true);
+  }
+
+  /** Return the tiles that `preload` has made for an entry as it is now, or null. */
+  takeReady({ id, layer, style }) {
     const ready = this.ready.get(id);
-    const isReady = ready?.layer === layer && sameStyle(ready.style, style);
-    const tiles = isReady ? ready.tiles : serverTiles(layer, style, listeners).addTo(this.map);
-    if (isReady) this.ready.delete(id);
-    this.tiles.set(id, { layer, style, tiles });
+    if (ready?.layer !== layer || !sameStyle(ready.style, style)) return null;
+    this.ready.delete(id);
+    return ready.tiles;
+  }
+
+  /** Draw an entry from values, so that changes of its style show at once and ask the server nothing. */
+  live(id, on) {
+    if (on) this.lively.add(id);
+    else this.lively.delete(id);
+    this.tiles.get(id)?.tiles.setLive(on);
+  }
+
+  /**
+   * Return a promise of valid values of an entry in view, at most 200,000 a band: {bands: {id: Float64Array}};
+   * of null where the map has none, as of an entry that is drawn by the server.
+   */
+  async visibleValues(id) {
+    return (await this.tiles.get(id)?.tiles.visibleValues()) ?? null;
   }
 
   /**
@@ -78,7 +103,7 @@ export class LayerMap {
   async preload(entries) {
     const shown = (entry) => {
       const drawn = this.tiles.get(entry.id);
-      return drawn?.layer === entry.layer && sameStyle(drawn.style, entry.style);
+      return drawn?.layer === entry.layer && sameStyle(drawn.tiles.style, entry.style);
     };
     await Promise.all(entries.filter((entry) => !shown(entry)).map((entry) => this.load(entry)));
   }
@@ -258,7 +283,7 @@ export class LayerMap {
   }
 }
 
-const isAsDrawn = (drawn, entry) => entry?.layer === drawn.layer && entry.style === drawn.style;
+const isAsDrawn = (drawn, entry) => entry?.layer === drawn.layer;
 
 const sameStyle = (one, other) => {
   const names = Object.keys(one);

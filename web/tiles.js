@@ -11,14 +11,28 @@ const QUIET_WAIT_S = 3;
 const CAUSE_LASTS_MS = 1000;
 const BUSY = new Set([200, 429, 503]);
 
-/** Leaflet's tile layer, which knows one box, for extents that cross the antimeridian. */
-const ExtentTileLayer = L.TileLayer.extend({
+/** Leaflet's layers of tiles know one box; this is for extents that cross the antimeridian. */
+export const withinExtent = {
   _isValidTile(coords) {
     return this.options.extent.some((bounds) => {
       this.options.bounds = bounds;
-      return L.TileLayer.prototype._isValidTile.call(this, coords);
+      return L.GridLayer.prototype._isValidTile.call(this, coords);
     });
   },
+};
+
+const ExtentTileLayer = L.TileLayer.extend(withinExtent);
+
+/** Return the options of a layer of tiles. */
+export const tileOptions = (layer) => ({
+  extent: extentParts(layer.bounds).map(([west, south, east, north]) =>
+    L.latLngBounds([south, west], [north, east]),
+  ),
+  minZoom: layer.minzoom,
+  maxNativeZoom: layer.maxzoom,
+  maxZoom: 22,
+  updateWhenZooming: false,
+  keepBuffer: 1,
 });
 
 /**
@@ -29,16 +43,12 @@ const ExtentTileLayer = L.TileLayer.extend({
  *   retry: () => void}) => void} onfailure called whenever the tiles that are missing have changed; count 0 means all is well.
  */
 export function serverTiles(layer, style, { onbusy, onfailure }) {
-  const tiles = new ExtentTileLayer(tileTemplate(layer, style), {
-    extent: extentParts(layer.bounds).map(([west, south, east, north]) =>
-      L.latLngBounds([south, west], [north, east]),
-    ),
-    minZoom: layer.minzoom,
-    maxNativeZoom: layer.maxzoom,
-    maxZoom: 22,
-    updateWhenZooming: false,
-    keepBuffer: 1,
-  });
+  const tiles = new ExtentTileLayer(tileTemplate(layer, style), tileOptions(layer));
+  return watched(tiles, { onbusy, onfailure });
+}
+
+/** Return a layer of tiles, each with its address as `src`, that tells what it does; see `serverTiles`. */
+export function watched(tiles, { onbusy, onfailure }) {
   const failures = new Failures(tiles, onfailure);
   tiles.on({
     loading: () => onbusy(true),
