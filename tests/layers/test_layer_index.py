@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def test_an_index_returns_the_entries_that_were_put_also_to_another_worker(tmp_p
     assert one.places() == {"scene": ENTRY.bounds}
     one.close()
     other.close()
+
+
+def test_an_index_keeps_that_a_layer_has_times(tmp_path: Path) -> None:
+    entries = [replace(ENTRY, has_times=True), replace(ENTRY, name="other")]
+    with closing(LayerIndex(tmp_path / "index")) as index:
+        index.put(entries)
+    with closing(LayerIndex(tmp_path / "index")) as other:
+        assert other.get(["scene", "other"]) == {entry.name: entry for entry in entries}
 
 
 def test_an_index_keeps_the_classes_of_a_style() -> None:

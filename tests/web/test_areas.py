@@ -137,6 +137,12 @@ def test_a_box_has_figures_and_is_saved_as_geotiff_and_png(
     found = [float(text) for text in figures.locator("td").all_inner_texts()[:4]]
     expected = [values.min(), values.max(), values.mean(), values.astype(float).std()]
     assert found == pytest.approx([float(each) for each in expected], rel=1e-4)
+    for name, value in (("East", "-110.9"), ("West", "-111")):
+        drawer.get_by_label(name, exact=True).fill(value)
+        page.keyboard.press("Tab")
+    drawer.get_by_role("button", name="GeoTIFF").click()
+    expect(drawer.locator(".wrong")).to_contain_text("the area does not meet dem")
+    user.errors.clear()
     drawer.get_by_label("North", exact=True).fill("-91")
     page.keyboard.press("Tab")
     expect(drawer.get_by_label("North", exact=True)).to_have_attribute("aria-invalid", "true")

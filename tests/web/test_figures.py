@@ -144,3 +144,26 @@ def test_layers_of_different_steps_are_shown_at_one_time(modules: Page) -> None:
     assert hours == [first, six, twelve, twelve]
     assert places == [2, -1, -1, 3]
     assert texts == ["2025-01-05 06:00", "2025-01-05", "2025-01-05 06:00:30"]
+
+
+@pytest.mark.parametrize(
+    ("bands", "side_deg", "times"),
+    [(1, 0.01, 1), (10, 1, 3), (10, 10, 30), (1, 0.000001, 1)],
+)
+def test_the_size_of_a_download_is_bounded_and_said_before(
+    modules: Page, bands: int, side_deg: float, times: int
+) -> None:
+    script = "async ([ring, info]) => (await import('./areasizes.js')).sizesOf(ring, info)"
+    ring = [[10, 0], [10 + side_deg, 0], [10 + side_deg, side_deg], [10, side_deg]]
+    info = {"bands": [{"data_type": "uint16", "scale_m": 30}] * bands}
+    found = modules.evaluate(script, [ring, info])
+    side = max(side_deg * 111_320 / 30, 1)
+    assert found["pixels"] == pytest.approx(side**2, rel=0.02)
+    assert 256 <= found["pngWidth"] <= 2048
+    width = int(found["cropSize"].get("width", side))
+    # What getPixels gives at most, counted with a byte of mask for each pixel and band.
+    assert width**2 * bands * 3 <= 48 * 2**20
+    assert width == pytest.approx(side / times, abs=1)
+    texts = " ".join(found["texts"])
+    assert ("an overview" in texts) == (side**2 > 4e6)
+    assert ("48 MiB" in texts) == (times > 1)

@@ -114,6 +114,11 @@ class ImageAsset:
     mosaic: MosaicState | None = None
     """Of an image that is made of many files."""
 
+    @property
+    def has_times(self) -> bool:
+        """Whether there are times to choose from."""
+        return self.mosaic is not None and self.start_time is not None
+
     @cached_property
     def band_ids(self) -> tuple[str, ...]:
         """The ids, in order."""

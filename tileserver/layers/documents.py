@@ -48,8 +48,8 @@ def layer_json(
     that of one that `/times` has steps of.
     """
     is_pending = isinstance(layer, ListedLayer) and layer.entry is None
-    described = layer.entry if isinstance(layer, ListedLayer) else layer
-    no_place = described.no_place if described else ""
+    known = layer.entry if isinstance(layer, ListedLayer) else layer.asset
+    no_place, has_times = (known.no_place, known.has_times) if known else ("", False)
     return {
         "name": layer.name,
         "title": layer.title,
@@ -64,14 +64,8 @@ def layer_json(
         "tiles": tile_url(base_url, layer, more),
         **({"pending": True} if is_pending else {}),
         **({"no_place": no_place} if no_place else {}),
-        **({"has_times": True} if _has_times(layer) else {}),
+        **({"has_times": True} if has_times else {}),
     }
-
-
-def _has_times(layer: Layer | ListedLayer) -> bool:
-    """Tell whether there are times to choose from, as far as that is known."""
-    asset = layer.asset if isinstance(layer, Layer) else None
-    return asset is not None and asset.mosaic is not None and asset.start_time is not None
 
 
 def layer_page(

@@ -57,6 +57,8 @@ class IndexEntry:
     """The version token of its tiles."""
     no_place: str = ""
     """Why its place on Earth is not known; empty if it is."""
+    has_times: bool = False
+    """Whether there are times to choose from."""
 
 
 class LayerIndex:
@@ -175,6 +177,7 @@ def _rows(database: sqlite3.Connection, names: Sequence[str]) -> Iterator[tuple[
 def _row(entry: IndexEntry) -> tuple[object, ...]:
     rest: dict[str, Any] = {"zoom": entry.full_zoom, "version": entry.version}
     rest |= {"no_place": entry.no_place} if entry.no_place else {}
+    rest |= {"has_times": True} if entry.has_times else {}
     rest["style"] = dataclasses.asdict(entry.style)
     return entry.name, entry.state, *entry.bounds, json.dumps(rest)
 
@@ -190,7 +193,8 @@ def _entry(row: Sequence[Any]) -> IndexEntry | None:
         if type(zoom) is not int or not 0 <= zoom <= _MAX_ZOOM or not isinstance(version, str):
             return None
         style, no_place = _style(rest["style"]), str(rest.get("no_place", ""))
-        return IndexEntry(name, state, Box(*box), zoom, style, version, no_place)
+        has_times = rest.get("has_times") is True
+        return IndexEntry(name, state, Box(*box), zoom, style, version, no_place, has_times)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 

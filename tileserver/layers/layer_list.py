@@ -337,7 +337,14 @@ def _state(definition: LayerDefinition, version: str) -> str:
 def _entry_of(layer: Layer) -> IndexEntry:
     state = _state(layer.definition, layer.asset.version)
     return IndexEntry(
-        layer.name, state, layer.bounds, layer.full_zoom, layer.style, layer.version, layer.no_place
+        name=layer.name,
+        state=state,
+        bounds=layer.bounds,
+        full_zoom=layer.full_zoom,
+        style=layer.style,
+        version=layer.version,
+        no_place=layer.no_place,
+        has_times=layer.asset.has_times,
     )
 
 
