@@ -27,6 +27,7 @@ _LOSSLESS = " and ".join(
     if each.is_picture and each.row.is_lossless
 )
 _OF_ROUTES = f"""\
+`/openapi.json` describes them all in OpenAPI 3.1, each parameter with its bounds.
 The ext of a tile is one of {_SUFFIXES}; {_LOSSLESS} are lossless; NPY
 holds raw values, masked is 0 there, and NPZ
 [values with their masks](../use/values.md), whose style is that of the client.

@@ -79,21 +79,26 @@ def links_in(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_everything_is_found_from_the_landing_page(client: httpx.Client) -> None:
-    waiting, seen = [f"{client.base_url}/ogc"], set()
+    waiting, seen = [(f"{client.base_url}/ogc", "application/json")], set()
     while waiting:
-        url = waiting.pop()
+        url, media_type = waiting.pop()
         if url in seen:
             continue
         seen.add(url)
         answer = client.get(url)
         assert answer.status_code == 200, (url, answer.text)
-        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["content-type"] == media_type
         here = urlsplit(url).path
         found = list(links_in(answer.json())) if here.startswith("/ogc") else []
         assert all(urlsplit(each["href"]).netloc == urlsplit(url).netloc for each in found)
-        waiting += [each["href"] for each in found if not each.get("templated")]
+        waiting += [(each["href"], each["type"]) for each in found if not each.get("templated")]
     paths = {urlsplit(url).path for url in seen}
-    assert {"/ogc/conformance", "/ogc/collections", "/tilejson/scene.json"} <= paths
+    assert {
+        "/ogc/conformance",
+        "/ogc/collections",
+        "/tilejson/scene.json",
+        "/openapi.json",
+    } <= paths
     assert {f"/ogc/tileMatrixSets/{name}" for name in NAMES} <= paths
     assert {TILES, f"{TILES}/WebMercatorQuad", f"{TILES}/CanadianNAD83_LCC"} <= paths
 

@@ -316,6 +316,8 @@ async def styled_layer(
     style = parse_style(parameters)
     name = name or request.path_params["layer"]
     steps = parse_steps(parameters)
+    # What makes no tiles does without it, and refuses a wrong one all the same.
+    parse_encoding(parameters)
     return await services_of(request).layers.find(name, style, steps), style, parameters
 
 

@@ -19,6 +19,7 @@ from tileserver.http import (
     legends,
     matrix_tiles,
     ogc_api,
+    openapi,
     probes,
     profile_endpoints,
     qgis,
@@ -76,6 +77,11 @@ class Row:
     def start(self) -> str:
         """The path before its first pattern, as "/tiles/"; all of it without one."""
         return self.path.partition("{")[0]
+
+
+async def api_description(request: Request) -> Response:
+    """Answer GET /openapi.json: these routes in OpenAPI 3.1, with parameters and their bounds."""
+    return openapi.response(request, ROWS)
 
 
 ROWS = (
@@ -174,6 +180,7 @@ ROWS = (
         # Of many tiles, of which each has a deadline of its own.
         is_timed=False,
     ),
+    Row(path="/openapi.json", endpoint=api_description, resource=Resource.PROBE),
     Row(path="/colormaps", endpoint=endpoints.colormaps, resource=Resource.PROBE),
     Row(path="/page.json", endpoint=probes.page_settings, resource=Resource.PAGE),
     Row(path="/healthz", endpoint=probes.healthz, resource=Resource.PROBE, is_timed=False),

@@ -18,6 +18,7 @@ PICTURES = {each.row.suffixes[0]: each for each in TILE_FORMATS.values() if each
 """Formats of tiles by their names in the parameter `f`."""
 _SPEC = "http://www.opengis.net/spec"
 _REL = "http://www.opengis.net/def/rel/ogc/1.0"
+_OPENAPI = "application/vnd.oai.openapi+json;version=3.1"
 CONFORMS_TO = (
     f"{_SPEC}/ogcapi-common-1/1.0/conf/core",
     f"{_SPEC}/ogcapi-common-1/1.0/conf/landing-page",
@@ -60,11 +61,13 @@ class Links:
 
 def landing_page(links: Links) -> dict[str, Any]:
     """Return the landing page."""
+    description = f"{links.base_url}/openapi.json"
     return {
         "title": "tileserver",
         "description": "Rasters as map tiles.",
         "links": [
             links.link("self", "", "This document"),
+            {"rel": "service-desc", "href": description, "type": _OPENAPI, "title": "The API"},
             links.link("conformance", "/conformance", "Classes of requirements that are met"),
             links.link("data", "/collections", "The layers"),
             links.link(f"{_REL}/tiling-schemes", "/tileMatrixSets", "Tile matrix sets"),
