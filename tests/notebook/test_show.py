@@ -99,7 +99,7 @@ def test_masked_integers_of_every_value_keep_the_masks_of_each_band() -> None:
     values = np.arange(256, dtype="uint8").reshape(16, 16)
     both = np.ma.masked_array([values, values], mask=[values < 128, values >= 128])
     first, second = tiles_of(
-        tileserver.show((both, {"bands": "B1"}), (both, {"bands": "B2"}), bounds=BOUNDS, max=255)
+        tileserver.show((both, {"bands": "b1"}), (both, {"bands": "b2"}), bounds=BOUNDS, max=255)
     )
     north, south = (WEST + 1, NORTH - 0.4), (WEST + 1, NORTH - 1.6)
     assert [pixel(each, *place)[3] for each in (first, second) for place in (north, south)] == [

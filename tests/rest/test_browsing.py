@@ -101,7 +101,7 @@ def test_ten_thousand_names_come_in_pages_and_are_searched(tmp_path: Path) -> No
             return [f"{LOCAL}/scene-{number:05}" for number in range(10_000)]
 
     local = LocalAssets(Many(Catalogue([Root(str(tmp_path))])), lambda name: True)
-    browser = browser_of(None, [f"{LOCAL}/"], [("", local)])
+    browser = browser_of(None, [f"{LOCAL}/"], local, [("", local)])
     first = browser._below([LOCAL], ["scene-0", "77"], "", 50)
     assert len(first.assets) == 50
     assert first.after is not None
@@ -163,7 +163,7 @@ def test_earth_engine_s_folders_are_listed_by_earth_engine(tmp_path: Path) -> No
     remote: Any = Remote()
     earth = EarthEngineSettings(project="my-project")
     mounts = [(f"{LOCAL}/", local), ("", remote)]
-    browser: Browser = browser_of(earth, [f"{LOCAL}/"], mounts)
+    browser: Browser = browser_of(earth, [f"{LOCAL}/"], local, mounts)
     first = asyncio.run(browser.page("", "", "", 10))
     # The local folder is empty.
     assert [each["name"] for each in first.assets] == [PUBLIC, "projects/my-project/assets"]

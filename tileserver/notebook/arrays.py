@@ -144,7 +144,7 @@ def _bands(source: Any, names: Sequence[str] = ()) -> BandArrays:
     if is_picture and not names and len(values) == 4:
         valid = np.broadcast_to(valid[:3].all(axis=0) & (values[3] > 0), values[:3].shape)
         values = values[:3]
-    ids = tuple(names) or tuple(f"B{number}" for number in range(1, len(values) + 1))
+    ids = tuple(names) or tuple(f"b{number}" for number in range(1, len(values) + 1))
     return BandArrays(ids, np.ascontiguousarray(values), np.ascontiguousarray(valid))
 
 
@@ -217,14 +217,14 @@ def _dimension(source: Any, names: Sequence[str], axis: str) -> str:
 
 def _name_of(source: Any) -> str:
     name = str(source.name or "")
-    return name if name.isidentifier() else "B1"
+    return name if name.isidentifier() else "b1"
 
 
 def _band_names(source: Any, dimension: str) -> list[str]:
     count = source.sizes[dimension]
     labels = [str(each) for each in source[dimension].values] if dimension in source.coords else []
     is_usable = all(label.isidentifier() for label in labels) and len(set(labels)) == count
-    return labels if labels and is_usable else [f"B{number}" for number in range(1, count + 1)]
+    return labels if labels and is_usable else [f"b{number}" for number in range(1, count + 1)]
 
 
 def _own_crs(source: Any, x: str, y: str) -> Any:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from tileserver.config.config import AccessSettings
-from tileserver.errors import InvalidRequest
+from tileserver.errors import DeadlineExceeded, InvalidRequest
 from tileserver.notebook.calls import Answer, get
 from tileserver.notebook.hosted import Hosted
 
@@ -93,9 +93,13 @@ class Background:
         """Return a JSON document; blocks.
 
         Raises:
+            DeadlineExceeded: there is no answer in time.
             InvalidRequest: the server refuses, with its words.
         """
-        answer = self.fetch(target).result(_PATIENCE_S)
+        try:
+            answer = self.fetch(target).result(_PATIENCE_S)
+        except TimeoutError as exc:
+            raise DeadlineExceeded(f"no answer within {_PATIENCE_S:g} s") from exc
         try:
             found = json.loads(answer.body)
         except ValueError:

@@ -12,7 +12,9 @@ const RETRY_MS = 3000;
 const LOAD_MS = 60000;
 const MAX_TRIES = 3;
 const BUSY = new Set([429, 503, 504]);
-const TAKEN = Symbol.for("tileserver.taken");
+const MAP_MS = 20000;
+const MAP_STEP_MS = 50;
+const TAKEN = Symbol("taken");
 
 export default { render };
 
@@ -20,34 +22,42 @@ async function render({ model, el }) {
   const note = new Note(el);
   const comm = new Comm(model, note);
   const route = new Route(model, comm, note);
-  const maps = await mapsOf(model);
-  if (maps.length === 0) {
-    note.say("route", "This front end does not let the map ask for tiles.");
-    return;
-  }
-  const stops = maps.map((map) => follow(map, model, route));
-  route.find().catch((error) => note.say("route", String(error)));
+  let stop = () => {};
+  // Not awaited: the map that this belongs to may wait for it to be drawn.
+  mapOf(model, el)
+    .then((map) => {
+      stop = follow(map, model, route);
+      return route.find();
+    })
+    .catch((error) => note.say("route", error.message));
   return () => {
-    for (const stop of stops) stop();
+    stop();
     comm.close();
   };
 }
 
-/** Return the Leaflet maps of all views of the map. */
-async function mapsOf(model) {
-  const map = await model.widget_manager.get_model(model.get("map_id").replace("IPY_MODEL_", ""));
-  const views = await Promise.all(Object.values(map.views ?? {}));
-  return views.map((view) => view.obj).filter((obj) => obj && typeof obj.eachLayer === "function");
+/** Return the Leaflet map of the view that an element is in; a map may be shown several times. */
+async function mapOf(model, el) {
+  const map = await model.widget_manager.get_model(model.get("map_id"));
+  for (let waited = 0; waited < MAP_MS; waited += MAP_STEP_MS) {
+    const views = await Promise.all(Object.values(map.views ?? {}));
+    const view = views.find((each) => each.el.contains(el));
+    if (typeof view?.obj?.eachLayer === "function") return view.obj;
+    await new Promise((resolve) => setTimeout(resolve, MAP_STEP_MS));
+  }
+  throw new Error("This front end does not let the map ask for tiles.");
 }
 
 /** Take the layers that a map has and those that are added; return how to end that. */
 function follow(map, model, route) {
   const [west, south, east, north] = model.get("fit");
-  if (north !== undefined && !map[TAKEN]) {
-    const size = map.getSize();
-    if (size.x > 0 && size.y > 0) map.fitBounds([[south, west], [north, east]], { animate: false });
+  const size = map.getSize();
+  if (north !== undefined && size.x > 0 && size.y > 0) {
+    map.fitBounds([[south, west], [north, east]], { animate: false });
+    // A view that is drawn later is at the place that the reader has moved to.
+    model.set("fit", []);
+    model.save_changes();
   }
-  map[TAKEN] = true;
   const take = (layer) => takeLayer(layer, model.get("base"), route);
   const onadd = (event) => take(event.layer);
   map.eachLayer(take);
@@ -57,14 +67,15 @@ function follow(map, model, route) {
 
 /** Have a tile layer of ours ask for its tiles by the route. */
 function takeLayer(layer, base, route) {
-  if (typeof layer._url !== "string" || !layer._url.startsWith(base) || layer[TAKEN] === route) {
-    return;
-  }
-  layer[TAKEN] = route;
+  if (layer[TAKEN] || typeof layer._url !== "string" || !layer._url.startsWith(base)) return;
+  layer[TAKEN] = true;
   const waiting = new Map();
   layer.createTile = (coords, done) => {
     const image = document.createElement("img");
     image.alt = "";
+    // Beyond the raster's own resolution its pixels are seen as they are.
+    const isEnlarged = layer._map.getZoom() > (layer.options.maxNativeZoom ?? Infinity);
+    image.style.imageRendering = isEnlarged ? "pixelated" : "";
     const stop = new AbortController();
     waiting.set(image, stop);
     route
@@ -319,10 +330,11 @@ class Comm {
 /** One line in the corner of the map: the oldest reason why something is missing. */
 class Note {
   constructor(el) {
-    this.el = el;
-    el.setAttribute("role", "status");
-    el.className += " tileserver-note";
-    Object.assign(el.style, {
+    // The element of a widget has the styles of its layout.
+    this.line = el.appendChild(document.createElement("div"));
+    this.line.setAttribute("role", "status");
+    this.line.className = "tileserver-note";
+    Object.assign(this.line.style, {
       maxWidth: "32em",
       padding: "4px 8px",
       font: "13px/1.4 sans-serif",
@@ -346,7 +358,7 @@ class Note {
 
   tell() {
     const [text = ""] = this.reasons.values();
-    this.el.textContent = text;
-    this.el.style.display = text ? "" : "none";
+    this.line.textContent = text;
+    this.line.style.display = text ? "" : "none";
   }
 }

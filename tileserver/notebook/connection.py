@@ -72,10 +72,7 @@ def ways(
 
 def first_url(found: list[dict[str, Any]]) -> str:
     """Return what the URLs of tiles begin with before a map has tried the ways."""
-    first = found[0]
-    if first["kind"] == "proxy" and "url" not in first:
-        return f"/proxy/{first['port']}/"
-    return str(first.get("url", _NOWHERE))
+    return str(found[0].get("url", _NOWHERE))
 
 
 def is_colab() -> bool:

@@ -12,7 +12,7 @@ from jinja2 import Template
 
 from tileserver.notebook.background import Background
 from tileserver.notebook.basemaps import basemap_of
-from tileserver.notebook.connection import first_url, is_colab, ways
+from tileserver.notebook.connection import ways
 from tileserver.notebook.layers import MapLayer
 from tileserver.notebook.settings import MapSettings
 from tileserver.notebook.views import MAX_ZOOM
@@ -50,8 +50,8 @@ def _base(server: Background, settings: MapSettings) -> str:
 
         url: str = eval_js(f"google.colab.kernel.proxyPort({server.port})")
         return url.rstrip("/") + "/"
-    assert is_colab() or found[0]["kind"] != "comm", "it was refused before"
-    return first_url(found)
+    # Of a proxy beside Jupyter's own server only the map of ipyleaflet finds the base URL.
+    return str(found[0].get("url", f"/proxy/{server.port}/"))
 
 
 def _tile_layer(base: str, layer: MapLayer) -> Any:

@@ -105,10 +105,18 @@ class Hosted:
 
 async def _open(hosted: _Hosted) -> None:
     # In a thread, as it may read files; the first one imports, too.
-    app = await asyncio.to_thread(hosted.make)
+    app = await asyncio.to_thread(_made, hosted.make)
     stack = AsyncExitStack()
     hosted.state = dict(await stack.enter_async_context(app.router.lifespan_context(app)) or {})
     hosted.app, hosted.ended = app, stack
+
+
+def _made(make: Callable[[], Any]) -> Any:
+    """Return an application; a StopIteration, which no future can hold, as another error."""
+    try:
+        return make()
+    except StopIteration as exc:
+        raise RuntimeError("the application was not made") from exc
 
 
 async def _close(hosted: _Hosted) -> None:

@@ -114,7 +114,11 @@ class Inspector:
         if self._popup is not None and self._popup in self._map.layers:
             self._map.remove(self._popup)
         self._popup = ipyleaflet.Popup(
-            location=(latitude, longitude), child=self._text, max_width=360, name="values"
+            location=(latitude, longitude),
+            child=self._text,
+            min_width=160,
+            max_width=360,
+            name="values",
         )
         self._map.add(self._popup)
 

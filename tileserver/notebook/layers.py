@@ -58,7 +58,7 @@ def layers_of(
     number = server.number_of(source.key, source.make)
     listed = server.document(f"{number}/layers?limit={_MOST}")
     if not listed["layers"]:
-        raise InvalidRequest(_why_none(source.title, listed.get("errors", [])))
+        raise InvalidRequest(_why_none(source, listed.get("errors", [])))
     several = len(listed["layers"]) > 1
     layers = []
     for each in listed["layers"]:
@@ -105,10 +105,14 @@ def _opacity(text: str) -> float:
     return value
 
 
-def _why_none(title: str, errors: Sequence[Mapping[str, str]]) -> str:
+def _why_none(source: Source, errors: Sequence[Mapping[str, str]]) -> str:
     if not errors:
-        return f"{title or 'the folder'}: there is nothing to draw"
-    return "; ".join(f"{each['title']}: {each['reason']}" for each in errors[:3])
+        return f"{source.told}: there is nothing to draw"
+    # The server names a layer in place of its asset, which not every client may know.
+    if any(each["reason"] == f"Asset {each['name']!r} not found." for each in errors):
+        return f"{source.told}: there is no such asset, or none that the account may read"
+    reasons = (f"{each['title']}: {each['reason']}" for each in errors[:3])
+    return f"{source.told}: {errors[0]['reason']}" if len(errors) == 1 else "; ".join(reasons)
 
 
 def around(layers: Sequence[MapLayer]) -> Box:

@@ -23,6 +23,7 @@ from tileserver.rasters.roots import Root, check_root, is_stac
 _TILES_BYTES, _BLOCKS_BYTES = 48_000_000, 192_000_000
 """Most memory of one application's caches; several are open at once."""
 _LAYER = "image"
+_CREDIT = "Google Earth Engine"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Source:
     """The same for the same pixels."""
     make: Callable[[], Any]
     """Returns the application."""
+    told: str
+    """What the user gave, in error messages."""
 
 
 def source_of(
@@ -95,7 +98,7 @@ def _file(text: str, server: Background) -> Source:
 
     is_one = is_remote(text) or not os.path.isdir(text)
     stem = os.path.splitext(file_name(text) if is_remote(text) else os.path.basename(path))[0]
-    return Source(stem if is_one and not is_stac(text) else "", ("file", path), make)
+    return Source(stem if is_one and not is_stac(text) else "", ("file", path), make, text)
 
 
 def _driver(text: str) -> str:
@@ -115,11 +118,12 @@ def _array(given: Any, server: Background, bounds: Sequence[float] | None, crs: 
         return _app(config, [Root(str(path))])
 
     name = getattr(given, "name", None)
-    return Source(str(name) if isinstance(name, str) else "array", ("array", path.name), make)
+    title = name if isinstance(name, str) and name else "array"
+    return Source(title, ("array", path.name), make, "the array")
 
 
 def _asset(name: str, server: Background, project: str | None) -> Source:
-    layer = LayerSettings(_LAYER, asset=name)
+    layer = LayerSettings(_LAYER, asset=name, title=name, attribution=_CREDIT)
     return _earth_source(name.rpartition("/")[2], layer, ("asset", name), server, project)
 
 
@@ -128,7 +132,7 @@ def _image(given: Any, server: Background, project: str | None) -> Source:
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     path = Path(server.folder, f"{digest}.json")
     path.write_text(text, "utf-8")
-    layer = LayerSettings(_LAYER, expression=str(path))
+    layer = LayerSettings(_LAYER, expression=str(path), title="the image", attribution=_CREDIT)
     return _earth_source("image", layer, ("image", digest), server, project)
 
 
@@ -143,7 +147,7 @@ def _earth_source(
         )
         return _app(config, tuning=tuning)
 
-    return Source(title, (key, account), make)
+    return Source(title, (key, account), make, layer.title or title)
 
 
 def _cache() -> CacheSettings:

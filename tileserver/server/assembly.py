@@ -160,7 +160,8 @@ def assemble(
     layers = Layers(definitions, engine, access)
     listed = layer_list(layers, rasters, folder, resources)
     assets = _by_prefix(providers, lambda provider: provider.assets)
-    browser = browser_of(config.earth_engine, rasters.catalogue.prefixes, assets)
+    prefixes = rasters.catalogue.prefixes
+    browser = browser_of(config.earth_engine, prefixes, providers[0].assets, assets)
     services = services_of(config, listed, engine, memory, _readiness(earth, store), browser)
     rules = rules_of(config, local, layers, os.environ)
     responses = ResponseCache(rules.keys, responses_bytes)

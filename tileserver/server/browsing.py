@@ -14,6 +14,7 @@ from tileserver.rest.browsing import Browser
 def browser_of(
     earth: EarthEngineSettings | None,
     prefixes: Iterable[str],
+    local: AssetMetadata,
     assets: Sequence[tuple[str, AssetMetadata]],
 ) -> Browser:
     """Return the assets to choose from: the folders of rasters, and Earth Engine's if it is used.
@@ -21,9 +22,10 @@ def browser_of(
     Args:
         earth: the settings of Earth Engine, if it is used.
         prefixes: of the names of local rasters.
+        local: the assets of local rasters; without any they have no prefix in `assets`.
         assets: the assets of all providers, by the prefixes of their names.
     """
-    local = next(each for _, each in assets if isinstance(each, LocalAssets))
+    assert isinstance(local, LocalAssets), "the first provider is that of local rasters"
     roots = [root_name(prefix) for prefix in prefixes]
     if earth is not None:
         roots += [f"projects/{earth.project}/assets", PUBLIC_ROOT]
