@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ pytest.importorskip("jupyter_server_proxy")
 
 HUB_PREFIX = "/user/ada/"
 TOKEN = "a-token-of-this-test"  # pragma: allowlist secret
+_TRIES = 10
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 CELLS = [
     # As under JupyterHub, whose environment the server of this test has.
@@ -40,7 +42,7 @@ halves[:, :100, 0] = 255
 halves[:, 100:, 2] = 255
 by_proxy = tileserver.show(halves, bounds=(10, 48, 12, 50), height=300)
 by_proxy""",
-    """del os.environ["JUPYTERHUB_SERVICE_PREFIX"]
+    """os.environ.pop("JUPYTERHUB_SERVICE_PREFIX", None)
 by_port = tileserver.show(halves, bounds=(10, 48, 12, 50), height=300)
 by_port""",
     """by_comm = tileserver.show(halves, bounds=(10, 48, 12, 50), height=300)
@@ -133,13 +135,23 @@ class Notebook:
         notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
         nbformat.write(notebook, lab.folder / "maps.ipynb")
         page.goto(f"{lab.url}doc/tree/maps.ipynb?token={TOKEN}")
+        # A cell that is run before the kernel is there may not be run at all.
+        expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible(
+            timeout=4 * PATIENCE_S * 1000
+        )
 
     def run(self, number: int) -> Locator:
         """Run a cell; return its output."""
         cell = self.page.locator(".jp-CodeCell").nth(number)
-        cell.locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
-        expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]:"))
+        prompt = cell.locator(".jp-InputPrompt")
+        for _ in range(_TRIES):
+            cell.locator(".cm-content").click()
+            self.page.keyboard.press("Control+Enter")
+            # JupyterLab drops the key while it is not yet ready for it.
+            with suppress(AssertionError):
+                expect(prompt).not_to_have_text("[ ]:", timeout=10_000)
+                break
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]:"))
         output = cell.locator(".jp-OutputArea-output").first
         output.scroll_into_view_if_needed()
         return output
