@@ -117,6 +117,12 @@ def test_addresses_carry_style_and_opacity_and_lead_to_answers(
     assert picture(addresses["XYZ, 512 pixels (@2x)"].format(**tile._asdict())).shape[0] == 512
     tilejson = httpx.get(addresses["TileJSON"], timeout=60).raise_for_status().json()
     check_tiles(tilejson["tiles"][0], tile, None)
+    capabilities = ET.fromstring(httpx.get(addresses["WMTS"], timeout=60).raise_for_status().text)
+    resources = [each.get("template") for each in capabilities.iter() if each.get("template")]
+    assert resources
+    assert all(
+        "gamma=1.4" in (each or "") and f"opacity={OPACITY}" in (each or "") for each in resources
+    )
     values = picture(addresses["Values (terrarium)"].format(**tile._asdict())).astype(float)
     heights = values[..., 0] * 256 + values[..., 1] + values[..., 2] / 256 - 32768
     assert 200 < np.median(heights) < 4500

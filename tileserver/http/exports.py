@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tileserver.contract.formats import ImageFileFormat
-from tileserver.contract.pixels import BandArrays, PixelRequest
+from tileserver.contract.pixels import PixelRequest
 from tileserver.contract.tiles import Tile, tile_grid
 from tileserver.errors import InvalidRequest, RequestTooLarge
 from tileserver.http import addresses
@@ -25,7 +25,7 @@ from tileserver.http.parameters import (
     parse_zoom,
 )
 from tileserver.http.responses import bytes_response
-from tileserver.http.single_file import MapFile, page_of
+from tileserver.http.single_file import MapFile, name_of, page_of
 from tileserver.layers.exports import Export, export_of
 from tileserver.rendering.encoders import empty
 from tileserver.rendering.pmtiles import MEDIA_TYPE, TILE_TYPES, write_pmtiles
@@ -34,7 +34,7 @@ T = TypeVar("T")
 _OWN = ("bbox", "maxzoom", "format", TIME_PARAMETER)
 _AT_ONCE = 8
 """Tiles of an export that are fetched at once."""
-_MAX_BYTES = 48_000_000
+_MAX_BYTES = 32_000_000
 """Of all tiles of a PMTiles file; they are held in memory until the last has come."""
 
 
@@ -90,13 +90,16 @@ class _Maker:
             RequestTooLarge: the tiles take too many bytes.
         """
         found: list[tuple[Tile, bytes]] = []
+        left = _MAX_BYTES
         for zoom in range(self.wanted.minzoom, self.wanted.maxzoom + 1):
-            found += await self.pictures(zoom, file_format)
-            if (size := sum(len(body) for _, body in found)) > _MAX_BYTES:
+            pictures = await self.pictures(zoom, file_format, left)
+            if pictures is None:
                 raise RequestTooLarge(
-                    f"maxzoom: the tiles to zoom {zoom} take {size} bytes, and an export at most "
-                    f"{_MAX_BYTES}; expected maxzoom={zoom - 1} or a smaller bbox"
+                    f"maxzoom: the tiles to zoom {zoom} take more than {_MAX_BYTES} bytes, the "
+                    f"most of an export; expected maxzoom={zoom - 1} or a smaller bbox"
                 )
+            found += pictures
+            left -= sum(len(body) for _, body in pictures)
         if not found:
             raise InvalidRequest("bbox: nothing shows in it; expected a part of the layer's bounds")
         layer, definition = self.wanted.layer, self.wanted.layer.definition
@@ -114,35 +117,57 @@ class _Maker:
         """Return a map in one file: as many whole zooms as fit into it, and their values."""
         file = MapFile(self.wanted)
         for zoom in range(self.wanted.minzoom, self.wanted.maxzoom + 1):
-            pictures = await self.pictures(zoom, ImageFileFormat.PNG)
-            tiles = [tile for tile, _ in pictures]
-            if not file.has_room(sum(len(body) for _, body in pictures)):
-                break
-            values = await self.each(tiles, self.values)
-            if not await anyio.to_thread.run_sync(file.add, zoom, pictures, values):
+            pictures = await self.pictures(zoom, ImageFileFormat.PNG, file.room * 3 // 4)
+            values = None if pictures is None else await self.values(file, pictures)
+            if pictures is None or values is None or not file.add(zoom, pictures, values):
                 break
         if not file.zooms:
             raise InvalidRequest("bbox: is too large for a map in one file; expected a smaller one")
         return await anyio.to_thread.run_sync(page_of, file)
 
     async def pictures(
-        self, zoom: int, file_format: ImageFileFormat
-    ) -> Sequence[tuple[Tile, bytes]]:
-        """Return the tiles of a zoom in which anything shows."""
+        self, zoom: int, file_format: ImageFileFormat, most: int
+    ) -> Sequence[tuple[Tile, bytes]] | None:
+        """Return the tiles of a zoom in which anything shows; None if they take too many bytes."""
         tiles = await anyio.to_thread.run_sync(self.wanted.tiles, zoom)
-        bodies = await self.each(tiles, lambda tile: self.picture(tile, file_format))
         nothing = empty(file_format, 256, 256, ("empty",), "uint8")
-        pairs = zip(tiles, bodies, strict=True)
-        return [(tile, body) for tile, body in pairs if body != nothing]
+        spent = 0
+
+        async def fetch(tile: Tile) -> bytes:
+            nonlocal spent
+            body = await self.picture(tile, file_format) if spent <= most else nothing
+            # The tiles without anything are many, and one object.
+            if body == nothing:
+                return nothing
+            spent += len(body)
+            return body
+
+        pairs = zip(tiles, await self.each(tiles, fetch), strict=True)
+        return None if spent > most else [(tile, body) for tile, body in pairs if body != nothing]
+
+    async def values(
+        self, file: MapFile, pictures: Sequence[tuple[Tile, bytes]]
+    ) -> dict[str, str] | None:
+        """Return the values of tiles as a file has them; None if they take too many bytes."""
+        most = file.room - sum(len(body) * 4 // 3 for _, body in pictures)
+        spent = 0
+
+        async def fetch(tile: Tile) -> str:
+            nonlocal spent
+            if spent > most:
+                return ""
+            bands = await self.services.bands.read_bands(self.request(tile, ImageFileFormat.NPY))
+            text = await anyio.to_thread.run_sync(file.packed, bands)
+            spent += len(text)
+            return text
+
+        texts = await self.each([tile for tile, _ in pictures], fetch)
+        names = (name_of(tile) for tile, _ in pictures)
+        return None if spent > most else dict(zip(names, texts, strict=True))
 
     async def picture(self, tile: Tile, file_format: ImageFileFormat) -> bytes:
         """Return a tile as `/tiles` has it."""
         return await self.services.pixels.get_pixels(self.request(tile, file_format))
-
-    async def values(self, tile: Tile) -> BandArrays:
-        """Return the values of the bands that the layer shows, on a tile."""
-        pixels = self.request(tile, ImageFileFormat.NPY)
-        return await self.services.bands.read_bands(pixels)
 
     def request(self, tile: Tile, file_format: ImageFileFormat) -> PixelRequest:
         """Return the request for a tile."""

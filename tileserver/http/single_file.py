@@ -58,35 +58,30 @@ class MapFile:
         self.values: dict[str, str] = {}
         """Of the highest zoom, by the tile's name."""
         self.bands: list[dict[str, Any]] = []
+        self._found = self.bands
         self.legend = b64encode(legend(export.layer).encode()).decode()
         self._frame = _FRAME_BYTES + len(self.legend) + len(_script_json(_about(self)))
 
-    def has_room(self, size: int) -> bool:
-        """Tell whether pictures of so many bytes fit in, without their values."""
-        return self._frame + _encoded(self.tiles) + size * 4 // 3 < MAX_BYTES
+    @property
+    def room(self) -> int:
+        """Bytes that are left for a zoom and its values, as text; those of the last one go."""
+        return MAX_BYTES - self._frame - _encoded(self.tiles)
+
+    def packed(self, bands: BandArrays) -> str:
+        """Return the values of a tile as the file has them, and note their types. Blocks."""
+        self._found = _bands(self.export, bands)
+        return b64encode(packed(bands)).decode()
 
     def add(
-        self,
-        zoom: int,
-        pictures: Sequence[tuple[Tile, bytes]],
-        values: Sequence[BandArrays],
+        self, zoom: int, pictures: Sequence[tuple[Tile, bytes]], values: dict[str, str]
     ) -> bool:
-        """Add a zoom and return True; or False, and nothing is added, where it does not fit.
-
-        Blocks.
-        """
-        tiles = {_name(tile): b64encode(body).decode() for tile, body in pictures}
-        stored = {
-            _name(tile): b64encode(packed(bands)).decode()
-            for (tile, _), bands in zip(pictures, values, strict=True)
-        }
-        size = self._frame + _encoded(self.tiles) + _encoded(tiles) + _encoded(stored)
-        if size > MAX_BYTES:
+        """Add a zoom and return True; or False, and nothing is added, where it does not fit."""
+        tiles = {name_of(tile): b64encode(body).decode() for tile, body in pictures}
+        if _encoded(tiles) + _encoded(values) > self.room:
             return False
         self.tiles |= tiles
-        if stored:
-            self.values = stored
-            self.bands = _bands(self.export, values[0])
+        if values:
+            self.values, self.bands = values, self._found
         self.zooms.append(zoom)
         return True
 
@@ -95,7 +90,8 @@ def _encoded(texts: dict[str, str]) -> int:
     return sum(len(name) + len(text) + 6 for name, text in texts.items())
 
 
-def _name(tile: Tile) -> str:
+def name_of(tile: Tile) -> str:
+    """Return the name of a tile in the file."""
     return f"{tile.z}/{tile.x}/{tile.y}"
 
 
