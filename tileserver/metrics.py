@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
@@ -174,6 +175,27 @@ OUTCOMES: Mapping[type[BaseException], str] = {
 """Outcome of a request upstream by its error, looked up along the class's MRO; else "ok"."""
 
 
+class Tally:
+    """How many requests for pixels were made to Earth Engine for a request of ours."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+
+_tally: ContextVar[Tally | None] = ContextVar("tally", default=None)
+
+
+@contextmanager
+def tallied() -> Iterator[Tally]:
+    """Count the requests to Earth Engine that begin in the block, and in tasks begun there."""
+    tally = Tally()
+    token = _tally.set(tally)
+    try:
+        yield tally
+    finally:
+        _tally.reset(token)
+
+
 @contextmanager
 def upstream(kind: str) -> Iterator[None]:
     """Count one request to Earth Engine.
@@ -183,6 +205,8 @@ def upstream(kind: str) -> Iterator[None]:
     """
     started_s = time.monotonic()
     outcome = "ok"
+    if kind == "pixels" and (tally := _tally.get()) is not None:
+        tally.requests += 1
     try:
         yield
     except BaseException as exc:

@@ -136,9 +136,10 @@ export async function fetchFile(address, parameters = {}, { body, signal } = {})
 export const fetchFrom = (address, parameters = {}, signal) => fetchJson(address + query(parameters), signal);
 
 /**
- * Return what the page may ask of others: {world, baseMaps, geocoder}.
+ * Return what the page may ask of others: {world, baseMaps, geocoder, local}.
  *
- * `world` is the address of outlines of land or null, `geocoder` that of a server of place names.
+ * `world` is the address of outlines of land or null, `geocoder` that of a server of place names,
+ * `local` are the prefixes of assets that Earth Engine is not asked for, or null without it.
  */
 export async function fetchPageSettings() {
   const answer = await fetchJson(`page.json${query()}`);
@@ -147,6 +148,7 @@ export async function fetchPageSettings() {
   return {
     world: text(answer?.world),
     geocoder: text(answer?.geocoder),
+    local: Array.isArray(answer?.local) ? answer.local.map(String) : null,
     baseMaps: baseMaps.filter((one) => text(one?.name) && text(one?.url)),
   };
 }

@@ -8,6 +8,7 @@ import { start as startElsewhere } from "./elsewhere.js";
 import { start as startGoTo } from "./goto.js";
 import { start as startHelp } from "./keys.js";
 import { start as startStyleEditor } from "./style_editor.js";
+import { start as startTileGrid } from "./tilegrid.js";
 import { start as startTheme } from "./theme.js";
 import { start as startUse } from "./use.js";
 
@@ -26,6 +27,7 @@ export const FEATURES = [
   startUse,
   startAdding,
   startLayerActions,
+  startTileGrid,
   startTheme,
   startHelp,
 ];

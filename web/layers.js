@@ -155,11 +155,14 @@ export class LayerList {
   }
 
   setBusy(id, busy) {
-    this.rows.get(id)?.element.classList.toggle("busy", busy);
+    const { element } = this.rows.get(id) ?? {};
+    element?.classList.toggle("busy", busy);
+    element?.setAttribute("aria-busy", String(busy));
   }
 
-  /** Say of the layers that begin at a deeper zoom that one has to come closer. */
+  /** Say of the layers that begin at a deeper zoom that one has to come closer, and of those magnified, how far. */
   setZoom(zoom) {
-    for (const { layer, hint } of this.rows.values()) hint.hidden = zoom >= layer.minzoom;
+    this.zoom = zoom;
+    for (const row of this.rows.values()) row.setZoom(zoom);
   }
 }

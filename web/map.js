@@ -216,9 +216,14 @@ export class LayerMap {
     return [west, south, east, north];
   }
 
-  /** Draw another map layer beneath the server's. */
+  /** Draw another layer of Leaflet, which says by its `zIndex` where among the server's. */
   addBackdrop(layer) {
     layer.addTo(this.map);
+  }
+
+  /** Return whether a layer of Leaflet is on the map. */
+  has(layer) {
+    return this.map.hasLayer(layer);
   }
 
   /** Outline a layer's bounds, or none. */

@@ -2,9 +2,11 @@
 
 import { absolute, tileJsonUrl, tileTemplate } from "./api.js";
 import { copyText, h, icon, iconButton } from "./dom.js";
+import { infoOf } from "./infos.js";
 import { Legend } from "./legend.js";
 import { showMessage, showNote } from "./messages.js";
 import { layerButtons } from "./tools.js";
+import { formatPixel } from "./values.js";
 
 /** One layer of the list. */
 export class Row {
@@ -36,6 +38,7 @@ export class Row {
       oninput: () => state.setOpacity(id, Number(this.slider.value)),
     });
     this.percent = h("output", {});
+    this.pixels = h("p", { className: "pixels", hidden: true });
     this.problem = h("div", { className: "row-problem", hidden: true });
     this.shown = h(
       "div",
@@ -70,6 +73,7 @@ export class Row {
       this.more.hidden = !this.more.hidden;
       this.element.classList.toggle("expanded", !this.more.hidden);
       expand.setAttribute("aria-expanded", String(!this.more.hidden));
+      if (!this.more.hidden) this.tellPixels();
     });
     expand.setAttribute("aria-expanded", "false");
     return h(
@@ -107,6 +111,7 @@ export class Row {
       layer.description && h("p", {}, layer.description),
       layer.noPlace && h("p", { className: "no-place" }, layer.noPlace),
       layer.asset && h("p", { className: "asset" }, layer.asset),
+      this.pixels,
       h(
         "div",
         { className: "actions" },
@@ -134,6 +139,23 @@ export class Row {
     // Not `disabled`: the button one has just pressed would lose its focus.
     this.up.ariaDisabled = String(index === 0);
     this.down.ariaDisabled = String(index === count - 1);
+  }
+
+  setZoom(zoom) {
+    const { minzoom, maxzoom } = this.layer;
+    const times = 2 ** Math.round(zoom - maxzoom);
+    const text = zoom < minzoom ? "Zoom in to see this layer." : times > 1 ? `Its pixels are magnified ${times} times.` : "";
+    this.hint.hidden = text === "";
+    this.hint.textContent = text;
+  }
+
+  /** Say how large the pixels are, and at which zoom they are those of the screen. */
+  async tellPixels() {
+    if (this.pixels.textContent) return;
+    const info = await infoOf(this.layer).catch(() => null);
+    const side = formatPixel(Math.min(...(info?.bands ?? []).map((band) => band.scale_m ?? Infinity)));
+    this.pixels.textContent = side && `Native pixel ${side} = zoom ${this.layer.maxzoom}.`;
+    this.pixels.hidden = !side;
   }
 
   setProblem(problem) {

@@ -225,7 +225,10 @@ def test_the_cache_status_tells_a_miss_from_a_hit(client: httpx.Client) -> None:
     assert first.headers["cache-status"] == "tileserver; fwd=miss; stored"
     assert second.headers["cache-status"] == "tileserver; hit"
     assert first.content == second.content
-    assert re.fullmatch(r"pixels;dur=\d+\.\d", first.headers["server-timing"])
+    assert re.fullmatch(r"pixels;dur=\d+\.\d, cache;desc=miss", first.headers["server-timing"])
+    assert re.fullmatch(r"pixels;dur=\d+\.\d, cache;desc=hit", second.headers["server-timing"])
+    outside = client.get("/tiles/sierra-nevada/8/0/0.png").headers["server-timing"]
+    assert outside == "pixels;dur=0.0, cache;desc=outside"
 
 
 def test_every_url_handed_out_bears_the_version_and_works(client: httpx.Client) -> None:
@@ -338,7 +341,7 @@ def test_style_parameters_change_the_picture(client: httpx.Client) -> None:
 
 
 def test_an_asset_is_served_under_its_own_name_too(client: httpx.Client) -> None:
-    style = "bands=B3,B2,B1&min=20&max=140"
+    style = "bands=B3,B2,B1&min=20&max=140&gamma=1.3"
     by_name = client.get(f"/tiles/{DEMO_ASSET}/9/95/192.png?{style}")
     by_layer = client.get("/tiles/great-salt-lake/9/95/192.png")
     assert by_name.content == by_layer.content

@@ -85,6 +85,7 @@ def test_the_page_is_told_what_the_configuration_offers(tmp_path: Path) -> None:
     assert told | {"world": None} == {
         "world": None,
         "geocoder": "https://places.example.org",
+        "local": None,
         "base_maps": [
             {
                 "name": "topo",

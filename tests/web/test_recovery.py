@@ -162,6 +162,8 @@ def test_no_text_of_the_page_is_a_value_that_went_wrong(visitor: Visitor, demo: 
     for name in names:
         button = page.locator(f"#tool-list button[data-tool='{name}']")
         button.click()
+        if name == "go-to":
+            expect(page.get_by_role("dialog", name="Go to")).to_be_visible()
         expect_words(visitor)
         page.keyboard.press("Escape")
     page.evaluate("location.hash = '#map=9/99/0&l=no-such-layer;o=7'")

@@ -59,6 +59,7 @@ from tileserver.layers.series import series_csv, series_json
 from tileserver.layers.statistics import MAX_SAMPLES, parse_details, summarize
 from tileserver.layers.steps import STEP_PARAMETERS, VALUE_PARAMETERS, parse_steps
 from tileserver.layers.styles import STYLE_PARAMETERS, Style, parse_bands, parse_style
+from tileserver.metrics import tallied
 from tileserver.rendering.encoders import empty, media_type
 from tileserver.rendering.render import check_options
 
@@ -344,13 +345,15 @@ async def pixels_response(
     started = time.perf_counter()
     is_held = services.pixels.holds(pixels)
     answer = services.pixels.get_pixels(pixels)
-    body = await (answer if is_held else while_connected(request.receive, answer))
+    with tallied() as tally:
+        body = await (answer if is_held else while_connected(request.receive, answer))
     elapsed_ms = (time.perf_counter() - started) * 1000
     if is_held:
         ends_s = services.pixels.memory.fresh_until_s(pixels)
         repeatable(request, partial(services.layers.is_current, layer), ends_s, is_cache_hit=True)
     status = "hit" if is_held else "fwd=miss; stored"
-    return image_response(request, layer, body, pixels.file_format, parameters, status, elapsed_ms)
+    costs = elapsed_ms, tally.requests
+    return image_response(request, layer, body, pixels.file_format, parameters, status, *costs)
 
 
 def image_response(
@@ -361,11 +364,15 @@ def image_response(
     parameters: dict[str, str],
     cache_status: str,
     elapsed_ms: float = 0.0,
+    upstream: int = 0,
 ) -> Response:
-    """Return encoded pixels, or 304 if the client has them."""
+    """Return encoded pixels, or 304 if the client has them; `upstream` counts Earth Engine's."""
+    # Pages of a browser can read Server-Timing of images, and no other header.
+    cache = cache_status.replace("hit; detail=", "").partition(";")[0].removeprefix("fwd=")
+    timing = f"pixels;dur={elapsed_ms:.1f}, cache;desc={cache}"
     extra = {
         "cache-status": f"tileserver; {cache_status}",
-        "server-timing": f"pixels;dur={elapsed_ms:.1f}",
+        "server-timing": f"{timing}, upstream;desc={upstream}" if upstream else timing,
     }
     cache_control = _cache_control(services_of(request), layer, parameters.get(VERSION_PARAMETER))
     return bytes_response(request, body, media_type(file_format, body), cache_control, extra)

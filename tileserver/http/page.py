@@ -28,6 +28,8 @@ class PageLinks:
     geocoder: str | None = None
     world: str | None = None
     """Where outlines of land are, relative to the page."""
+    local: tuple[str, ...] | None = None
+    """Prefixes of the assets that Earth Engine is not asked for; None without Earth Engine."""
 
     @property
     def policy(self) -> str:
@@ -56,6 +58,7 @@ class PageLinks:
             "world": self.world,
             "base_maps": [_base_map(each) for each in self.base_maps],
             "geocoder": self.geocoder,
+            "local": self.local,
         }
 
 
@@ -79,7 +82,9 @@ def page_links(config: Config) -> PageLinks:
     """Return what a configuration offers."""
     bundled = (OPENSTREETMAP,) if config.page.openstreetmap else ()
     world = WORLD if f"/{WORLD}" in page_files() else None
-    return PageLinks((*bundled, *config.base_maps), config.page.geocoder, world)
+    prefixes = tuple(dict.fromkeys(each.prefix for each in config.rasters))
+    local = prefixes if config.earth_engine else None
+    return PageLinks((*bundled, *config.base_maps), config.page.geocoder, world, local)
 
 
 _BUILD_ONLY = (".", "package", "node_modules")
