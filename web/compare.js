@@ -3,30 +3,11 @@
 import { h, icon, iconButton } from "./dom.js";
 import { fillOptions } from "./forms.js";
 import { titleOf } from "./row.js";
-import { mapTools } from "./tools.js";
 
-const COMPARE = "M12 3v18M5 6h4v12H5zM15 6h4v12h-4";
 const STEPS = { ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02, PageDown: -0.1, PageUp: 0.1 };
 
-/** Register the tool. */
-export function start(context) {
-  const compare = new Compare(context);
-  mapTools.push({
-    name: "compare",
-    label: "Compare two layers",
-    icon: COMPARE,
-    key: "c",
-    isOn: () => compare.isOn,
-    toggle: () => (compare.isOn ? compare.stop() : compare.begin()),
-  });
-  context.keys.add("x", "Show one of two layers, then the other", () => compare.flicker());
-  context.permalink.add("cmp", { read: (text) => compare.read(text), write: () => compare.write() });
-  context.keys.addCloser(() => compare.stop());
-  context.state.addEventListener("change", () => compare.follow());
-}
-
 /** The line, and the bar above it that says which layers. */
-class Compare {
+export class Compare {
   constructor(context) {
     this.context = context;
     this.isOn = false;

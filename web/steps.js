@@ -1,8 +1,5 @@
 /** Steps of time: texts such as "2025", "2025-01-05" or "2025-01-05T10:15:00Z", as `time=` takes them. */
 
-/** Return whether a layer has times to choose from, as GET /layers or GET /info say. */
-export const hasTimes = (layer) => layer.has_times === true || Boolean(layer.mosaic && layer.start_time);
-
 /** Return when a step begins, in milliseconds since 1970. */
 export const startOf = (step) => Date.parse(step);
 

@@ -3,8 +3,9 @@
 import { addressOf, fetchFrom } from "./api.js";
 import { h, iconButton } from "./dom.js";
 import { fillOptions } from "./forms.js";
+import { hasTimes } from "./hastimes.js";
 import { titleOf } from "./row.js";
-import { formatStep, hasTimes, indexAt, stepAt, union } from "./steps.js";
+import { formatStep, indexAt, stepAt, union } from "./steps.js";
 
 /** Steps a second. */
 const SPEEDS = { "0.5": "½ /s", 1: "1 /s", 2: "2 /s", 5: "5 /s" };
@@ -13,19 +14,8 @@ const PAUSE = "M8 5v14M16 5v14";
 const BACK = "M15 5l-7 7 7 7";
 const NEXT = "M9 5l7 7-7 7";
 
-/** Put the bar on the page. */
-export function start(context) {
-  const bar = new TimeBar(context);
-  const { keys, permalink, state } = context;
-  keys.add("p", "Play or pause the times", () => bar.toggle());
-  keys.add(",", "Show the time before", () => bar.move(-1));
-  keys.add(".", "Show the time after", () => bar.move(1));
-  permalink.add("t", { read: (text) => bar.want(text), write: () => bar.time });
-  state.addEventListener("change", () => bar.follow());
-}
-
 /** The bar; hidden while no layer with times is shown. */
-class TimeBar {
+export class TimeBar {
   constructor(context) {
     this.context = context;
     /** The steps of each layer by its tiles' address, or null while they are asked. */
