@@ -52,7 +52,7 @@ export class ClassTable {
       { className: "class-row" },
       color,
       ends,
-      h("span", { className: "class-name" }, each.high === null ? (name ?? "") : ""),
+      h("span", { className: "class-name" }, each.high === null && name !== String(each.low) ? (name ?? "") : ""),
       iconButton("close", `Remove class ${index + 1}`, () => this.remove(index)),
     );
   }

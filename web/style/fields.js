@@ -75,7 +75,9 @@ export function slider(label, { low, high, step, parameter }, oninput) {
   const range = h("input", { type: "range", min: low, max: high, step, "aria-label": label });
   const number = h("input", { type: "number", min: low, max: high, step: "any", "aria-label": `${label}, number` });
   const place = mistakeOf(parameter, number);
+  const fill = () => range.style.setProperty("--filled", `${((range.value - low) / (high - low)) * 100}%`);
   range.addEventListener("input", () => {
+    fill();
     number.value = range.value;
     oninput(Number(range.value));
   });
@@ -84,6 +86,7 @@ export function slider(label, { low, high, step, parameter }, oninput) {
   const show = (value) => {
     put(range, value);
     put(number, value);
+    fill();
   };
   return { element, show };
 }

@@ -42,13 +42,8 @@ export class Figures {
   }
 
   async ask(look, wanted, place) {
-    if (place === "view") {
-      const values = await this.map.visibleValues?.(this.id);
-      if (values && look.bands.every((band) => values[band]?.length)) {
-        const measured = look.bands.map((band) => [band, figuresOf(values[band], BINS)]);
-        if (look.mode === "one" || look.mode === "three") return Object.fromEntries(measured);
-      }
-    }
+    const held = place === "view" ? await this.painted(look) : null;
+    if (held) return held;
     const box = place === "view" ? boxOf(this.map.bounds) : null;
     const name = this.layer.name.split("/").map(encodeURIComponent).join("/");
     return fetchFrom(`statistics/${name}`, {
@@ -59,6 +54,14 @@ export class Figures {
       bins: BINS,
       percentiles: PERCENTILES.join(","),
     });
+  }
+
+  /** Return figures of the values that the map has painted; null where it has none of these bands. */
+  async painted({ mode, bands, nodata, kept }) {
+    if ((mode !== "one" && mode !== "three") || nodata || kept.unscale) return null;
+    const values = (await this.map.visibleValues?.(this.id))?.bands;
+    if (!values || !bands.every((band) => values[band]?.length)) return null;
+    return Object.fromEntries(bands.map((band) => [band, figuresOf(values[band], BINS)]));
   }
 }
 
