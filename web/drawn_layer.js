@@ -110,6 +110,11 @@ export class DrawnLayer {
     if (this.shown.failure?.count) this.listeners.onfailure({ ...this.shown.failure, count: 0 });
   }
 
+  /** Whether values are shown, which are painted anew without a request. */
+  get isPainted() {
+    return Boolean(this.shown.values);
+  }
+
   /** Return valid values in view, {bands: {id: Float64Array}}; null while pictures are shown. */
   visibleValues() {
     return this.shown.values?.visibleValues(MAX_VALUES) ?? null;

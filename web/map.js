@@ -87,6 +87,11 @@ export class LayerMap {
     this.tiles.get(id)?.tiles.setLive(on);
   }
 
+  /** Return whether changes of an entry's colours are painted from values that the map has. */
+  isLive(id) {
+    return this.lively.has(id) && (this.tiles.get(id)?.tiles.isPainted ?? false);
+  }
+
   /**
    * Return a promise of valid values of an entry in view, at most 200,000 a band: {bands: {id: Float64Array}};
    * of null where the map has none, as of an entry that is drawn by the server.

@@ -220,6 +220,10 @@ def test_a_scene_is_stretched_over_the_view_with_one_click(visitor: Visitor) -> 
     expect(editor.box("Maximum", "B3")).to_have_value(own["max"].split(",")[1])
 
 
+def tiles_of(visitor: Visitor) -> list[str]:
+    return [url for url in visitor.requests if "/tiles/" in url]
+
+
 def last_statistics(visitor: Visitor) -> str:
     return [url for url in visitor.requests if "/statistics/" in url][-1]
 
@@ -230,6 +234,10 @@ def test_a_band_of_a_scene_gets_a_palette_and_a_range_by_its_handles(visitor: Vi
     editor.root.get_by_label("Band", exact=True).select_option("B8")
     editor.measured()
     editor.expect_style(bands="B8", palette=None)
+    # From here on the map has the values, and asks the server for no tile.
+    editor.page.locator("canvas[data-painted]").first.wait_for()
+    expect(editor.page.locator("img.leaflet-tile")).to_have_count(0)
+    asked = len(tiles_of(visitor))
     low = editor.handle("Minimum", "B8")
     before = float(low.get_attribute("aria-valuenow") or "")
     low.focus()
@@ -254,6 +262,7 @@ def test_a_band_of_a_scene_gets_a_palette_and_a_range_by_its_handles(visitor: Vi
     editor.expect_style(palette="spectral")
     editor.button("Reverse the palette").click()
     editor.expect_style(palette="spectral_r")
+    assert tiles_of(visitor)[asked:] == []
     # Its colours as a list: text to swatches and back.
     editor.root.get_by_text("Edit colours").click()
     colors = editor.root.get_by_label("Colours, as hex digits with commas between")
