@@ -79,7 +79,9 @@ def links_in(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_everything_is_found_from_the_landing_page(client: httpx.Client) -> None:
-    waiting, seen = [(f"{client.base_url}/ogc", "application/json")], set()
+    styled = f"{client.base_url}{TILES}?bands=red&min=0&max=200"
+    waiting = [(f"{client.base_url}/ogc", "application/json"), (styled, "application/json")]
+    seen = set()
     while waiting:
         url, media_type = waiting.pop()
         if url in seen:

@@ -166,7 +166,7 @@ def _check_json(parameters: dict[str, str]) -> None:
 
 
 def _links(request: Request, look: dict[str, str] | None = None) -> ogc_tiles.Links:
-    return ogc_tiles.Links(base_url(request), {**(look or {}), **key_parameter(request)})
+    return ogc_tiles.Links(base_url(request), key_parameter(request), look or {})
 
 
 async def _in_thread(request: Request, document: Callable[[], Any]) -> Response:

@@ -39,19 +39,23 @@ CONFORMS_TO = (
 class Links:
     """The addresses of the documents."""
 
-    def __init__(self, base_url: str, parameters: Mapping[str, str]) -> None:
+    def __init__(self, base_url: str, key: Mapping[str, str], look: Mapping[str, str]) -> None:
         """Make addresses.
 
         Args:
             base_url: of the server, without a final slash.
-            parameters: of the query, which all addresses keep: the style, and the key.
+            key: the parameter that all addresses keep, if the query had it.
+            look: the style, which those of a layer keep.
         """
         self.base_url = base_url
-        self.parameters = parameters
+        self.key = key
+        self.parameters = {**look, **key}
 
     def url(self, path: str, more: Mapping[str, str] | None = None) -> str:
         """Return the address of a path below the root, with more parameters."""
-        query = urlencode({**self.parameters, **(more or {})}, safe=",")
+        is_of_layer = path.startswith("/collections/")
+        kept = self.parameters if is_of_layer else self.key
+        query = urlencode({**kept, **(more or {})}, safe=",")
         return f"{self.base_url}{ROOT}{path}" + (f"?{query}" if query else "")
 
     def link(self, rel: str, path: str, title: str, media_type: str = "application/json") -> Any:
