@@ -74,13 +74,15 @@ export function derived({ style: told, drawing }, style) {
   if (!isSame(without(told, LOCAL), without(style, LOCAL))) return null;
   if (LOCAL.some((name) => name in told && !(name in style))) return null;
   const opacity = "opacity" in style ? number(style.opacity) : drawing.opacity;
-  if (drawing.classes.length) return "palette" in style ? null : { ...drawing, opacity };
+  if (opacity !== null && !(opacity >= 0 && opacity <= 1)) return null;
+  // Classes have all the colours.
+  if (drawing.classes.length) return LOCAL.some((name) => name !== "opacity" && name in style) ? null : { ...drawing, opacity };
   // Elevations are shaded until somebody chooses colours or a range for them, but not all.
   if (drawing.light && ["min", "max", "palette"].some((name) => name in style)) return null;
   const ranges = rangesOf(style, drawing);
   const palette = paletteOf(style, drawing);
   const gamma = gammaOf(style, told, drawing);
-  if (!ranges || !palette || Number.isNaN(gamma) || Number.isNaN(opacity)) return null;
+  if (!ranges || !palette || Number.isNaN(gamma)) return null;
   return { ...drawing, ranges, palette, gamma, opacity };
 }
 

@@ -209,3 +209,70 @@ def test_forty_tiles_are_painted_anew_faster_than_decoded(
             )
         assert min(found["times"]) < found["decoding"]
     page.close()
+
+
+@pytest.mark.parametrize("context", [{"viewport": {"width": 600, "height": 400}}], indirect=True)
+def test_pictures_are_drawn_where_values_are_refused(here: Visitor) -> None:
+    here.page.route("**/*.npz*", lambda route: route.fulfill(status=400, body="no values"))
+    show(here, "scene")
+    here.wait_for_tiles()
+    show(here, "scene", min=0, max=2000)
+    here.wait_until(
+        "(tiles => tiles.length > 0 && tiles.every(tile => tile.src.includes('max=2000')"
+        " && tile.complete && tile.naturalWidth > 0))"
+        "([...document.querySelectorAll('img.leaflet-tile')])"
+    )
+    assert here.page.locator("canvas.value-tile").count() == 0
+    assert here.page.locator(".row-problem:visible").count() == 0
+    assert all("400" in error for error in here.errors)
+    here.errors.clear()
+
+
+@pytest.mark.parametrize("context", [{"viewport": {"width": 600, "height": 400}}], indirect=True)
+def test_tiles_of_values_come_once_a_busy_server_has_time(here: Visitor) -> None:
+    refused: list[str] = []
+
+    def busy_once(route: Any) -> None:
+        if len(refused) < 3:
+            refused.append(route.request.url)
+            route.fulfill(status=503, headers={"Retry-After": "0"}, body="busy")
+        else:
+            route.continue_()
+
+    here.page.route("**/*.npz*", busy_once)
+    show(here, "scene")
+    here.wait_for_tiles()
+    show(here, "scene", min=0, max=2000)
+    wait_until_painted(here)
+    expect_style(here, tiles(here), min=0, max=2000)
+    assert len(refused) == 3
+    assert all("503" in error for error in here.errors)
+    here.errors.clear()
+
+
+def test_values_in_view_are_those_of_the_tiles(browser: Browser, scenes: str) -> None:
+    # Beside the middle, around which pixels are masked.
+    centre_m = SIDE_PX / 2 * PIXEL_M
+    west = math.floor((1_000_000 + centre_m + 20037508.342789244) / (256 * PIXEL_M)) + 1
+    north = math.floor((20037508.342789244 - 6_000_000 + centre_m) / (256 * PIXEL_M))
+    path = f"tiles/scene/{ZOOM}/{west}/{north}.npz?bands=b3,b1"
+    found = np.load(io.BytesIO(httpx.get(scenes + path, trust_env=False).content))
+    page = browser.new_page()
+    page.goto(f"{scenes}icon.svg")
+    script = """async ({path, box, most}) => {
+        const {putTile, sampleTiles} = await import('./painting.js');
+        await putTile(path, await (await fetch(path)).arrayBuffer());
+        const bands = await sampleTiles([{url: path, box}, {url: 'another', box}], most);
+        return Object.fromEntries(Object.entries(bands).map(([id, values]) => [id, [...values]]));
+    }"""
+    whole = {"path": path, "box": [0, 0.25, 0.75, 1], "most": 1_000_000}
+    part = np.s_[:, 64:, :192]
+    values, valid = found["values"][part], found["valid"][part]
+    assert 0 < valid.mean() < 1
+    sampled = page.evaluate(script, whole)
+    assert list(sampled) == ["b3", "b1"]
+    for each, where, name in zip(values, valid, sampled, strict=True):
+        np.testing.assert_array_equal(sampled[name], each[where])
+    few = page.evaluate(script, whole | {"most": 1000})
+    assert 500 < len(few["b1"]) <= 1000
+    page.close()
