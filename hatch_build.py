@@ -49,7 +49,7 @@ def vendor_packages(web: Path) -> None:
     Raises:
         NpmFailed: npm ended with an error; the message holds its words.
     """
-    leaflet, world = web / "vendor" / "leaflet", web / "vendor" / "world"
+    leaflet, world = web / "vendor" / "leaflet", web / "vendor" / "world-atlas"
     wanted = pinned_version(web), pinned_version(web, "world-atlas")
     if (vendored_version(leaflet), world_version(world)) == wanted:
         return
@@ -121,7 +121,7 @@ Arcs: TypeAlias = list[Any]
 def write_world(package: Path, vendor: Path, version: str) -> None:
     """Write the outlines of land and countries as the page reads them, and the licence."""
     atlas = json.loads((package / "countries-110m.json").read_text(encoding="utf-8"))
-    fresh = vendor.with_name(".world")
+    fresh = vendor.with_name(".world-atlas")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     text = json.dumps({"version": version, **outlines(atlas)}, separators=(",", ":"))

@@ -9,7 +9,7 @@ const FINEST_ZOOM = 10;
 const MAX_LAT = 85.0511287798066;
 
 /**
- * Return the lines of `vendor/world/outlines.json` (see hatch_build.py) as plane figures.
+ * Return the lines of `vendor/world-atlas/outlines.json` (see hatch_build.py) as plane figures.
  *
  * Coordinates are those of Web Mercator, 0 .. 1 from west to east and from north to south; lines
  * across the antimeridian go beyond.

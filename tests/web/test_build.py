@@ -127,7 +127,7 @@ def test_outlines_of_land_are_lines_in_steps_with_the_borders_among_them(tmp_pat
             },
         },
     }
-    package, vendor = tmp_path / "package", tmp_path / "vendor" / "world"
+    package, vendor = tmp_path / "package", tmp_path / "vendor" / "world-atlas"
     package.mkdir()
     (package / "countries-110m.json").write_text(json.dumps(atlas))
     (package / "LICENSE").write_text("ISC")
@@ -150,9 +150,9 @@ def test_outlines_of_land_are_lines_in_steps_with_the_borders_among_them(tmp_pat
 
 
 def test_the_outlines_of_land_are_small() -> None:
-    outlines = WEB / "vendor" / "world" / "outlines.json"
+    outlines = WEB / "vendor" / "world-atlas" / "outlines.json"
     if not outlines.is_file():
-        pytest.skip("web/vendor/world is not there: pip install -e . puts it there")
+        pytest.skip("web/vendor/world-atlas is not there: pip install -e . puts it there")
     assert len(gzip.compress(outlines.read_bytes())) < 25_000
 
 

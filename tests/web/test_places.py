@@ -37,8 +37,8 @@ PLACES = [
 
 @pytest.fixture
 def world() -> None:
-    if not (ROOT / "web" / "vendor" / "world").is_dir():
-        pytest.skip("web/vendor/world is not there: pip install -e . puts it there")
+    if not (ROOT / "web" / "vendor" / "world-atlas").is_dir():
+        pytest.skip("web/vendor/world-atlas is not there: pip install -e . puts it there")
 
 
 def shown(visitor: Visitor) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from tileserver.config.page import OPENSTREETMAP, BaseMap
 from tileserver.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
-WORLD = "vendor/world/outlines.json"
+WORLD = "vendor/world-atlas/outlines.json"
 """Land and borders, below the folder of the page."""
 
 
