@@ -10,14 +10,8 @@ const SEARCH_MS = 250;
 const MAX_LAYERS = 20;
 const LABEL = "Search, or the name, path or tile address of a layer";
 
-/** Register the button above the list, and its key. */
-export function start(context) {
-  const open = () => new AddDialog(context);
-  context.listTools.push(
-    h("button", { type: "button", className: "button add", onclick: open }, icon("plus"), "Add a layer"),
-  );
-  context.keys.add("a", "Add a layer", open);
-}
+/** Open the dialog. */
+export const openAdding = (context) => new AddDialog(context);
 
 /** Show a layer: the entry that has it, unless that is shown already or another style is wanted. */
 export function showLayer({ state, map }, layer, style = {}) {

@@ -2,8 +2,9 @@
 
 import { ANALYSIS } from "./analysis.js";
 import { start as startLayerActions } from "./actions.js";
-import { start as startAdding } from "./adding.js";
+import { start as startAdding } from "./addlayer.js";
 import { start as startBackdrop } from "./backdrop.js";
+import { start as startEmbedding } from "./embed.js";
 import { start as startElsewhere } from "./elsewhere.js";
 import { start as startGoTo } from "./goto.js";
 import { start as startHelp } from "./keys.js";
@@ -20,6 +21,7 @@ import { start as startUse } from "./use.js";
  */
 export const FEATURES = [
   startStyleEditor,
+  startEmbedding,
   ...ANALYSIS,
   startElsewhere,
   startGoTo,

@@ -2,6 +2,7 @@
 
 import { openDialog } from "./dialog.js";
 import { h } from "./dom.js";
+import { isEmbedded } from "./embed.js";
 import { recall, remember } from "./memory.js";
 import { mapTools } from "./tools.js";
 
@@ -42,7 +43,7 @@ export class Keys {
   }
 
   press(event) {
-    if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+    if (isEmbedded || event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
     if (event.key === "Escape") return void this.closers.find((close) => close());
     const name = nameOf(event);
     const shortcut = this.shortcuts.get(name);

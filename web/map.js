@@ -311,7 +311,8 @@ function showKeyboardUse(element) {
 function freeSpace() {
   const panel = document.getElementById("panel").getBoundingClientRect();
   const left = WIDE.matches ? panel.right : 0;
-  const bottom = WIDE.matches ? 0 : window.innerHeight - panel.top;
+  // Of a page in another there is no panel.
+  const bottom = WIDE.matches || panel.height === 0 ? 0 : window.innerHeight - panel.top;
   return {
     paddingTopLeft: [left + MARGIN_PX, MARGIN_PX],
     paddingBottomRight: [MARGIN_PX, Math.min(bottom, window.innerHeight / 2) + MARGIN_PX],

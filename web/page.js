@@ -5,6 +5,7 @@ import { fetchLayers } from "./api.js";
 import { Corner } from "./corner.js";
 import { h } from "./dom.js";
 import { Drawer } from "./drawer.js";
+import { isEmbedded } from "./embed.js";
 import { notShown } from "./failures.js";
 import { FEATURES } from "./features.js";
 import { Inspector } from "./inspector.js";
@@ -95,7 +96,7 @@ async function run(map, panel, layers, failures, complete) {
   state.forget();
   showState(context, list);
   followMap(context, list);
-  inspectPoints(context);
+  if (!isEmbedded) inspectPoints(context);
   keys.addCloser(() => drawer.close());
   followServer(context, layers, wrong, link.view ? null : JSON.stringify(map.view));
 }

@@ -14,6 +14,7 @@ from starlette.types import Scope
 from tileserver.config.config import Config
 from tileserver.config.page import OPENSTREETMAP, BaseMap
 from tileserver.errors import ConfigError
+from tileserver.http.compressed import compressed
 
 _PACKAGE = Path(__file__).parents[1]
 WORLD = "vendor/world-atlas/outlines.json"
@@ -134,4 +135,4 @@ class Page(StaticFiles):
         # OpenStreetMap requires a Referer.
         response.headers["referrer-policy"] = "strict-origin-when-cross-origin"
         response.headers["cache-control"] = "no-cache"
-        return response
+        return await compressed(response, scope)
