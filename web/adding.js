@@ -84,15 +84,24 @@ class AddDialog {
     this.list.setAttribute("aria-busy", "true");
     const query = { ...(parent && { parent }), ...(q && { q: q.slice(0, 200) }) };
     const [layers, assets] = await Promise.allSettled([
-      q && !parent ? fetchLayers(q, signal) : { layers: [] },
+      q && this.path.length < 2 ? fetchLayers(q, signal) : { layers: [] },
       fetchAssets(query, signal),
     ]);
     if (signal.aborted) return;
+    const only = this.onlyFolder(assets.value);
+    if (only && !q) return this.enter([only]);
     this.list.setAttribute("aria-busy", "false");
     const found = (layers.value?.layers ?? []).slice(0, MAX_LAYERS);
     this.list.replaceChildren(...found.map((layer) => this.layerRow(layer)));
     if (assets.status === "fulfilled") this.append(assets.value);
     if (attempts === this.attempts) this.tell(q, assets.reason);
+  }
+
+  /** Return the one folder there is at the top, which one need not choose. */
+  onlyFolder(found) {
+    if (this.path.length > 0 || found?.assets.length !== 1 || found.next) return null;
+    const [{ name, drawn }] = found.assets;
+    return drawn ? null : name;
   }
 
   tell(q, error) {
@@ -126,10 +135,14 @@ class AddDialog {
   }
 
   go(path) {
-    this.path = path;
     this.field.value = "";
-    this.browse();
+    this.enter(path);
     this.field.focus();
+  }
+
+  enter(path) {
+    this.path = path;
+    return this.browse();
   }
 
   layerRow(layer) {

@@ -127,7 +127,8 @@ export class LayerList {
   }
 
   tellEmpty(text, isEmpty) {
-    const told = text ? `No layer has “${text}” in its name.` : "All layers were removed from the list.";
+    const none = this.state.defaultNames.length ? "All layers were removed from the list." : "No layer is in the list.";
+    const told = text ? `No layer has “${text}” in its name.` : none;
     const news = isEmpty ? told : "";
     if (this.empty.textContent !== news) this.empty.textContent = news;
   }

@@ -38,8 +38,10 @@ async function load(map, panel) {
   try {
     const { layers, failures, complete } = await fetchLayers();
     stopWaiting("layers");
-    if (layers.length === 0) showEmpty(panel, failures, () => load(map, panel));
-    else await run(map, panel, layers, failures, complete);
+    const named = parseHash(location.hash).layers ?? [];
+    const begin = () => run(map, panel, layers, failures, complete);
+    if (layers.length === 0 && named.length === 0) showEmpty(panel, failures, () => load(map, panel), begin);
+    else await begin();
     if (!complete) {
       const text = `Only the first ${layers.length} layers are listed. The filter finds the others.`;
       showMessage("layers", { text, tone: "note" });
@@ -49,13 +51,22 @@ async function load(map, panel) {
   }
 }
 
-function showEmpty(panel, failures, again) {
+/** Say that there are no layers; one adds some assets, or layers come by themselves. */
+function showEmpty(panel, failures, again, begin) {
   const text = failures.length ? "This server has no layers to show." : "This server has no layers yet.";
   panel.say("none");
-  panel.show(h("p", { className: "quiet" }, text), notShown(failures, true));
+  let hasBegun = false;
+  const add = async () => {
+    hasBegun = true;
+    await begin();
+    document.querySelector(".list-bar .add").click();
+  };
+  const button = h("button", { type: "button", className: "button", onclick: add }, "Add a layer");
+  panel.show(h("p", { className: "quiet" }, text), button, notShown(failures, true));
   panel.open(true);
   const told = JSON.stringify(failures);
   followLayers(false, (list) => {
+    if (hasBegun) return false;
     const same = list.layers.length === 0 && JSON.stringify(list.failures) === told;
     if (!same) again();
     return same;

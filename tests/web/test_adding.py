@@ -65,7 +65,8 @@ def open_dialog(page: Page) -> Any:
 def test_an_asset_is_found_in_its_folder_shown_and_kept_in_the_link(adder: Visitor) -> None:
     adder.open()
     dialog = open_dialog(adder.page)
-    dialog.get_by_role("button", name=ASSETS).click()
+    # Of one folder there is no choice.
+    expect(dialog.get_by_role("navigation")).to_contain_text(ASSETS)
     dialog.get_by_role("button", name="north").click()
     dialog.get_by_role("button", name="deep").click()
     expect(dialog.locator(".assets li")).to_have_count(100)
@@ -95,6 +96,7 @@ def test_a_search_goes_through_all_folders(adder: Visitor) -> None:
     adder.open()
     dialog = open_dialog(adder.page)
     field = dialog.get_by_role("searchbox")
+    expect(dialog.get_by_role("button", name="south")).to_be_visible()
     field.fill("south OTHER")
     expect(dialog.locator(".assets li")).to_have_count(1)
     expect(dialog.locator(".assets li")).to_contain_text(f"{ASSETS}/south/deep/other")
@@ -159,3 +161,21 @@ def test_a_closed_catalogue_still_lets_layers_be_added(adder: Visitor) -> None:
     dialog.get_by_role("button", name="Add The first").click()
     expect(dialog.get_by_role("status")).to_have_text("The first was added.")
     adder.errors.clear()
+
+
+def test_on_a_server_without_layers_assets_are_added_and_kept_in_the_link(
+    adder: Visitor,
+) -> None:
+    none = {"layers": [], "next": None}
+    adder.page.route("**/layers", lambda route: route.fulfill(json=none))
+    adder.page.goto(adder.server_url)
+    expect(adder.page.locator("#panel")).to_contain_text("This server has no layers yet.")
+    dialog = open_dialog(adder.page)
+    dialog.get_by_role("button", name="Add first").click()
+    expect(dialog.get_by_role("status")).to_have_text("first was added.")
+    adder.page.keyboard.press("Escape")
+    assert adder.order() == [f"{ASSETS}/first"]
+    adder.wait_for_tiles()
+    adder.wait_until("location.hash.includes('/first')")
+    adder.open(adder.fragment())
+    assert adder.order() == [f"{ASSETS}/first"]

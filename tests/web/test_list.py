@@ -1,9 +1,10 @@
 """The list of layers: duplicates, removal, undo, many layers, and what links hold of them."""
 
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import BrowserContext, expect
 
 from tests.web.conftest import Demo, Visitor, link, middle
 from tests.web.test_page import answer_layers, layer_named
@@ -123,3 +124,28 @@ def test_a_long_title_takes_two_lines_and_is_whole_in_its_tip(visitor: Visitor) 
     expect(span).to_have_attribute("title", title)
     lines = span.evaluate("e => e.clientHeight / parseFloat(getComputedStyle(e).lineHeight)")
     assert lines == pytest.approx(2, abs=0.2)
+
+
+@pytest.mark.parametrize(("context"), [{"device_scale_factor": 2}], indirect=True)
+def test_what_is_copied_has_the_style_the_opacity_and_the_size_shown(
+    visitor: Visitor, context: BrowserContext, demo: Demo
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    name = demo.elevation["name"]
+    fragment = link(9, *middle(demo.elevation), f"{name};o=0.4;s.palette=magma;s.max=0.25")
+    visitor.open(fragment)
+    row = visitor.row(demo.elevation)
+    row.get_by_role("button", name="More about").click()
+    row.get_by_role("button", name="Copy XYZ URL").click()
+    expect(visitor.page.locator("#messages")).to_contain_text("XYZ URL copied.")
+    template = str(visitor.page.evaluate("navigator.clipboard.readText()"))
+    address = urlsplit(template)
+    assert address.path.endswith("/{y}@2x.png")
+    copied = parse_qs(address.query)
+    assert {key: copied[key] for key in ("palette", "max", "opacity")} == {
+        "palette": ["magma"],
+        "max": ["0.25"],
+        "opacity": ["0.4"],
+    }
+    tile = context.request.get(template.format(z=0, x=0, y=0))
+    assert (tile.status, tile.headers["content-type"]) == (200, "image/png")
