@@ -2,9 +2,11 @@
 
 import { fetchAssets, fetchLayer, fetchLayers } from "./api.js";
 import { openDialog } from "./dialog.js";
-import { h, icon } from "./dom.js";
+import { h, icon, styleSheet } from "./dom.js";
 import { contains } from "./extent.js";
 import { findLayer } from "./naming.js";
+
+await styleSheet("css/adding.css");
 
 const SEARCH_MS = 250;
 const MAX_LAYERS = 20;

@@ -92,3 +92,11 @@ function copyBySelection(text) {
   focused?.focus();
   return copied;
 }
+
+/** Add a style sheet that only a part of the page needs; resolves when it applies, or cannot come. */
+export function styleSheet(href) {
+  if (!document.head || document.head.querySelector(`link[href="${href}"]`)) return Promise.resolve();
+  return new Promise((resolve) => {
+    document.head.append(h("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve }));
+  });
+}

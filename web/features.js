@@ -6,7 +6,7 @@ import { start as startAdding } from "./addlayer.js";
 import { start as startBackdrop } from "./backdrop.js";
 import { start as startEmbedding } from "./embed.js";
 import { start as startElsewhere } from "./elsewhere.js";
-import { start as startGoTo } from "./goto.js";
+import { start as startGoTo } from "./find.js";
 import { start as startHelp } from "./keys.js";
 import { start as startStyleEditor } from "./style_editor.js";
 import { start as startTileGrid } from "./tilegrid.js";

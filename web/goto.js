@@ -5,17 +5,12 @@ import { openDialog } from "./dialog.js";
 import { h, iconButton } from "./dom.js";
 import { FORMS, parsePlace, tileBounds } from "./places.js";
 import { titleOf } from "./row.js";
-import { mapTools } from "./tools.js";
 
 const LEAST_ZOOM = 10;
 const MAX_LISTED = 6;
 
-/** Register the tool. */
-export function start() {
-  mapTools.push({ name: "go-to", label: "Go to a place or layer", icon: "search", key: "g", toggle: open });
-}
-
-function open(context) {
+/** Open the box. */
+export function open(context) {
   const box = new GoTo(context, () => dialog.close());
   const dialog = openDialog({ title: "Go to", element: box.element, className: "go-to" });
   box.input.focus();

@@ -194,6 +194,7 @@ def test_a_geocoder_is_asked_when_one_presses_enter_and_not_before(geocoding: Vi
 def test_with_the_box_open_keys_are_text(visitor: Visitor, demo: Demo) -> None:
     visitor.open(link(9, *middle(demo.scene), demo.scene["name"]))
     visitor.page.keyboard.press("g")
+    expect(visitor.page.get_by_role("textbox", name="Place")).to_be_focused()
     visitor.page.keyboard.type("gb")
     expect(visitor.page.get_by_role("dialog")).to_have_count(1)
     expect(visitor.page.get_by_role("textbox", name="Place")).to_have_value("gb")

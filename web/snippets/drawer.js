@@ -1,11 +1,13 @@
 /** The drawer "Use elsewhere": addresses, files and code for a layer as it is shown now. */
 
-import { copyText, h, icon } from "../dom.js";
+import { copyText, h, icon, styleSheet } from "../dom.js";
 import { showNote } from "../messages.js";
 import { titleOf } from "../row.js";
 import { addressesOf, exportsOf, filesOf } from "./addresses.js";
 import { fitting, snippetOf } from "./all.js";
 import { subjectOf } from "./subject.js";
+
+await styleSheet("css/use.css");
 
 const hasKey = () => new URLSearchParams(location.search).has("key");
 let chosen = "leaflet";

@@ -1,7 +1,7 @@
 /** The style editor of one layer, in the drawer: what is changed shows on the map at once. */
 
 import { absolute, fetchColormaps, fetchFrom } from "../api.js";
-import { h, icon } from "../dom.js";
+import { h, icon, styleSheet } from "../dom.js";
 import { ColorsSection } from "./colors_section.js";
 import { mistakesIn, showMistakes, textButton } from "./fields.js";
 import { Figures } from "./figures.js";
@@ -11,6 +11,8 @@ import { RangeSection } from "./range_section.js";
 import { SaveSection } from "./save_section.js";
 import { SourceSection } from "./source_section.js";
 import { ToneSection } from "./tone_section.js";
+
+await styleSheet("css/style_editor.css");
 
 const DELAY_MS = 200;
 const TYPING_MS = 400;
