@@ -166,7 +166,7 @@ def test_a_closed_catalogue_still_lets_layers_be_added(adder: Visitor) -> None:
 def test_on_a_server_without_layers_assets_are_added_and_kept_in_the_link(
     adder: Visitor,
 ) -> None:
-    none = {"layers": [], "next": None}
+    none: dict[str, Any] = {"layers": [], "next": None}
     adder.page.route("**/layers", lambda route: route.fulfill(json=none))
     adder.page.goto(adder.server_url)
     expect(adder.page.locator("#panel")).to_contain_text("This server has no layers yet.")
