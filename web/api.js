@@ -66,9 +66,6 @@ export function legendUrl(layer, style = {}, ext = "svg") {
 /** Return the address of the TileJSON, which finds the newest version by itself. */
 export const tileJsonUrl = (layer, style = {}) => `tilejson/${path(layer.name)}.json${query(style)}`;
 
-/** Return the full address of a relative one; braces of templates stay as they are. */
-export const absolute = (relative) => new URL(".", document.baseURI).href + relative;
-
 /** Return values at a place: {values: {band: number or null}}, of all bands or of `bands`. */
 export function fetchPoint(layer, style, { lon, lat, bands }, signal) {
   const place = { lon: lon.toFixed(7), lat: lat.toFixed(7), ...(bands && { bands: String(bands) }) };
@@ -128,6 +125,18 @@ export const addressOf = (route, layer, suffix = "") => `${route}/${path(layer.n
 export async function fetchFile(address, parameters = {}, { body, signal } = {}) {
   const post = body && { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
   const response = await ask(address + query(parameters), signal, "default", post);
+  if (!response.ok) throw new ServerError(await reasonOf(response));
+  return response.blob();
+}
+
+/**
+ * Return a file of the server at a full address as a blob, with the API key in a header: links in the file have none.
+ *
+ * @throws {ServerError} with the server's reason.
+ */
+export async function fetchWithoutKeys(address) {
+  const { key } = apiKey();
+  const response = await ask(address, null, "default", { headers: key ? { "X-API-Key": key } : {} });
   if (!response.ok) throw new ServerError(await reasonOf(response));
   return response.blob();
 }

@@ -1,9 +1,9 @@
 /** One layer of the list: show and hide, opacity, its legend, and its tools. */
 
-import { absolute, tileJsonUrl, tileTemplate } from "./api.js";
 import { copyText, h, icon, iconButton } from "./dom.js";
 import { infoOf } from "./infos.js";
 import { Legend } from "./legend.js";
+import { tileJsonAddress, xyzAddress } from "./links.js";
 import { showMessage, showNote } from "./messages.js";
 import { layerButtons } from "./tools.js";
 import { formatPixel } from "./values.js";
@@ -102,8 +102,8 @@ export class Row {
     this.up = labelled("up", "Move up", () => moveBy(id, -1));
     this.down = labelled("down", "Move down", () => moveBy(id, 1));
     this.copies = [
-      copyButton("XYZ URL", () => xyzUrl(this.entry)),
-      copyButton("TileJSON URL", () => absolute(tileJsonUrl(layer, copiedStyle(this.entry)))),
+      copyButton("XYZ URL", () => xyzAddress(this.entry)),
+      copyButton("TileJSON URL", () => tileJsonAddress(this.entry)),
     ];
     return h(
       "div",
@@ -183,18 +183,6 @@ function copyButton(what, address) {
   button.ariaLabel = `Copy ${what}`;
   button.showAddress = () => (button.title = address());
   return button;
-}
-
-/** Return the style of an entry with the opacity that the page gives it, for addresses used elsewhere. */
-export function copiedStyle({ layer, style, opacity }) {
-  const own = Number(style.opacity ?? layer.style?.opacity ?? 1);
-  return opacity === 1 ? style : { ...style, opacity: String(+(own * opacity).toFixed(3)) };
-}
-
-/** Return the tile address of an entry as it is shown, with tiles of 512 pixels on a dense screen. */
-export function xyzUrl(entry) {
-  const template = tileTemplate(entry.layer, copiedStyle(entry), { retina: true });
-  return absolute(template).replace("{r}", devicePixelRatio > 1 ? "@2x" : "");
 }
 
 async function copyUrl(what, url) {

@@ -116,7 +116,7 @@ def test_addresses_carry_style_and_opacity_and_lead_to_answers(
     assert addresses["XYZ, 512 pixels (@2x)"] == addresses["XYZ"].replace("{y}", "{y}@2x")
     assert picture(addresses["XYZ, 512 pixels (@2x)"].format(**tile._asdict())).shape[0] == 512
     tilejson = httpx.get(addresses["TileJSON"], timeout=60).raise_for_status().json()
-    check_tiles(tilejson["tiles"][0], tile, None)
+    check_tiles(tilejson["tiles"][0], tile)
     capabilities = ET.fromstring(httpx.get(addresses["WMTS"], timeout=60).raise_for_status().text)
     resources = [each.get("template") for each in capabilities.iter() if each.get("template")]
     assert resources

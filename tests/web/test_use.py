@@ -78,6 +78,14 @@ def test_the_key_of_the_page_goes_into_addresses_by_choice_alone(context: Browse
         every = drawer.locator("input[type=text], a")
         assert "key=" not in " ".join(map(str, every.evaluate_all(given)))
         assert "key=" not in (drawer.locator("pre").text_content() or "")
+        # The page's key opens them for the page itself, and files know nothing of it.
+        for name in ("QGIS layer (.qlr)", "Tiles in one file (.pmtiles)"):
+            with visitor.page.expect_download() as download:
+                drawer.get_by_role("link", name=name).click()
+            assert download.value.suggested_filename.endswith(name.split("(")[1].rstrip(")"))
+            saved = Path(download.value.path()).read_bytes()
+            assert len(saved) > 100
+            assert key.encode() not in saved
         drawer.get_by_label("Put this page's API key into them").check()
         for each in fields.evaluate_all(given):
             assert f"key={key}" in each

@@ -1,8 +1,10 @@
 /** The drawer "Use elsewhere": addresses, files and code for a layer as it is shown now. */
 
+import { fetchWithoutKeys } from "../api.js";
 import { copyText, h, icon, styleSheet } from "../dom.js";
 import { showNote } from "../messages.js";
 import { titleOf } from "../row.js";
+import { save } from "../table.js";
 import { addressesOf, exportsOf, filesOf } from "./addresses.js";
 import { fitting, snippetOf } from "./all.js";
 import { subjectOf } from "./subject.js";
@@ -62,7 +64,7 @@ class UseView {
     this.entry = entry;
     this.subject = subjectOf(entry, { withKey: this.withKey.checked });
     this.addresses.replaceChildren(...addressesOf(this.subject).map(addressRow));
-    this.files.replaceChildren(...filesOf(this.subject).map(fileLink));
+    this.files.replaceChildren(...filesOf(this.subject).map((each) => this.fileLink(each)));
     this.exports.replaceChildren(...exportsOf(this.subject).map((each, index) => this.exportLink(each, index)));
     this.choice.replaceChildren(
       ...fitting(this.subject).map(({ label, snippets }) =>
@@ -74,11 +76,17 @@ class UseView {
   }
 
   // The part in view is that of the moment at which one asks for the file.
-  exportLink([label, address], index) {
-    const link = fileLink([label, address]);
-    link.addEventListener("click", () => {
-      const box = this.partly.checked ? this.map.bounds : null;
-      link.href = exportsOf(this.subject, box)[index][1];
+  exportLink(each, index) {
+    return this.fileLink(each, () => exportsOf(this.subject, this.partly.checked ? this.map.bounds : null)[index][1]);
+  }
+
+  fileLink([label, address], current = () => address) {
+    const link = h("a", { className: "button", href: address, download: "" }, icon("down"), label);
+    link.addEventListener("click", (event) => {
+      link.href = current();
+      if (!hasKey() || this.withKey.checked) return;
+      event.preventDefault();
+      saveWithoutKey(label, link.href);
     });
     return link;
   }
@@ -111,8 +119,14 @@ function addressRow([label, address]) {
   return h("div", { className: "use-address" }, h("span", { "aria-hidden": "true" }, label), field, copyIt);
 }
 
-const fileLink = ([label, address]) =>
-  h("a", { className: "button", href: address, download: "" }, icon("down"), label);
+// The server wants the key, and writes that of an address into links of the file.
+async function saveWithoutKey(label, address) {
+  try {
+    save(decodeURIComponent(new URL(address).pathname.split("/").at(-1)), await fetchWithoutKeys(address));
+  } catch (error) {
+    showNote(`${label}: ${error.message}`);
+  }
+}
 
 const button = (name, text, onclick) =>
   h("button", { type: "button", className: "button", onclick }, icon(name), text);

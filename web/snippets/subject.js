@@ -1,6 +1,7 @@
 /** What a snippet is about: a layer as it is shown now, with its addresses in full. */
 
-import { absolute, legendUrl, styleQuery, tileJsonUrl, tileTemplate } from "../api.js";
+import { legendUrl, styleQuery, tileJsonUrl, tileTemplate } from "../api.js";
+import { absolute, fadedStyle, withoutKey } from "../links.js";
 
 const MAX_LAT = 85.0511;
 const MERCATOR_M = 20037508.342789244;
@@ -59,34 +60,21 @@ export function subjectOf(entry, { withKey = false } = {}) {
     hasValues: (style.bands ? style.bands.split(",") : (layer.bands ?? [])).length === 1,
     xyz: ({ r = "", faded: isFaded = false, more = {} } = {}) =>
       link(tileTemplate(layer, { ...(isFaded ? faded : style), ...more }, { retina: true })).replace("{r}", r),
-    tilejson: link(tileJsonUrl(layer, style)),
+    tilejson: link(tileJsonUrl(layer, faded)),
     legend: link(legendUrl(layer, style)),
     wmts: absolute(`wmts/${name}${query({ service: "WMTS", request: "GetCapabilities", ...key })}`),
     connections: absolute(`qgis.xml${query({ layer: layer.name, ...key })}`),
     definition: absolute(`qgis/${name}.qlr${query(key)}`),
     html: absolute(`export/${name}.html${query(key)}`),
     pmtiles: absolute(`export/${name}.pmtiles${query(key)}`),
-    preview: link(`preview/${name}.png${query(key)}`),
+    preview: absolute(`preview/${name}.png${query(key)}`),
   };
-}
-
-/** Return the style of an entry with the opacity that the page gives it. */
-export function fadedStyle({ layer, style = {}, opacity }) {
-  const own = Number(style.opacity ?? layer.style?.opacity ?? 1);
-  return opacity === 1 ? style : { ...style, opacity: String(+(own * opacity).toFixed(3)) };
 }
 
 const keyParameter = () => {
   const key = new URLSearchParams(location.search).get("key");
   return key ? { key } : {};
 };
-
-/** Return an address without its parameter `key`; braces stay as they are. */
-export function withoutKey(url) {
-  const [path, query] = url.split("?");
-  const kept = (query ?? "").split("&").filter((pair) => pair && !pair.startsWith("key="));
-  return kept.length ? `${path}?${kept.join("&")}` : path;
-}
 
 function clamped([west, south, east, north]) {
   const [left, right] = west <= east ? [Math.max(west, -180), Math.min(east, 180)] : [-180, 180];

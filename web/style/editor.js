@@ -1,7 +1,8 @@
 /** The style editor of one layer, in the drawer: what is changed shows on the map at once. */
 
-import { absolute, fetchColormaps, fetchFrom } from "../api.js";
+import { fetchColormaps, fetchFrom } from "../api.js";
 import { h, icon, styleSheet } from "../dom.js";
+import { absolute } from "../links.js";
 import { ColorsSection } from "./colors_section.js";
 import { mistakesIn, showMistakes, textButton } from "./fields.js";
 import { Figures } from "./figures.js";

@@ -1,7 +1,8 @@
 /** A look to take away: a link to the page, the address of its tiles, lines for the configuration. */
 
-import { absolute, tileTemplate } from "../api.js";
+import { tileTemplate } from "../api.js";
 import { copyText, h, icon } from "../dom.js";
+import { absolute } from "../links.js";
 import { showNote } from "../messages.js";
 import { isLayerName, layerName, tomlSnippet } from "./toml.js";
 
@@ -44,7 +45,7 @@ export class SaveSection {
     const { parameters, link } = this.describe();
     const name = this.name.value.trim();
     this.wrong.hidden = isLayerName(name);
-    this.fields.link.area.value = withoutKey(link);
+    this.fields.link.area.value = link;
     this.fields.tiles.area.value = tilesUrl(this.layer, parameters);
     this.fields.toml.area.value = isLayerName(name) ? tomlSnippet(name, this.layer, parameters) : "";
   }
@@ -55,12 +56,6 @@ export function tilesUrl(layer, parameters) {
   const template = tileTemplate({ ...layer, tiles: "{z}/{x}/{y}.png" }, {}, { retina: false });
   const query = new URLSearchParams(parameters).toString().replaceAll("%2C", ",");
   return `${absolute(template.split("?")[0])}?${query}`;
-}
-
-function withoutKey(link) {
-  const url = new URL(link);
-  url.searchParams.delete("key");
-  return url.href;
 }
 
 function output(label, rows) {
