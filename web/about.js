@@ -53,7 +53,7 @@ export function generalFacts(layer, info) {
     ["West, south, east, north", info.bounds?.map((value) => +value.toFixed(6)).join(", ")],
     ["Zooms", `${info.minzoom} to ${info.maxzoom}`],
     ["Taken", dates(info.start_time, info.end_time)],
-    ["Updated", info.update_time],
+    ["Updated", info.update_time?.replace(/(T\d\d:\d\d):.*/, "$1 UTC").replace("T", " ")],
     ["Files", info.mosaic && `${info.mosaic.files}, ${info.mosaic.pixel_selection} on top`],
     ["Left out", info.mosaic?.left_out ? `${info.mosaic.left_out} files` : ""],
     ["Place", info.no_place],

@@ -37,7 +37,7 @@ class AddDialog {
     this.field = h("input", {
       type: "search",
       className: "filter",
-      placeholder: "Search, or NAME, folder/file.tif, …/tiles/NAME/{z}/{x}/{y}.png",
+      placeholder: "Search, or paste a name, path or address",
       "aria-label": LABEL,
       autocomplete: "off",
       spellcheck: false,

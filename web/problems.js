@@ -14,7 +14,7 @@ export function tileListeners({ id, layer }, list) {
   const onfailure = ({ count, status, reason, retrying, retry }) => {
     const tiles = count === 1 ? "1 tile is missing." : `${count} tiles are missing.`;
     const hope = retrying ? "Trying again…" : advice(status);
-    const text = [tiles, reason, hope].filter(Boolean).join(" ");
+    const text = [tiles, sentence(reason), hope].filter(Boolean).join(" ");
     list.setProblem(id, count === 0 ? null : { text, retry });
     tellUnanswered(id, count > 0 && status === 0 ? retry : null);
     if (count === 0) dismissed = "";
@@ -43,3 +43,6 @@ function tellUnanswered(id, retry) {
     action: { label: "Retry", run: () => [...unanswered.values()].forEach((again) => again()) },
   });
 }
+
+/** Return a reason with its full stop, since advice follows it. */
+const sentence = (reason) => reason && reason.replace(/([^.!?…])$/, "$1.");

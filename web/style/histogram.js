@@ -84,8 +84,8 @@ export class Histogram {
     });
     this.within.style.left = percent((this.range[0] - left) / (right - left));
     this.within.style.right = percent((right - this.range[1]) / (right - left));
-    this.ends[0].textContent = shown(left);
-    this.ends[1].textContent = shown(right);
+    this.ends[0].textContent = short(left);
+    this.ends[1].textContent = short(right);
   }
 
   press(index, event) {
@@ -134,6 +134,8 @@ export class Histogram {
     this.onchange([...this.range]);
   }
 }
+
+const short = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(4))) : "–");
 
 const percent = (share) => `${Math.min(Math.max(share, 0), 1) * 100}%`;
 
