@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import anyio
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
+from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Scope
 
 _COMMENTED = (".js", ".css")
@@ -24,7 +26,7 @@ async def compressed(response: Response, scope: Scope) -> Response:
     response.headers.add_vary_header("accept-encoding")
     headers, stat = Headers(scope=scope), response.stat_result
     accepted = {each.strip() for each in headers.get("accept-encoding", "").split(",")}
-    is_whole = scope["method"] == "GET" and "range" not in headers
+    is_whole = "range" not in headers
     if stat is None or stat.st_size < _LEAST_BYTES or "gzip" not in accepted or not is_whole:
         return response
     body = await anyio.to_thread.run_sync(
@@ -35,9 +37,11 @@ async def compressed(response: Response, scope: Scope) -> Response:
         for name, value in response.headers.items()
         if name not in ("content-length", "accept-ranges")
     }
-    # Weak: other bytes than those of the file, with the same meaning.
-    kept |= {"content-encoding": "gzip", "etag": f"W/{response.headers['etag']}"}
-    return Response(body, headers=kept)
+    # Other bytes than those of the file have an ETag of their own.
+    etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+    kept |= {"content-encoding": "gzip", "etag": etag}
+    held = {each.strip().removeprefix("W/") for each in headers.get("if-none-match", "").split(",")}
+    return NotModifiedResponse(Headers(kept)) if etag in held else Response(body, headers=kept)
 
 
 # Of files of the page alone, of which there are about a hundred.
