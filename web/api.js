@@ -1,5 +1,7 @@
 /** What the server is asked, and at which address. Every address is relative to the page. */
 
+import { isBounds } from "./extent.js";
+
 const MAX_PAGES = 3;
 const TIMEOUT_MS = 30_000;
 const MAX_REASON = 300;
@@ -163,25 +165,6 @@ export async function fetchPageSettings() {
 }
 
 /**
- * Return the places of a name that a geocoder knows: [{name, lat, lon, bounds or null}].
- *
- * @param {string} geocoder the address of a server with Nominatim's /search.
- */
-export async function fetchPlaces(geocoder, text) {
-  const query = new URLSearchParams({ q: text, format: "jsonv2", limit: "6" });
-  const answer = await fetchJson(`${geocoder}/search?${query}`, null, "default", { credentials: "omit" });
-  return (Array.isArray(answer) ? answer : []).map(cleanPlace).filter(Boolean).slice(0, 6);
-}
-
-function cleanPlace(place) {
-  const [lat, lon] = [Number(place?.lat), Number(place?.lon)];
-  if (!Number.isFinite(lat) || !Number.isFinite(lon) || typeof place.display_name !== "string") return null;
-  const [south, north, west, east] = Array.isArray(place.boundingbox) ? place.boundingbox.map(Number) : [];
-  const bounds = [west, south, east, north];
-  return { name: place.display_name.slice(0, MAX_REASON), lat, lon, bounds: isBounds(bounds) ? bounds : null };
-}
-
-/**
  * Return {layers, failures, complete}.
  *
  * `failures` are those that the server cannot show, {title, reason}; `complete` is false when it has
@@ -238,10 +221,12 @@ function cleanFailure(failure) {
   return { title, reason: text(failure?.reason) || "The server does not say why." };
 }
 
-const isBounds = (bounds) =>
-  Array.isArray(bounds) && bounds.length === 4 && bounds.every(Number.isFinite);
-
-async function fetchJson(url, signal, cache = "default", more = {}) {
+/**
+ * Return the JSON at an address.
+ *
+ * @throws {ServerError} with the reason, or that it is no JSON.
+ */
+export async function fetchJson(url, signal, cache = "default", more = {}) {
   const response = await ask(url, signal, cache, more);
   if (!response.ok) throw new ServerError(await reasonOf(response));
   try {

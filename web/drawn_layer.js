@@ -235,3 +235,9 @@ export class DrawnLayer {
     };
   }
 }
+
+/** Return whether two styles have the same parameters with the same values. */
+export const sameStyle = (one, other) => {
+  const names = Object.keys(one);
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
+};

@@ -18,6 +18,10 @@ export function extentParts([west, south, east, north]) {
   ];
 }
 
+/** Return whether a value is bounds: four numbers. */
+export const isBounds = (bounds) =>
+  Array.isArray(bounds) && bounds.length === 4 && bounds.every(Number.isFinite);
+
 /** Return whether a place, longitude within -180 .. 180, lies in the bounds. */
 export const contains = (bounds, lon, lat) =>
   extentParts(bounds).some(

@@ -1,8 +1,9 @@
 /** The go-to box: coordinates, a tile, a box, a layer or asset, and places where a geocoder is set. */
 
-import { fetchLayer, fetchPageSettings, fetchPlaces } from "./api.js";
+import { fetchLayer, fetchPageSettings } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { h, iconButton } from "./dom.js";
+import { fetchPlaces } from "./geocoder.js";
 import { FORMS, parsePlace, tileBounds } from "./places.js";
 import { titleOf } from "./row.js";
 

@@ -1,15 +1,14 @@
 /** The map itself, in Leaflet, which only it and the modules that draw on it use. */
 
-import { DrawnLayer } from "./drawn_layer.js";
+import { DrawnLayer, sameStyle } from "./drawn_layer.js";
 import { contains, firstExtent, unrolled } from "./extent.js";
 import { graticule } from "./graticule.js";
+import { freeSpace } from "./free_space.js";
 import L from "./leaflet.js";
 import { serverTiles } from "./tiles.js";
 
 const MAX_ZOOM = 22;
-const MARGIN_PX = 24;
 const FULL_ENOUGH = 0.75;
-const WIDE = matchMedia("(min-width: 720px)");
 
 /** A map with server layers on it. */
 export class LayerMap {
@@ -295,26 +294,9 @@ export class LayerMap {
 
 const isAsDrawn = (drawn, entry) => entry?.layer === drawn.layer;
 
-const sameStyle = (one, other) => {
-  const names = Object.keys(one);
-  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
-};
-
 // Leaflet focuses the map on every press of the mouse, so :focus-visible cannot tell the two apart.
 function showKeyboardUse(element) {
   const show = (byKeyboard) => element.classList.toggle("by-keyboard", byKeyboard);
   element.addEventListener("keyup", (event) => show(event.target === element));
   for (const type of ["pointerdown", "focusout"]) element.addEventListener(type, () => show(false));
-}
-
-/** Return Leaflet's paddings for what lies over the map: a column on the left, or a sheet below. */
-function freeSpace() {
-  const panel = document.getElementById("panel").getBoundingClientRect();
-  const left = WIDE.matches ? panel.right : 0;
-  // Of a page in another there is no panel.
-  const bottom = WIDE.matches || panel.height === 0 ? 0 : window.innerHeight - panel.top;
-  return {
-    paddingTopLeft: [left + MARGIN_PX, MARGIN_PX],
-    paddingBottomRight: [MARGIN_PX, Math.min(bottom, window.innerHeight / 2) + MARGIN_PX],
-  };
 }
