@@ -1,4 +1,4 @@
-/** Indices of vegetation, water and snow for the bands of a scene. */
+/** Indices of vegetation, water and snow, and composites, for the bands of a scene. */
 
 const GREEN = "rdylgn";
 const WATER = "rdbu";
@@ -20,6 +20,24 @@ export function formulas(bands, colors = []) {
   if (green && nir) list.push(index("NDWI", green, nir, WATER));
   if (green && swir) list.push(index("NDSI", green, swir, WATER));
   return list;
+}
+
+/**
+ * Return composites for bands with known meanings: [{name, bands}], none where only one can be told.
+ *
+ * @param {string[]} bands
+ * @param {string[]} colors the red, green and blue band that the layer is drawn with, if there are three.
+ */
+export function composites(bands, colors = []) {
+  if (colors.length !== 3) return [];
+  const [red, green] = colors;
+  const { nir, swir } = infrared(bands, red);
+  if (!nir || colors.includes(nir)) return [];
+  const list = [
+    { name: "Natural colour", bands: colors },
+    { name: "False colour", bands: [nir, red, green] },
+  ];
+  return swir ? [...list, { name: "Short-wave infrared", bands: [swir, nir, red] }] : list;
 }
 
 /** Return the near and the short-wave infrared band, by their names or by the numbers of sensors. */

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { choice, field, mistakeOf, put, segments, setOptions, slider, textButton } from "./fields.js";
-import { formulas } from "./formulas.js";
+import { composites, formulas } from "./formulas.js";
 import { ALGORITHMS } from "./model.js";
 
 const MODES = [
@@ -29,17 +29,28 @@ export class SourceSection {
     });
     this.parts = {
       one: field("Band", this.one, "bands"),
-      three: h(
-        "div",
-        { className: "channels" },
-        this.three.map((select, index) => h("label", { className: CHANNELS[index].toLowerCase() }, CHANNELS[index], select)),
-        mistakeOf("bands", ...this.three),
-      ),
+      three: h("div", {}, this.makeComposites(), this.makeChannels()),
       formula: this.makeFormula(),
       terrain: this.makeTerrain(),
       like: h("p", { className: "quiet" }, "Similarity to the pixel at a place, as the layer has it."),
     };
     this.element = h("section", { className: "style-part" }, h("h3", {}, "Show"), this.modes.element, Object.values(this.parts));
+  }
+
+  makeChannels() {
+    return h(
+      "div",
+      { className: "channels" },
+      this.three.map((select, index) => h("label", { className: CHANNELS[index].toLowerCase() }, CHANNELS[index], select)),
+      mistakeOf("bands", ...this.three),
+    );
+  }
+
+  makeComposites() {
+    const { bands, own } = this.editor;
+    const known = composites(bands, own.bands?.split(",") ?? []);
+    const chips = known.map((each) => textButton(each.name, () => this.editor.change({ bands: each.bands }, { measure: true })));
+    return chips.length > 0 && h("div", { className: "chips" }, chips);
   }
 
   makeFormula() {
