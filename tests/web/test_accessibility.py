@@ -46,7 +46,7 @@ class Checker:
     def __init__(self, visitor: Visitor) -> None:
         self.page: Page = visitor.page
         self.found: set[str] = set()
-        self.is_phone = (self.page.viewport_size or {})["width"] < 720
+        self.is_phone = bool(self.page.evaluate("innerWidth < 720"))
 
     def check(self, root: str = "body") -> None:
         """Note what is wrong below an element, in both themes, and what is too small or cut off."""
@@ -55,7 +55,7 @@ class Checker:
             "for (const each of document.querySelectorAll('.card-body')) each.scrollTop = 0"
         )
         for theme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            self.page.emulate_media(color_scheme=theme)
             self.found |= set(self.page.evaluate(RUN, [root, RULES]))
         self.found |= {f"cut: {each}" for each in self.page.evaluate(f"({CUT})(document)")}
         small = self.page.evaluate(SMALL, 44 if self.is_phone else 24)
