@@ -157,7 +157,7 @@ def test_it_is_stitched_from_quarters(rasters: LocalRasters, file_format: ImageF
 def client(folder: Path) -> Iterator[httpx.Client]:
     """Serve the raster."""
     app = create_app(Config(), [Root(str(folder))])
-    with serve(app) as url, httpx.Client(base_url=url) as client:
+    with serve(app) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 

@@ -165,7 +165,7 @@ def measure_http(path: Path) -> None:
     """Compare a cold tile, a cached one and the cheapest route over one connection."""
     layer = LayerDefinition(path.stem, "").name
     tiles = scene_tiles(path, 13) + scene_tiles(path, 14)
-    with served(path) as url, httpx.Client(base_url=url) as client:
+    with served(path) as url, httpx.Client(base_url=url, timeout=60) as client:
         fresh = cycle(enumerate(tiles * 10))
 
         def cold() -> None:

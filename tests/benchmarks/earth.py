@@ -58,7 +58,7 @@ def compare(
     for round_ in range(ROUNDS + 1):
         for side, took_s in times.items():
             with served(engine, cap, side) as address:
-                httpx.get(f"{address}/info/scene").raise_for_status()
+                httpx.get(f"{address}/info/scene", timeout=60).raise_for_status()
                 engine.requests()
                 seconds = load(address, screens, connections)
                 asked[side] = engine.requests()

@@ -28,7 +28,7 @@ def measure_rest(path: Path, tiles: list[Tile]) -> None:
     asset = f"projects/localhost/assets/{name}"
     with (
         serve(create_app(Config(), [Root(str(path))])) as url,
-        httpx.Client(base_url=url) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
     ):
         fresh = cycle(enumerate(tiles * 10))
 

@@ -44,7 +44,10 @@ def test_the_cpu_time_of_a_server_includes_children_that_run_and_that_ended() ->
 def test_slow_files_sends_ranges_late_and_counts_them(tmp_path: Path) -> None:
     (tmp_path / "file.tif").write_bytes(bytes(range(100)))
     delay_s = 0.05
-    with slow_files(tmp_path, delay_s) as files, httpx.Client(base_url=files.url) as client:
+    with (
+        slow_files(tmp_path, delay_s) as files,
+        httpx.Client(base_url=files.url, timeout=60) as client,
+    ):
         started = time.monotonic()
         whole = client.get("/file.tif")
         assert time.monotonic() - started >= delay_s

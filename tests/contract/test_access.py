@@ -100,7 +100,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(folder: Path) -> Iterator[httpx.Client]:
     config = load_config(folder / "tileserver.toml", {}, {})
-    with serve(create_app(config)) as url, httpx.Client(base_url=url) as client:
+    with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -192,13 +192,15 @@ def test_the_url_of_a_map_made_before_shows_nothing_after(folder: Path, tmp_path
     with serve(create_app(load_config(toml, {}, {}))) as url:
         for method, body in computations(f"{LOCAL}/secret"):
             if method in ("maps", "thumbnails", "tables"):
-                name = httpx.post(f"{url}/v1/projects/p/{method}", json=body).json()["name"]
+                name = httpx.post(f"{url}/v1/projects/p/{method}", json=body, timeout=60).json()[
+                    "name"
+                ]
                 end = {"maps": "/tiles/0/0/0", "thumbnails": ":getPixels"}
                 urls.append(f"/v1/{name}{end.get(method, ':getFeatures')}")
-        assert [httpx.get(url + each).status_code for each in urls] == [200] * 3
+        assert [httpx.get(url + each, timeout=60).status_code for each in urls] == [200] * 3
     toml.write_text(rules)
     with serve(create_app(load_config(toml, {}, {}))) as url:
-        assert [httpx.get(url + each).status_code for each in urls] == [400] * 3
+        assert [httpx.get(url + each, timeout=60).status_code for each in urls] == [400] * 3
 
 
 def test_rasters_of_the_command_line_are_no_exception(folder: Path) -> None:

@@ -504,7 +504,7 @@ def test_an_answer_that_drips_is_given_up(tokens: TokenServer) -> None:
 
 
 def test_the_adapter_gives_status_headers_and_bytes_whatever_the_status(api: Api) -> None:
-    with httpx.Client(trust_env=False) as own:
+    with httpx.Client(trust_env=False, timeout=60) as own:
         for request in (HttpxRequest(), HttpxRequest(own)):
             answer = request(api.url, "POST", b"x", {"x-mine": "yes"}, timeout=SOON_S)
             assert (answer.status, answer.data) == (401, b"{}")
@@ -518,7 +518,7 @@ def test_the_adapter_gives_status_headers_and_bytes_whatever_the_status(api: Api
 
 def test_it_is_not_for_a_client_that_blocks(auth: GoogleAuth, api: Api) -> None:
     with (
-        httpx.Client(auth=auth, trust_env=False) as asking,
+        httpx.Client(auth=auth, trust_env=False, timeout=60) as asking,
         pytest.raises(RuntimeError, match="AsyncClient"),
     ):
         asking.get(api.url)

@@ -589,6 +589,6 @@ def test_an_unknown_function_is_a_bad_upstream(engine: StandIn, tmp_path: Path) 
     layers = (LayerSettings("odd", expression=str(tmp_path / "odd.json")),)
     settings = EarthEngineSettings("my-project", engine.url)
     with serve(create_app(Config(earth_engine=settings, layers=layers))) as url:
-        found = httpx.get(url + address("odd", TILE, "png"), trust_env=False)
+        found = httpx.get(url + address("odd", TILE, "png"), trust_env=False, timeout=60)
     assert found.status_code == 502
     assert "cannot compute it: Unrecognized function 'Image.mystery'" in found.text

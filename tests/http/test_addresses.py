@@ -45,7 +45,7 @@ def served(folder: Path, **more: Any) -> Config:
 @pytest.fixture(scope="module")
 def trusting(folder: Path) -> Iterator[httpx.Client]:
     """Ask a server with its defaults: it trusts proxies on its machine."""
-    with serve(create_app(served(folder))) as url, httpx.Client(base_url=url) as client:
+    with serve(create_app(served(folder))) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -142,7 +142,7 @@ def test_the_headers_of_others_never_show(folder: Path) -> None:
     config = served(folder, trusted_proxies=("10.9.8.7", "10.1.0.0/16"))
     with serve(create_app(config)) as url:
         for route in DOCUMENTS:
-            answer = httpx.get(f"{url}{route}", headers=SPOOFED)
+            answer = httpx.get(f"{url}{route}", headers=SPOOFED, timeout=60)
             assert "evil" not in answer.text
             assert answer.status_code == 403 or f"{url}/" in answer.text, route
 
@@ -151,7 +151,7 @@ def test_with_a_public_url_documents_may_be_cached_by_all(folder: Path) -> None:
     config = served(folder, public_url="https://tiles.org/eo")
     with serve(create_app(config)) as url:
         for route in DOCUMENTS[:2]:
-            answer = httpx.get(f"{url}{route}", headers=SPOOFED)
+            answer = httpx.get(f"{url}{route}", headers=SPOOFED, timeout=60)
             assert "https://tiles.org/eo/tiles/a/" in answer.text
             assert "evil" not in answer.text
             assert answer.headers["cache-control"].startswith("public")
@@ -179,7 +179,7 @@ def test_behind_nginx_as_documented_links_have_its_address_and_lead_to_tiles(
     with (
         serve(create_app(served(folder))) as url,
         nginx_before(url, tmp_path) as (address, trust),
-        httpx.Client(verify=trust) as client,
+        httpx.Client(verify=trust, timeout=60) as client,
     ):
         # Clients may send what they like: nginx replaces it.
         for headers in ({}, SPOOFED):

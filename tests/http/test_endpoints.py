@@ -75,7 +75,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(scene: Path) -> Iterator[httpx.Client]:
     """A client of a real server of the demo and the scene, on loopback."""
     app = create_app(find_config(None, {}, {}), [Root(str(scene))])
-    with serve(app) as url, httpx.Client(base_url=url) as client:
+    with serve(app) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -255,7 +255,7 @@ def test_urls_name_the_host_the_client_used(client: httpx.Client) -> None:
 def test_urls_name_the_public_address_when_there_is_one() -> None:
     config = find_config(DEMO, {}, {"server.public_url": "https://maps.example.org/eo"})
     with serve(create_app(config)) as url:
-        listed = httpx.get(f"{url}/layers").json()["layers"]
+        listed = httpx.get(f"{url}/layers", timeout=60).json()["layers"]
     assert listed
     assert all(each["tiles"].startswith("https://maps.example.org/eo/tiles/") for each in listed)
 
@@ -468,7 +468,7 @@ def test_a_damaged_raster_is_502_and_tells_no_path(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:50_000])
     with serve(create_app(Config(), [Root(str(path))])) as url:
         for route in ("/preview/scene.png?min=0&max=9", "/info/scene", "/statistics/scene"):
-            response = httpx.get(url + route)
+            response = httpx.get(url + route, timeout=60)
             assert (route, response.status_code) == (route, 502)
             assert response.headers["cache-control"] == "no-store"
             assert str(tmp_path) not in response.text

@@ -100,7 +100,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(folder: Path) -> Iterator[httpx.Client]:
     """Ask a server for this machine alone."""
-    with serve(create_app(config_of(folder))) as url, httpx.Client(base_url=url) as client:
+    with (
+        serve(create_app(config_of(folder))) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
         yield client
 
 
@@ -108,7 +111,7 @@ def client(folder: Path) -> Iterator[httpx.Client]:
 def proxied(folder: Path) -> Iterator[httpx.Client]:
     """Ask a server behind a proxy that is known."""
     config = config_of(folder, server=Server(public_url=PUBLIC))
-    with serve(create_app(config)) as url, httpx.Client(base_url=url) as client:
+    with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -188,7 +191,7 @@ def test_a_probe_without_a_name_is_answered(client: httpx.Client) -> None:
 def test_a_server_that_others_reach_answers_to_every_name(folder: Path) -> None:
     config = config_of(folder, server=Server(host="0.0.0.0"))
     with serve(create_app(config)) as url:
-        answer = httpx.get(f"{url}/info/a", headers={"host": "maps.example.org"})
+        answer = httpx.get(f"{url}/info/a", headers={"host": "maps.example.org"}, timeout=60)
     assert answer.status_code == 200
 
 

@@ -121,7 +121,7 @@ def config(folder: Path) -> Iterator[Config]:
 
 @pytest.fixture(scope="module")
 def client(config: Config) -> Iterator[httpx.Client]:
-    with serve(create_app(config)) as url, httpx.Client(base_url=url) as client:
+    with serve(create_app(config)) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 

@@ -20,7 +20,7 @@ POLICY = PageLinks((OPENSTREETMAP,)).policy
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
     app = create_app(find_config(None, {}, {}))
-    with serve(app) as url, httpx.Client(base_url=url) as client:
+    with serve(app) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -79,7 +79,7 @@ def test_the_page_is_told_what_the_configuration_offers(tmp_path: Path) -> None:
         attribution = "Somebody"
     """)
     app = create_app(find_config(config, {}, {}))
-    with serve(app) as url, httpx.Client(base_url=url) as client:
+    with serve(app) as url, httpx.Client(base_url=url, timeout=60) as client:
         told = client.get("/page.json").json()
         policy = client.get("/").headers["content-security-policy"]
     assert told | {"world": None} == {

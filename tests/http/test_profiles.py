@@ -67,7 +67,7 @@ def client(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[h
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         roots = [Root(str(folder / f"{name}.tif")) for name in ("scene", "world", "classes")]
         app = create_app(Config(), [*roots, mosaic_root(str(folder / "scenes"))])
-        with serve(app) as url, httpx.Client(base_url=url) as client:
+        with serve(app) as url, httpx.Client(base_url=url, timeout=60) as client:
             until(lambda: client.get("/info/scenes").json().get("mosaic", {}).get("complete"))
             yield client
 

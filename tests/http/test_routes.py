@@ -91,11 +91,11 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_route_without_a_row_is_closed_to_pages_of_other_origins(url: str) -> None:
-    own = httpx.get(f"{url}{UNKNOWN}")
+    own = httpx.get(f"{url}{UNKNOWN}", timeout=60)
     assert own.text == "values of an asset"
     assert "access-control-allow-origin" not in own.headers
     assert own.headers["cross-origin-resource-policy"] == "same-origin"
-    foreign = httpx.get(f"{url}{UNKNOWN}", headers={"origin": "https://evil.example"})
+    foreign = httpx.get(f"{url}{UNKNOWN}", headers={"origin": "https://evil.example"}, timeout=60)
     assert foreign.status_code == 403
     preflight = httpx.options(f"{url}{UNKNOWN}")
     assert "access-control-allow-origin" not in preflight.headers

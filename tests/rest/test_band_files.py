@@ -54,7 +54,7 @@ def native(served: Served, band: str) -> Any:
 
 
 def get(served: Served, path: str, **query: Any) -> Any:
-    return httpx.get(f"{served.url}{path}", params=query).raise_for_status()
+    return httpx.get(f"{served.url}{path}", params=query, timeout=60).raise_for_status()
 
 
 def test_the_scene_is_the_first_layer_and_its_bands_wait_below(served: Served) -> None:
@@ -142,7 +142,7 @@ def test_geotiffs_hold_all_bands_or_one_each(ee: ModuleType, served: Served) -> 
         for index, band in enumerate(dataset.descriptions, start=1):
             np.testing.assert_array_equal(dataset.read(index), native(served, band))
     one_each = {"fileFormat": "ZIPPED_GEO_TIFF_PER_BAND", "bandIds": params["bandIds"]}
-    body = httpx.post(f"{served.url}/v1/{SCENE}:getPixels", json=one_each)
+    body = httpx.post(f"{served.url}/v1/{SCENE}:getPixels", json=one_each, timeout=60)
     with zipfile.ZipFile(io.BytesIO(body.content)) as archive:
         for name, kind in (("SCL", "uint8"), ("B8A", "float32"), ("B11", "uint16")):
             with rasterio.open(io.BytesIO(archive.read(f"{name}.tif"))) as dataset:

@@ -115,7 +115,10 @@ def test_ten_thousand_names_come_in_pages_and_are_searched(tmp_path: Path) -> No
 def guarded(folder: Path, graphs: Path) -> Iterator[httpx.Client]:
     """Ask a server of which one image in a folder may be read."""
     access = AccessSettings(assets=(f"{LOCAL}/folder/*",))
-    with serve(create(folder, graphs, access)) as url, httpx.Client(base_url=url) as client:
+    with (
+        serve(create(folder, graphs, access)) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
         yield client
 
 

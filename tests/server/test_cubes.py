@@ -32,7 +32,7 @@ def served(
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         with (
             serve(create_app(config(path))) as url,
-            httpx.Client(base_url=url) as client,
+            httpx.Client(base_url=url, timeout=60) as client,
         ):
             until(lambda: client.get("/info/t2m").json().get("mosaic", {}).get("complete"))
             yield client, expected
@@ -89,12 +89,16 @@ def test_what_the_newest_step_has_masked_stays_masked(tmp_path: Path) -> None:
     expected = dataset["t2m"].values.copy()
     path = write(dataset, tmp_path, "nc")
     with serve(create_app(config(path))) as url:
-        until(lambda: httpx.get(f"{url}/info/t2m").json().get("mosaic", {}).get("complete"))
-        info = httpx.get(f"{url}/info/t2m").json()
+        until(
+            lambda: (
+                httpx.get(f"{url}/info/t2m", timeout=60).json().get("mosaic", {}).get("complete")
+            )
+        )
+        info = httpx.get(f"{url}/info/t2m", timeout=60).json()
         # 45 degrees north lies in the gap of the last step.
-        found = httpx.get(f"{url}/point/t2m", params=PLACE).json()["values"]["t2m"]
+        found = httpx.get(f"{url}/point/t2m", params=PLACE, timeout=60).json()["values"]["t2m"]
         place: dict[str, Any] = {**PLACE, "time": "2020-01-01T06:00Z"}
-        before = httpx.get(f"{url}/point/t2m", params=place).json()["values"]["t2m"]
+        before = httpx.get(f"{url}/point/t2m", params=place, timeout=60).json()["values"]["t2m"]
     assert found is None
     assert before == pytest.approx(expected[1, 15, 350], rel=1e-6)
     assert info["mosaic"]["complete_from_zoom"] == 0
@@ -105,9 +109,13 @@ def test_a_mean_is_of_the_steps_in_a_time(tmp_path: Path) -> None:
     expected = dataset["t2m"].values[:4, 15, 350].astype("f8").mean()
     path = write(dataset, tmp_path, "cdf2")
     with serve(create_app(config(path, pixel_selection="mean"))) as url:
-        until(lambda: httpx.get(f"{url}/info/t2m").json().get("mosaic", {}).get("complete"))
+        until(
+            lambda: (
+                httpx.get(f"{url}/info/t2m", timeout=60).json().get("mosaic", {}).get("complete")
+            )
+        )
         query: dict[str, Any] = {**PLACE, "time": "2020-01-01"}
-        found = httpx.get(f"{url}/point/t2m", params=query).json()["values"]["t2m"]
+        found = httpx.get(f"{url}/point/t2m", params=query, timeout=60).json()["values"]["t2m"]
     assert found == pytest.approx(expected, rel=1e-6)
 
 

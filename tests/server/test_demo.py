@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         with (
             serve(create_app(find_config(DEMO, {}, {}))) as url,
-            httpx.Client(base_url=url) as client,
+            httpx.Client(base_url=url, timeout=60) as client,
         ):
             for layer in LAYERS:
                 until(partial(_is_complete, client, layer))

@@ -56,7 +56,7 @@ def client(folder: Path) -> Iterator[httpx.Client]:
     """Serve the mosaic of the folder, all its files known."""
     with (
         serve(create_app(Config(), [mosaic_root(str(folder))])) as url,
-        httpx.Client(base_url=url) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
     ):
         until(lambda: client.get("/info/scenes").json().get("mosaic", {}).get("complete"))
         yield client
@@ -128,8 +128,12 @@ def test_the_configuration_makes_mosaics(folder: Path, tmp_path: Path, cache: Pa
     )
     config = load_config(path, {}, {})
     with serve(create_app(config)) as url:
-        until(lambda: httpx.get(f"{url}/info/scenes").json().get("mosaic", {}).get("complete"))
-        info = httpx.get(f"{url}/info/scenes").json()
+        until(
+            lambda: (
+                httpx.get(f"{url}/info/scenes", timeout=60).json().get("mosaic", {}).get("complete")
+            )
+        )
+        info = httpx.get(f"{url}/info/scenes", timeout=60).json()
         until(lambda: list((tmp_path / "kept").glob("*.npz")))
     assert info["mosaic"]["pixel_selection"] == "max"
     assert not cache.exists()
@@ -150,7 +154,7 @@ def test_a_layer_may_style_it(folder: Path, tmp_path: Path) -> None:
         f'[layers.all]\nasset = "{NAME}"\nbands = ["b2"]\nmin = 0\nmax = 100\n'
     )
     with serve(create_app(load_config(path, {}, {}))) as url:
-        (layer,) = httpx.get(f"{url}/layers").json()["layers"]
+        (layer,) = httpx.get(f"{url}/layers", timeout=60).json()["layers"]
     assert (layer["name"], layer["style"]["bands"]) == ("all", ["b2"])
 
 
@@ -160,8 +164,8 @@ def test_other_rasters_stay_layers_of_their_own(folder: Path, tmp_path: Path) ->
     )
     roots = [Root(str(single)), mosaic_root(str(folder))]
     with serve(create_app(Config(), roots)) as url:
-        layers = httpx.get(f"{url}/layers").json()["layers"]
-        assert httpx.get(f"{url}/info/scenes2").json()["width"] == 9
+        layers = httpx.get(f"{url}/layers", timeout=60).json()["layers"]
+        assert httpx.get(f"{url}/info/scenes2", timeout=60).json()["width"] == 9
     assert {each["name"] for each in layers} == {"scenes", "scenes2"}
 
 
@@ -192,9 +196,9 @@ def test_only_who_may_read_its_name_sees_it(folder: Path) -> None:
         access=AccessSettings(assets=("projects/localhost/assets/other/**",)),
     )
     with serve(create_app(config)) as url:
-        assert httpx.get(f"{url}/layers").json()["layers"] == []
-        assert httpx.get(f"{url}/info/{NAME}").status_code == 404
-        assert httpx.get(f"{url}/v1/{NAME}").status_code == 404
+        assert httpx.get(f"{url}/layers", timeout=60).json()["layers"] == []
+        assert httpx.get(f"{url}/info/{NAME}", timeout=60).status_code == 404
+        assert httpx.get(f"{url}/v1/{NAME}", timeout=60).status_code == 404
 
 
 def test_zooms_that_would_need_too_many_files_are_not_announced(
@@ -211,14 +215,20 @@ def test_zooms_that_would_need_too_many_files_are_not_announced(
         '[[rasters]]\npath = "mean"\nmosaic = true\npixel_selection = "mean"\n'
     )
     with serve(create_app(load_config(tmp_path / "tileserver.toml", {}, {}))) as url:
-        until(lambda: httpx.get(f"{url}/info/mean").json().get("mosaic", {}).get("complete"))
-        document = httpx.get(f"{url}/tilejson/mean.json").json()
+        until(
+            lambda: (
+                httpx.get(f"{url}/info/mean", timeout=60).json().get("mosaic", {}).get("complete")
+            )
+        )
+        document = httpx.get(f"{url}/tilejson/mean.json", timeout=60).json()
         zoom = document["minzoom"]
         assert zoom > 0
         west, south, east, north = document["bounds"]
         for below, status in ((0, 200), (1, 400)):
             tiles = list(mercantile.tiles(west, south, east, north, zoom - below))
-            answers = [httpx.get(f"{url}/tiles/mean/{t.z}/{t.x}/{t.y}.png") for t in tiles]
+            answers = [
+                httpx.get(f"{url}/tiles/mean/{t.z}/{t.x}/{t.y}.png", timeout=60) for t in tiles
+            ]
             assert max(answer.status_code for answer in answers) == status
 
 
@@ -240,9 +250,11 @@ def test_tiles_of_a_part_of_the_files_are_not_kept(
         for is_complete, kept in ((False, "no-cache"), (True, "immutable")):
             if is_complete:
                 goes_on.set()
-                until(lambda: httpx.get(f"{url}/info/scenes").json()["mosaic"]["complete"])
-            layer = httpx.get(f"{url}/layers").json()["layers"][0]
-            tile = httpx.get(layer["tiles"].format(z=8, x=48, y=96))
+                until(
+                    lambda: httpx.get(f"{url}/info/scenes", timeout=60).json()["mosaic"]["complete"]
+                )
+            layer = httpx.get(f"{url}/layers", timeout=60).json()["layers"][0]
+            tile = httpx.get(layer["tiles"].format(z=8, x=48, y=96), timeout=60)
             assert kept in tile.headers["cache-control"]
 
 

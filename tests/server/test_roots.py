@@ -34,7 +34,10 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Cl
             Root(place, PREFIX, {"properties": {"cloud": n}, "startTime": f"2026-0{n}-01"}, name)
             for n, (name, place) in enumerate(places.items(), start=1)
         ]
-        with serve(create_app(Config(), items)) as url, httpx.Client(base_url=url) as client:
+        with (
+            serve(create_app(Config(), items)) as url,
+            httpx.Client(base_url=url, timeout=60) as client,
+        ):
             yield client
 
 
@@ -63,6 +66,6 @@ def test_a_sidecar_goes_before_the_item(tmp_path: Path) -> None:
     path.with_suffix(".json").write_text('{"properties": {"cloud": 9}}')
     item = Root(str(path), PREFIX, {"properties": {"cloud": 1}, "startTime": "2026-01-01"}, "a")
     with serve(create_app(Config(), [item])) as url:
-        asset = httpx.get(f"{url}/v1/{PREFIX}/a").json()
+        asset = httpx.get(f"{url}/v1/{PREFIX}/a", timeout=60).json()
     assert asset["properties"] == {"cloud": 9}
     assert asset["startTime"].startswith("2026-01-01")

@@ -71,7 +71,7 @@ def ee(url: str) -> Iterator[ModuleType]:
 
 
 def get(url: str, path: str, **query: Any) -> httpx.Response:
-    return httpx.get(f"{url}{path}", params=query).raise_for_status()
+    return httpx.get(f"{url}{path}", params=query, timeout=60).raise_for_status()
 
 
 def test_each_item_is_a_layer_and_one_that_cannot_be_read_tells_why(url: str) -> None:

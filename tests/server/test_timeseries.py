@@ -55,7 +55,7 @@ def client(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[h
         single = Root(str(folder / "base.tif"))
         with (
             serve(create_app(Config(), [mosaic_root(str(folder)), single])) as url,
-            httpx.Client(base_url=url) as client,
+            httpx.Client(base_url=url, timeout=60) as client,
         ):
             until(lambda: client.get("/info/scenes").json().get("mosaic", {}).get("complete"))
             yield client
@@ -222,9 +222,13 @@ def test_a_series_of_a_layer_with_steps_has_stored_values(
         f'[layers.double]\nasset = "{NAME}"\nformula = "b1 * 2"\nmin = 0\nmax = 100\n'
     )
     with serve(create_app(load_config(path, {}, {}))) as url:
-        until(lambda: httpx.get(f"{url}/info/double").json().get("mosaic", {}).get("complete"))
+        until(
+            lambda: (
+                httpx.get(f"{url}/info/double", timeout=60).json().get("mosaic", {}).get("complete")
+            )
+        )
         query: dict[str, Any] = {**place, "bands": "b1"}
-        found = httpx.get(f"{url}/timeseries/double", params=query).json()
+        found = httpx.get(f"{url}/timeseries/double", params=query, timeout=60).json()
         doubled = httpx.get(f"{url}/point/double", params={**place, "time": "2025-01"}).json()
     values = [each["values"]["b1"] for each in found["series"]]
     assert values == [value_in(folder, day)[0] for day in DAYS]

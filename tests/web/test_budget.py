@@ -22,7 +22,9 @@ def test_the_page_takes_few_bytes_until_it_stands(server_url: str) -> None:
     files = {"", "main.js", *imported_by("page.js")}
     files |= set(re.findall(r'(?:href|src)="([^"]+\.(?:js|css|svg))"', html))
     sizes = {}
-    with httpx.Client(base_url=server_url, headers={"accept-encoding": "gzip"}) as client:
+    with httpx.Client(
+        base_url=server_url, headers={"accept-encoding": "gzip"}, timeout=60
+    ) as client:
         for name in files:
             with client.stream("GET", name) as answer:
                 assert answer.status_code == 200
@@ -60,7 +62,7 @@ def test_of_each_module_only_comments_are_left_out(path: Path) -> None:
 
 def test_a_file_comes_compressed_and_with_the_same_lines(server_url: str) -> None:
     plain = (ROOT / "web" / "page.js").read_bytes()
-    with httpx.Client(base_url=server_url) as client:
+    with httpx.Client(base_url=server_url, timeout=60) as client:
         bare = client.get("page.js", headers={"accept-encoding": "identity"})
         assert bare.content == plain
         assert "content-encoding" not in bare.headers

@@ -52,7 +52,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def middle(url: str) -> tuple[float, float]:
-    (layer, *_) = httpx.get(f"{url}layers", trust_env=False).json()["layers"]
+    (layer, *_) = httpx.get(f"{url}layers", trust_env=False, timeout=60).json()["layers"]
     west, south, east, north = layer["bounds"]
     return (south + north) / 2, (west + east) / 2
 
@@ -102,7 +102,7 @@ def painted(visitor: Visitor, src: str) -> NDArray[np.uint8]:
 
 
 def served(visitor: Visitor, src: str, **style: Any) -> NDArray[np.uint8]:
-    answer = httpx.get(visitor.server_url + src, params=style, trust_env=False)
+    answer = httpx.get(visitor.server_url + src, params=style, trust_env=False, timeout=60)
     picture = Image.open(io.BytesIO(answer.raise_for_status().content))
     return np.asarray(picture.convert("RGBA"))
 
@@ -256,7 +256,7 @@ def test_values_in_view_are_those_of_the_tiles(browser: Browser, scenes: str) ->
     west = math.floor((1_000_000 + centre_m + 20037508.342789244) / (256 * PIXEL_M)) + 1
     north = math.floor((20037508.342789244 - 6_000_000 + centre_m) / (256 * PIXEL_M))
     path = f"tiles/scene/{ZOOM}/{west}/{north}.npz?bands=b3,b1"
-    found = np.load(io.BytesIO(httpx.get(scenes + path, trust_env=False).content))
+    found = np.load(io.BytesIO(httpx.get(scenes + path, trust_env=False, timeout=60).content))
     page = browser.new_page()
     page.goto(f"{scenes}icon.svg")
     script = """async ({path, box, most}) => {
