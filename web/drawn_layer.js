@@ -73,7 +73,9 @@ export class DrawnLayer {
 
   setOpacity(opacity) {
     this.opacity = opacity;
-    this.shown.grid.setOpacity(opacity);
+    // Leaflet fades tiles in anew that have just come, and leaves those half-way that go out of view.
+    const { grid } = this.shown;
+    if (grid.options.opacity !== opacity) grid.setOpacity(opacity);
     return this;
   }
 

@@ -27,6 +27,8 @@ manager = pytest.importorskip("jupyter_client.manager")
 
 pytestmark = pytest.mark.slow
 
+START_S = 4 * PATIENCE_S
+"""For a kernel to start, or to import the package: seconds of CPU time on an idle machine."""
 SHOWN = """
 import json, os
 import numpy as np
@@ -67,7 +69,7 @@ class Kernel:
             elif message["msg_type"] == "error":
                 failed.append("\n".join(content["traceback"]))
 
-        self.kc.execute_interactive(code, timeout=PATIENCE_S, output_hook=take)
+        self.kc.execute_interactive(code, timeout=START_S, output_hook=take)
         assert not failed, failed[0]
         found: dict[str, Any] = json.loads("".join(said) or "{}")
         return found
@@ -75,12 +77,13 @@ class Kernel:
 
 @contextmanager
 def kernel() -> Iterator[Kernel]:
-    km = manager.KernelManager()
+    # Past its time to end a kernel is killed, and leaves its folder.
+    km = manager.KernelManager(shutdown_wait_time=PATIENCE_S)
     km.start_kernel()
     kc = km.client()
     kc.start_channels()
     try:
-        kc.wait_for_ready(timeout=PATIENCE_S)
+        kc.wait_for_ready(timeout=START_S)
         yield Kernel(km, kc)
     finally:
         kc.stop_channels()
@@ -119,7 +122,8 @@ def test_a_notebook_is_executed_and_shows_maps(tmp_path: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
     client = nbclient.NotebookClient(
         notebook,
-        timeout=PATIENCE_S,
+        timeout=START_S,
+        startup_timeout=START_S,
         allow_errors=True,
         kernel_name="python3",
         resources={"metadata": {"path": str(tmp_path)}},
@@ -151,7 +155,7 @@ def test_a_kernel_that_is_restarted_has_a_new_server() -> None:
     with kernel() as one:
         before = one.run(SHOWN)
         one.km.restart_kernel()
-        one.kc.wait_for_ready(timeout=PATIENCE_S)
+        one.kc.wait_for_ready(timeout=START_S)
         assert not is_listened(before["url"])
         after = one.run(SHOWN)
         assert after["url"] != before["url"]

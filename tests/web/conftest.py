@@ -131,10 +131,12 @@ class Visitor:
             self.page.wait_for_timeout(40)
 
     def wait_for_tiles(self) -> None:
-        """Wait until every tile is loaded, and opaque as far as it fades in."""
+        """Wait until every tile is loaded, and opaque as far as it fades in and is in view."""
         self.wait_until(
             "(tiles => tiles.length > 0 && tiles.every(tile => tile.complete"
-            " && tile.naturalWidth > 0 && getComputedStyle(tile).opacity === '1'))"
+            " && tile.naturalWidth > 0 && (getComputedStyle(tile).opacity === '1'"
+            " || (({left, top, right, bottom}) => right <= 0 || bottom <= 0"
+            " || left >= innerWidth || top >= innerHeight)(tile.getBoundingClientRect()))))"
             "([...document.querySelectorAll('img.leaflet-tile')])"
         )
 
@@ -210,6 +212,7 @@ def user(context: BrowserContext, tool_url: str) -> Iterator[Visitor]:
 def modules(browser: Browser, server_url: str) -> Iterator[Page]:
     """A page on which the functions of the page's own modules can be called."""
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE_S * 1000)
     page.goto(f"{server_url}icon.svg")
     yield page
     page.close()

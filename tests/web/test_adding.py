@@ -84,6 +84,8 @@ def test_an_asset_is_found_in_its_folder_shown_and_kept_in_the_link(adder: Visit
     adder.wait_until("location.hash.includes('scene%20119')")
     fragment = adder.fragment()
     adder.open(fragment)
+    # The asset is looked up after the list is there.
+    expect(adder.row({"name": name})).to_have_count(1)
     assert adder.order() == [name, "first"]
     adder.wait_until(f"location.hash === '{fragment}'")
     adder.page.get_by_role("button", name="Undo", exact=True).focus()

@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 
+from tests.support.waiting import PATIENCE_S
 from tests.web.conftest import Demo, Visitor, link, middle
 from tests.web.test_page import PHONE, colours
 
 
 def painted(locator: Locator) -> NDArray[np.uint8]:
     """Return the pixels of an element, as (height, width, 3)."""
-    return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"))
+    return np.asarray(
+        Image.open(io.BytesIO(locator.screenshot(animations="disabled"))).convert("RGB")
+    )
 
 
 @pytest.mark.parametrize("context", [{"color_scheme": "light"}], indirect=True)
@@ -42,7 +45,12 @@ def test_the_theme_is_chosen_remembered_and_in_no_link(visitor: Visitor) -> None
 def test_switches_tell_on_from_off_in_forced_colours(
     browser: Browser, server_url: str, demo: Demo, scheme: str
 ) -> None:
-    context = browser.new_context(forced_colors="active", color_scheme=scheme)  # type: ignore[arg-type]
+    context = browser.new_context(
+        forced_colors="active",
+        color_scheme=scheme,  # type: ignore[arg-type]
+        reduced_motion="reduce",
+    )
+    context.set_default_timeout(PATIENCE_S * 1000)
     visitor = Visitor(context.new_page(), server_url)
     visitor.open(link(3, 0, 0, demo.scene["name"]))
     # A row may begin between two pixels.

@@ -149,3 +149,15 @@ def test_what_is_copied_has_the_style_the_opacity_and_the_size_shown(
     }
     tile = context.request.get(template.format(z=0, x=0, y=0))
     assert (tile.status, tile.headers["content-type"]) == (200, "image/png")
+
+
+def test_tiles_that_have_just_come_stay_opaque_when_another_layer_is_shown(
+    visitor: Visitor, demo: Demo
+) -> None:
+    # Time stands still: to the map each tile has come at this moment.
+    visitor.page.clock.set_fixed_time("2025-01-01")
+    visitor.open(link(11, *middle(demo.scene), demo.scene["name"]))
+    visitor.wait_for_tiles()
+    visitor.row(demo.world).locator(".switch").click()
+    visitor.wait_until("document.querySelectorAll('#map .leaflet-layer').length > 1")
+    visitor.wait_for_tiles()

@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from tests.clients.test_wmts import LAYER, STYLE, Tile, tile_in_the_middle, tile_of
+from tests.support.waiting import PATIENCE_S
 
 LIBRARY = Path(__file__).parent / "libraries" / "node_modules" / "ol" / "dist" / "ol.js"
 SIDE = 256
@@ -52,6 +53,7 @@ def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page(
         viewport={"width": SIDE, "height": SIDE}, device_scale_factor=1, reduced_motion="reduce"
     )
+    page.set_default_timeout(PATIENCE_S * 1000)
     yield page
     page.close()
 

@@ -193,6 +193,7 @@ def test_forty_tiles_are_painted_anew_faster_than_decoded(
 ) -> None:
     """The figures are printed; they hold for an idle machine, the comparison for any."""
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE_S * 1000)
     page.goto(f"{scenes}icon.svg")
     west = math.floor((1_000_000 + 20037508.342789244) / (256 * PIXEL_M)) + 1
     north = math.floor((20037508.342789244 - 6_000_000) / (256 * PIXEL_M)) + 1
@@ -258,6 +259,7 @@ def test_values_in_view_are_those_of_the_tiles(browser: Browser, scenes: str) ->
     path = f"tiles/scene/{ZOOM}/{west}/{north}.npz?bands=b3,b1"
     found = np.load(io.BytesIO(httpx.get(scenes + path, trust_env=False, timeout=60).content))
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE_S * 1000)
     page.goto(f"{scenes}icon.svg")
     script = """async ({path, box, most}) => {
         const {putTile, sampleTiles} = await import('./painting.js');

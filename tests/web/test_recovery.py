@@ -1,10 +1,10 @@
 """What fails says why, and comes back by itself when the server does."""
 
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import BrowserContext, Route, expect
@@ -23,11 +23,16 @@ class Restartable:
 
     stack: ExitStack = field(default_factory=ExitStack)
     url: str = ""
+    keeper: socket.socket = field(default_factory=socket.socket)
+    """Keeps the port from others; it does not listen, so whoever asks there is refused."""
+
+    def __post_init__(self) -> None:
+        self.keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.keeper.bind(("127.0.0.1", 0))
 
     def start(self) -> None:
-        port = urlsplit(self.url).port or 0
-        server = self.stack.enter_context(serving("--port", str(port), cwd=ROOT))
-        self.url = server.url
+        port = self.keeper.getsockname()[1]
+        self.url = self.stack.enter_context(serving("--port", str(port), cwd=ROOT)).url
 
     def stop(self) -> None:
         self.stack.close()
@@ -36,7 +41,7 @@ class Restartable:
 @pytest.fixture
 def restartable() -> Iterator[Restartable]:
     server = Restartable()
-    with server.stack:
+    with server.keeper, server.stack:
         server.start()
         yield server
 
@@ -129,11 +134,12 @@ def test_only_missing_tiles_are_asked_for_again(visitor: Visitor, demo: Demo) ->
     before = set(asked)
     again = set(broken)
     asked.clear()
-    visitor.page.unroute("**/tiles/**")
+    # Before the route goes, or a request between the two is not seen.
     visitor.page.on(
         "request",
         lambda request: asked.append(request.url) if request.resource_type == "image" else None,
     )
+    visitor.page.unroute("**/tiles/**")
     visitor.wait_for_tiles()
     expect(problem).to_be_hidden()
     assert set(asked) == again

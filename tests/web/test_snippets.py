@@ -8,8 +8,9 @@ import json
 import re
 import shutil
 import subprocess
+import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +28,7 @@ from playwright.sync_api import Browser, Page
 from rasterio.windows import from_bounds
 
 from tests.clients.test_consumers import extent
+from tests.support.waiting import PATIENCE_S
 from tests.web.conftest import CHROMIUM, CHROMIUM_ARGS
 from tileserver.contract.tiles import Tile
 
@@ -331,6 +333,7 @@ def canvas(browser: Browser, elsewhere: str) -> Iterator[Page]:
     page = launched.new_page(
         viewport={"width": SIDE, "height": SIDE}, device_scale_factor=2, reduced_motion="reduce"
     )
+    page.set_default_timeout(PATIENCE_S * 1000)
     page.goto(elsewhere)
     yield page
     launched.close()
@@ -369,8 +372,20 @@ def centre(tile: Tile) -> tuple[float, float]:
 def check_painted(page: Page, elevation: Snippets, tile: Tile) -> None:
     expected = expected_on_white(elevation, tile)
     assert len(np.unique(expected)) > 50
-    different = np.abs(shown(page) - expected).max(axis=-1) > 3
-    assert different.mean() < 0.001, different.mean()
+    wait_for_picture(
+        page, lambda found: float((np.abs(found - expected).max(axis=-1) > 3).mean()) < 0.001
+    )
+
+
+def wait_for_picture(page: Page, is_right: Callable[[NDArray[np.int64]], bool]) -> None:
+    """Wait until the page shows what it should.
+
+    A library is done when it has all it asked for; the browser may paint a picture later.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_right(shown(page)):
+        assert time.monotonic() < deadline, "the map shows something else"
+        page.wait_for_timeout(40)
 
 
 def test_leaflet_paints_the_layer(canvas: Page, elevation: Snippets, tile: Tile) -> None:
@@ -452,10 +467,10 @@ def test_maplibre_paints_a_pmtiles_file_of_the_area(
         f"{server_url}export/{ELEVATION}.pmtiles?{query}",
     )
     canvas.evaluate(MAPLIBRE, [lat, lon, tile.z - 1, text])
-    assert len(np.unique(shown(canvas))) > 20
     expected = expected_on_white(elevation, tile)
+    assert len(np.unique(expected)) > 20
     # Pixels of two zooms: nearest neighbours of the same raster, half a pixel apart.
-    assert np.abs(shown(canvas) - expected).mean() < 6
+    wait_for_picture(canvas, lambda found: float(np.abs(found - expected).mean()) < 6)
 
 
 def test_maplibre_has_the_values_as_a_terrain(
@@ -472,4 +487,4 @@ def test_maplibre_has_the_values_as_a_terrain(
     (expected,) = point["values"].values()
     # Between the pixels of a coarser zoom.
     assert abs(height - expected) < 150
-    assert len(np.unique(shown(canvas))) > 20
+    wait_for_picture(canvas, lambda found: len(np.unique(found)) > 20)

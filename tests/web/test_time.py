@@ -1,11 +1,13 @@
 """The slider of times and the comparison of two layers: what they paint, and what a link keeps."""
 
 import re
+import time
 
 import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Route, expect
 
+from tests.support.waiting import PATIENCE_S
 from tests.web.conftest import Visitor, link
 from tests.web.toolfiles import DAYS, place
 
@@ -18,12 +20,10 @@ VALUES = list(DAYS.values())
 def wait_for_picture(user: Visitor, left: int, right: int | None = None) -> None:
     """Wait until the left and the right of the middle of the map have these grays."""
     expected = (left, left if right is None else right)
-    for _ in range(300):
-        found = halves(user.picture())
-        if np.allclose(found, expected, atol=2):
-            return
+    deadline = time.monotonic() + PATIENCE_S
+    while not np.allclose(found := halves(user.picture()), expected, atol=2):
+        assert time.monotonic() < deadline, f"{found} is not {expected}"
         user.page.wait_for_timeout(50)
-    assert found == expected
 
 
 def halves(picture: NDArray[np.uint8]) -> tuple[float, float]:
@@ -81,7 +81,9 @@ def test_a_time_is_shown_when_its_tiles_are_there_and_play_goes_on(user: Visitor
     wait_for_picture(user, VALUES[0])
     bar.get_by_role("button", name="Time after").click()
     user.wait_until("document.querySelectorAll('img.leaflet-tile[src*=\"2025-03-10\"]').length > 0")
+    deadline = time.monotonic() + PATIENCE_S
     while not held:
+        assert time.monotonic() < deadline, "no tile of the next time is asked for"
         page.wait_for_timeout(20)
     wait_for_picture(user, VALUES[0])
     expect(label).to_have_text(STEPS[0])

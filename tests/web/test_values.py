@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import rasterio
 from playwright.sync_api import Page, expect
 
+from tests.support.waiting import PATIENCE_S
 from tests.web.conftest import Visitor, link
 from tests.web.toolfiles import DAYS, place, sample
 
@@ -19,10 +21,15 @@ LAT, LON = place(128.5, 100.5)
 
 
 def copied(page: Page, button: str) -> str:
+    page.evaluate("navigator.clipboard.writeText('')")
     page.get_by_role("button", name=button).click()
     expect(page.locator("#messages")).to_contain_text("Values copied.")
-    page.get_by_role("button", name="Dismiss").click()
-    return str(page.evaluate("navigator.clipboard.readText()"))
+    # The note goes by itself, and an earlier one may still be there.
+    deadline = time.monotonic() + PATIENCE_S
+    while not (text := str(page.evaluate("navigator.clipboard.readText()"))):
+        assert time.monotonic() < deadline, "nothing was copied"
+        page.wait_for_timeout(40)
+    return text
 
 
 @pytest.mark.parametrize("context", [CLIPBOARD], indirect=True)
