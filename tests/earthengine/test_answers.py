@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tileserver.contract.formats import ImageFileFormat
+from tileserver.contract.formats import EARTH_ENGINE_FORMATS, ImageFileFormat
 from tileserver.contract.geojson import read_geometry
 from tileserver.contract.grids import AffineTransform, PartialGrid, PixelGrid
 from tileserver.contract.pixels import BandArrays, PixelRequest, VisualizationOptions
@@ -25,7 +25,7 @@ from tileserver.rendering.encoders import encode
 WIDTH, HEIGHT = 37, 21
 GRID = PixelGrid(WIDTH, HEIGHT, AffineTransform(10.0, 0.0, 5e5, 0.0, -10.0, 4e6), "EPSG:32610")
 BANDS = ("B4", "B3", "B2")
-FORMATS = [f for f in ImageFileFormat if f is not ImageFileFormat.WEBP]
+FORMATS = list(EARTH_ENGINE_FORMATS)
 TYPES = {
     ImageFileFormat.GEO_TIFF: "image/tiff; application=geotiff",
     ImageFileFormat.AUTO_JPEG_PNG: "image/jpeg",

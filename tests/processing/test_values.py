@@ -136,7 +136,7 @@ def test_a_nodata_value_that_the_type_lacks_masks_nothing(client: Client, text: 
 
 
 def test_wrong_values_are_refused(client: Client) -> None:
-    assert "nodata" in client.refused(f"{TILE}.png", nodata="none")
+    assert "nodata" in client.refused(f"{TILE}.png", nodata="nothing")
     message = client.refused(f"{TILE}.png", unscale="perhaps")
     assert "unscale: expected one of true, false" in message
 
