@@ -205,6 +205,17 @@ def test_tilejson_of_values_says_how_they_are_encoded(client: httpx.Client) -> N
     assert by_algorithm["encoding"] == "mapbox"
 
 
+def test_a_picture_of_very_many_classes_is_refused_before_it_is_painted(
+    client: httpx.Client,
+) -> None:
+    colormap = json.dumps({str(value): "#fff" for value in range(300)}, separators=(",", ":"))
+    refused = client.get("/legend/heights.png", params={"colormap": colormap, "scale": 4})
+    assert refused.status_code == 400
+    assert refused.text.startswith("scale: 4 makes a picture of 960 x 24168 pixels")
+    small = client.get("/legend/heights.png", params={"colormap": colormap})
+    assert Image.open(io.BytesIO(small.content)).size == (240, 6042)
+
+
 def legend(client: httpx.Client, name: str, query: str = "") -> dict[str, Any]:
     found: dict[str, Any] = client.get(f"/legend/{name}.json{query}").raise_for_status().json()
     return found

@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.support.rasterfiles import noise, write_raster
 from tests.support.serving import serve
 from tileserver.config.config import Config
+from tileserver.http import openapi
 from tileserver.http.openapi import FORMS
 from tileserver.http.routes import ROWS
 from tileserver.rasters.roots import Root
@@ -73,6 +74,19 @@ def test_it_is_valid(described: dict[str, Any], client: httpx.Client) -> None:
     OpenAPIV31SpecValidator(described).validate()
     assert described["openapi"].startswith("3.1")
     assert described["servers"] == [{"url": str(client.base_url)}]
+
+
+def test_it_is_made_once_and_has_the_host_of_each_request(
+    client: httpx.Client, described: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remade(*_: Any) -> dict[str, Any]:
+        raise AssertionError("the description is made again")
+
+    monkeypatch.setattr(openapi, "document", remade)
+    port = client.base_url.port
+    found = client.get("/openapi.json", headers={"host": f"localhost:{port}"}).json()
+    assert found["servers"] == [{"url": f"http://localhost:{port}"}]
+    assert found | {"servers": described["servers"]} == described
 
 
 def test_every_route_is_described_and_no_other(described: dict[str, Any]) -> None:

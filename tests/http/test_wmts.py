@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from tests.support.waiting import until
 from tileserver.config.config import AccessSettings, Config, RasterFolder
 from tileserver.config.layers import LayerSettings
 from tileserver.contract.matrix_sets import NAMES, matrix_set
+from tileserver.layers import wmts
 from tileserver.rasters.roots import Root, mosaic_root
 from tileserver.server.app import create_app
 
@@ -432,6 +436,24 @@ def test_many_layers_come_in_pages(many: httpx.Client, wmts_schema: Any) -> None
     ]
     assert len(names_in(parsed(many.get("/wmts", params={"limit": 1000})))) == 300
     assert many.get("/wmts", params={"limit": 1001}).status_code == 400
+
+
+def test_no_more_than_two_documents_are_made_at_once(
+    many: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    third, met = threading.Barrier(3), []
+
+    def capabilities(*_: Any) -> bytes:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            third.wait(0.5)
+            met.append(True)
+        return b"<made/>"
+
+    monkeypatch.setattr(wmts, "capabilities", capabilities)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(many.get, ["/wmts"] * 6))
+    assert [each.content for each in answers] == [b"<made/>"] * 6
+    assert not met
 
 
 def test_titles_are_escaped_and_what_no_xml_can_have_is_replaced(

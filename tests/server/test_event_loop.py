@@ -64,6 +64,38 @@ ROUTES = (
     "/$discovery/rest",
 )
 
+MORE_ROUTES = (
+    "/tiles/{}/10/193/387.npz",
+    "/tiles/{}/10/193/387.avif",
+    "/tiles/{}/2/0/0.png?tms=EPSG3413",
+    "/tiles/{}/9/193/141.png?tms=WorldCRS84Quad",
+    "/legend/{}.png",
+    "/legend/{}.json",
+    f"/profile/{{}}?line={BOX}",
+    "/wmts",
+    "/wmts/{}",
+    "/wmts/{}?service=WMTS&request=GetTile&version=1.0.0&format=image/png"
+    "&tilematrixset=WorldCRS84Quad&tilematrix=0&tilerow=0&tilecol=0",
+    "/wmts/{}?service=WMTS&request=GetFeatureInfo&version=1.0.0&format=image/png&i=1&j=1"
+    "&infoformat=text/plain&tilematrixset=WorldCRS84Quad&tilematrix=0&tilerow=0&tilecol=0",
+    "/ogc",
+    "/ogc/conformance",
+    "/ogc/tileMatrixSets",
+    "/ogc/tileMatrixSets/NZTM2000Quad",
+    "/ogc/collections",
+    "/ogc/collections/{}",
+    "/ogc/collections/{}/map/tiles",
+    "/ogc/collections/{}/map/tiles/WorldCRS84Quad",
+    "/ogc/collections/{}/map/tiles/WorldCRS84Quad/0/0/0",
+    "/qgis.xml",
+    "/qgis/{}.qlr",
+    "/export/{}.html?maxzoom=3",
+    f"/export/{{}}.pmtiles?maxzoom=12&bbox={BOX}",
+    "/openapi.json",
+    "/assets",
+    "/colormaps",
+)
+
 
 def centred(number: int) -> str:
     """Return a CRS that nothing has asked PROJ for before."""
@@ -131,6 +163,13 @@ def test_a_route_asks_neither_proj_nor_the_disk_on_the_event_loop(
     answer = asking.client.get(target.format(asking.name))
     assert answer.status_code == 200, answer.text
     assert asking.watched.seen == []
+
+
+def test_nor_do_the_routes_of_other_programs(asking: Asking) -> None:
+    for target in MORE_ROUTES:
+        answer = asking.client.get(target.format(asking.name))
+        assert answer.status_code == 200, (target, answer.text)
+        assert asking.watched.seen == [], target
 
 
 @pytest.mark.parametrize("target", ROUTES[:14])

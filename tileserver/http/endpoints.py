@@ -91,6 +91,8 @@ class Services:
     )
     """Limits requests that hold millions of values."""
     exports: Slots = field(default_factory=lambda: Slots(1, "exports", 8, 60.0))
+    documents: Slots = field(default_factory=lambda: Slots(2, "requests for documents", 32))
+    """Limits requests that describe all layers, or paint: each takes up to 150 MB."""
     browser: AssetBrowser | None = None
 
 

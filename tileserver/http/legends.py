@@ -41,5 +41,6 @@ async def legend(request: Request) -> Response:
     svg = legends.legend(layer)
     if suffix == "svg":
         return bytes_response(request, svg.encode(), "image/svg+xml", cache_control)
-    body = await anyio.to_thread.run_sync(legend_png, svg, scale)
+    async with services.documents.held():
+        body = await anyio.to_thread.run_sync(legend_png, svg, scale)
     return bytes_response(request, body, "image/png", cache_control)

@@ -7,9 +7,11 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, Protocol
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -144,11 +146,28 @@ FORMS: dict[str, tuple[Form, ...]] = {
 """By the pattern of the route; one that is not here has no parameters, and answers JSON."""
 
 
-def response(request: Request, rows: Iterable[Described]) -> Response:
+async def response(request: Request, rows: Iterable[Described]) -> Response:
     """Return the description of the API as JSON."""
-    body = json.dumps(document(base_url(request), rows), ensure_ascii=False, separators=(",", ":"))
+    servers = _json([{"url": base_url(request)}])
+    rest = await anyio.to_thread.run_sync(_without_servers, tuple(rows))
+    body = f'{{"servers":{servers},{rest}'
     cache_control = document_cache_control(services_of(request).public_url)
     return bytes_response(request, body.encode(), MEDIA_TYPE, cache_control)
+
+
+@lru_cache(maxsize=1)
+def _without_servers(rows: tuple[Described, ...]) -> str:
+    """Return the JSON of the description but for `servers`, which requests decide, and its brace.
+
+    It takes long to make, and is the same for every request.
+    """
+    described = document("", rows)
+    del described["servers"]
+    return _json(described)[1:]
+
+
+def _json(part: Any) -> str:
+    return json.dumps(part, ensure_ascii=False, separators=(",", ":"))
 
 
 def document(server_url: str, rows: Iterable[Described]) -> dict[str, Any]:

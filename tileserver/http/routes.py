@@ -81,7 +81,7 @@ class Row:
 
 async def api_description(request: Request) -> Response:
     """Answer GET /openapi.json: these routes in OpenAPI 3.1, with parameters and their bounds."""
-    return openapi.response(request, ROWS)
+    return await openapi.response(request, ROWS)
 
 
 ROWS = (

@@ -129,13 +129,15 @@ async def _document(
     request: Request, described: wmts.Service, layers: Sequence[AnyLayer], names: str
 ) -> Response:
     sets = [await set_named(name) for name in dict.fromkeys(names.split(","))]
-    cache_control = document_cache_control(services_of(request).public_url)
+    services = services_of(request)
+    cache_control = document_cache_control(services.public_url)
 
     def document() -> Response:
         body = wmts.capabilities(described, layers, sets)
         return bytes_response(request, body, MEDIA_TYPE, cache_control)
 
-    return await anyio.to_thread.run_sync(document)
+    async with services.documents.held():
+        return await anyio.to_thread.run_sync(document)
 
 
 def _operation(parameters: Mapping[str, str]) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tileserver.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 _SVG = "{http://www.w3.org/2000/svg}"
 _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 _BOLDER_PX = 0.5
+_MAX_PX = 16_000_000
+"""Of a picture; each takes four bytes."""
 Gradients = Mapping[str, NDArray[np.float64]]
 """Offsets and colours, shape (stops, 4), by the fill that refers to them."""
 
@@ -24,13 +29,23 @@ def legend_png(svg: str, scale: int = 1) -> bytes:
     """Return a legend that `legend` made as PNG, `scale` pixels for each of its own. Blocks.
 
     The font is Pillow's: it has no letters beyond those of European languages.
+
+    Raises:
+        InvalidRequest: the picture would be too large, of very many classes.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw, ImageFont
 
     root = ET.fromstring(svg)
     width, height = (int(root.get(side, "0")) * scale for side in ("width", "height"))
+    if width * height > _MAX_PX:
+        raise InvalidRequest(
+            f"scale: {scale} makes a picture of {width} x {height} pixels, and a legend has at "
+            f"most {_MAX_PX}; expected a smaller scale or fewer classes"
+        )
     image = Image.new("RGBA", (width, height))
     draw = ImageDraw.Draw(image)
+    # It takes milliseconds to load.
+    font_of = lru_cache(ImageFont.load_default)
     gradients = {
         f"url(#{each.get('id')})": _stops(each) for each in root.iter(f"{_SVG}linearGradient")
     }
@@ -38,7 +53,7 @@ def legend_png(svg: str, scale: int = 1) -> bytes:
         if element.tag == f"{_SVG}rect":
             _paint_rectangle(image, draw, element, gradients, scale)
         elif element.tag == f"{_SVG}text":
-            _paint_text(draw, element, scale)
+            _paint_text(draw, element, scale, font_of)
     body = io.BytesIO()
     image.save(body, "PNG")
     return body.getvalue()
@@ -84,11 +99,11 @@ def _paint_rectangle(
     draw.rectangle((int(left), int(top), int(right), int(bottom)), None, edge, scale)
 
 
-def _paint_text(draw: ImageDraw.ImageDraw, element: ET.Element, scale: int) -> None:
-    from PIL import ImageFont
-
+def _paint_text(
+    draw: ImageDraw.ImageDraw, element: ET.Element, scale: int, font_of: Callable[[float], Any]
+) -> None:
     # Only the heading has a size of its own, and two marks; the rest has that of the document.
-    font = ImageFont.load_default(_number(element, "font-size", 12) * scale)
+    font = font_of(_number(element, "font-size", 12) * scale)
     draw.text(
         (_number(element, "x") * scale, _number(element, "y") * scale),
         element.text or "",
