@@ -52,9 +52,10 @@ class Server:
     trusted_proxies: Annotated[
         tuple[str, ...],
         kinds.PROXIES,
-        "proxies whose X-Forwarded-Proto, -Host, -Port, -Prefix and -For count, by their addresses "
-        "or networks. Also FORWARDED_ALLOW_IPS",
-    ] = ("127.0.0.1", "::1")
+        "proxies whose X-Forwarded-Host, -Port and -Prefix count, and -Proto and -For, by their "
+        "addresses or networks; without any, the last two of those on this machine count. Also "
+        "FORWARDED_ALLOW_IPS",
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)
