@@ -1,7 +1,8 @@
 """Tests at two speeds: the marker `slow`, and what keeps the others fast.
 
 `pytest` alone runs the fast tests of the project, a file at a time on each core, and with
-`-m "slow or not slow"` all of them. With files or folders it runs all tests there, in one process.
+`-m "slow or not slow"` all of them, with a worker more, as many wait for a browser or a clock.
+With files or folders it runs all tests there, in one process.
 
 A test is slow if it, its fixtures or the helpers they call refer to what starts a process. Where
 that cannot be seen, or a test waits for a clock or computes for long, it has the marker itself.
@@ -47,9 +48,10 @@ def choose(config: pytest.Config) -> None:
     option, is_worker = config.option, hasattr(config, "workerinput")
     if config.args_source is not config.ArgsSource.TESTPATHS:
         return
+    waiting = bool(option.markexpr)
     option.markexpr = option.markexpr or "not slow"
     if not is_worker and getattr(option, "numprocesses", 0) is None and not option.usepdb:
-        option.numprocesses = min(os.cpu_count() or 1, _MOST_WORKERS)
+        option.numprocesses = min((os.cpu_count() or 1) + waiting, _MOST_WORKERS)
         option.dist, option.loadscopereorder = "loadfile", False
 
 

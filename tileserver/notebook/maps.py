@@ -36,7 +36,7 @@ def show(
 ) -> Any:
     """Show rasters on a map.
 
-    >>> show("scene.tif", bands=["B4", "B3", "B2"], min=0, max=3000)  # doctest: +SKIP
+    As `show("scene.tif", bands=["B4", "B3", "B2"], min=0, max=3000)`.
 
     Args:
         sources: each the path or URL of a raster, a folder of them, the name of an Earth Engine
