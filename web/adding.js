@@ -74,12 +74,15 @@ class AddDialog {
     this.timer = setTimeout(() => this.browse(), SEARCH_MS);
   }
 
-  /** Show what the folder has, or what has the words of the field. */
-  async browse() {
+  /**
+   * Show what the folder has, or what has the words of the field.
+   *
+   * @param {number} attempts how many layers were tried before; once one more is, its news stay.
+   */
+  async browse(attempts = this.attempts) {
     this.request.abort();
     this.request = new AbortController();
     const { signal } = this.request;
-    const { attempts } = this;
     const q = this.field.value.trim();
     const parent = this.path.at(-1);
     this.showTrail();
@@ -91,7 +94,7 @@ class AddDialog {
     ]);
     if (signal.aborted) return;
     const only = this.onlyFolder(assets.value);
-    if (only && !q) return this.enter([only]);
+    if (only && !q) return this.enter([only], attempts);
     this.list.setAttribute("aria-busy", "false");
     const found = (layers.value?.layers ?? []).slice(0, MAX_LAYERS);
     this.list.replaceChildren(...found.map((layer) => this.layerRow(layer)));
@@ -142,9 +145,9 @@ class AddDialog {
     this.field.focus();
   }
 
-  enter(path) {
+  enter(path, attempts = this.attempts) {
     this.path = path;
-    return this.browse();
+    return this.browse(attempts);
   }
 
   layerRow(layer) {

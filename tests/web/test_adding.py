@@ -1,5 +1,6 @@
 """Adding layers: by name, by path, by address, and by browsing the assets."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 from rasterio.transform import Affine
 
 from tests.support.commands import serving
@@ -150,6 +151,23 @@ def test_what_cannot_be_added_is_told(adder: Visitor, text: str, reason: str) ->
     adder.page.keyboard.press("Enter")
     expect(dialog.locator(".add-news.wrong")).to_contain_text(reason)
     assert adder.order() == ["first"]
+
+
+def test_a_list_that_comes_late_leaves_the_reason(adder: Visitor) -> None:
+    held: list[Route] = []
+    adder.page.route(re.compile(r"/assets(\?parent=)?[^?]*$"), lambda route: held.append(route))
+    adder.open()
+    dialog = open_dialog(adder.page)
+    dialog.get_by_role("searchbox").fill("scene.tif")
+    adder.page.keyboard.press("Enter")
+    reason = dialog.locator(".add-news.wrong")
+    expect(reason).to_contain_text("No asset that may be read ends with scene.")
+    assert len(held) == 1
+    held[0].continue_()
+    # The one folder is entered, and searched.
+    expect(dialog.get_by_role("navigation")).to_contain_text(ASSETS)
+    expect(dialog.get_by_role("list")).to_have_attribute("aria-busy", "false")
+    expect(reason).to_contain_text("No asset that may be read ends with scene.")
 
 
 def test_a_closed_catalogue_still_lets_layers_be_added(adder: Visitor) -> None:
