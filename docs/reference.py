@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from tileserver.compute import algorithms
-from tileserver.compute.registry import ALGORITHMS, Algorithm
+from tileserver.compute.registry import ALGORITHMS, Algorithm, all_names
 from tileserver.config.schema import describe
 from tileserver.contract.formats import TILE_FORMATS, TILE_SUFFIXES
 from tileserver.http.routes import ROWS
@@ -52,6 +52,13 @@ _OF_SETTINGS = """\
 A key such as `cache.memory` stands in the file as `memory` below `[cache]`, and in the environment
 as `TILESERVER_CACHE__MEMORY`.
 """
+_OF_ALGORITHMS = """\
+Earth Engine's algorithms by type: those that are computed with what they return, then the names of
+those that are not. Clients make their methods from the whole list, so each one exists in `ee`.
+An expression with one that is [not computed](#not-computed) is refused by name when its value is
+needed.
+"""
+_OF_REFUSED = "Listed with their signatures; `Name is not computed by tileserver` is the error.\n"
 
 
 def pages() -> dict[str, str]:
@@ -103,15 +110,17 @@ def rest() -> str:
 
 
 def algorithm_list() -> str:
-    """Return the algorithms, by the type they belong to."""
+    """Return the algorithms, by the type they belong to, and the names of those not computed."""
     assert algorithms
-    parts = ["# Algorithms\n", _NOTE, f"{len(ALGORITHMS)} of Earth Engine's algorithms.\n"]
+    refused = [name for name in all_names() if name not in ALGORITHMS]
+    parts = ["# Algorithms\n", _NOTE, _OF_ALGORITHMS]
     family = ""
     for name, each in sorted(ALGORITHMS.items()):
         if name.partition(".")[0] != family:
             family = name.partition(".")[0]
             parts.append(f"## {family}\n")
         parts.append(f"- `{_signature(each)}`: {_plain(each.description)}")
+    parts += ["\n## Not computed\n", _OF_REFUSED, *(f"- `{name}`" for name in refused)]
     return "\n".join(parts) + "\n"
 
 

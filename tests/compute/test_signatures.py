@@ -42,7 +42,8 @@ def test_an_algorithm_is_as_earth_engine_lists_it(name: str) -> None:
         for each in theirs.get("arguments", [])
     ]
     assert plain(ours.returns) == plain(theirs["returnType"])
-    assert ours.is_hidden == theirs.get("hidden", False)
+    assert ours.signature.is_hidden == theirs.get("hidden", False)
+    assert ours.signature.is_deprecated == theirs.get("deprecated", False)
 
 
 def test_every_algorithm_says_what_it_does() -> None:

@@ -28,7 +28,7 @@ from tileserver.compute.graph import assets_named, evaluate
 from tileserver.compute.image_cache import ImageCache
 from tileserver.compute.lanes import Lanes
 from tileserver.compute.pixels.plan import compute
-from tileserver.compute.registry import algorithm_list, as_invalid_request
+from tileserver.compute.registry import algorithms_document, as_invalid_request
 from tileserver.compute.values.image import Band, Image, as_asset
 from tileserver.compute.values.to_json import features_json, to_json
 from tileserver.concurrency.time_limit import checked
@@ -176,9 +176,9 @@ class Computing:
         if self._version(expression, budget, 0.0) != version:
             raise AssetChanged
 
-    def algorithms(self) -> list[dict[str, Any]]:
-        """Return the algorithms there are, as Earth Engine lists them."""
-        return algorithm_list()
+    async def algorithms(self) -> bytes:
+        """Return the list of algorithms as JSON, made once in a thread."""
+        return await asyncio.to_thread(algorithms_document)
 
     def pixels(self, request: PixelRequest, budget: Budget | None = None) -> bytes:
         """Return the encoded pixels; blocks."""

@@ -3,10 +3,10 @@
     @algorithm("Image.add(image1: Image, image2: Image) -> Image")
     def add(image1: Image, image2: Image) -> Image:
 
-Clients read the signature in the list of algorithms, from which the official client makes its
-methods; `= value` gives the default of an optional argument. The function gets its arguments by
-place, each converted to its type (`coercion`); one whose first parameter is `context` gets that
-before them.
+Clients read the signature (`signatures`) in the list of algorithms, from which the official client
+makes its methods. The function gets its arguments by place, each converted to its type
+(`coercion`); one whose first parameter is `context` gets that before them. The list has all of
+Earth Engine's algorithms; one that nobody has registered is refused by name when it is called.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,12 @@ import shapely
 
 from tileserver.compute.coercion import coerced
 from tileserver.compute.context import Context
+from tileserver.compute.signatures import (
+    Argument,
+    Signature,
+    listed_signatures,
+    read_signature,
+)
 from tileserver.compute.values.feature import Collection, Feature
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Image
@@ -34,10 +41,6 @@ from tileserver.errors import InvalidRequest
 log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_SIGNATURE = re.compile(r"(?P<name>[\w.]+)\((?P<arguments>.*)\) -> (?P<returns>[\w<>]+)", re.DOTALL)
-_ARGUMENT = re.compile(r"(?P<name>\w+): (?P<type>\w+)(?: = (?P<default>.+))?")
-_BETWEEN = re.compile(r",\s*(?=\w+: )")
 
 _MAKES_PARTS = frozenset(
     {"Collection.reduceColumns", "Image.reduceRegion", "ImageCollection.getRegion", "List.reduce"}
@@ -53,36 +56,37 @@ _EVALUATION_ERRORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Argument:
-    """One argument of an algorithm."""
-
-    name: str
-    type: str
-    is_optional: bool
-    default: Any
-
-
-@dataclass(frozen=True, slots=True)
 class Algorithm:
     """One algorithm."""
 
-    name: str
-    returns: str
-    arguments: tuple[Argument, ...]
+    signature: Signature
     description: str
     function: Callable[..., Any]
     takes_context: bool
-    is_hidden: bool
+
+    @property
+    def name(self) -> str:
+        """Its name, with that of its type."""
+        return self.signature.name
+
+    @property
+    def arguments(self) -> tuple[Argument, ...]:
+        """Its arguments in order."""
+        return self.signature.arguments
+
+    @property
+    def returns(self) -> str:
+        """The type of its result."""
+        return self.signature.returns
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether it has a function, not a signature alone."""
+        return self.function is not _not_computed
 
     def to_json(self) -> dict[str, Any]:
         """Return its entry in the list of algorithms, as JSON."""
-        members: dict[str, Any] = {
-            "name": f"algorithms/{self.name}",
-            "description": self.description,
-            "returnType": self.returns,
-            "arguments": [_argument_json(each) for each in self.arguments],
-        }
-        return members | {"hidden": True} if self.is_hidden else members
+        return self.signature.to_json(self.description)
 
     def call(self, context: Context, given: Mapping[str, Any]) -> Any:
         """Return its value for arguments by name.
@@ -90,6 +94,8 @@ class Algorithm:
         Raises:
             InvalidRequest: an argument is missing, unknown or not right; names the algorithm.
         """
+        if not self.is_computed:
+            raise AlgorithmError(f"{self.name} is not computed by tileserver; {_INSTEAD}")
         try:
             with as_invalid_request(self.name):
                 return self._called(context, given)
@@ -165,7 +171,8 @@ class AlgorithmError(InvalidRequest):
 
 
 ALGORITHMS: dict[str, Algorithm] = {}
-"""All algorithms by name."""
+"""The algorithms that are computed, by name."""
+_INSTEAD = "ask Earth Engine itself for it."
 
 
 def algorithm(
@@ -174,22 +181,19 @@ def algorithm(
     """Register a function as the algorithm of a signature.
 
     Args:
-        signature: name, arguments and return type, as in Earth Engine's list.
+        signature: name, arguments and return type, as in Earth Engine's list; before it the word
+            `deprecated` if that is so.
         description: one sentence; None takes the first paragraph of the function's docstring.
         hidden: whether clients leave the algorithm out of their own methods.
     """
-    found = _SIGNATURE.fullmatch(" ".join(signature.split()))
-    assert found, signature
-    listed = [each for each in _BETWEEN.split(found["arguments"]) if each]
-    arguments = tuple(_read_argument(each) for each in listed)
+    read = read_signature(signature)
+    if hidden:
+        read = replace(read, is_hidden=True)
 
     def register(function: F) -> F:
-        name, returns = found["name"], found["returns"]
         first = list(inspect.signature(function).parameters)[:1]
         text = description or _first_paragraph(function)
-        ALGORITHMS[name] = Algorithm(
-            name, returns, arguments, text, function, first == ["context"], hidden
-        )
+        ALGORITHMS[read.name] = Algorithm(read, text, function, first == ["context"])
         return function
 
     return register
@@ -199,35 +203,42 @@ def _first_paragraph(function: Callable[..., Any]) -> str:
     return (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
 
 
+def _not_computed() -> None:
+    """Stand for the function of an algorithm that has a signature alone."""
+
+
 def find_algorithm(name: str) -> Algorithm:
-    """Return an algorithm.
+    """Return an algorithm; one that is not computed fails when it is called, not before.
 
     Raises:
-        InvalidRequest: there is none of that name; lists those there are.
+        InvalidRequest: Earth Engine has none of that name; lists similar ones.
     """
     found = ALGORITHMS.get(name)
-    if found is None:
-        raise InvalidRequest(
-            f"Unrecognized function '{name[:80]}'. There are: {', '.join(sorted(ALGORITHMS))}."
-        )
-    return found
+    if found is not None:
+        return found
+    listed = listed_signatures().get(name)
+    if listed is not None:
+        return Algorithm(listed, f"Not computed by tileserver: {_INSTEAD}", _not_computed, False)
+    raise InvalidRequest(f"Unrecognized function '{name[:80]}'.{_similar(name)}")
+
+
+def _similar(name: str) -> str:
+    found = get_close_matches(name[:80], all_names(), 3, 0.8)
+    return f" Similar ones are {', '.join(found)}." if found else ""
+
+
+def all_names() -> list[str]:
+    """Return the names of all algorithms, computed or not, in order."""
+    return sorted({*ALGORITHMS, *listed_signatures()})
 
 
 def algorithm_list() -> list[dict[str, Any]]:
     """Return all algorithms as `GET /v1/projects/*/algorithms` lists them."""
-    return [ALGORITHMS[name].to_json() for name in sorted(ALGORITHMS)]
+    return [find_algorithm(name).to_json() for name in all_names()]
 
 
-def _read_argument(text: str) -> Argument:
-    found = _ARGUMENT.fullmatch(text)
-    assert found, text
-    default = None if found["default"] is None else json.loads(found["default"])
-    return Argument(found["name"], found["type"], found["default"] is not None, default)
-
-
-def _argument_json(argument: Argument) -> dict[str, Any]:
-    members: dict[str, Any] = {"argumentName": argument.name, "type": argument.type}
-    if argument.is_optional:
-        members["optional"] = True
-        members["defaultValue"] = argument.default
-    return members
+@cache
+def algorithms_document() -> bytes:
+    """Return the answer of `GET /v1/projects/*/algorithms`, as JSON."""
+    document = {"algorithms": algorithm_list()}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

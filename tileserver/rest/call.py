@@ -45,8 +45,8 @@ class Computer(Protocol):
         """Return a token that changes whenever an asset it loads does; raises as `value`."""
         ...
 
-    async def algorithms(self) -> list[dict[str, Any]]:
-        """Return the algorithms, as Earth Engine lists its own."""
+    async def algorithms(self) -> bytes:
+        """Return the list of algorithms as JSON, as Earth Engine answers it."""
         ...
 
 
@@ -107,9 +107,12 @@ class Call:
 def json_answer(document: Any, cache_control: str = "private, no-store") -> Response:
     """Return a document as an answer."""
     body = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(
-        body.encode(), headers={"cache-control": cache_control}, media_type="application/json"
-    )
+    return json_bytes_answer(body.encode(), cache_control)
+
+
+def json_bytes_answer(body: bytes, cache_control: str = "private, no-store") -> Response:
+    """Return JSON as an answer."""
+    return Response(body, headers={"cache-control": cache_control}, media_type="application/json")
 
 
 def pixels_answer(request: PixelRequest, body: bytes, file_name: str | None = None) -> Response:

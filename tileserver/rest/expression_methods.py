@@ -29,7 +29,7 @@ from tileserver.http.clients import client_of
 from tileserver.http.disconnects import while_connected
 from tileserver.http.responses import bytes_response
 from tileserver.rendering.encoders import media_type, named_zip
-from tileserver.rest.call import SHORT_BYTES, Call, json_answer, pixels_answer
+from tileserver.rest.call import SHORT_BYTES, Call, json_answer, json_bytes_answer, pixels_answer
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ async def compute_pixels(call: Call) -> Response:
 
 async def list_algorithms(call: Call) -> Response:
     """Answer GET {parent}/algorithms."""
-    return json_answer({"algorithms": await call.api.computer.algorithms()})
+    return json_bytes_answer(await call.api.computer.algorithms())
 
 
 async def get_config(call: Call) -> Response:

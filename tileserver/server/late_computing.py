@@ -65,9 +65,9 @@ class LateComputing:
         """Return a token that changes when any asset changes that an expression names."""
         return await (await self._computing()).version(expression)
 
-    async def algorithms(self) -> list[dict[str, Any]]:
-        """Return the algorithms there are, as Earth Engine lists them."""
-        return (await self._computing()).algorithms()
+    async def algorithms(self) -> bytes:
+        """Return the list of algorithms as JSON."""
+        return await (await self._computing()).algorithms()
 
     async def get_asset(self, name: str) -> ImageAsset:
         """Return the image of a layer's expression as an asset."""
