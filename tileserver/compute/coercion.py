@@ -31,6 +31,7 @@ from tileserver.compute.values.image import (
     Projection,
     stored_image,
 )
+from tileserver.compute.values.kernel import Kernel
 from tileserver.compute.values.pixel_type import CASTS, PixelType, of_number
 from tileserver.compute.values.reducer import Reducer
 from tileserver.errors import InvalidRequest, shown
@@ -348,6 +349,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, Context], Any]] = {
     "PixelType": to_pixel_type,
     "ErrorMargin": to_error_margin,
     "Filter": _only(Filter),
+    "Kernel": _only(Kernel),
     "Reducer": _only(Reducer),
     "Algorithm": _only(Function),
 }

@@ -26,6 +26,8 @@ from tileserver.compute.algorithms.image import painting as painting
 from tileserver.compute.algorithms.image import reprojection as reprojection
 from tileserver.compute.algorithms.image import scaling as scaling
 from tileserver.compute.algorithms.image import visualizing as visualizing
+from tileserver.compute.algorithms.kernel import shapes as shapes
+from tileserver.compute.algorithms.kernel import weights as weights
 from tileserver.compute.algorithms.reducer import compound as compound
 from tileserver.compute.algorithms.reducer import reduce_region as reduce_region
 from tileserver.compute.algorithms.reducer import simple as simple

@@ -1,0 +1,1 @@
+"""Kernels: shapes, edges, and kernels made of others."""
