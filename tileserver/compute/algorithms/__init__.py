@@ -19,12 +19,16 @@ from tileserver.compute.algorithms.image import arithmetic as arithmetic
 from tileserver.compute.algorithms.image import bands as bands
 from tileserver.compute.algorithms.image import casts as casts
 from tileserver.compute.algorithms.image import clips as clips
+from tileserver.compute.algorithms.image import color_spaces as color_spaces
 from tileserver.compute.algorithms.image import coordinates as coordinates
+from tileserver.compute.algorithms.image import displacing as displacing
 from tileserver.compute.algorithms.image import expression as expression
 from tileserver.compute.algorithms.image import masks as masks
 from tileserver.compute.algorithms.image import painting as painting
+from tileserver.compute.algorithms.image import random_pixels as random_pixels
 from tileserver.compute.algorithms.image import reprojection as reprojection
 from tileserver.compute.algorithms.image import scaling as scaling
+from tileserver.compute.algorithms.image import styled_layers as styled_layers
 from tileserver.compute.algorithms.image import visualizing as visualizing
 from tileserver.compute.algorithms.kernel import shapes as shapes
 from tileserver.compute.algorithms.kernel import weights as weights

@@ -115,6 +115,20 @@ class Reprojected:
         return columns, rows, _known(columns, rows)
 
 
+def lattice_window(
+    grid: PixelGrid, projection: Projection, margin: int
+) -> tuple[int, int, PixelGrid] | None:
+    """Return the part of a lattice that a grid shows with a margin: (left, top) and its grid.
+
+    None if the grid lies outside of the CRS's domain.
+
+    Raises:
+        InvalidRequest: that is too large.
+    """
+    columns, rows = (nearest(each, _FAR, _NOWHERE) for each in positions_on(grid, projection))
+    return _window(columns, rows, _known(columns, rows), margin, projection)
+
+
 def _known(columns: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.bool_]:
     """Return whether each position is on the lattice, rather than outside the CRS's domain."""
     known: NDArray[np.bool_] = (np.abs(columns) < _FAR) & (np.abs(rows) < _FAR)
@@ -178,7 +192,7 @@ class Interpolated:
             known = _known(columns, rows)
             x = np.where(known, columns - left, 3.0)
             y = np.where(known, rows - top, 3.0)
-            values, mask = _blended(inputs[0], x, y, self.is_cubic)
+            values, mask = blended(inputs[0], x, y, self.is_cubic)
             return Pixels(values.astype(self.dtype), mask * known)
 
         return Step(((self.node, part),), blend)
@@ -199,7 +213,7 @@ def _factor(columns: Coordinates, rows: Coordinates) -> int:
     return 2 ** max(0, int(math.log2(step) + _ON_EDGE)) if 1 <= step < _FAR else 1
 
 
-def _blended(
+def blended(
     pixels: Pixels, x: Coordinates, y: Coordinates, is_cubic: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Return values and mask, of x's shape, at positions in an array; pixel centres are halves."""

@@ -74,3 +74,15 @@ def test_a_cast_clamps(ee: ModuleType, evaluator: Evaluator, cast: str, dtype: s
     expected = values if limits is None else np.clip(values, limits.min, limits.max)
     assert found.dtype == dtype
     assert (found == expected).all()
+
+
+def test_the_first_of_two_values(ee: ModuleType, evaluator: Evaluator) -> None:
+    first, second = ee.Image(SCENE).select("B1").mod(3), ee.Image(SCENE).select("B2")
+    b1, b2 = scene_values()[0] % 3, scene_values()[1]
+    assert (evaluator.pixels(first.first(second))["B1"] == b1).all()
+    either = evaluator.pixels(first.firstNonZero(second))["B1"]
+    assert (either == np.where(b1 != 0, b1, b2)).all()
+    old = ee.apply("Image.first_nonzero", {"image1": first, "image2": second})
+    assert (evaluator.pixels(ee.Image(old))["B1"] == either).all()
+    masked = evaluator.masked(ee.Image(1).first(ee.Image(HOLES)))["constant"]
+    assert (np.ma.getmaskarray(masked) == (hole_values() == -9999)).all()

@@ -192,6 +192,10 @@ def _bitwise(function: Any) -> Operation:
 _INT64 = CASTS["int64"]
 
 
+def _first_non_zero(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    return np.where(np.asarray(x) != 0, x, y)
+
+
 def _whole_union(a: PixelType, b: PixelType) -> PixelType:
     """Return the type of bits put together: the smallest that holds both."""
     found = pixeltypes.union((a, b))
@@ -230,6 +234,8 @@ BINARY: dict[str, tuple[Operation, TypeRule, str]] = {
     "bitwiseXor": (_bitwise(np.bitwise_xor), _whole_union, "Returns the bits of one alone"),
     "leftShift": (_left_shift, ranged(_times_power_of_two), "Shifts bits to the left"),
     "rightShift": (_right_shift, _union, "Shifts bits to the right"),
+    "first": (lambda x, y: x, _union, "Returns the first value"),
+    "firstNonZero": (_first_non_zero, _union, "Returns the first if it is not zero, or the second"),
 }
 """Operations on two images by Earth Engine's name: function, type rule and description."""
 
@@ -239,6 +245,12 @@ for _name, (_operation, _rule, _does) in BINARY.items():
         f"Image.{_name}(image1: Image, image2: Image) -> Image",
         f"{_does}, for each pair of bands of two images.",
     )(partial(combined, operation=_operation, rule=_rule))
+
+algorithm(
+    "Image.first_nonzero(image1: Image, image2: Image) -> Image",
+    "Returns the first if it is not zero, or the second, for each pair of bands.",
+    hidden=True,
+)(partial(combined, operation=_first_non_zero, rule=_union))
 
 UnaryRule = Callable[[PixelType], PixelType]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tileserver.compute.algorithms.value.texts import replace as replace_text
 from tileserver.compute.coercion import constant_image, to_image
 from tileserver.compute.context import Context, check_length
 from tileserver.compute.registry import algorithm
@@ -95,6 +96,17 @@ def _renamed(bands: Sequence[Band], names: Sequence[Any]) -> list[Band]:
 @algorithm("Image.rename(input: Image, names: List) -> Image")
 def rename(image: Image, names: list[Any]) -> Image:
     """Return the same bands under other names."""
+    return image.derived(_renamed(image.bands, names))
+
+
+@algorithm(
+    "Image.regexpRename(input: Image, regex: String, replacement: String, all: Boolean = true)"
+    " -> Image"
+)
+def regexp_rename(image: Image, pattern: str, replacement: str, is_all: bool) -> Image:
+    """Return the same bands, what a regular expression matches in their names replaced."""
+    flags = "g" if is_all else ""
+    names = [replace_text(band.id, pattern, replacement, flags) for band in image.bands]
     return image.derived(_renamed(image.bands, names))
 
 
