@@ -58,6 +58,12 @@ those that are not. Clients make their methods from the whole list, so each one 
 An expression with one that is [not computed](#not-computed) is refused by name when its value is
 needed.
 """
+_OF_REFUSED_METHODS = """\
+## Not answered
+
+These are in the discovery document, so that clients have their functions, and answer 400 with a
+sentence.
+"""
 _OF_REFUSED = "Listed with their signatures; `Name is not computed by tileserver` is the error.\n"
 
 
@@ -104,9 +110,14 @@ def commands() -> str:
 
 def rest() -> str:
     """Return the methods of Earth Engine's API."""
-    rows = [(f"`{each.id}`", f"`{each.http_method} /v1/{each.path}`") for each in METHODS]
+    answered = [each for each in METHODS if not each.refusal]
+    rows = [(f"`{each.id}`", f"`{each.http_method} /v1/{each.path}`") for each in answered]
+    refused = [(f"`{each.id}`", each.refusal) for each in METHODS if each.refusal]
     intro = "Methods of Earth Engine's REST API, below `/v1`, `/v1beta` and `/v1alpha`.\n"
-    return f"# REST API\n\n{_NOTE}\n{intro}\n{table(('method', 'request'), rows)}"
+    return (
+        f"# REST API\n\n{_NOTE}\n{intro}\n{table(('method', 'request'), rows)}\n"
+        f"{_OF_REFUSED_METHODS}\n{table(('method', 'error'), refused)}"
+    )
 
 
 def algorithm_list() -> str:

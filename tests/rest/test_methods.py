@@ -21,6 +21,12 @@ PATHS = [
     ("GET", "projects/p/assets/a/b", "get_asset"),
     ("GET", "projects/p/assets", "get_asset"),
     ("GET", "projects/p/assets/maps/x/tiles/1/2/3", "get_asset"),
+    ("POST", "projects/p/assets", "refused"),
+    ("POST", "projects/p/assets/a/b:copy", "refused"),
+    ("DELETE", "projects/p/assets/a/b", "refused"),
+    ("PATCH", "projects/p/config", "refused"),
+    ("POST", "projects/p/video:export", "refused"),
+    ("DELETE", "projects/p/operations/x", "get_operation"),
 ]
 
 
@@ -36,10 +42,11 @@ def test_a_path_finds_its_method(http_method: str, path: str, handler: str) -> N
     [
         ("POST", "projects/p/algorithms", ("GET",)),
         ("GET", "projects/p/assets/a:getPixels", ("POST",)),
-        ("DELETE", "projects/p/assets/a", ("GET",)),
+        ("PUT", "projects/p/assets/a", ("GET",)),
         ("PATCH", "projects/p/maps", ("POST",)),
-        ("GET", "projects/p/operations", ()),
-        ("POST", "projects/p/table:export", ()),
+        ("POST", "projects/p/operations", ("GET",)),
+        ("GET", "projects/p/table:export", ()),
+        ("POST", "projects/p/nothing", ()),
         ("GET", "", ()),
     ],
 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tileserver.rest.methods import METHODS, Method
+from tileserver.rest.method import Method
+from tileserver.rest.methods import METHODS
 
 _EVERYWHERE = {
     "$.xgafv": "string",
@@ -35,6 +36,7 @@ _SCHEMAS = {
             "images": {"type": "array", "items": {"$ref": "Any"}},
             "type": {"type": "string"},
             "features": {"type": "array", "items": {"$ref": "Any"}},
+            "operations": {"type": "array", "items": {"$ref": "Any"}},
             "nextPageToken": {"type": "string"},
         },
     },
@@ -83,7 +85,7 @@ def _method(method: Method, version: str) -> dict[str, Any]:
         "parameterOrder": list(method.patterns),
         "response": {"$ref": method.response},
     }
-    if method.http_method == "POST":
+    if method.http_method in ("PATCH", "POST"):
         described["request"] = {"$ref": "Any"}
     return described
 

@@ -1,55 +1,19 @@
 """The table of methods, which routes requests and fills the discovery document.
 
-Paths are those of https://developers.google.com/earth-engine/reference/rest, below a version.
+Those that are answered come first; the others of Earth Engine are refused with a sentence each.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-VERSIONS = ("v1", "v1beta", "v1alpha")
-"""All alike: restee asks for v1beta, GDAL for v1alpha."""
-PROJECT = r"projects/[^/]+"
-ROOT = r"projects/[^/]+(?:/assets/?)?"
-ASSET = r"(?:projects/[^/]+/assets|(?!projects/)[^/]+)/.+"
-"""A name, or as ids are leniently taken for names, `COPERNICUS/S2/x`."""
-_NUMBER = r"[^/]+"
+from tileserver.rest.method import ASSET, NUMBER, OPERATION, PROJECT, ROOT, Method
+from tileserver.rest.refused import REFUSED, REFUSED_OF_NAMES
+
 _LISTED = ("pageSize", "pageToken", "filter", "view")
 _IMAGES = (*_LISTED, "startTime", "endTime", "region")
 
-
-@dataclass(frozen=True)
-class Method:
-    """One method."""
-
-    id: str
-    """As in the discovery document, after "earthengine."."""
-    http_method: str
-    path: str
-    """Below the version, with parameters in braces; one with a plus may hold slashes."""
-    handler: str
-    """Name of the function in `handlers`."""
-    patterns: Mapping[str, str]
-    """Pattern of each parameter of the path, in order."""
-    query: tuple[str, ...] = ()
-    response: str = "Any"
-    """Name of a schema in `discovery`; a page has a token for the next one."""
-    expression: re.Pattern[str] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Compile the path."""
-        parts = re.split(r"\{\+?(\w+)\}", self.path)
-        texts = (
-            f"(?P<{part}>{self.patterns[part]})" if index % 2 else re.escape(part)
-            for index, part in enumerate(parts)
-        )
-        object.__setattr__(self, "expression", re.compile("".join(texts), re.DOTALL))
-
-
-METHODS = (
+ANSWERED = (
     Method(
         "projects.algorithms.list",
         "GET",
@@ -113,7 +77,7 @@ METHODS = (
         "GET",
         "{+parent}/tiles/{zoom}/{x}/{y}",
         "get_tile",
-        {"parent": r"projects/[^/]+/maps/[^/]+", "zoom": _NUMBER, "x": _NUMBER, "y": _NUMBER},
+        {"parent": r"projects/[^/]+/maps/[^/]+", "zoom": NUMBER, "x": NUMBER, "y": NUMBER},
     ),
     Method(
         "projects.thumbnails.create",
@@ -170,9 +134,33 @@ METHODS = (
         _IMAGES,
         "Page",
     ),
+    Method(
+        "projects.operations.list",
+        "GET",
+        "{+name}/operations",
+        "list_operations",
+        {"name": PROJECT},
+        ("filter", "pageSize", "pageToken"),
+        "Page",
+    ),
+    Method(
+        "projects.operations.cancel", "POST", "{+name}:cancel", "get_operation", {"name": OPERATION}
+    ),
+    Method(
+        "projects.operations.wait", "POST", "{+name}:wait", "get_operation", {"name": OPERATION}
+    ),
+    Method("projects.operations.get", "GET", "{+name}", "get_operation", {"name": OPERATION}),
+    Method("projects.operations.delete", "DELETE", "{+name}", "get_operation", {"name": OPERATION}),
     Method("projects.assets.get", "GET", "{+name}", "get_asset", {"name": ROOT + "|" + ASSET}),
 )
 """In the order in which they are tried: a name may hold what looks like another path."""
+_IDS = frozenset(each.id for each in ANSWERED)
+METHODS = (
+    *(each for each in REFUSED if each.id not in _IDS),
+    *ANSWERED,
+    *(each for each in REFUSED_OF_NAMES if each.id not in _IDS),
+)
+"""All of the API. What matches any name comes last, so that `name:verb` is tried before."""
 
 
 class Found(NamedTuple):
@@ -188,14 +176,16 @@ def find_method(http_method: str, path: str) -> Found | tuple[str, ...]:
     If there is none, return the HTTP methods that the path allows, none for an unknown path.
     """
     verb = "GET" if http_method == "HEAD" else http_method
-    others = []
+    others: list[str] = []
     for method in METHODS:
         match = method.expression.fullmatch(path)
         if match is None:
             continue
         if method.http_method == verb:
             return Found(method, match.groupdict())
-        others.append(method.http_method)
-        # The path of a POST is not an asset to GET, although it matches as a name.
-        break
+        if not method.refusal:
+            others.append(method.http_method)
+        # `name:verb` of a POST is not an asset to GET, although it matches as a name.
+        if ":" in method.path:
+            break
     return tuple(others)

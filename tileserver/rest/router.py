@@ -17,11 +17,12 @@ from tileserver.http.clients import client_of
 from tileserver.http.disconnects import ClientGone
 from tileserver.http.endpoints import base_url
 from tileserver.http.responses import rest_path
-from tileserver.rest import asset_methods, expression_methods, table_methods
+from tileserver.rest import asset_methods, expression_methods, operation_methods, table_methods
 from tileserver.rest.call import Api, Call, json_answer
 from tileserver.rest.discovery import discovery_document
 from tileserver.rest.errors import answer_error, refuse
-from tileserver.rest.methods import METHODS, VERSIONS, Found, find_method
+from tileserver.rest.method import VERSIONS, Method
+from tileserver.rest.methods import METHODS, Found, find_method
 from tileserver.rest.requests import Room, read_body, read_query
 
 DISCOVERY = "$discovery/rest"
@@ -33,8 +34,9 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 
 def _handlers() -> Mapping[str, Handler]:
-    names = {method.handler for method in METHODS}
-    places = [vars(asset_methods), vars(expression_methods), vars(table_methods)]
+    names = {method.handler for method in METHODS if not method.refusal}
+    modules = (asset_methods, expression_methods, operation_methods, table_methods)
+    places = [vars(module) for module in modules]
     return {name: next(place[name] for place in places if name in place) for name in names}
 
 
@@ -90,6 +92,8 @@ class RestRouter(BaseRoute):
         found = find_method(http_method, rest)
         if not isinstance(found, Found):
             return _no_method(found, http_method, path)
+        if found.method.refusal:
+            return await _refused(request, room, found.method)
         call = Call(self.api, request, found.parameters, query, room)
         return await ask_again(lambda: self.handlers[found.method.handler](call))
 
@@ -111,6 +115,12 @@ class RestRouter(BaseRoute):
         except InvalidRequest:
             url = ""
         return json_answer(discovery_document(version, url))
+
+
+async def _refused(request: Request, room: Room, method: Method) -> Response:
+    """Answer a method that is refused, once its body has come: clients send it before they read."""
+    await read_body(request, room)
+    return refuse(400, "FAILED_PRECONDITION", method.refusal)
 
 
 def _no_method(others: tuple[str, ...], http_method: str, path: str) -> Response:
