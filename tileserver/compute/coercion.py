@@ -6,7 +6,7 @@ A number becomes a constant image, an image its footprint, a text a date or a pr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import shapely
@@ -14,7 +14,13 @@ import shapely
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import Constant
 from tileserver.compute.values.date import Date, DateRange, parse_date
-from tileserver.compute.values.feature import Collection, Feature, geometry_of, image_geometry
+from tileserver.compute.values.feature import (
+    Collection,
+    Feature,
+    geometry_of,
+    image_geometry,
+    indexed,
+)
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.function import Function
 from tileserver.compute.values.geometry import (
@@ -26,6 +32,7 @@ from tileserver.compute.values.geometry import (
 from tileserver.compute.values.geometry_limits import check_crossings
 from tileserver.compute.values.image import (
     DEFAULT_PROJECTION,
+    INDEX,
     Band,
     Image,
     Projection,
@@ -181,19 +188,19 @@ def to_collection(value: Any, context: Context) -> Collection | None:
         case Collection():
             return value
         case Image():
-            return Collection("ImageCollection", (value,))
+            return Collection("ImageCollection", indexed([value]))
         case Feature():
-            return Collection("FeatureCollection", (value,))
+            return feature_collection([value])
         case Geometry():
-            return Collection("FeatureCollection", (Feature(value),))
+            return feature_collection([Feature(value)])
         case list() if value and all(isinstance(each, Image) for each in value):
-            return Collection("ImageCollection", tuple(value))
+            return Collection("ImageCollection", indexed(value))
         case list() if all(isinstance(each, Feature | Geometry) for each in value):
             features = [e if isinstance(e, Feature) else Feature(e) for e in value]
-            return Collection("FeatureCollection", tuple(features))
+            return feature_collection(features)
         case Mapping() if isinstance(value.get("features"), list):
             found = [to_feature(each, context) for each in value["features"]]
-            return Collection("FeatureCollection", tuple(f for f in found if f is not None))
+            return feature_collection([each for each in found if each is not None])
     return None
 
 
@@ -201,7 +208,7 @@ def to_image_collection(value: Any, context: Context) -> Collection | None:
     """Return a collection of images."""
     if isinstance(value, list):
         images = [to_image(each, context) for each in value]
-        return None if None in images else Collection("ImageCollection", tuple(images))
+        return None if None in images else Collection("ImageCollection", indexed(images))
     found = to_collection(value, context)
     if found is None or (found.kind != "ImageCollection" and found.elements):
         return None
@@ -218,12 +225,43 @@ def to_feature(value: Any, context: Context) -> Feature | Image | None:
         case Mapping() if value.get("type") == "Feature":
             given = value.get("geometry")
             geometry = to_geometry(given, context) if given else None
-            return Feature(geometry, value.get("properties") or {}, value.get("id"))
+            return Feature(geometry, _properties_of(value))
         case Mapping() if "type" in value:
             return Feature(geometry_from_geojson(value))
         case Collection():
-            return Feature(collection_geometry(value), value.properties, value.id)
+            return Feature(collection_geometry(value), value.properties)
     return None
+
+
+def _properties_of(geojson: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the properties of GeoJSON's feature, its id as the index."""
+    members = geojson.get("properties")
+    properties = members if isinstance(members, Mapping) else {}
+    own_id = geojson.get("id")
+    return properties if own_id is None else {**properties, INDEX: str(own_id)}
+
+
+def feature_collection(elements: Sequence[Any]) -> Collection:
+    """Return a collection of features or images, with indexes and the types of their columns."""
+    found = indexed(elements)
+    columns: dict[str, str] = {}
+    for element in found:
+        if isinstance(element, Feature):
+            for name, value in element.properties.items():
+                columns.setdefault(name, column_type(value))
+    return Collection("FeatureCollection", found, columns=dict(sorted(columns.items())))
+
+
+def column_type(value: Any) -> str:
+    """Return Earth Engine's name for the type of a column with a value."""
+    match value:
+        case bool():
+            return "Boolean"
+        case int():
+            return "Integer"
+        case float():
+            return "Float"
+    return type_of(value)
 
 
 def to_element(value: Any, context: Context) -> Any:

@@ -42,7 +42,7 @@ class Keys:
             case Geometry():
                 return (Geometry, value.shape.wkb, value.projection, value.geodesic)
             case Feature():
-                parts = [value.geometry, value.properties, value.id]
+                parts = [value.geometry, value.properties]
                 return (Feature, *[self.of(part, depth + 1) for part in parts])
             case Image() | Collection():
                 return (type(value), id(value))

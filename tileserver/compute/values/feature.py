@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -15,6 +15,10 @@ from tileserver.compute.values.geometry import (
 )
 from tileserver.compute.values.image import DEFAULT_PROJECTION, FOOTPRINT, INDEX, Image
 
+ID, VERSION = "system:id", "system:version"
+BANDS, BAND_NAMES = "system:bands", "system:band_names"
+_OF_IMAGES = (BANDS, BAND_NAMES)
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
@@ -22,14 +26,19 @@ class Feature:
 
     geometry: Geometry | None
     properties: Mapping[str, Any] = field(default_factory=dict)
-    id: str | None = None
+
+    @property
+    def id(self) -> str | None:
+        """Its index in a collection, the property system:index."""
+        index = self.properties.get(INDEX)
+        return None if index is None else str(index)
 
     def frame(self) -> dict[str, Any]:
-        """Return the members of GeoJSON, values within them as they are."""
+        """Return the members of GeoJSON, values within them as they are; the index is the id."""
         members: dict[str, Any] = {
             "type": "Feature",
             "geometry": self.geometry,
-            "properties": dict(self.properties),
+            "properties": {k: v for k, v in self.properties.items() if k != INDEX},
         }
         return members if self.id is None else members | {"id": self.id}
 
@@ -45,23 +54,20 @@ class Collection:
     elements: Sequence[Any]
     id: str | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Types of the properties of features by name, where they are known: not after a map."""
 
     def frame(self) -> dict[str, Any]:
         """Return the `getInfo` JSON without the elements."""
-        if self.kind == "FeatureCollection":
-            return {"type": self.kind, "columns": {}}
-        members: dict[str, Any] = {"type": self.kind, "bands": []}
+        members: dict[str, Any] = {"type": self.kind}
         if self.id is not None:
             members["id"] = self.id
-        if self.properties:
-            members["properties"] = dict(self.properties)
-        return members
-
-    def numbered(self, features: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the elements' JSON; the id of a feature without one is its place."""
-        if self.kind == "ImageCollection":
-            return features
-        return [each if "id" in each else each | {"id": str(i)} for i, each in enumerate(features)]
+        if self.kind == "FeatureCollection":
+            members["columns"] = dict(self.columns)
+        else:
+            members["bands"] = []
+        properties = {k: v for k, v in self.properties.items() if k != INDEX}
+        return members | {"properties": properties} if properties else members
 
     def with_elements(self, elements: Sequence[Any]) -> Collection:
         """Return a collection of other elements."""
@@ -108,3 +114,43 @@ def index_of(element: Element | Collection, place: int) -> str:
 def with_properties(element: Element, properties: Mapping[str, Any]) -> Element:
     """Return an element with other properties."""
     return replace(element, properties=properties)
+
+
+def with_index(element: Any, index: str) -> Any:
+    """Return an element or a collection with another index."""
+    return replace(element, properties={**element.properties, INDEX: index})
+
+
+def indexed(elements: Iterable[Any]) -> tuple[Any, ...]:
+    """Return elements with an index each: their own, else their place."""
+    return tuple(
+        with_index(each, str(place)) if each.properties.get(INDEX) is None else each
+        for place, each in enumerate(elements)
+    )
+
+
+def property_of(element: Element | Collection, name: str) -> Any:
+    """Return a property of an element, or None; of an image its id, version and bands too."""
+    found = element.properties.get(name)
+    if found is not None or not name.startswith("system:") or isinstance(element, Feature):
+        return found
+    match name:
+        case "system:id":
+            return element.id
+        case "system:version" if isinstance(element, Image):
+            return element.version
+        case "system:band_names" if isinstance(element, Image):
+            return element.band_ids
+        case "system:bands" if isinstance(element, Image):
+            return {band.id: band.to_json() for band in element.bands}
+    return None
+
+
+def property_names(element: Element | Collection) -> list[str]:
+    """Return the names of all properties, those in other members of an image too."""
+    found = set(element.properties)
+    if isinstance(element, Image):
+        found |= {*_OF_IMAGES, *([] if element.version is None else [VERSION])}
+    if not isinstance(element, Feature) and element.id is not None:
+        found.add(ID)
+    return sorted(found)

@@ -11,9 +11,9 @@ import numpy as np
 import shapely
 
 from tileserver.compute.context import MAX_TEXT, check_elements, check_length
-from tileserver.compute.values.feature import Collection, Element, Feature, geometry_of
+from tileserver.compute.values.feature import Collection, Element, Feature, geometry_of, index_of
 from tileserver.compute.values.geometry import Geometry
-from tileserver.compute.values.image import FOOTPRINT, Image
+from tileserver.compute.values.image import FOOTPRINT, INDEX, Image
 from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import InvalidRequest
 
@@ -41,10 +41,12 @@ def features_json(value: Any) -> list[dict[str, Any]]:
 def _feature_json(element: Element, place: int, count: Count) -> dict[str, Any]:
     found = geometry_of(element)
     shape = None if found is None else Geometry(found.in_degrees())
-    properties = {name: v for name, v in element.properties.items() if name != FOOTPRINT}
+    properties = {
+        name: v for name, v in element.properties.items() if name not in (FOOTPRINT, INDEX)
+    }
     return {
         "type": "Feature",
-        "id": element.id if isinstance(element, Feature) and element.id else str(place),
+        "id": index_of(element, place),
         "geometry": to_json(shape, 1, count),
         "properties": to_json(properties, 1, count),
     }
@@ -112,8 +114,7 @@ def _object_json(value: Any, _depth: int, count: Count) -> Any:
         case Collection():
             check_elements(len(value.elements))
             frame = to_json(value.frame(), _depth + 1, count)
-            features = [to_json(each, _depth + 2, count) for each in value.elements]
-            return frame | {"features": value.numbered(features)}
+            return frame | {"features": [to_json(e, _depth + 2, count) for e in value.elements]}
     if not hasattr(value, "to_json"):
         raise InvalidRequest(f"A {type(value).__name__} has no JSON form.")
     return to_json(value.to_json(), _depth + 1, count)

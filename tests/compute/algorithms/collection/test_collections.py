@@ -170,8 +170,10 @@ def test_merged_collections_mark_where_each_comes_from(
 
 
 def test_images_of_a_list_are_numbered(ee: ModuleType, evaluator: Evaluator) -> None:
-    listed = ee.ImageCollection([ee.Image(SCENE), ee.Image(SCENE)])
+    listed = ee.ImageCollection([ee.Image(1), ee.Image(2)])
     assert names(evaluator, listed) == ["0", "1"]
+    named = ee.ImageCollection([ee.Image(1).set("system:index", "a"), ee.Image(SCENE), ee.Image(2)])
+    assert names(evaluator, named) == ["a", "scene", "2"]
 
 
 def test_elements_alike_are_dropped(ee: ModuleType, evaluator: Evaluator) -> None:

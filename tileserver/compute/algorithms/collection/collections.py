@@ -14,7 +14,7 @@ from typing import Any, overload
 
 from tileserver.compute.algorithms.filter.filters import plain, value_of
 from tileserver.compute.algorithms.filter.text import filter_of
-from tileserver.compute.coercion import to_element, to_image_collection
+from tileserver.compute.coercion import feature_collection, to_element, to_image_collection
 from tileserver.compute.context import Context, check_elements
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.equality import Keys
@@ -23,6 +23,8 @@ from tileserver.compute.values.feature import (
     Element,
     Feature,
     index_of,
+    indexed,
+    with_index,
     with_properties,
 )
 from tileserver.compute.values.filter import Filter
@@ -73,18 +75,12 @@ def load(context: Context, asset_id: str, version: int | None) -> Collection:
 
 @algorithm("ImageCollection.fromImages(images: List) -> ImageCollection")
 def from_images(context: Context, images: list[Any]) -> Collection:
-    """Return a collection of images, their indexes 0, 1 and so on."""
+    """Return a collection of images; one without an index has its place as such: 0, 1 and so on."""
     found = to_image_collection(images, context)
     if found is None:
         raise InvalidRequest("Expected a list of images.")
     check_elements(len(found.elements))
-    return found.with_elements(
-        [_indexed(image, str(place)) for place, image in enumerate(found.elements)]
-    )
-
-
-def _indexed(element: Any, index: str) -> Any:
-    return with_properties(element, {**element.properties, INDEX: index})
+    return found
 
 
 @algorithm("Collection(features: List) -> FeatureCollection")
@@ -94,7 +90,8 @@ def collection_of(context: Context, features: list[Any]) -> Collection:
     found = [to_element(each, context) for each in features]
     if None in found:
         raise InvalidRequest(f"Expected features, got {shown(features[found.index(None)])}.")
-    return _of_kind(found)
+    made = _of_kind(indexed(found))
+    return made if made.kind == "ImageCollection" else feature_collection(made.elements)
 
 
 def _of_kind(elements: Sequence[Any], empty: Any = "FeatureCollection") -> Collection:
@@ -204,11 +201,10 @@ def map_elements(
 
 def _mapped(made: Any, index: str) -> Any:
     if isinstance(made, Collection):
-        return _indexed(made, index)
+        return with_index(made, index)
     if not isinstance(made, Image | Feature):
         raise InvalidRequest("A mapped algorithm must return a Feature or Image.")
-    is_named = INDEX in made.properties or isinstance(made, Feature)
-    return made if is_named else _indexed(made, index)
+    return with_index(made, index) if made.properties.get(INDEX) is None else made
 
 
 @algorithm(
@@ -233,7 +229,7 @@ def merge(first: Collection, second: Collection) -> Collection:
     """Return the elements of both, their indexes after 1_ and 2_."""
     check_elements(len(first.elements) + len(second.elements))
     merged = [
-        _indexed(element, f"{number}_{index_of(element, place)}")
+        with_index(element, f"{number}_{index_of(element, place)}")
         for number, collection in ((1, first), (2, second))
         for place, element in enumerate(collection.elements)
     ]
@@ -259,7 +255,7 @@ def flatten(collection: Collection) -> Collection:
             raise InvalidRequest(f"Expected collections, got a {type(inner).__name__}.")
         check_elements(len(found) + len(inner.elements))
         outer = index_of(inner, place)
-        found += [_indexed(e, f"{outer}_{index_of(e, i)}") for i, e in enumerate(inner.elements)]
+        found += [with_index(e, f"{outer}_{index_of(e, i)}") for i, e in enumerate(inner.elements)]
     return _of_kind(found)
 
 

@@ -17,7 +17,7 @@ from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.date import Date
 from tileserver.compute.values.equality import is_same
-from tileserver.compute.values.feature import Element, geometry_of
+from tileserver.compute.values.feature import Element, geometry_of, property_of
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.image import TIME_START
 from tileserver.errors import InvalidRequest, shown
@@ -36,7 +36,7 @@ def value_of(element: Element, field: str) -> Any:
     """Return a property of an element, or its geometry; None if it has none."""
     if field in _PLACES:
         return geometry_of(element)
-    return element.properties.get(field)
+    return property_of(element, field)
 
 
 def compared(name: str, test: Test, *operands: Any) -> Filter:

@@ -65,4 +65,4 @@ def _indexes(low: float, high: float) -> NDArray[np.int64]:
 
 def _cell(shape: shapely.Polygon, column: int, row: int, lattice: Projection) -> Feature:
     name = f"{column},{row}"
-    return Feature(Geometry(shape, lattice, False), {INDEX: name}, name)
+    return Feature(Geometry(shape, lattice, False), {INDEX: name})

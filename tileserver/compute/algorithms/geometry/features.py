@@ -12,9 +12,17 @@ from tileserver.compute.context import Context, check_length
 from tileserver.compute.registry import algorithm
 from tileserver.compute.text.regex import Pattern
 from tileserver.compute.values.date import Date
-from tileserver.compute.values.feature import Collection, Element, Feature, with_properties
+from tileserver.compute.values.feature import (
+    ID,
+    Collection,
+    Element,
+    Feature,
+    property_names,
+    property_of,
+    with_properties,
+)
 from tileserver.compute.values.geometry import Geometry
-from tileserver.compute.values.image import TIME_START, Image, Projection
+from tileserver.compute.values.image import INDEX, TIME_START, Image, Projection
 from tileserver.errors import InvalidRequest, shown
 
 MAX_PROPERTIES = 10_000
@@ -43,7 +51,7 @@ def set_geometry(element: Element, geometry: Geometry | None) -> Feature:
     """Return a feature with another geometry, or without one."""
     if geometry is not None:
         return with_geometry(element, geometry)
-    return Feature(None, element.properties, element.id)
+    return Feature(None, element.properties)
 
 
 _PLACE = (
@@ -66,8 +74,9 @@ def geometry(
 
 @algorithm("Feature.id(element: Element) -> String")
 def feature_id(element: Element) -> str | None:
-    """Return the id of an element, or null."""
-    return element.id
+    """Return the id of an element within its collection, its system:index; or null."""
+    index = element.properties.get(INDEX)
+    return None if index is None else str(index)
 
 
 @algorithm("Image.date(image: Image) -> Date")
@@ -82,9 +91,7 @@ def image_date(context: Context, image: Image) -> Date:
 @algorithm("Element.get(object: Element, property: String) -> <any>")
 def get(element: Element | Collection, name: str) -> Any:
     """Return a property, or null where there is none."""
-    if name == "system:id" and name not in element.properties:
-        return element.id
-    return element.properties.get(name)
+    return property_of(element, name)
 
 
 @algorithm("Element.getNumber(object: Element, property: String) -> Number")
@@ -115,13 +122,16 @@ def set_properties(element: Element, properties: Mapping[str, Any]) -> Element:
     """Return an element with other values of some properties; null takes one away."""
     found = {**element.properties, **properties}
     check_length(len(found), MAX_PROPERTIES, "properties")
+    if isinstance(element, Image) and ID in properties:
+        given = found.pop(ID)
+        element = replace(element, id=None if given is None else str(given))
     return with_properties(element, {k: v for k, v in found.items() if v is not None})
 
 
 @algorithm("Element.propertyNames(element: Element) -> List")
-def property_names(element: Element) -> list[str]:
-    """Return the names of the properties."""
-    return sorted(element.properties)
+def names_of(element: Element | Collection) -> list[str]:
+    """Return the names of the properties, of an image those of its bands and id too."""
+    return property_names(element)
 
 
 @algorithm("Element.toDictionary(element: Element, properties: List = null) -> Dictionary")
@@ -133,9 +143,10 @@ def to_dictionary(element: Element, names: Sequence[Any] | None) -> dict[str, An
 
 
 def _present(element: Element, name: Any) -> Any:
-    if not isinstance(name, str) or name not in element.properties:
+    found = property_of(element, name) if isinstance(name, str) else None
+    if found is None:
         raise InvalidRequest(f"The element has no property {shown(name)}.")
-    return element.properties[name]
+    return found
 
 
 _COPY = "destination: Element = null, source: Element = null"
@@ -162,8 +173,8 @@ def copy_properties(
     left_out = set(exclude or ())
     if names is None:
         names = [k for k in source.properties if not k.startswith(_SYSTEM) and k not in left_out]
-    copied = {k: source.properties[k] for k in names if k in source.properties}
-    return set_properties(destination, copied)
+    copied = {k: property_of(source, k) for k in names}
+    return set_properties(destination, {k: v for k, v in copied.items() if v is not None})
 
 
 @algorithm(

@@ -69,7 +69,7 @@ def with_geometry(element: Element, geometry: Geometry) -> Feature:
     """Return a feature with another geometry; of an image its properties."""
     if isinstance(element, Feature):
         return replace(element, geometry=geometry)
-    return Feature(geometry, element.properties, element.id)
+    return Feature(geometry, element.properties)
 
 
 def _in_working_projection(geometry: Geometry, projection: Projection | None) -> Geometry:

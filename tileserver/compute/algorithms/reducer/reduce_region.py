@@ -19,9 +19,9 @@ from tileserver.compute.algorithms.image.reprojection import projection_of
 from tileserver.compute.context import MAX_LIST, Context, check_elements, check_length
 from tileserver.compute.pixels.regions import Region, Sampled, region_of, sampled
 from tileserver.compute.registry import algorithm
-from tileserver.compute.values.feature import Collection, Feature, geometry_of
+from tileserver.compute.values.feature import Collection, Feature, geometry_of, index_of
 from tileserver.compute.values.geometry import Geometry
-from tileserver.compute.values.image import Image, Projection, band_grid
+from tileserver.compute.values.image import INDEX, Image, Projection, band_grid
 from tileserver.compute.values.reducer import Output, Reducer, spread
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import WGS84, transform_points
@@ -158,7 +158,8 @@ def reduce_regions(
             context, outputs, sampled(context, image.bands, region, has_places=False)
         )
         found.append(replace(feature, properties={**feature.properties, **results}))
-    return Collection("FeatureCollection", tuple(found))
+    columns = {**collection.columns, **{output.name: "Float" for output in outputs}}
+    return Collection("FeatureCollection", tuple(found), columns=columns)
 
 
 @algorithm(
@@ -200,7 +201,7 @@ def sample(
 
 
 def features_of(
-    image: Image, found: Sampled, rows: Any, crs_code: str | None, first: int = 0
+    image: Image, found: Sampled, rows: Any, crs_code: str | None, prefix: str = ""
 ) -> tuple[Feature, ...]:
     """Return pixels as features with a property a band; at their centres if a CRS is given."""
     check_length(len(rows), MAX_LIST, "pixels")
@@ -211,7 +212,7 @@ def features_of(
         lon, lat = transform_points(crs_code, WGS84, found.x[rows], found.y[rows])
         places = [Geometry(shapely.Point(x, y)) for x, y in zip(lon, lat, strict=True)]
     return tuple(
-        Feature(place, row, str(first + i))
+        Feature(place, {**row, INDEX: f"{prefix}{i}"})
         for i, (place, row) in enumerate(zip(places, properties, strict=True))
     )
 
@@ -235,7 +236,7 @@ def sample_regions(
     check_elements(len(collection.elements))
     lattice = lattice_of(image, crs, None, scale)
     sampled_features: list[Feature] = []
-    for feature in collection.elements:
+    for number, feature in enumerate(collection.elements):
         context.count_call()
         region = region_in(image, geometry_of(feature), lattice)
         found = sampled(context, image.bands, region)
@@ -243,7 +244,7 @@ def sample_regions(
         code = region.grid.crs_code if has_geometries else None
         names = [n for n in feature.properties if not n.startswith("system:")]
         own = {n: feature.properties.get(n) for n in (names if kept is None else kept)}
-        for pixel in features_of(image, found, rows, code, len(sampled_features)):
+        for pixel in features_of(image, found, rows, code, f"{index_of(feature, number)}_"):
             sampled_features.append(replace(pixel, properties={**own, **pixel.properties}))
         check_length(len(sampled_features), MAX_LIST, "pixels")
     return Collection("FeatureCollection", tuple(sampled_features))
