@@ -130,6 +130,7 @@ class Builder:
                 "type": "FeatureCollection",
                 "features": [{"type": "Feature", "geometry": self._geometry(), "properties": {}}],
             },
+            "Array": lambda: chance.choice((3, [1, 2], [[4, 1], [1, 3]], [[0.5], [2]])),
             "ErrorMargin": lambda: chance.choice((1, 0.5, 1000)),
         }
         if type_name in ("Image", "Element"):

@@ -13,6 +13,7 @@ import shapely
 
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import Constant
+from tileserver.compute.values.array import Array, array_of
 from tileserver.compute.values.date import Date, DateRange, parse_date
 from tileserver.compute.values.feature import (
     Collection,
@@ -278,6 +279,8 @@ def to_number(value: Any, context: Context) -> float | None:
             return value
         case Date():
             return value.millis
+        case Array() if value.values.ndim == 0:
+            return value.values.item()  # type: ignore[no-any-return]
     return None
 
 
@@ -298,8 +301,15 @@ def to_boolean(value: Any, context: Context) -> bool | None:
 
 
 def to_list(value: Any, context: Context) -> list[Any] | None:
-    """Return a list."""
+    """Return a list; of an array of one dimension or more, the nested lists of its numbers."""
+    if isinstance(value, Array):
+        return value.values.tolist() if value.values.ndim else None
     return list(value) if isinstance(value, list | tuple) else None
+
+
+def to_array(value: Any, context: Context) -> Array | None:
+    """Return an array: of a number that of no dimensions, of nested lists of numbers theirs."""
+    return array_of(value)
 
 
 def to_dictionary(value: Any, context: Context) -> Mapping[str, Any] | None:
@@ -385,6 +395,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, Context], Any]] = {
     "List": to_list,
     "Dictionary": to_dictionary,
     "PixelType": to_pixel_type,
+    "Array": to_array,
     "ErrorMargin": to_error_margin,
     "Filter": _only(Filter),
     "Kernel": _only(Kernel),

@@ -33,6 +33,7 @@ from tileserver.compute.signatures import (
     listed_signatures,
     read_signature,
 )
+from tileserver.compute.values.array import Array
 from tileserver.compute.values.feature import Collection, Feature
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Image
@@ -139,6 +140,8 @@ def _size_bytes(value: Any, given: Sequence[Any]) -> int:
             return (11 if len(value) <= 2 * longest else 40) * len(value)
         case Mapping():
             return 32 * len(value)
+        case Array():
+            return value.values.nbytes
         case Geometry():
             return 16 * int(shapely.get_num_coordinates(value.shape))
     return 32 * len(value.properties) if isinstance(value, Feature | Image | Collection) else 0

@@ -3,6 +3,10 @@
 Each registers itself with `registry.algorithm`; importing this package imports them all.
 """
 
+from tileserver.compute.algorithms.array import conversions as conversions
+from tileserver.compute.algorithms.array import elementwise as elementwise
+from tileserver.compute.algorithms.array import matrices as matrices
+from tileserver.compute.algorithms.array import shapes as shapes
 from tileserver.compute.algorithms.collection import aggregates as aggregates
 from tileserver.compute.algorithms.collection import collections as collections
 from tileserver.compute.algorithms.collection import composites as composites

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from tileserver.compute.context import check_length
+from tileserver.compute.values.array import Array
 from tileserver.compute.values.feature import Collection, Feature
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Image
@@ -39,6 +40,9 @@ class Keys:
             case Mapping():
                 members = [(str(k), self.of(v, depth + 1)) for k, v in value.items()]
                 return (dict, frozenset(members))
+            case Array():
+                check_length(value.values.size, _MAX_VALUES, "values to compare")
+                return (Array, value.values.shape, tuple(value.values.ravel().tolist()))
             case Geometry():
                 return (Geometry, value.shape.wkb, value.projection, value.geodesic)
             case Feature():

@@ -1,14 +1,15 @@
-"""Types of pixels: a precision and a range, as Earth Engine's PixelType has them.
+"""Types of pixels: a precision, a range and dimensions, as Earth Engine's PixelType has them.
 
 Integers are stored in the smallest NumPy type that holds their range. Ranges follow arithmetic,
-as in Earth Engine: two uint8 added are integers of 0..510.
+as in Earth Engine: two uint8 added are integers of 0..510. Pixels of 1 or more dimensions
+are arrays.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,10 +29,12 @@ class PixelType:
     min: float | None = None
     """Least value; None is unknown, which only floating point may be."""
     max: float | None = None
+    dimensions: int = 0
+    """Of the arrays that the pixels are; 0 for numbers."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The NumPy type that holds such values."""
+        """The NumPy type that holds such values, of arrays that of their elements."""
         if self.precision == "double":
             return np.dtype(np.float64)
         if self.precision == "float" or self.min is None or self.max is None:
@@ -44,11 +47,15 @@ class PixelType:
         for name, end in (("min", self.min), ("max", self.max)):
             if end is not None and math.isfinite(end):
                 members[name] = int(end) if end == int(end) else end
-        return members
+        return members | {"dimensions": self.dimensions} if self.dimensions else members
 
     def with_precision(self, precision: Precision) -> PixelType:
         """Return the same range in another precision."""
-        return PixelType(precision, self.min, self.max)
+        return replace(self, precision=precision)
+
+    def with_dimensions(self, dimensions: int) -> PixelType:
+        """Return the type of arrays whose elements are in the same range; 0 is of numbers."""
+        return replace(self, dimensions=dimensions)
 
 
 def integer(low: float, high: float) -> PixelType:
@@ -103,7 +110,7 @@ def union(types: Iterable[PixelType]) -> PixelType:
     lows, highs = [t.min for t in found], [t.max for t in found]
     low = None if None in lows else min(x for x in lows if x is not None)
     high = None if None in highs else max(x for x in highs if x is not None)
-    return PixelType(precision, low, high)
+    return PixelType(precision, low, high, max(t.dimensions for t in found))
 
 
 def _integer_name(low: float, high: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values import pixel_type as pixeltypes
+from tileserver.compute.values.array import MAX_DIMENSIONS
 from tileserver.compute.values.pixel_type import CASTS, PixelType
 from tileserver.errors import InvalidRequest, shown
 
@@ -17,8 +18,12 @@ from tileserver.errors import InvalidRequest, shown
 )
 def pixel_type(precision: Any, low: float | None, high: float | None, dimensions: int) -> PixelType:
     """Return the type of a precision and a range; of a name such as int16 that type."""
-    if dimensions:
-        raise InvalidRequest("There are no pixels that are arrays; expected 0 dimensions.")
+    if not 0 <= dimensions <= MAX_DIMENSIONS:
+        raise InvalidRequest(f"dimensions must be 0 to {MAX_DIMENSIONS}, got {dimensions}.")
+    return _numbers(precision, low, high).with_dimensions(dimensions)
+
+
+def _numbers(precision: Any, low: float | None, high: float | None) -> PixelType:
     if isinstance(precision, PixelType):
         return precision
     if precision in ("int", "float", "double") and low is not None and high is not None:
@@ -66,5 +71,5 @@ def max_value(type_: PixelType) -> float:
 
 @algorithm("PixelType.dimensions(pixelType: PixelType) -> Integer")
 def dimensions_of(type_: PixelType) -> int:
-    """Return 0: pixels are numbers."""
-    return 0
+    """Return the number of dimensions of the pixels, 0 for numbers."""
+    return type_.dimensions
