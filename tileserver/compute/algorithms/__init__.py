@@ -6,7 +6,7 @@ Each registers itself with `registry.algorithm`; importing this package imports 
 from tileserver.compute.algorithms.array import conversions as conversions
 from tileserver.compute.algorithms.array import elementwise as elementwise
 from tileserver.compute.algorithms.array import matrices as matrices
-from tileserver.compute.algorithms.array import shapes as shapes
+from tileserver.compute.algorithms.array import transformations as transformations
 from tileserver.compute.algorithms.collection import aggregates as aggregates
 from tileserver.compute.algorithms.collection import collections as collections
 from tileserver.compute.algorithms.collection import composites as composites
