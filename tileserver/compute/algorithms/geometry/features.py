@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from tileserver.compute.algorithms.geometry.methods import required_geometry, with_geometry
-from tileserver.compute.coercion import text_in, to_geometry, to_number
+from tileserver.compute.coercion import to_geometry
 from tileserver.compute.context import Context, check_length
+from tileserver.compute.plain_values import text_in, to_number
 from tileserver.compute.registry import algorithm
 from tileserver.compute.text.regex import Pattern
 from tileserver.compute.values.date import Date

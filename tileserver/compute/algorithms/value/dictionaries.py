@@ -6,14 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tileserver.compute.algorithms.geometry.features import selected
-from tileserver.compute.coercion import (
-    constant_image,
-    geometry_in,
-    number_in,
-    text_in,
-    to_dictionary,
-)
+from tileserver.compute.coercion import constant_image, geometry_in
 from tileserver.compute.context import MAX_LIST, Context, check_length
+from tileserver.compute.plain_values import number_in, text_in, to_dictionary
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Image

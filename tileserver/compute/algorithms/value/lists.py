@@ -10,8 +10,9 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from tileserver.compute.coercion import geometry_in, number_in, text_in
+from tileserver.compute.coercion import geometry_in
 from tileserver.compute.context import MAX_LIST, Context, check_length
+from tileserver.compute.plain_values import number_in, text_in
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import Geometry
 from tileserver.errors import InvalidRequest, shown
