@@ -39,6 +39,8 @@ class Step:
     needs: tuple[tuple[Node, PixelGrid], ...]
     compute: Callable[[Sequence[Pixels]], Pixels]
     """Returns the pixels, from those of `needs` in that order."""
+    work_px: int = 0
+    """Work besides one step a pixel, in steps times pixels."""
 
 
 class Node(Protocol):

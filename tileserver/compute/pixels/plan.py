@@ -64,11 +64,12 @@ def compute(
     masks = [np.zeros(shape, np.float32) for _ in nodes]
     for piece, place in pieces(grid, PIECE_PX):
         for steps, inner in _fitting(nodes, piece, place, budget):
+            # Before it is done: one step may cost as much as thousands.
+            budget.spend(steps.work_px)
             found = steps.run(read, budget)
             for target, mask, pixels in zip(values, masks, found, strict=True):
                 np.copyto(target[inner], pixels.values, casting="unsafe")
                 mask[inner] = pixels.mask
-            budget.spend(steps.work_px)
     return values, masks
 
 
@@ -121,6 +122,7 @@ class _Steps:
         self._reads = self._grouped_reads()
         self.order = self._reads_first(budget)
         self.work_px = sum(grid.width * grid.height for _, grid in self.order)
+        self.work_px += sum(step.work_px for step in self.steps.values())
         self.widest = max((len(step.needs) for step in self.steps.values()), default=0) + 4
 
     def _lay_out(self, wanted: Sequence[tuple[Node, PixelGrid]], budget: Budget) -> None:

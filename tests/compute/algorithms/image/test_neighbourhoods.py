@@ -1,0 +1,280 @@
+"""Neighbourhoods: SciPy and NumPy are the oracle, over windows of the whole raster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tests.compute.conftest import GRID, HOLES, SCENE, SIDE, Evaluator, hole_values, scene_values
+from tileserver.compute.pixels import plan
+from tileserver.contract.grids import PixelGrid, Window
+from tileserver.errors import InvalidRequest
+
+FIRST = scene_values()[0].astype(float)
+HELD = np.ma.masked_equal(hole_values(), -9999)
+SQUARE, PLUS = np.ones((3, 3)), np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+DISC = (np.hypot(*np.mgrid[-9:10, -9:10]) <= 9).astype(float)
+Oracle = Callable[[np.ma.MaskedArray[Any, Any]], Any]
+
+
+def shown(values: NDArray[Any]) -> np.ma.MaskedArray[Any, Any]:
+    """Return values of which none is masked."""
+    return np.ma.masked_array(values, np.zeros(values.shape, bool))
+
+
+def middle(values: np.ma.MaskedArray[Any, Any]) -> Any:
+    """Return the median along the last axis."""
+    return np.ma.median(values, axis=-1)  # type: ignore[no-untyped-call]
+
+
+def windows_of(
+    values: np.ma.MaskedArray[Any, Any], shape: NDArray[Any]
+) -> np.ma.MaskedArray[Any, Any]:
+    """Return the values under a kernel, shape (SIDE, SIDE, count); beyond the raster masked."""
+    margin = shape.shape[0] // 2
+    padded = np.pad(np.ma.filled(values.astype(float), np.nan), margin, constant_values=np.nan)
+    found = np.lib.stride_tricks.sliding_window_view(padded, shape.shape)[..., shape != 0]
+    return np.ma.masked_invalid(found)
+
+
+def assert_same(
+    found: np.ma.MaskedArray[Any, Any], expected: np.ma.MaskedArray[Any, Any], rtol: float = 1e-9
+) -> None:
+    assert (np.ma.getmaskarray(found) == np.ma.getmaskarray(expected)).all()
+    np.testing.assert_allclose(found.compressed(), expected.compressed(), rtol=rtol, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "weights"),
+    [
+        (lambda ee: ee.Kernel.sobel(), [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),
+        (lambda ee: ee.Kernel.fixed(weights=[[1, 2, 0], [0, 4, 7]]), [[1, 2, 0], [0, 4, 7]]),
+        (lambda ee: ee.Kernel.circle(9, "pixels", False), DISC),
+        (lambda ee: ee.Kernel.square(10, "pixels", False), np.ones((21, 21))),
+    ],
+    ids=["sobel", "fixed", "of Fourier", "separable"],
+)
+def test_a_convolution_lays_the_kernel_over_the_pixels(
+    ee: ModuleType, evaluator: Evaluator, kernel: Any, weights: Any
+) -> None:
+    image = ee.Image(SCENE).select("B1").unmask(0, False).convolve(kernel(ee))
+    found = evaluator.pixels(image)["B1"]
+    assert found.dtype == np.float64
+    expected = ndimage.correlate(FIRST, np.array(weights, float), mode="constant")
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-6)
+
+
+def test_a_convolution_leaves_masked_pixels_out(ee: ModuleType, evaluator: Evaluator) -> None:
+    found = evaluator.masked(ee.Image(HOLES).convolve(ee.Kernel.square(1)))["b1"]
+    expected = windows_of(HELD, SQUARE).mean(axis=-1)
+    assert_same(found, np.ma.masked_array(expected, HELD.mask))
+    edges = evaluator.masked(ee.Image(HOLES).convolve(ee.Kernel.laplacian8()))["b1"]
+    touched = np.ma.getmaskarray(windows_of(HELD, SQUARE)).any(axis=-1)
+    assert (np.ma.getmaskarray(edges) == touched).all()
+
+
+def most_frequent(values: np.ma.MaskedArray[Any, Any]) -> Any:
+    """Return the mode along the last axis, the smallest of several."""
+
+    def of_one(row: NDArray[Any]) -> float:
+        found, counts = np.unique(row[~np.isnan(row)], return_counts=True)
+        return float(found[counts.argmax()]) if len(found) else np.nan
+
+    return np.ma.masked_invalid(np.apply_along_axis(of_one, -1, values.filled(np.nan)))
+
+
+FOCAL: dict[str, Oracle] = {
+    "max": lambda v: v.max(axis=-1),
+    "min": lambda v: v.min(axis=-1),
+    "mean": lambda v: v.mean(axis=-1),
+    "median": middle,
+    "mode": most_frequent,
+}
+
+
+@pytest.mark.parametrize("name", FOCAL)
+def test_a_filter_fills_masked_pixels_from_those_around_them(
+    ee: ModuleType, evaluator: Evaluator, name: str
+) -> None:
+    image = ee.Image(HOLES).mod(5)
+    few = np.ma.masked_array(np.fmod(hole_values(), 5), HELD.mask)
+    expected = FOCAL[name](windows_of(few, SQUARE))
+    newer = getattr(image, f"focal{name.title()}")()
+    assert_same(evaluator.masked(newer)["b1"], expected)
+    expected = FOCAL[name](windows_of(few, PLUS))
+    older = getattr(image, f"focal_{name}")(1, "plus")
+    assert_same(evaluator.masked(older)["b1"], expected)
+
+
+@pytest.mark.parametrize("name", ["max", "min", "mean"])
+def test_a_filter_may_be_large_and_repeated(
+    ee: ModuleType, evaluator: Evaluator, name: str
+) -> None:
+    large = getattr(ee.Image(HOLES), f"focal_{name}")(9)
+    assert_same(evaluator.masked(large)["b1"], FOCAL[name](windows_of(HELD, DISC)))
+    twice = getattr(ee.Image(HOLES), f"focal_{name}")(30, "square", "meters", 2)
+    once = FOCAL[name](windows_of(HELD, SQUARE))
+    inner = (slice(1, -1), slice(1, -1))
+    found = evaluator.masked(twice)["b1"]
+    assert_same(found[inner], FOCAL[name](windows_of(once, SQUARE))[inner])
+
+
+def test_types_of_filters(ee: ModuleType, evaluator: Evaluator) -> None:
+    image = ee.Image(SCENE).select("B1")
+    types = {
+        name: evaluator.value(getattr(image, f"focal{name}")())["bands"][0]["data_type"]
+        for name in ("Max", "Mean", "Median", "Min", "Mode")
+    }
+    assert {name: found["precision"] for name, found in types.items()} == {
+        "Max": "int", "Mean": "double", "Median": "double", "Min": "int", "Mode": "int",
+    }  # fmt: skip
+    assert types["Max"]["max"] == 65535
+
+
+REDUCED: dict[str, Oracle] = {
+    "mean": lambda v: v.mean(axis=-1),
+    "max": lambda v: v.max(axis=-1),
+    "count": lambda v: v.count(axis=-1),
+    "stdDev": lambda v: v.std(axis=-1),
+    "variance": lambda v: v.var(axis=-1),
+    "sampleVariance": lambda v: v.var(axis=-1, ddof=1),
+    "median": middle,
+    "first": lambda v: np.ma.masked_array(
+        np.take_along_axis(v.data, v.mask.argmin(axis=-1)[..., np.newaxis], -1)[..., 0],
+        v.mask.all(axis=-1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_a_reducer_of_a_neighbourhood(ee: ModuleType, evaluator: Evaluator, name: str) -> None:
+    image = ee.Image(HOLES).reduceNeighborhood(getattr(ee.Reducer, name)(), ee.Kernel.square(1))
+    expected = REDUCED[name](windows_of(HELD, SQUARE))
+    hidden = np.ma.getmaskarray(expected) | HELD.mask
+    assert_same(evaluator.masked(image)[f"b1_{name}"], np.ma.masked_array(expected, hidden))
+    filled = ee.Image(HOLES).reduceNeighborhood(
+        getattr(ee.Reducer, name)(), ee.Kernel.square(1), skipMasked=False
+    )
+    expected = np.ma.masked_array(expected, np.ma.getmaskarray(expected))
+    if name == "count":
+        expected = np.ma.masked_equal(expected, 0)
+    assert_same(evaluator.masked(filled)[f"b1_{name}"], expected)
+
+
+def test_sums_and_means_are_weighted(ee: ModuleType, evaluator: Evaluator) -> None:
+    weights = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], float)
+    kernel = ee.Kernel.fixed(weights=weights.tolist())
+    image = ee.Image(SCENE).select("B1")
+    half = ee.Image.pixelCoordinates("EPSG:32612").select("x").divide(30).floor().mod(2)
+    faint = image.updateMask(half.multiply(0.5).add(0.25))
+    column = np.arange(SIDE) + round(GRID.transform.translate_x / 30)
+    opacity = np.broadcast_to(0.25 + 0.5 * (column % 2), (SIDE, SIDE))
+    under = windows_of(shown(FIRST), SQUARE)
+    opacities = windows_of(shown(opacity), SQUARE)
+    weighings = {
+        "kernel": np.broadcast_to(weights.ravel(), under.shape),
+        "mask": opacities,
+        "min": np.minimum(opacities, weights.ravel()),
+    }
+    for weighting, weight in weighings.items():
+        total = (under * weight).sum(axis=-1)
+        mean = total / (weight * ~under.mask).sum(axis=-1)
+        for reducer, expected in (("sum", total), ("mean", mean)):
+            built = faint.reduceNeighborhood(getattr(ee.Reducer, reducer)(), kernel, weighting)
+            found = evaluator.masked(built)[f"B1_{reducer}"]
+            np.testing.assert_allclose(found.filled(0), np.ma.filled(expected, 0), rtol=1e-6)
+
+
+def test_reducers_of_several_outputs_and_inputs(ee: ModuleType, evaluator: Evaluator) -> None:
+    image, kernel = ee.Image(SCENE).select("B1", "B2"), ee.Kernel.plus(1)
+    both = ee.Reducer.mean().combine(ee.Reducer.minMax(), sharedInputs=True)
+    found = evaluator.masked(image.reduceNeighborhood(both, kernel))
+    names = ["B1_mean", "B1_min", "B1_max", "B2_mean", "B2_min", "B2_max"]
+    assert list(found) == names
+    second = windows_of(shown(scene_values()[1]), PLUS)
+    assert_same(found["B2_max"], second.max(axis=-1))
+    leading = evaluator.masked(image.reduceNeighborhood(ee.Reducer.max(2), kernel))
+    assert list(leading) == ["max", "max1"]
+    first = windows_of(shown(FIRST), PLUS)
+    at = first.filled(-1).argmax(axis=-1)[..., np.newaxis]
+    assert (leading["max1"] == np.take_along_axis(second.data, at, -1)[..., 0]).all()
+
+
+def test_neighbours_become_bands(ee: ModuleType, evaluator: Evaluator) -> None:
+    found = evaluator.masked(ee.Image(HOLES).neighborhoodToBands(ee.Kernel.plus(1)))
+    assert list(found) == ["b1_0_-1", "b1_-1_0", "b1_0_0", "b1_1_0", "b1_0_1"]
+    under = windows_of(HELD, PLUS)
+    for place, band in enumerate(found.values()):
+        assert_same(band, under[..., place])
+
+
+def test_a_kernel_in_metres_follows_the_scale(ee: ModuleType, evaluator: Evaluator) -> None:
+    coarse = PixelGrid(32, 32, GRID.transform.scaled(2, 2), GRID.crs_code)
+    image = ee.Image(SCENE).select("B1").gt(2000).unmask(0, False)
+    counted = image.reduceNeighborhood(ee.Reducer.count(), ee.Kernel.square(120, "meters"))
+    assert (evaluator.pixels(counted)["B1_count"] == 81).all()
+    assert (evaluator.pixels(counted, coarse)["B1_count"] == 25).all()
+    fixed = counted.reproject("EPSG:32612", None, 60)
+    assert (evaluator.pixels(fixed)["B1_count"] == 25).all()
+
+
+FAMILIES: dict[str, Callable[[ModuleType, Any], Any]] = {
+    "convolve": lambda ee, image: image.convolve(ee.Kernel.gaussian(5, 2)),
+    "convolve far": lambda ee, image: image.convolve(ee.Kernel.circle(12)),
+    "focal": lambda ee, image: image.focalMedian(2),
+    "focal far": lambda ee, image: image.focalMax(11, "octagon"),
+    "reducer": lambda ee, image: image.reduceNeighborhood(ee.Reducer.stdDev(), ee.Kernel.plus(3)),
+    "bands": lambda ee, image: image.neighborhoodToBands(ee.Kernel.cross(1)),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_sixteen_tiles_are_one_picture(
+    ee: ModuleType, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    built = FAMILIES[name](ee, ee.Image(HOLES))
+    whole = evaluator.masked(built)
+    side = SIDE // 4
+    for row in range(4):
+        for column in range(4):
+            window = Window(column * side, row * side, side, side)
+            tile = evaluator.masked(built, GRID.window(window))
+            for band, found in tile.items():
+                assert_same(found, whole[band][window.slices])
+    monkeypatch.setattr(plan, "PIECE_PX", 700)
+    for band, found in evaluator.masked(built).items():
+        assert_same(found, whole[band])
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda ee, i: i.focalMax(1, "ring"), "kernelType must be one of circle, cross"),
+        (lambda ee, i: i.focalMax(1, "circle", "feet"), "units must be"),
+        (lambda ee, i: i.focalMax(600), "Kernel is too large"),
+        (lambda ee, i: i.focalMax(1e6, "square", "meters"), "Kernel is too large"),
+        (lambda ee, i: i.focalMax(iterations=10**7), "iterations, at most 1000"),
+        (lambda ee, i: i.focalMax(500, iterations=1000), "memory limit|timed out"),
+        (lambda ee, i: i.focalMedian(500), "timed out"),
+        (lambda ee, i: i.neighborhoodToBands(ee.Kernel.square(40)), "bands, at most 5000"),
+        (
+            lambda ee, i: i.reduceNeighborhood(ee.Reducer.mean(), ee.Kernel.plus(1), "max"),
+            "inputWeight must be mask, kernel or min, got 'max'",
+        ),
+        (
+            lambda ee, i: i.reduceNeighborhood(ee.Reducer.toList(), ee.Kernel.plus(1)),
+            "list or a table",
+        ),
+    ],
+)
+def test_what_cannot_be_or_costs_too_much_is_refused(
+    ee: ModuleType, evaluator: Evaluator, make: Any, told: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=told):
+        evaluator.pixels(make(ee, ee.Image(HOLES)))
