@@ -61,7 +61,13 @@ def test_geedim_gets_an_array_in_tiles(ee: ModuleType, geedim: Any, most_px: int
 def test_geedim_gets_floats(ee: ModuleType, geedim: Any) -> None:
     array = ee.Image(HEIGHTS).gd.toNumPy()
     assert array.dtype == np.float32
-    np.testing.assert_array_equal(array[..., 0], heights().filled(0))
+    np.testing.assert_array_equal(array[..., 0], heights().filled(-np.inf))
+
+
+def test_geedim_gets_masks(ee: ModuleType, geedim: Any) -> None:
+    array = ee.Image(HEIGHTS).gd.toNumPy(masked=True)
+    np.testing.assert_array_equal(array.mask[..., 0], heights().mask)
+    np.testing.assert_array_equal(array[..., 0].compressed(), heights().compressed())
 
 
 def test_geedim_writes_a_geotiff_of_a_computed_image(

@@ -15,6 +15,8 @@ DTYPES = [
     *("float32", "float64"),
 ]
 
+WRITTEN = {"int64": "float64", "uint64": "float64"}
+
 
 def grid_of(
     width: int, height: int, transform: AffineTransform = NORTH_UP, crs_code: str = "EPSG:32612"
@@ -35,18 +37,37 @@ def test_rasterio_reads_back_every_type(dtype: str, count: int) -> None:
     bands = bands_of(count, 21, 34, dtype)
     with MemoryFile(write_geotiff(bands, grid_of(34, 21))) as memory, memory.open() as dataset:
         assert np.array_equal(dataset.read(), bands.values)
-        assert set(dataset.dtypes) == {dtype}
+        assert set(dataset.dtypes) == {WRITTEN.get(dtype, dtype)}
         assert dataset.descriptions == bands.ids
         assert dataset.crs == CRS.from_epsg(32612)
         assert dataset.compression == Compression.deflate
         assert dataset.nodata is None
 
 
-def test_masked_pixels_are_zero() -> None:
-    values = np.array([[[5, 6]]], np.int16)
-    bands = BandArrays(("x",), values, np.array([[[True, False]]]))
-    with MemoryFile(write_geotiff(bands, grid_of(2, 1))) as memory, memory.open() as dataset:
-        assert dataset.read().tolist() == [[[5, 0]]]
+NODATA = {
+    **dict.fromkeys(("uint8", "uint16", "uint32"), 0),
+    **{name: int(np.iinfo(name).min) for name in ("int8", "int16", "int32")},
+    **dict.fromkeys(("float16", "float32", "float64", "int64", "uint64"), -np.inf),
+}
+"""As the files of Earth Engine's computePixels and downloads have it; geedim 2.0 lists them."""
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), NODATA.items())
+def test_masked_pixels_have_earth_engine_s_nodata_of_their_type(dtype: str, nodata: float) -> None:
+    values = np.array([[[5, 6]], [[7, 8]]], dtype)
+    valid = np.array([[[True, False]], [[True, True]]])
+    body = write_geotiff(BandArrays(("x", "y"), values, valid), grid_of(2, 1))
+    with MemoryFile(body) as memory, memory.open() as dataset:
+        assert dataset.nodata == nodata
+        assert dataset.read(masked=True).mask.tolist() == (~valid).tolist()
+        assert dataset.read()[valid].tolist() == [5, 7, 8]
+
+
+def test_zeros_of_an_image_without_a_masked_pixel_stay_valid() -> None:
+    body = write_geotiff(bands_of(1, 4, 5, "uint8"), grid_of(5, 4))
+    with MemoryFile(body) as memory, memory.open() as dataset:
+        assert dataset.nodata is None
+        assert dataset.read(masked=True).mask.all() == np.False_
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ def test_every_encoding_gives_every_value(
         rasterio.open(out) as ours,
         rasterio.open(served.folder / f"local/{name}.tif") as native,
     ):
-        wanted = np.where(native.read_masks() > 0, native.read(), 0)
+        masked = -np.inf if (name, encoding) == ("heights", "GEO_TIFF") else 0
+        wanted = np.where(native.read_masks() > 0, native.read(), masked)
         if encoding == "AUTO_JPEG_PNG":
             # Where nothing is masked it may be a JPEG, which is near to what it shows.
             assert ours.read().shape == wanted.shape

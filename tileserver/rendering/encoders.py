@@ -174,7 +174,7 @@ RAW_WRITERS: dict[ImageFileFormat, Callable[[BandArrays, PixelGrid], bytes]] = {
     ImageFileFormat.ZIPPED_GEO_TIFF: _write_zip,
     ImageFileFormat.ZIPPED_GEO_TIFF_PER_BAND: _write_zip_per_band,
 }
-"""The writer of each format of raw values; masked is 0, and in NPZ told from zero."""
+"""The writer of each format of raw values. Masked is nodata in GeoTIFFs and 0 in the others."""
 
 
 def _split(bands: BandArrays) -> Iterable[BandArrays]:

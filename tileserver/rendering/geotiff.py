@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,13 +38,18 @@ class Extras:
 def write_geotiff(bands: BandArrays, grid: PixelGrid, extras: Extras | None = None) -> bytes:
     """Return a classic TIFF, deflated, with the grid's CRS and transform.
 
-    Masked pixels are 0, unless extras say otherwise. Band ids become band descriptions. float16,
-    which TIFF has no reader for, becomes float32.
+    Masked pixels have a nodata value as in Earth Engine's files, unless extras say otherwise: 0 of
+    an unsigned type, the least of a signed one, -inf of floats. The file names it only if a pixel
+    is masked, so that valid zeros of a whole image stay valid; beside masked pixels they are lost.
+    Band ids become band descriptions. float16, which TIFF has no reader for, becomes float32;
+    64-bit integers become float64, as Earth Engine writes them, unless there are extras.
 
     Raises:
         InvalidRequest: the grid's CRS is not known, or a GeoTIFF cannot tell it.
     """
-    nodata = None if extras is None else _nodata(bands, extras)
+    if extras is None and bands.values.dtype.name in ("int64", "uint64"):
+        bands = replace(bands, values=bands.values.astype(np.float64))
+    nodata = earth_engine_nodata(bands) if extras is None else _nodata(bands, extras)
     values = bands.masked_to_zero() if nodata is None else _filled(bands, nodata)
     if values.dtype == np.float16:
         values = values.astype(np.float32)
@@ -61,6 +66,17 @@ def write_geotiff(bands: BandArrays, grid: PixelGrid, extras: Extras | None = No
             if extras is not None:
                 _tell(dataset, bands, extras, nodata)
         return bytes(memory.getbuffer())
+
+
+def earth_engine_nodata(bands: BandArrays) -> float | None:
+    """Return the value that Earth Engine gives masked pixels of a type; None if none is masked.
+
+    geedim 2 lists them (`geedim/image.py`, `_nodata_vals`), as found in the service's files.
+    """
+    if bands.valid.all():
+        return None
+    dtype = bands.values.dtype
+    return -math.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
 
 
 def _nodata(bands: BandArrays, extras: Extras) -> float | None:
