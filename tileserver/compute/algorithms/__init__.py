@@ -32,9 +32,11 @@ from tileserver.compute.algorithms.image import masks as masks
 from tileserver.compute.algorithms.image import neighbourhoods as neighbourhoods
 from tileserver.compute.algorithms.image import painting as painting
 from tileserver.compute.algorithms.image import random_pixels as random_pixels
+from tileserver.compute.algorithms.image import relief as relief
 from tileserver.compute.algorithms.image import reprojection as reprojection
 from tileserver.compute.algorithms.image import scaling as scaling
 from tileserver.compute.algorithms.image import styled_layers as styled_layers
+from tileserver.compute.algorithms.image import terrain as terrain
 from tileserver.compute.algorithms.image import visualizing as visualizing
 from tileserver.compute.algorithms.kernel import shapes as shapes
 from tileserver.compute.algorithms.kernel import weights as weights
