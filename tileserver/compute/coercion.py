@@ -47,6 +47,7 @@ from tileserver.compute.values.image import (
     Projection,
     stored_image,
 )
+from tileserver.compute.values.join import Join
 from tileserver.compute.values.kernel import Kernel
 from tileserver.compute.values.pixel_type import CASTS, PixelType, of_number
 from tileserver.compute.values.reducer import Reducer
@@ -337,6 +338,7 @@ _CONVERSIONS: Mapping[str, Callable[[Any, Context], Any]] = {
     "ErrorMargin": to_error_margin,
     "Filter": _only(Filter),
     "Kernel": _only(Kernel),
+    "Join": _only(Join),
     "Reducer": _only(Reducer),
     "Algorithm": _only(Function),
 }

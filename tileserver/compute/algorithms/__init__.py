@@ -38,6 +38,7 @@ from tileserver.compute.algorithms.image import scaling as scaling
 from tileserver.compute.algorithms.image import styled_layers as styled_layers
 from tileserver.compute.algorithms.image import terrain as terrain
 from tileserver.compute.algorithms.image import visualizing as visualizing
+from tileserver.compute.algorithms.join import joins as joins
 from tileserver.compute.algorithms.kernel import shapes as shapes
 from tileserver.compute.algorithms.kernel import weights as weights
 from tileserver.compute.algorithms.reducer import compound as compound

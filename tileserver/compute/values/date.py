@@ -55,6 +55,11 @@ class DateRange:
         return self.start.millis <= millis < self.end.millis
 
 
+def plain(value: Any) -> Any:
+    """Return a value to compare: a date is its milliseconds."""
+    return value.millis if isinstance(value, Date) else value
+
+
 def zone_of(name: str | None) -> tzinfo:
     """Return a time zone by its name; None is UTC.
 

@@ -1,24 +1,37 @@
-"""Filters: predicates that decide which elements of a collection are kept."""
+"""Filters: predicates that decide which elements of a collection are kept, or which pairs join."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tileserver.compute.values.feature import Element
 
+Test = Callable[[Element, Element], bool]
+Measure = Callable[[Element, Element], "float | None"]
+Candidates = Callable[[Element], Iterable[int]]
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A predicate of elements."""
+    """A predicate of elements, and of pairs of them: the right operand is of the second."""
 
-    keeps: Callable[[Element], bool]
+    passes: Test
+    """Of the element of the left field and of the right one; without a join they are the same."""
     name: str = "Filter"
     depth: int = 0
     """Filters within filters."""
     size: int = 1
     """Predicates in it, itself included."""
+    measure: Measure | None = None
+    """Returns how far apart a pair is; None where the filter knows no distance."""
+    candidates: Callable[[Sequence[Element]], Candidates] | None = None
+    """Of right elements, returns which places may match a left one; None: all of them."""
+
+    def keeps(self, element: Element) -> bool:
+        """Tell whether one element passes, which both operands are of."""
+        return self.passes(element, element)
 
     def to_json(self) -> dict[str, Any]:
         """Return the `getInfo` JSON."""

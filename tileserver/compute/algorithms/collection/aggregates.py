@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from tileserver.compute.algorithms.filter.filters import plain, value_of
+from tileserver.compute.algorithms.filter.filters import value_of
 from tileserver.compute.algorithms.reducer.compound import frequencies
 from tileserver.compute.algorithms.reducer.simple import SIMPLE
 from tileserver.compute.coercion import collection_geometry
 from tileserver.compute.context import Context, check_elements, check_length
 from tileserver.compute.registry import algorithm
+from tileserver.compute.values.date import plain
 from tileserver.compute.values.feature import Collection
 from tileserver.compute.values.geometry import UNBOUNDED, Geometry, rectangle
 from tileserver.compute.values.image import Projection

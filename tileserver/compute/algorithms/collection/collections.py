@@ -12,11 +12,12 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, overload
 
-from tileserver.compute.algorithms.filter.filters import plain, value_of
+from tileserver.compute.algorithms.filter.filters import value_of
 from tileserver.compute.algorithms.filter.text import filter_of
 from tileserver.compute.coercion import feature_collection, to_element, to_image_collection
 from tileserver.compute.context import Context, check_elements
 from tileserver.compute.registry import algorithm
+from tileserver.compute.values.date import plain
 from tileserver.compute.values.equality import Keys
 from tileserver.compute.values.feature import (
     Collection,
@@ -131,11 +132,12 @@ def limit(
         raise InvalidRequest(f"limit must not be negative, got {most}.")
     elements = collection.elements
     if key is not None:
-        elements = _in_order(context, elements, key, ascending)
+        elements = in_order(context, elements, key, ascending)
     return replace(collection, elements=elements[:most])
 
 
-def _in_order(context: Context, elements: Sequence[Any], key: str, ascending: bool) -> list[Any]:
+def in_order(context: Context, elements: Sequence[Any], key: str, ascending: bool) -> list[Any]:
+    """Return elements in the order of a property; those without it last, as they were."""
     pairs = []
     for each in elements:
         context.budget.check_time()

@@ -8,17 +8,19 @@ its milliseconds), texts with texts. Other pairs are not equal and do not pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from tileserver.compute.algorithms.filter.candidates import INDEXES, either, near
 from tileserver.compute.coercion import to_date, to_date_range, type_of
 from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
-from tileserver.compute.values.date import Date
+from tileserver.compute.values.date import Date, plain
 from tileserver.compute.values.equality import is_same
 from tileserver.compute.values.feature import Element, geometry_of, property_of
-from tileserver.compute.values.filter import Filter
+from tileserver.compute.values.filter import Filter, Measure
 from tileserver.compute.values.image import TIME_START
 from tileserver.errors import InvalidRequest, shown
 
@@ -39,7 +41,9 @@ def value_of(element: Element, field: str) -> Any:
     return property_of(element, field)
 
 
-def compared(name: str, test: Test, *operands: Any) -> Filter:
+def compared(
+    name: str, test: Test, *operands: Any, measure: Callable[[Any, Any], Any] | None = None
+) -> Filter:
     """Return the filter of elements that pass a test of two operands, neither of them null.
 
     Raises:
@@ -49,11 +53,14 @@ def compared(name: str, test: Test, *operands: Any) -> Filter:
     left = _operand(left_field, left_value, "left")
     right = _operand(right_field, right_value, "right")
 
-    def keeps(element: Element) -> bool:
-        a, b = left(element), right(element)
+    def passes(first: Element, second: Element) -> bool:
+        a, b = left(first), right(second)
         return a is not None and b is not None and bool(test(a, b))
 
-    return Filter(keeps, name)
+    index = INDEXES.get(name)
+    candidates = None if index is None or None in (left_field, right_field) else index(left, right)
+    apart = None if measure is None else (lambda x, y: measure(left(x), right(y)))
+    return Filter(passes, name, measure=apart, candidates=candidates)
 
 
 def _operand(field: str | None, value: Any, side: str) -> Operand:
@@ -62,11 +69,6 @@ def _operand(field: str | None, value: Any, side: str) -> Operand:
     if field is None:
         return lambda element: value
     return lambda element: value_of(element, field)
-
-
-def plain(value: Any) -> Any:
-    """Return a value to compare: a date is its milliseconds."""
-    return value.millis if isinstance(value, Date) else value
 
 
 def _comparable(a: Any, b: Any) -> bool:
@@ -136,8 +138,14 @@ for _name, (_test, _when) in COMPARISONS.items():
 @algorithm(f"Filter.maxDifference(difference: Float, {OPERANDS}) -> Filter")
 def max_difference(difference: float, *operands: Any) -> Filter:
     """Return the filter that passes if the operands are no further apart than that."""
-    near = _ordered(lambda a, b: not isinstance(a, str) and abs(a - b) <= difference)
-    return compared("maxDifference", near, *operands)
+    within = _ordered(lambda a, b: not isinstance(a, str) and abs(a - b) <= difference)
+    found = compared(
+        "maxDifference", within, *operands, measure=lambda a, b: abs(plain(a) - plain(b))
+    )
+    if operands[0] is None or operands[2] is None:
+        return found
+    left, right = (_operand(operands[place], None, "") for place in (0, 2))
+    return replace(found, candidates=near(left, right, difference))
 
 
 @algorithm(f"Filter.dateRangeContains({OPERANDS}) -> Filter")
@@ -161,7 +169,7 @@ def range_contains(field: str, low: Any, high: Any) -> Filter:
     """Return the filter that passes if a property lies in a range, its ends included."""
     within = _ordered(lambda a, b: a <= b)
     return Filter(
-        lambda element: (
+        lambda element, _: (
             within(low, value_of(element, field)) and within(value_of(element, field), high)
         ),
         "rangeContains",
@@ -173,7 +181,7 @@ def not_null(names: list[Any]) -> Filter:
     """Return the filter that passes if the element has all these properties."""
     fields = [name for name in names if isinstance(name, str)]
     return Filter(
-        lambda element: all(value_of(element, field) is not None for field in fields), "notNull"
+        lambda element, _: all(value_of(element, field) is not None for field in fields), "notNull"
     )
 
 
@@ -202,14 +210,14 @@ def calendar_range(start: int, end: int | None, field: str) -> Filter:
         raise InvalidRequest(f"field must be one of {', '.join(_FIELDS)}, got {shown(field)}.")
     last = start if end is None else end
 
-    def keeps(element: Element) -> bool:
+    def passes(element: Element, _: Element) -> bool:
         millis = plain(element.properties.get(TIME_START))
         if not isinstance(millis, int | float):
             return False
         value = part(Date(millis).moment())
         return start <= value <= last if start <= last else value >= start or value <= last
 
-    return Filter(keeps, "calendarRange")
+    return Filter(passes, "calendarRange")
 
 
 @algorithm("Filter.dayOfYear(start: Integer, end: Integer) -> Filter")
@@ -221,19 +229,22 @@ def day_of_year(start: int, end: int) -> Filter:
 @algorithm("Filter.and(filters: List) -> Filter")
 def all_of(filters: list[Any]) -> Filter:
     """Return the filter that passes if all of these do."""
-    return _joined("and", all, filters)
+    found = _joined("and", all, filters)
+    return replace(found, candidates=next((f.candidates for f in filters if f.candidates), None))
 
 
 @algorithm("Filter.or(filters: List) -> Filter")
 def any_of(filters: list[Any]) -> Filter:
     """Return the filter that passes if one of these does."""
-    return _joined("or", any, filters)
+    found = _joined("or", any, filters)
+    parts = [each.candidates for each in filters if each.candidates is not None]
+    return replace(found, candidates=either(parts)) if len(parts) == len(filters) else found
 
 
 @algorithm("Filter.not(filter: Filter) -> Filter")
 def not_(other: Filter) -> Filter:
     """Return the filter that passes if another does not."""
-    return _joined("not", lambda answers: not all(answers), [other])
+    return replace(_joined("not", lambda answers: not all(answers), [other]), measure=None)
 
 
 def _joined(name: str, join: Callable[[Iterable[bool]], bool], filters: list[Any]) -> Filter:
@@ -245,22 +256,39 @@ def _joined(name: str, join: Callable[[Iterable[bool]], bool], filters: list[Any
     size = 1 + sum(each.size for each in filters)
     if depth > _MAX_DEPTH or size > _MAX_SIZE:
         raise InvalidRequest("Filters are nested too deeply.")
-    return Filter(lambda element: join(each.keeps(element) for each in filters), name, depth, size)
+
+    def passes(left: Element, right: Element) -> bool:
+        return join(each.passes(left, right) for each in filters)
+
+    return Filter(passes, name, depth, size, _measured(filters))
+
+
+def _measured(filters: list[Filter]) -> Measure | None:
+    """Return the measure of the first filter that has one and passes."""
+    able = [each for each in filters if each.measure is not None]
+
+    def measure(left: Element, right: Element) -> float | None:
+        for each in able:
+            if each.measure is not None and each.passes(left, right):
+                return each.measure(left, right)
+        return None
+
+    return measure if able else None
 
 
 @algorithm("Filter.always() -> Filter", hidden=True)
 def always() -> Filter:
     """Return the filter that passes everything."""
-    return Filter(lambda element: True, "always")
+    return Filter(lambda left, right: True, "always")
 
 
 @algorithm("Filter.never() -> Filter", hidden=True)
 def never() -> Filter:
     """Return the filter that passes nothing."""
-    return Filter(lambda element: False, "never")
+    return Filter(lambda left, right: False, "never")
 
 
 @algorithm("Filter.hasGeometry() -> Filter", hidden=True)
 def has_geometry() -> Filter:
     """Return the filter of elements that have a geometry."""
-    return Filter(lambda element: geometry_of(element) is not None, "hasGeometry")
+    return Filter(lambda element, _: geometry_of(element) is not None, "hasGeometry")

@@ -1,14 +1,16 @@
 """Filters of collections by the geometry of elements.
 
 Geometries are compared in longitude and latitude, with straight edges there; distances are metres
-on the ground. `maxError` is ignored, as nothing is approximated. An element without a geometry,
-such as a constant image, is unbounded. Footprints may reach past 180 degrees; longitudes that
-differ by 360 degrees are the same place.
+on the sphere, as those of `Geometry.distance`. `maxError` is ignored, as nothing is approximated.
+An element without a geometry, such as a constant image, is unbounded. Footprints may reach past
+180 degrees; longitudes that differ by 360 degrees are the same place.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import shapely
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
+from tileserver.compute.algorithms.filter.candidates import nearby
 from tileserver.compute.algorithms.filter.filters import OPERANDS, value_of
 from tileserver.compute.coercion import to_geometry
 from tileserver.compute.context import Context
@@ -23,7 +26,7 @@ from tileserver.compute.registry import algorithm
 from tileserver.compute.values.antimeridian import beside, leaves_map, on_map, related
 from tileserver.compute.values.feature import Element
 from tileserver.compute.values.filter import Filter
-from tileserver.compute.values.geometry import Geometry, area_m2, metres_around
+from tileserver.compute.values.geometry import Geometry, area_m2, length_m
 from tileserver.errors import InvalidRequest, shown
 
 Relation = Callable[[BaseGeometry, BaseGeometry], bool]
@@ -45,17 +48,23 @@ def _turned(shape: BaseGeometry, by: float) -> BaseGeometry:
     return shapely.transform(shape, lambda points: points + np.array([by, 0.0]))
 
 
-def _related(name: str, relation: Relation, everywhere: bool, *operands: Any) -> Filter:
-    """Return the filter of two geometries; `everywhere` is the result for an unbounded one."""
+def _related(
+    name: str, relation: Relation, everywhere: bool, *operands: Any, reach_m: float = 0.0
+) -> Filter:
+    """Return the filter of two geometries; `everywhere` is the result for an unbounded one.
+
+    `reach_m` is how far apart two geometries may be that have the relation.
+    """
     left_field, right_value, right_field, left_value, context = operands
     left = _place(context, left_field, left_value, "left")
     right = _place(context, right_field, right_value, "right")
 
-    def keeps(element: Element) -> bool:
-        a, b = left(element), right(element)
+    def passes(first: Element, second: Element) -> bool:
+        a, b = left(first), right(second)
         return everywhere if a is None or b is None else meeting(relation, a, b)
 
-    return Filter(keeps, name)
+    is_join = None not in (left_field, right_field)
+    return Filter(passes, name, candidates=nearby(left, right, reach_m) if is_join else None)
 
 
 def _place(
@@ -130,20 +139,34 @@ for _name, _entry in RELATIONS.items():
 def disjoint(context: Context, *operands: Any) -> Filter:
     """Return the filter that passes if the geometries have no point in common."""
     met = _related("disjoint", RELATIONS["intersects"][0], True, *operands[:4], context)
-    return Filter(lambda element: not met.keeps(element), "disjoint")
+    return Filter(lambda left, right: not met.passes(left, right), "disjoint")
 
 
 @algorithm(f"Filter.withinDistance(distance: Float, {OPERANDS}, maxError: {_ERROR}) -> Filter")
 def within_distance(context: Context, distance: float, *operands: Any) -> Filter:
     """Return the filter that passes if the geometries are so many metres apart, or fewer."""
 
-    def is_near(a: BaseGeometry, b: BaseGeometry) -> bool:
+    def apart(a: BaseGeometry, b: BaseGeometry) -> float:
         if a.is_empty or b.is_empty:
-            return False
-        between = shapely.shortest_line(a, beside(a, b, 360.0))
-        return bool(Geometry(between).in_crs(metres_around(between)).length <= distance)
+            return math.inf
+        return length_m(shapely.shortest_line(a, beside(a, b, 360.0)))
 
-    return _related("withinDistance", is_near, True, *operands[:4], context)
+    left = _place(context, operands[0], operands[3], "left")
+    right = _place(context, operands[2], operands[1], "right")
+
+    def measure(first: Element, second: Element) -> float | None:
+        a, b = left(first), right(second)
+        return None if a is None or b is None else apart(a, b)
+
+    found = _related(
+        "withinDistance",
+        lambda a, b: apart(a, b) <= distance,
+        True,
+        *operands[:4],
+        context,
+        reach_m=distance,
+    )
+    return replace(found, measure=measure)
 
 
 @algorithm(
@@ -153,8 +176,8 @@ def within_distance(context: Context, distance: float, *operands: Any) -> Filter
 def area(low: float, high: float, error: Any, field: str | None) -> Filter:
     """Return the filter that passes if the geometry has so many square metres."""
 
-    def keeps(element: Element) -> bool:
+    def passes(element: Element, _: Element) -> bool:
         found = _shape(value_of(element, field or ".geo"))
         return found is not None and low <= area_m2(found) <= high
 
-    return Filter(keeps, "area")
+    return Filter(passes, "area")
