@@ -42,8 +42,12 @@ from tileserver.compute.algorithms.join import joins as joins
 from tileserver.compute.algorithms.kernel import shapes as shapes
 from tileserver.compute.algorithms.kernel import weights as weights
 from tileserver.compute.algorithms.reducer import compound as compound
+from tileserver.compute.algorithms.reducer import groups as groups
+from tileserver.compute.algorithms.reducer import linear as linear
 from tileserver.compute.algorithms.reducer import reduce_region as reduce_region
+from tileserver.compute.algorithms.reducer import samples as samples
 from tileserver.compute.algorithms.reducer import simple as simple
+from tileserver.compute.algorithms.reducer import tables as tables
 from tileserver.compute.algorithms.value import dates as dates
 from tileserver.compute.algorithms.value import dictionaries as dictionaries
 from tileserver.compute.algorithms.value import list_functions as list_functions

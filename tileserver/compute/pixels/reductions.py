@@ -1,6 +1,7 @@
 """Reductions with NumPy of stacks of numbers, some of them masked, along the first axis.
 
-Each takes values and validity of shape (count, ...) and returns both without the first axis.
+Each takes values and validity of shape (count, ...) and returns both without the first axis; those
+of weighted reducers take weights in place of validity too.
 Sums, means and variances are float64, as in Earth Engine.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.values.reducer import Reduced, Stack, Valid
+from tileserver.compute.values.reducer import Reduced, Stack, Valid, Weights
 
 
 def _any(valid: Valid) -> NDArray[np.bool_]:
@@ -27,9 +28,36 @@ def count(stack: Stack, valid: Valid) -> Reduced:
     return found, found > 0
 
 
-def total(stack: Stack, valid: Valid) -> Reduced:
-    """Return the sum."""
-    return np.where(valid, stack, 0).sum(axis=0, dtype=np.float64), _any(valid)
+def rows(stack: Stack, valid: Valid) -> Reduced:
+    """Return the number of all values, masked ones too."""
+    found = np.full(valid.shape[1:], len(valid))
+    return found, np.ones(found.shape, bool)
+
+
+def runs(stack: Stack, valid: Valid) -> Reduced:
+    """Return the number of runs of equal values, masked ones left out."""
+    found = np.zeros(valid.shape[1:], np.int64)
+    last = stack[0]
+    for value, is_there in zip(stack, valid, strict=True):
+        found += is_there & ((found == 0) | (value != last))
+        last = np.where(is_there, value, last)
+    return found, found > 0
+
+
+def bits_and(stack: Stack, valid: Valid) -> Reduced:
+    """Return the bits that all values have."""
+    return np.bitwise_and.reduce(np.where(valid, stack, -1).astype(np.int64)), _any(valid)
+
+
+def bits_or(stack: Stack, valid: Valid) -> Reduced:
+    """Return the bits that one value has."""
+    return np.bitwise_or.reduce(np.where(valid, stack, 0).astype(np.int64)), _any(valid)
+
+
+def total(stack: Stack, weights: Valid | Weights) -> Reduced:
+    """Return the weighted sum."""
+    products = np.where(weights > 0, stack, 0) * weights
+    return products.sum(axis=0, dtype=np.float64), _any(weights > 0)
 
 
 def product(stack: Stack, valid: Valid) -> Reduced:
@@ -37,10 +65,27 @@ def product(stack: Stack, valid: Valid) -> Reduced:
     return np.where(valid, stack, 1).prod(axis=0, dtype=np.float64), _any(valid)
 
 
-def mean(stack: Stack, valid: Valid) -> Reduced:
-    """Return the mean."""
-    number = valid.sum(axis=0)
-    return total(stack, valid)[0] / np.maximum(number, 1), number > 0
+def mean(stack: Stack, weights: Valid | Weights) -> Reduced:
+    """Return the weighted mean."""
+    number = weights.sum(axis=0)
+    return total(stack, weights)[0] / np.where(number > 0, number, 1), number > 0
+
+
+def circular(name: str) -> Callable[[Stack, Valid | Weights], Reduced]:
+    """Return the reduction of angles to a `circularMean`, `circularVariance`, `circularStdDev`."""
+
+    def reduce(stack: Stack, weights: Valid | Weights) -> Reduced:
+        (east, is_there), (north, _) = (total(f(stack), weights) for f in (np.cos, np.sin))
+        if name == "circularMean":
+            return np.arctan2(north, east), is_there
+        number = weights.sum(axis=0)
+        length = np.minimum(np.hypot(east, north) / np.where(number > 0, number, 1), 1)
+        if name == "circularVariance":
+            return 1 - length, is_there
+        found = np.sqrt(-2 * np.log(np.where(length > 0, length, 1)))
+        return np.abs(found), is_there & (length > 0)
+
+    return reduce
 
 
 def least(stack: Stack, valid: Valid) -> Reduced:
@@ -93,6 +138,35 @@ def variance(is_sample: bool, is_root: bool) -> Callable[[Stack, Valid], Reduced
         divisor = number - 1 if is_sample else number
         found = (off**2).sum(axis=0) / np.maximum(divisor, 1)
         return np.sqrt(found) if is_root else found, divisor > 0
+
+    return reduce
+
+
+def _powers(stack: Stack, valid: Valid, power: int) -> tuple[Stack, Stack, Stack]:
+    """Return the sums of squares and of a power of deviations from the mean, and the count."""
+    off = np.where(valid, stack - mean(stack, valid)[0], 0.0)
+    return (off**2).sum(axis=0), (off**power).sum(axis=0), valid.sum(axis=0)
+
+
+def skew(stack: Stack, valid: Valid) -> Reduced:
+    """Return the skewness of a population."""
+    squares, cubes, number = _powers(stack, valid, 3)
+    divisor = np.where(squares > 0, squares, 1) ** 1.5
+    return np.sqrt(number) * cubes / divisor, squares > 0
+
+
+def kurtosis(stack: Stack, valid: Valid) -> Reduced:
+    """Return the excess kurtosis of a population."""
+    squares, fourths, number = _powers(stack, valid, 4)
+    return number * fourths / np.where(squares > 0, squares, 1) ** 2 - 3, squares > 0
+
+
+def interval_mean(low: float, high: float) -> Callable[[Stack, Valid], Reduced]:
+    """Return the reduction to the mean of the values between two percentiles."""
+
+    def reduce(stack: Stack, valid: Valid) -> Reduced:
+        first, last = (percentile(each)(stack, valid)[0] for each in (low, high))
+        return mean(stack, valid & (stack >= first) & (stack <= last))
 
     return reduce
 

@@ -1,7 +1,12 @@
-"""The pixels of a region: its grid, and their values, read piece by piece.
+"""The pixels of a region: its grid, and their values, piece by piece.
 
-A pixel belongs to a region if its centre lies in it, or if a point or line of it touches the
-pixel. Earth Engine weights pixels at the edge by the share inside; here all weights are 0 or 1.
+As Earth Engine's guide has it ("Pixels in the region", guides/reducers_reduce_region), a weighted
+reducer takes the pixels of which the region covers 1/256 or more, each with the smaller of that
+share and its mask; an unweighted one takes those whose centre lies in the region. A point or line
+covers the pixels that it touches.
+
+Pieces are computed, reduced and dropped one after the other, so the memory does not grow with the
+region.
 """
 
 from __future__ import annotations
@@ -17,21 +22,21 @@ from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.budget import out_of_memory
 from tileserver.compute.context import Context
+from tileserver.compute.nodes import Mask
 from tileserver.compute.pixels.plan import compute, pieces
 from tileserver.compute.values.antimeridian import beside
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Band, Projection, north_up
-from tileserver.compute.values.reducer import Column
+from tileserver.compute.values.reducer import Column, Output, Reduction
 from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
 from tileserver.geo.turns import period
 
 _PIECE_PX = 512 * 512
 MAX_HELD_BYTES = 160_000_000
-"""Memory of a region's pixels, as float64."""
-_NUMBER_BYTES = 8
+"""Memory of the pixels that a reduction must keep, such as those of a list."""
 _SIDE_PX = 2**31
-Covers = Callable[[PixelGrid], NDArray[np.bool_]]
+Inside = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +45,39 @@ class Region:
 
     grid: PixelGrid
     """Holds them all."""
-    covers: Covers
-    """Tells which pixels of a grid lie inside, shape (height, width)."""
+    covers: Callable[[PixelGrid], Inside]
+    """Tells which pixels of a grid have their centre inside, shape (height, width)."""
+    shares: Callable[[PixelGrid], NDArray[np.float64]]
+    """Tells how much of each pixel of a grid lies inside, 0 to 1, shape (height, width)."""
     count_px: int
     """Estimated number of pixels, by area."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
-    """The pixels of bands in a region, in rows from the north-west, arrays of shape (count,)."""
+class Chunk:
+    """Pixels of a region within one piece, arrays of shape (count,)."""
 
+    grid: PixelGrid
+    inside: Inside
+    """Which pixels of the grid they are, shape (height, width)."""
     columns: list[Column]
     """One a band."""
-    x: NDArray[np.float64]
-    """Of each pixel's centre, in the CRS of the grid."""
-    y: NDArray[np.float64]
 
 
 def region_of(
-    geometry: Geometry, projection: Projection, covers: Covers, image: PixelGrid | None = None
+    geometry: Geometry,
+    projection: Projection,
+    covers: Callable[[PixelGrid], Inside],
+    shares: Callable[[PixelGrid], NDArray[np.float64]],
+    image: PixelGrid | None = None,
 ) -> Region:
     """Return the region of a geometry in a projection's pixels.
 
     Args:
         geometry: the region.
         projection: whose pixels are counted.
-        covers: tells which pixels of a grid belong to the region.
+        covers: tells which pixels of a grid have their centre in the region.
+        shares: tells how much of each pixel of a grid lies in the region.
         image: what is read there. If it has the CRS of the projection and goes on past the
             antimeridian, so does the region, on the same pixels.
 
@@ -83,7 +95,7 @@ def region_of(
         raise out_of_memory()
     grid = projection.transform.grid(window, projection.crs_code)
     area = shape.area or max(window.width, window.height)
-    return Region(grid, covers, min(window.pixels, max(1, round(area))))
+    return Region(grid, covers, shares, min(window.pixels, max(1, round(area))))
 
 
 def _where_image_is(
@@ -98,49 +110,97 @@ def _where_image_is(
     return beside(corners.envelope, shape, turn / scale_x)
 
 
-def sampled(
-    context: Context, bands: Sequence[Band], region: Region, has_places: bool = True
-) -> Sampled:
-    """Return the pixels of bands in a region; blocks, and raises as `compute`.
+def reduced(
+    context: Context,
+    bands: Sequence[Band],
+    region: Region,
+    outputs: Sequence[Output],
+    tile_scale: float = 1.0,
+) -> dict[str, Any]:
+    """Return the results of outputs over the pixels of bands in a region, by name; blocks.
 
-    Without `has_places` x and y are empty.
+    Args:
+        context: of the evaluation; its budget is spent.
+        bands: one for each input of the outputs.
+        region: the pixels.
+        outputs: of a reducer, `spread` over the bands.
+        tile_scale: how many times as many pieces there are.
+
+    Raises:
+        InvalidRequest: it takes too much time or memory, in Earth Engine's words.
     """
-    pixel_bytes = (_NUMBER_BYTES + 1) * len(bands) + (16 if has_places else 0)
-    if region.count_px * pixel_bytes > MAX_HELD_BYTES:
-        raise out_of_memory()
-    found = list(_chunks(context, bands, region, pixel_bytes, has_places))
-    columns = [
-        Column(_joined([f[0][i] for f in found]), _joined([f[1][i] for f in found], bool))
-        for i in range(len(bands))
-    ]
-    return Sampled(columns, _joined([f[2] for f in found]), _joined([f[3] for f in found]))
+    reduction = Reduction(outputs)
+    has_weights = any(output.weighting != "unweighted" for output in outputs)
+    reduction.add([Column(np.zeros(0, band.type.dtype), np.zeros(0, bool)) for band in bands])
+    for chunk in chunks(context, bands, region, has_weights, tile_scale):
+        reduction.add(chunk.columns)
+        if reduction.held_bytes > MAX_HELD_BYTES:
+            raise out_of_memory()
+    results = {}
+    for place, output in enumerate(outputs):
+        context.budget.check_time()
+        results[output.name] = reduction.result(place)
+    return results
 
 
-def _joined(arrays: list[NDArray[Any]], dtype: Any = np.float64) -> NDArray[Any]:
-    return np.concatenate(arrays) if arrays else np.zeros(0, dtype)
+def chunks(
+    context: Context,
+    bands: Sequence[Band],
+    region: Region,
+    has_weights: bool,
+    tile_scale: float = 1.0,
+) -> Iterator[Chunk]:
+    """Yield the pixels of bands in a region; blocks, and raises as `compute`.
 
-
-_Chunk = tuple[list[NDArray[Any]], list[NDArray[np.bool_]], NDArray[Any], NDArray[Any]]
-
-
-def _chunks(
-    context: Context, bands: Sequence[Band], region: Region, pixel_bytes: int, has_places: bool
-) -> Iterator[_Chunk]:
+    Without `has_weights` they are those whose centre lies in the region, without weights.
+    """
     nodes = [band.node for band in bands]
     dtypes = [band.type.dtype for band in bands]
-    held_bytes = 0
-    x = y = np.zeros(0)
-    for grid, _ in pieces(region.grid, _PIECE_PX):
+    for grid, _ in pieces(region.grid, _piece_px(tile_scale)):
         context.budget.check_time()
         context.budget.spend(grid.width * grid.height)
-        inside = region.covers(grid)
-        held_bytes += int(np.count_nonzero(inside)) * pixel_bytes
-        if held_bytes > MAX_HELD_BYTES:
-            raise out_of_memory()
+        share = region.shares(grid) if has_weights else None
+        centred = _centred(region, grid, share)
+        inside = centred if share is None else centred | (share > 0)
         if not inside.any():
             continue
         values, masks = compute(nodes, dtypes, grid, context.world.read, context.budget)
-        if has_places:
-            rows, columns = np.nonzero(inside)
-            x, y = grid.transform.apply(columns + 0.5, rows + 0.5)
-        yield [each[inside] for each in values], [each[inside] > 0 for each in masks], x, y
+        found = [_column(*each, inside, centred, share) for each in zip(values, masks, strict=True)]
+        yield Chunk(grid, inside, found)
+
+
+def _piece_px(tile_scale: float) -> int:
+    if not 0.1 <= tile_scale <= 16:
+        raise InvalidRequest(f"tileScale must be between 0.1 and 16, got {tile_scale:g}.")
+    return max(1, int(_PIECE_PX / max(tile_scale, 1) ** 2))
+
+
+def _centred(region: Region, grid: PixelGrid, share: NDArray[np.float64] | None) -> Inside:
+    if share is not None and share.min() == 1:
+        return np.ones(share.shape, bool)
+    return region.covers(grid)
+
+
+def _column(
+    values: NDArray[Any],
+    mask: Mask,
+    inside: Inside,
+    centred: Inside,
+    share: NDArray[np.float64] | None,
+) -> Column:
+    """Return the pixels of one band within a piece."""
+    rows: Any = slice(None) if inside.all() else inside.ravel()
+    mask = mask.ravel()[rows]
+    valid = mask > 0
+    found = Column(values.ravel()[rows], valid)
+    if share is None:
+        return found
+    weights = np.minimum(mask, share.ravel()[rows])
+    has_all = bool(((weights == 1) | ~valid).all())
+    at_centre = centred.ravel()[rows]
+    return Column(
+        found.values,
+        valid,
+        None if has_all else weights,
+        None if at_centre.all() else at_centre,
+    )

@@ -1,4 +1,4 @@
-"""Reductions over regions are NumPy's of the pixels whose centres lie within."""
+"""Reductions over regions are NumPy's, of pixels by their centres or by their shares."""
 
 from __future__ import annotations
 
@@ -47,6 +47,16 @@ def inside() -> Any:
     return shapely.contains_xy(shapely.Polygon(TRIANGLE), x, y)
 
 
+def shares() -> Any:
+    """Return the share of each pixel of GRID that TRIANGLE covers, shape (SIDE, SIDE)."""
+    columns, rows = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    x, y = GRID.transform.apply(columns, rows)
+    found = shapely.area(
+        shapely.intersection(shapely.Polygon(TRIANGLE), shapely.box(x, y - 30, x + 30, y))
+    )
+    return np.where(found / 900 < 1 / 256, 0, found / 900)
+
+
 @pytest.mark.parametrize(
     ("name", "oracle"),
     [
@@ -71,7 +81,8 @@ def inside() -> Any:
 def test_a_region_is_reduced_as_numpy_does(
     ee: ModuleType, evaluator: Evaluator, name: str, oracle: Any
 ) -> None:
-    found = evaluator.value(ee.Image(SCENE).reduceRegion(getattr(ee.Reducer, name)(), triangle(ee)))
+    reducer = getattr(ee.Reducer, name)().unweighted()
+    found = evaluator.value(ee.Image(SCENE).reduceRegion(reducer, triangle(ee)))
     assert sorted(found) == ["B1", "B2", "B3"]
     for place, band in enumerate(("B1", "B2", "B3")):
         expected = float(oracle(scene_values()[place][inside()].astype(np.int64)))
@@ -80,8 +91,8 @@ def test_a_region_is_reduced_as_numpy_does(
 
 def test_what_is_masked_does_not_count(ee: ModuleType, evaluator: Evaluator) -> None:
     found = evaluator.value(ee.Image(HOLES).reduceRegion(ee.Reducer.mean(), triangle(ee)))
-    values = hole_values()[inside()]
-    assert found["b1"] == pytest.approx(values[values != -9999].mean())
+    weights = shares() * (hole_values() != -9999)
+    assert found["b1"] == pytest.approx(np.average(hole_values(), weights=weights))
 
 
 def test_without_a_geometry_the_whole_image_is_meant(ee: ModuleType, evaluator: Evaluator) -> None:
@@ -154,7 +165,7 @@ def test_pieces_make_the_same_whole(
 ) -> None:
     monkeypatch.setattr(regions, "_PIECE_PX", 500)
     found = evaluator.value(ee.Image(SCENE).reduceRegion(ee.Reducer.sum(), triangle(ee)))
-    assert found["B3"] == scene_values()[2][inside()].sum()
+    assert found["B3"] == pytest.approx((scene_values()[2] * shares()).sum())
 
 
 def test_what_does_not_fit_the_memory_is_refused(
@@ -162,7 +173,7 @@ def test_what_does_not_fit_the_memory_is_refused(
 ) -> None:
     monkeypatch.setattr(regions, "MAX_HELD_BYTES", 10_000)
     with pytest.raises(InvalidRequest, match="User memory limit exceeded"):
-        evaluator.value(ee.Image(SCENE).reduceRegion(ee.Reducer.sum()))
+        evaluator.value(ee.Image(SCENE).reduceRegion(ee.Reducer.toList()))
 
 
 def test_a_world_of_pixels_ends_in_time(ee: ModuleType, evaluator: Evaluator) -> None:
@@ -180,7 +191,8 @@ def test_each_feature_gets_its_own(ee: ModuleType, evaluator: Evaluator) -> None
     found = told["features"][0]["properties"]
     assert found.pop("name") == "a"
     assert found == {
-        f"B{i + 1}": pytest.approx(scene_values()[i][inside()].mean()) for i in range(3)
+        f"B{i + 1}": pytest.approx(np.average(scene_values()[i], weights=shares()))
+        for i in range(3)
     }
     alone = ee.Image(SCENE).select("B1").reduceRegions(features, ee.Reducer.mean())
     assert set(evaluator.value(alone)["features"][0]["properties"]) == {"name", "mean"}

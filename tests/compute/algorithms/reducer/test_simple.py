@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from tests.compute.conftest import SCENE, SERIES, Evaluator, scene_values
-from tileserver.compute.algorithms.reducer.compound import bucketed
+from tileserver.compute.algorithms.reducer.tables import bucketed
+from tileserver.compute.reductions.histograms import HistogramOf
+from tileserver.compute.values.reducer import column_of
 from tileserver.errors import InvalidRequest
 
 ROWS = [
@@ -146,7 +148,11 @@ def test_a_histogram_counts_everything_in_buckets_of_a_power_of_two(
 
 @pytest.mark.parametrize("values", [[0.0], [5.0, 5.0], [-1e9, 1e9], [1e-9, 2e-9]])
 def test_a_histogram_of_anything_is_small(values: list[float]) -> None:
-    found = bucketed(np.array(values), 16, 0.0)
+    state = HistogramOf("histogram", 16)()
+    for value in values:
+        state.add([column_of([value])])
+    found = bucketed(state)
+    assert found is not None
     assert sum(found["histogram"]) == len(values)
     assert len(found["histogram"]) <= 16
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tileserver.compute.algorithms.filter.filters import value_of
-from tileserver.compute.algorithms.reducer.compound import frequencies
 from tileserver.compute.algorithms.reducer.simple import SIMPLE
+from tileserver.compute.algorithms.reducer.tables import frequencies
 from tileserver.compute.coercion import collection_geometry
 from tileserver.compute.context import Context, check_elements, check_length
 from tileserver.compute.registry import algorithm
@@ -18,7 +18,7 @@ from tileserver.compute.values.date import plain
 from tileserver.compute.values.feature import Collection
 from tileserver.compute.values.geometry import UNBOUNDED, Geometry, rectangle
 from tileserver.compute.values.image import Projection
-from tileserver.compute.values.reducer import Column, Reducer, column_of
+from tileserver.compute.values.reducer import Column, Reducer, column_of, weighed
 from tileserver.errors import InvalidRequest
 
 
@@ -122,10 +122,29 @@ def reduce_columns(
     collection: Collection, reducer: Reducer, names: list[Any], weights: list[Any] | None
 ) -> dict[str, Any]:
     """Return a reducer's results over properties, one for each of its inputs."""
-    if weights:
-        raise InvalidRequest("weightSelectors are not supported: no reducer has weights here.")
     check_length(len(names), 1000, "selectors")
-    return reducer.results(columns_of(collection, [str(name) for name in names]))
+    columns = columns_of(collection, [str(name) for name in names])
+    if weights:
+        columns = _with_weights(columns, reducer, collection, weights)
+    return reducer.results(columns)
+
+
+def _with_weights(
+    columns: list[Column], reducer: Reducer, collection: Collection, names: list[Any]
+) -> list[Column]:
+    """Return columns with weights from other properties, one for each weighted input."""
+    places = reducer.weighted_inputs
+    if len(names) != len(places) or len(columns) < reducer.inputs:
+        raise InvalidRequest(
+            f"The reducer {reducer.name} has {len(places)} weighted inputs, "
+            f"there are {len(names)} weightSelectors."
+        )
+    found = columns_of(collection, [str(name) for name in names])
+    of_place = dict(zip(places, found, strict=True))
+    return [
+        weighed(column, of_place[place]) if place in of_place else column
+        for place, column in enumerate(columns)
+    ]
 
 
 _NO_ERROR = 'ErrorMargin = {"type": "ErrorMargin", "unit": "meters", "value": 0.0}'

@@ -9,6 +9,7 @@ projection of the output.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -165,15 +166,23 @@ def stacked(output: Output, bands: Sequence[Band], found: PixelType) -> Node:
             "expected a reducer that gives numbers."
         )
     reduction, takes = output.reduce_stacks, len(output.takes)
+    by_weight = output.reduce_weighted
 
     def reduce(inputs: Sequence[Pixels]) -> Pixels:
         stacks = [np.stack([p.values for p in inputs[i::takes]]) for i in range(takes)]
         masks = [np.stack([p.mask for p in inputs[i::takes]]) for i in range(takes)]
         mask = np.minimum.reduce(masks)
-        values, is_there = reduction(stacks, mask > 0)
-        return Pixels(fitted(np.asarray(values), found), mask.max(axis=0) * is_there)
+        if by_weight is None or ((mask == 0) | (mask == 1)).all():
+            values, is_there = reduction(stacks, mask > 0)
+        else:
+            values, is_there = by_weight(stacks, mask.astype(np.float64))
+        top = np.ones(mask.shape[1:], np.float32) if output.takes_masked else mask.max(axis=0)
+        return Pixels(fitted(np.asarray(values), found), top * is_there)
 
-    return StackReduction(inputs_of(bands), reduce, found.dtype, takes)
+    inputs = inputs_of(bands)
+    if output.takes_masked:
+        inputs = tuple(replace(each, grid=None) for each in inputs)
+    return StackReduction(inputs, reduce, found.dtype, takes)
 
 
 def _stacked_number(

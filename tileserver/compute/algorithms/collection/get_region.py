@@ -8,7 +8,8 @@ from tileserver.compute.algorithms.collection.composites import layers_of
 from tileserver.compute.algorithms.image.clips import GeometryMask
 from tileserver.compute.algorithms.image.reprojection import projection_of
 from tileserver.compute.context import Context
-from tileserver.compute.pixels.regions import region_of, sampled
+from tileserver.compute.pixels.regions import region_of
+from tileserver.compute.pixels.sampling import sampled
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.feature import Collection, index_of
 from tileserver.compute.values.geometry import Geometry
@@ -42,9 +43,8 @@ def get_region(
     layers = layers_of(context, collection)
     names = [name for name, _ in layers]
     header: list[Any] = ["id", "longitude", "latitude", "time", *names]
-    region = region_of(
-        geometry, projection_of(crs, transform, scale), GeometryMask(geometry).covers
-    )
+    mask = GeometryMask(geometry)
+    region = region_of(geometry, projection_of(crs, transform, scale), mask.covers, mask.shares)
     count = len(collection.elements)
     if region.count_px * max(len(names), 1) * count > _MOST_VALUES:
         raise InvalidRequest(

@@ -12,12 +12,16 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
+from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.coercion import to_collection, to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
+from tileserver.compute.pixels.coverage import shares
 from tileserver.compute.pixels.rasterize import (
     grid_polygon,
+    near,
+    parts_of,
     past_edges,
     rasterio_affine,
     shown_on,
@@ -46,12 +50,37 @@ class GeometryMask:
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
         self._shapes: dict[str, Any] = {}
+        self._parts: dict[str, tuple[list[BaseGeometry], list[BaseGeometry]]] = {}
 
     def shape_in(self, crs_code: str) -> Any:
         """Return the geometry in a CRS."""
         if crs_code not in self._shapes:
             self._shapes[crs_code] = self.geometry.in_crs(crs_code)
         return self._shapes[crs_code]
+
+    def parts_in(self, crs_code: str) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
+        """Return its polygons, and its points and lines, in a CRS."""
+        if crs_code not in self._parts:
+            shape = self.shape_in(crs_code)
+            parts = parts_of(shape if shapely.is_valid(shape) else shapely.make_valid(shape))
+            areas = [each for each in parts if each.geom_type == "Polygon"]
+            others = [each for each in parts if each.geom_type != "Polygon"]
+            self._parts[crs_code] = areas, others
+        return self._parts[crs_code]
+
+    def shares(self, grid: PixelGrid) -> NDArray[np.float64]:
+        """Return the share of each pixel that the geometry covers, shape (height, width).
+
+        A pixel that a point or a line touches counts as covered.
+        """
+        areas, others = self.parts_in(grid.crs_code)
+        found = shares(near(areas, grid, 1), grid)
+        touching = near(others, grid, 1)
+        if touching:
+            cut = shapely.intersection(np.array(touching, object), grid_polygon(grid, 1))
+            moved = [past_edges(each, grid) for each in cut if not each.is_empty]
+            found[_touched(moved, grid)] = 1.0
+        return found
 
     def covers(self, grid: PixelGrid) -> NDArray[np.bool_]:
         """Return which pixels of a grid lie in the geometry, shape (height, width)."""
@@ -68,6 +97,16 @@ class GeometryMask:
             [near], shape, rasterio_affine(grid), all_touched=not is_area, invert=True
         )
         return covered
+
+
+def _touched(shapes: list[BaseGeometry], grid: PixelGrid) -> NDArray[np.bool_]:
+    size = (grid.height, grid.width)
+    if not shapes:
+        return np.zeros(size, bool)
+    touched: NDArray[np.bool_] = geometry_mask(
+        shapes, size, rasterio_affine(grid), all_touched=True, invert=True
+    )
+    return touched
 
 
 @algorithm("Image.clip(input: Image, geometry: Object) -> Image")

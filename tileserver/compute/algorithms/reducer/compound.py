@@ -1,36 +1,33 @@
-"""Reducers built from others, and those that return lists or tables.
-
-A band cannot hold a table, so those reducers are for regions and collections only.
-"""
+"""Reducers built from others, and those that list their inputs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tileserver.compute.algorithms.reducer.simple import check_names
-from tileserver.compute.context import Context, check_length
+from tileserver.compute.context import check_length
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Image
-from tileserver.compute.values.pixel_type import DOUBLE
 from tileserver.compute.values.reducer import (
+    Accumulator,
     Column,
     Output,
     Reduced,
     Reducer,
+    Reduction,
     Stack,
     Valid,
-    valid_rows,
+    accumulated,
+    changed,
+    weighed,
 )
-from tileserver.errors import InvalidRequest, shown
+from tileserver.errors import InvalidRequest
 
 _MOST_OUTPUTS = 5000
-_MOST_BUCKETS = 65536
 _MOST_VALUES = 1_000_000
 
 
@@ -42,16 +39,67 @@ def outputs_of(reducer: Reducer) -> list[str]:
 
 @algorithm("Reducer.setOutputs(reducer: Reducer, outputs: List) -> Reducer")
 def set_outputs(reducer: Reducer, names: list[Any]) -> Reducer:
-    """Return a reducer with other names of its outputs."""
-    check_names(names, len(reducer.outputs))
-    renamed = (o.moved(0, name) for o, name in zip(reducer.outputs, names, strict=True))
-    return replace(reducer, outputs=tuple(renamed))
+    """Return a reducer with other names of its outputs; those of no name are dropped."""
+    check_length(len(names), _MOST_OUTPUTS, "outputs")
+    if len(names) != len(reducer.outputs):
+        check_names(names, len(reducer.outputs))
+    kept = [(o, name) for o, name in zip(reducer.outputs, names, strict=True) if name]
+    check_names([name for _, name in kept], len(kept))
+    return replace(reducer, outputs=tuple(output.moved(0, name) for output, name in kept))
 
 
 @algorithm("Reducer.unweighted(reducer: Reducer) -> Reducer")
 def unweighted(reducer: Reducer) -> Reducer:
-    """Return the reducer itself: none has weights here."""
-    return reducer
+    """Return a reducer that takes no weights: pixels whose centre lies in the region."""
+
+    def change(columns: Sequence[Column]) -> list[Column]:
+        return [column.seen("unweighted") for column in columns]
+
+    def without(output: Output) -> Output:
+        if output.weighting == "unweighted":
+            return output
+        return changed(output, change, weighting="unweighted", reduce_weighted=None)
+
+    return replace(reducer, outputs=tuple(map(without, reducer.outputs)))
+
+
+@algorithm("Reducer.splitWeights(reducer: Reducer) -> Reducer")
+def split_weights(reducer: Reducer) -> Reducer:
+    """Return a reducer with an input more after each weighted one, which is its weight."""
+    are_weighted = [i in reducer.weighted_inputs for i in range(reducer.inputs)]
+    place_of = [i + sum(are_weighted[:i]) for i in range(reducer.inputs)]
+    outputs = tuple(_split(output, are_weighted, place_of) for output in reducer.outputs)
+    inputs = reducer.inputs + sum(are_weighted)
+    check_length(inputs, _MOST_OUTPUTS, "inputs")
+    return Reducer("splitWeights", outputs, inputs)
+
+
+def _split(output: Output, are_weighted: Sequence[bool], place_of: Sequence[int]) -> Output:
+    pairs = [(place_of[t], are_weighted[t]) for t in output.takes]
+    takes = tuple(p for place, has in pairs for p in ((place, place + 1) if has else (place,)))
+
+    def change(columns: Sequence[Column]) -> list[Column]:
+        left = iter(columns)
+        return [weighed(next(left), next(left)) if has else next(left) for _, has in pairs]
+
+    reduce = output.reduce_weighted if output.weighting == "weighted" else None
+
+    def reduce_stacks(stacks: Sequence[Stack], valid: Valid) -> Reduced:
+        assert reduce is not None
+        weights = [stacks[takes.index(place + 1)] for place, has in pairs if has]
+        values = [stacks[takes.index(place)] for place, _ in pairs]
+        least = np.minimum.reduce(weights).astype(np.float64)
+        return reduce(values, np.where(valid & (least > 0), least, 0.0))
+
+    return changed(
+        output,
+        change,
+        takes=takes,
+        weighting="unweighted",
+        reduce_stacks=reduce_stacks if reduce else None,
+        reduce_weighted=None,
+        unweighted_takes=(),
+    )
 
 
 @algorithm(
@@ -86,11 +134,43 @@ def repeat(reducer: Reducer, count: int) -> Reducer:
 def _repeated(output: Output, count: int, inputs: int) -> Output:
     takes = tuple(i * inputs + place for i in range(count) for place in output.takes)
     size = len(output.takes)
+    inner = replace(output, takes=tuple(range(size)))
+    return accumulated(
+        output.name,
+        _CopiesOf(inner, count, size),
+        lambda state: [each.result(0) for each in state.copies],
+        takes,
+        weighting="both" if output.weighting != "unweighted" else "unweighted",
+        unweighted_takes=tuple(
+            i * inputs + place for i in range(count) for place in output.unweighted_takes
+        ),
+    )
 
-    def reduce_columns(columns: Sequence[Column]) -> list[Any]:
-        return [output.reduce_columns(columns[i * size : (i + 1) * size]) for i in range(count)]
 
-    return Output(output.name, takes, reduce_columns)
+@dataclass(frozen=True, slots=True)
+class _CopiesOf:
+    """Starts a reduction of several times the columns of an output."""
+
+    output: Output
+    count: int
+    size: int
+
+    def __call__(self) -> _Copies:
+        return _Copies([Reduction([self.output]) for _ in range(self.count)], self.size)
+
+
+class _Copies(Accumulator):
+    def __init__(self, copies: Sequence[Reduction], size: int) -> None:
+        self.copies = copies
+        self.size = size
+
+    def add(self, columns: Sequence[Column]) -> None:
+        for place, each in enumerate(self.copies):
+            each.add(columns[place * self.size : (place + 1) * self.size])
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(each.held_bytes for each in self.copies)
 
 
 @algorithm("Reducer.forEach(reducer: Reducer, outputNames: List) -> Reducer")
@@ -113,34 +193,6 @@ def for_each_band(reducer: Reducer, image: Image) -> Reducer:
     return for_each(reducer, image.band_ids)
 
 
-@algorithm(
-    'Reducer.group(reducer: Reducer, groupField: Integer = 0.0, groupName: String = "group")'
-    " -> Reducer"
-)
-def group(context: Context, reducer: Reducer, field: int, name: str) -> Reducer:
-    """Return a reducer with one more input, whose values are groups to reduce separately."""
-    inputs = reducer.inputs + 1
-    if not 0 <= field < inputs:
-        raise InvalidRequest(f"groupField must be 0 to {inputs - 1}, got {field}.")
-    others = [place for place in range(inputs) if place != field]
-
-    def reduce_columns(columns: Sequence[Column]) -> list[dict[str, Any]]:
-        keys = columns[field]
-        found = np.unique(keys.values[keys.valid])
-        check_length(len(found), 10_000, "groups")
-        groups = []
-        for key in found:
-            context.budget.check_time()
-            rows = keys.valid & (keys.values == key)
-            parts = [Column(columns[i].values[rows], columns[i].valid[rows]) for i in others]
-            groups.append({name: key.item() if hasattr(key, "item") else key})
-            groups[-1] |= reducer.results(parts)
-        return groups
-
-    output = Output("groups", tuple(range(inputs)), reduce_columns)
-    return Reducer("group", (output,), inputs)
-
-
 @algorithm("Reducer.toList(tupleSize: Integer = null, numOptional: Integer = 0.0) -> Reducer")
 def to_list(size: int | None, optional: int) -> Reducer:
     """Return the reducer that lists its inputs, or tuples of several."""
@@ -157,128 +209,3 @@ def to_list(size: int | None, optional: int) -> Reducer:
         return lists[0] if size is None else [list(each) for each in zip(*lists, strict=True)]
 
     return Reducer("toList", (Output("list", tuple(range(inputs)), reduce_columns),), inputs)
-
-
-@algorithm("Reducer.frequencyHistogram() -> Reducer")
-def frequency_histogram() -> Reducer:
-    """Return the reducer that counts each value."""
-    return Reducer("frequencyHistogram", (Output("histogram", (0,), frequencies),))
-
-
-def frequencies(columns: Sequence[Column]) -> dict[str, int]:
-    """Return the count of each value of a column, by the value as text."""
-    (values,) = valid_rows(columns)
-    if values.dtype == object:
-        if wrong := [each for each in values if not isinstance(each, str | int | float)]:
-            raise InvalidRequest(f"Expected numbers or strings, got {shown(wrong[0])}.")
-        values = np.array([each if isinstance(each, str) else repr(each) for each in values])
-    found, counts = np.unique(values, return_counts=True)
-    check_length(len(found), 100_000, "different values")
-    texts = (as_text(each) for each in found.tolist())
-    return dict(zip(texts, counts.tolist(), strict=True))
-
-
-def as_text(value: Any) -> str:
-    """Return a value as a key; a whole number without a point."""
-    is_whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
-    return str(int(value) if is_whole else value)
-
-
-@algorithm(
-    "Reducer.histogram(maxBuckets: Integer = null, minBucketWidth: Float = null,"
-    " maxRaw: Integer = null) -> Reducer"
-)
-def histogram(most: int | None, least: float | None, raw: int | None) -> Reducer:
-    """Return the reducer that gives counts in buckets, a power of two wide."""
-    most = 256 if most is None else most
-    if not 1 <= most <= _MOST_BUCKETS:
-        raise InvalidRequest(f"maxBuckets must be 1 to {_MOST_BUCKETS}, got {most}.")
-    buckets = 2 ** math.ceil(math.log2(most))
-
-    def reduce_columns(columns: Sequence[Column]) -> dict[str, Any] | None:
-        (values,) = _finite(columns)
-        return bucketed(values, buckets, least or 0.0) if len(values) else None
-
-    return Reducer("histogram", (Output("histogram", (0,), reduce_columns),))
-
-
-def bucketed(values: NDArray[Any], most: int, least_width: float) -> dict[str, Any]:
-    """Return a histogram of at most so many buckets, each a power of two wide."""
-    low, high = float(values.min()), float(values.max())
-    width = 2.0 ** math.ceil(math.log2(max((high - low) / most, least_width, 1e-300)))
-    if low == high:
-        width = 2.0 ** math.ceil(math.log2(least_width)) if least_width > 0 else 1.0
-    while math.floor(high / width) - math.floor(low / width) + 1 > most:
-        width *= 2
-    start = math.floor(low / width)
-    size = math.floor(high / width) - start + 1
-    places = (np.floor(values / width) - start).astype(np.intp)
-    counts = np.bincount(places, minlength=size)
-    sums = np.bincount(places, weights=values, minlength=size)
-    middles = (start + np.arange(size) + 0.5) * width
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), middles)
-    return {
-        "bucketMeans": means.tolist(),
-        "bucketMin": start * width,
-        "bucketWidth": width,
-        "histogram": counts.tolist(),
-    }
-
-
-def _finite(columns: Sequence[Column]) -> list[NDArray[np.float64]]:
-    found = []
-    for values in valid_rows(columns):
-        if values.dtype == object:
-            raise InvalidRequest(f"Expected numbers, got {shown(values[0])}.")
-        found.append(values.astype(np.float64))
-    keep = np.logical_and.reduce([np.isfinite(values) for values in found])
-    return [values[keep] for values in found]
-
-
-@algorithm(
-    "Reducer.fixedHistogram(min: Float, max: Float, steps: Integer,"
-    " cumulative: Boolean = false) -> Reducer"
-)
-def fixed_histogram(low: float, high: float, steps: int, is_cumulative: bool) -> Reducer:
-    """Return the reducer that gives counts in equal steps, as pairs of lower edge and count."""
-    if not low < high or not 1 <= steps <= _MOST_BUCKETS:
-        raise InvalidRequest(f"Expected min < max and 1 to {_MOST_BUCKETS} steps.")
-
-    def reduce_columns(columns: Sequence[Column]) -> list[list[float]]:
-        (values,) = _finite(columns)
-        places = np.floor((values - low) / (high - low) * steps)
-        inside = (values >= low) & (values < high)
-        counts = np.bincount(np.minimum(places[inside], steps - 1).astype(np.intp), minlength=steps)
-        counts = counts.cumsum() if is_cumulative else counts
-        edges = low + np.arange(steps) * ((high - low) / steps)
-        return np.column_stack([edges, counts]).tolist()  # type: ignore[no-any-return]
-
-    return Reducer("fixedHistogram", (Output("histogram", (0,), reduce_columns),))
-
-
-@algorithm("Reducer.linearFit() -> Reducer")
-def linear_fit() -> Reducer:
-    """Return the reducer of x and y that gives the slope and offset of their line."""
-
-    def fit(stacks: Sequence[Stack], valid: Valid) -> tuple[Any, Any, Any]:
-        count = valid.sum(axis=0)
-        x, y = (np.where(valid, s, 0).astype(np.float64) for s in stacks)
-        mean_x, mean_y = (v.sum(axis=0) / np.maximum(count, 1) for v in (x, y))
-        off_x, off_y = np.where(valid, x - mean_x, 0), np.where(valid, y - mean_y, 0)
-        across = (off_x**2).sum(axis=0)
-        slope = (off_x * off_y).sum(axis=0) / np.where(across == 0, 1, across)
-        return slope, mean_y - slope * mean_x, (count > 1) & (across > 0)
-
-    def output(name: str, place: int) -> Output:
-        def reduce_stacks(stacks: Sequence[Stack], valid: Valid) -> Reduced:
-            found = fit(stacks, valid)
-            return found[place], found[2]
-
-        def reduce_columns(columns: Sequence[Column]) -> float | None:
-            values = _finite(columns)
-            found = fit(values, np.ones(len(values[0]), bool))
-            return float(found[place]) if found[2] else None
-
-        return Output(name, (0, 1), reduce_columns, reduce_stacks, lambda t: DOUBLE)
-
-    return Reducer("linearFit", (output("scale", 0), output("offset", 1)), 2)

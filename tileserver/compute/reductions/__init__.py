@@ -1,0 +1,1 @@
+"""Reductions of columns that come in pieces: the states of reducers."""
