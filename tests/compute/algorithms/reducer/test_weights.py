@@ -34,7 +34,7 @@ def some_area(chance: np.random.Generator, number: int) -> Any:
     radii = chance.random(corners) * 400 + 5
     x, y = 1000 + chance.random() * 600, 5000 - chance.random() * 600
     points = np.column_stack([x + radii * np.cos(angles), y + radii * np.sin(angles)])
-    found = shapely.buffer(shapely.Polygon(points), 0)
+    found: Any = shapely.buffer(shapely.Polygon(points), 0)
     if number % 3 == 0:
         found = found.difference(shapely.Point(x, y).buffer(60))
     return found.union(shapely.box(1000, 4700, 1200, 4800)) if number % 2 else found

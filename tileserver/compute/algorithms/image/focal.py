@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tileserver.compute.algorithms.image.neighbourhoods import reduced
 from tileserver.compute.algorithms.kernel.shapes import SHAPES, shaped
-from tileserver.compute.algorithms.reducer.simple import as_is, in_range, number
+from tileserver.compute.algorithms.reducer.simple import as_is, in_range, of_stacks
 from tileserver.compute.context import check_length
 from tileserver.compute.pixels import reductions
 from tileserver.compute.registry import algorithm
@@ -23,11 +23,14 @@ from tileserver.errors import InvalidRequest, shown
 _MOST_ITERATIONS = 1000
 
 FILTERS: dict[str, tuple[Output, str]] = {
-    "Max": (number("max", reductions.greatest, as_is), "the greatest"),
-    "Mean": (number("mean", reductions.mean, in_range), "the mean"),
-    "Median": (number("median", reductions.percentile(50), in_range), "the median"),
-    "Min": (number("min", reductions.least, as_is), "the smallest"),
-    "Mode": (number("mode", reductions.mode, as_is), "the most frequent; of several the smallest"),
+    "Max": (of_stacks("max", reductions.greatest, as_is), "the greatest"),
+    "Mean": (of_stacks("mean", reductions.mean, in_range), "the mean"),
+    "Median": (of_stacks("median", reductions.percentile(50), in_range), "the median"),
+    "Min": (of_stacks("min", reductions.least, as_is), "the smallest"),
+    "Mode": (
+        of_stacks("mode", reductions.mode, as_is),
+        "the most frequent; of several the smallest",
+    ),
 }
 """Outputs and meaning by the end of the algorithm's name."""
 

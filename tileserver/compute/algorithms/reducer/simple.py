@@ -20,6 +20,7 @@ from tileserver.compute.registry import algorithm
 from tileserver.compute.values.pixel_type import BOOLEAN, DOUBLE, PixelType
 from tileserver.compute.values.reducer import (
     Accumulator,
+    Column,
     Named,
     Output,
     Reduced,
@@ -28,6 +29,7 @@ from tileserver.compute.values.reducer import (
     Valid,
     Weights,
     accumulated,
+    number_rows,
 )
 from tileserver.errors import InvalidRequest, shown
 
@@ -80,6 +82,22 @@ def number(
     return accumulated(
         name, Named(start, name), finish, reduce_stacks=reduce_stacks, type_of=type_of, **members
     )
+
+
+def of_stacks(name: str, reduction: Reduction, type_of: TypeRule) -> Output:
+    """Return an output of one input that is a number, for which all rows are held."""
+
+    def reduce_columns(columns: Sequence[Column]) -> float | None:
+        (values,), _ = number_rows(columns, name)
+        if not len(values):
+            return None
+        found, valid = reduction(values, np.ones(len(values), bool))
+        return float(found) if valid else None
+
+    def reduce_stacks(stacks: Sequence[Stack], valid: Valid) -> Reduced:
+        return reduction(stacks[0], valid)
+
+    return Output(name, (0,), reduce_columns, reduce_stacks, type_of)
 
 
 def weighted(

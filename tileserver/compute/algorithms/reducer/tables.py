@@ -22,6 +22,7 @@ from tileserver.compute.reductions.histograms import (
     histogram_of,
 )
 from tileserver.compute.registry import algorithm
+from tileserver.compute.values.array import array
 from tileserver.compute.values.reducer import (
     Accumulator,
     Column,
@@ -37,8 +38,8 @@ _DEFAULT_BUCKETS = 256
 
 
 def as_array(values: NDArray[Any]) -> Any:
-    """Return numbers as an ee.Array."""
-    return values.tolist()
+    """Return numbers as an ee.Array of doubles."""
+    return array(values.astype(np.float64))
 
 
 @algorithm("Reducer.frequencyHistogram() -> Reducer")
