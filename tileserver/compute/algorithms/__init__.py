@@ -26,6 +26,7 @@ from tileserver.compute.algorithms.image import clips as clips
 from tileserver.compute.algorithms.image import color_spaces as color_spaces
 from tileserver.compute.algorithms.image import coordinates as coordinates
 from tileserver.compute.algorithms.image import displacing as displacing
+from tileserver.compute.algorithms.image import edges as edges
 from tileserver.compute.algorithms.image import expression as expression
 from tileserver.compute.algorithms.image import focal as focal
 from tileserver.compute.algorithms.image import masks as masks
@@ -35,8 +36,10 @@ from tileserver.compute.algorithms.image import random_pixels as random_pixels
 from tileserver.compute.algorithms.image import relief as relief
 from tileserver.compute.algorithms.image import reprojection as reprojection
 from tileserver.compute.algorithms.image import scaling as scaling
+from tileserver.compute.algorithms.image import spectral as spectral
 from tileserver.compute.algorithms.image import styled_layers as styled_layers
 from tileserver.compute.algorithms.image import terrain as terrain
+from tileserver.compute.algorithms.image import texture as texture
 from tileserver.compute.algorithms.image import visualizing as visualizing
 from tileserver.compute.algorithms.join import joins as joins
 from tileserver.compute.algorithms.kernel import shapes as shapes

@@ -151,7 +151,7 @@ def reduced(
             return Pixels(fitted(values, found), windows.inner(mask, weights) * valid)
         return Pixels(fitted(values, found), valid.astype(np.float32))
 
-    work = _WORK.get(kind, _sorted_work) if len(bands) == 1 else _sorted_work
+    work = _WORK.get(kind, sorted_work) if len(bands) == 1 else sorted_work
     node = UnderKernel(tuple(band.node for band in bands), kernel, reduce, work)
     return Band(output.name, found, bands[0].projection, bands[0].extent, node)
 
@@ -163,7 +163,8 @@ Reduction = Callable[
 """Values and validity of a piece, from weights, values and the mask with margins."""
 
 
-def _sorted_work(weights: Weights) -> int:
+def sorted_work(weights: Weights) -> int:
+    """Return the work of a stack of the pixels under a kernel."""
     return _SORTED * count_of(weights)
 
 

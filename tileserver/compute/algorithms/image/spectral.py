@@ -1,0 +1,156 @@
+"""Spectral distances, between images and between the pixels under a kernel.
+
+The bands of an image are its spectrum. Distances are the angle in radians (sam), the information
+divergence with logarithms to the base e (sid), the squared Euclidean distance (sed) and the earth
+mover's distance along the bands, which are not scaled to one sum before (emd). Decided where
+Google is silent: the result is one band, distance; it is masked where a band is; erosion and
+dilation are the distances to the closest and the most distant unmasked pixel under the kernel,
+from its center or from the mean of all of them (Plaza and others, 2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tileserver.compute.algorithms.image.arithmetic import place_of
+from tileserver.compute.algorithms.image.neighbourhoods import count_of
+from tileserver.compute.algorithms.kernel.shapes import shaped
+from tileserver.compute.nodes import Apply, Node, Pixels
+from tileserver.compute.pixels import windows
+from tileserver.compute.pixels.neighbourhoods import UnderKernel
+from tileserver.compute.registry import algorithm
+from tileserver.compute.values.image import Band, Image
+from tileserver.compute.values.kernel import Kernel, Weights
+from tileserver.compute.values.pixel_type import DOUBLE
+from tileserver.errors import InvalidRequest, shown
+
+Numbers = NDArray[np.float64]
+Metric = Callable[[Numbers, Numbers], Numbers]
+"""The distance of spectra along the first axis."""
+
+
+def _angle(a: Numbers, b: Numbers) -> Numbers:
+    product = (a * b).sum(axis=0)
+    length = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+    found: Numbers = np.arccos(np.clip(product / length, -1, 1))
+    return found
+
+
+def _divergence(a: Numbers, b: Numbers) -> Numbers:
+    p, q = a / a.sum(axis=0), b / b.sum(axis=0)
+    found: Numbers = ((p - q) * (np.log(p) - np.log(q))).sum(axis=0)
+    return found
+
+
+def _squared(a: Numbers, b: Numbers) -> Numbers:
+    found: Numbers = ((a - b) ** 2).sum(axis=0)
+    return found
+
+
+def _moved_earth(a: Numbers, b: Numbers) -> Numbers:
+    found: Numbers = np.abs(np.cumsum(a - b, axis=0)).sum(axis=0)
+    return found
+
+
+METRICS: dict[str, Metric] = {
+    "sam": _angle,
+    "sid": _divergence,
+    "sed": _squared,
+    "emd": _moved_earth,
+}
+
+
+def _metric(name: str) -> Metric:
+    if name not in METRICS:
+        raise InvalidRequest(f"metric must be one of {', '.join(METRICS)}, got {shown(name)}.")
+    return METRICS[name]
+
+
+def _spectrum(pixels: Sequence[Pixels]) -> tuple[Numbers, NDArray[np.float32]]:
+    """Return values of shape (bands, height, width), and the least mask."""
+    values = np.stack([each.values.astype(np.float64) for each in pixels])
+    mask: NDArray[np.float32] = np.minimum.reduce([each.mask for each in pixels])
+    return values, mask
+
+
+@algorithm('Image.spectralDistance(image1: Image, image2: Image, metric: String = "sam") -> Image')
+def spectral_distance(first: Image, second: Image, metric: str) -> Image:
+    """Return the distance between two images' spectra, pixel by pixel."""
+    measure, count = _metric(metric), len(first.bands)
+    if not count or count != len(second.bands):
+        raise InvalidRequest(
+            f"Images must have the same number of bands. Found {count} and {len(second.bands)}."
+        )
+
+    def compute(*pixels: Pixels) -> Pixels:
+        a, b = _spectrum(pixels[:count]), _spectrum(pixels[count:])
+        return _told(measure(a[0], b[0]), np.minimum(a[1], b[1]))
+
+    nodes = tuple(band.node for band in (*first.bands, *second.bands))
+    return _distance(first, Apply(compute, nodes))
+
+
+def _told(distance: Numbers, mask: NDArray[np.float32]) -> Pixels:
+    """Return distances as pixels; one that is not a number is masked."""
+    return Pixels(np.nan_to_num(distance), mask * np.isfinite(distance))
+
+
+def _distance(image: Image, node: Node) -> Image:
+    lead = image.bands[0]
+    return Image((Band("distance", DOUBLE, lead.projection, lead.extent, node),), place_of(image))
+
+
+def _compared(
+    kinds: Sequence[str], metric: Metric, is_from_mean: bool, weights: Weights, *pixels: Pixels
+) -> Pixels:
+    """Return the least or the greatest distance under a kernel, or their difference."""
+    values, mask = _spectrum(pixels)
+    shown_ = mask > 0
+    views = [
+        list(windows.shifted(layer, weights)) for layer in (shown_, *np.where(shown_, values, 0))
+    ]
+    center = np.stack([windows.inner(layer, weights) for layer in values])
+    if is_from_mean:
+        number = sum(view.astype(np.int64) for view, _ in views[0])
+        center = np.stack([sum(view for view, _ in layer) / number for layer in views[1:]])
+    shape = center.shape[1:]
+    least, greatest = np.full(shape, np.inf), np.full(shape, -np.inf)
+    for (valid, _), *layers in zip(*views, strict=True):
+        distance = metric(np.stack([view for view, _ in layers]), center)
+        known = valid & np.isfinite(distance)
+        least = np.where(known, np.minimum(least, distance), least)
+        greatest = np.where(known, np.maximum(greatest, distance), greatest)
+    found = {"least": least, "greatest": greatest, "both": greatest - least}[kinds[0]]
+    return _told(found, windows.inner(mask, weights))
+
+
+_KINDS: Iterable[tuple[str, str, str]] = (
+    ("Erosion", "least", "the distance of the closest pixel under a kernel"),
+    ("Dilation", "greatest", "the distance of the most distant pixel under a kernel"),
+    ("Gradient", "both", "the difference between spectral dilation and erosion"),
+)
+
+
+def _morphology(kind: str) -> Callable[[Image, str, Kernel | None, bool], Image]:
+    def compute(image: Image, metric: str, kernel: Kernel | None, is_from_mean: bool) -> Image:
+        if not image.bands:
+            raise InvalidRequest("The image has no bands.")
+        function = partial(_compared, (kind,), _metric(metric), is_from_mean)
+        chosen = kernel or shaped("square", 1.0, "pixels", False, 1.0)
+        nodes = tuple(band.node for band in image.bands)
+        node = UnderKernel(nodes, chosen, function, lambda w: 8 * count_of(w) * len(nodes))
+        return _distance(image, node)
+
+    return compute
+
+
+for _ending, _kind, _meaning in _KINDS:
+    algorithm(
+        f'Image.spectral{_ending}(image: Image, metric: String = "sam", kernel: Kernel = null,'
+        " useCentroid: Boolean = false) -> Image",
+        f"Return {_meaning}.",
+    )(_morphology(_kind))
