@@ -11,6 +11,7 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays
 from tileserver.errors import InvalidRequest
+from tileserver.geo.tables import Table
 
 MAX_EVALUATIONS = 200_000
 """Calls of algorithms in one expression, those of mapped functions included."""
@@ -32,6 +33,10 @@ class World(Protocol):
 
     def find_collection(self, asset_id: str) -> tuple[str, Sequence[str], dict[str, object]]:
         """Return a collection's id, the names of its images, its properties; or AssetNotFound."""
+        ...
+
+    def find_table(self, asset_id: str) -> Table:
+        """Return a table by any spelling of its name, or raise AssetNotFound."""
         ...
 
     def state(self, asset_id: str, max_age_s: float | None = None) -> str:
@@ -99,3 +104,9 @@ def check_elements(count: int) -> None:
         raise InvalidRequest(
             f"Collection query aborted after accumulating over {MAX_ELEMENTS} elements."
         )
+
+
+def check_scanned(elements: Sequence[object]) -> None:
+    """Raise as `check_elements`, unless they are a stored table's, whose columns are read."""
+    if not getattr(elements, "is_stored", False):
+        check_elements(len(elements))

@@ -25,6 +25,7 @@ from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import PixelGrid, Window
 from tileserver.contract.pixels import BandArrays
 from tileserver.errors import InvalidRequest, TileserverError
+from tileserver.geo.tables import Table
 
 MAX_CHARACTERS = 2000
 _WHOLE = "all bands"
@@ -131,6 +132,9 @@ class _Nowhere:
     """The assets that a formula may name: none."""
 
     def find_image(self, asset_id: str) -> ImageAsset:
+        raise TileserverError(asset_id)
+
+    def find_table(self, asset_id: str) -> Table:
         raise TileserverError(asset_id)
 
     def find_collection(self, asset_id: str) -> tuple[str, Sequence[str], dict[str, object]]:

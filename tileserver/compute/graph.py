@@ -23,7 +23,8 @@ _MAX_CALL_DEPTH = 40
 _MAX_FREE = 200
 """Arguments of functions around a node that its value may depend on."""
 _PLACE_BYTES = 8
-_LOADS = ("Image.load", "ImageCollection.load")
+_LOADS = {"Image.load": "id", "ImageCollection.load": "id", "Collection.loadTable": "tableId"}
+"""Algorithms that load assets, and their arguments with the ids."""
 
 Members = Mapping[str, Any]
 
@@ -58,16 +59,17 @@ def assets_named(document: object) -> set[str]:
     while stack:
         node = stack.pop()
         if isinstance(node, Mapping):
-            if node.get("functionName") in _LOADS:
-                found |= _loaded_ids(node.get("arguments"))
+            name = node.get("functionName")
+            if isinstance(name, str) and name in _LOADS:
+                found |= _loaded_ids(node.get("arguments"), _LOADS[name])
             stack.extend(node.values())
         elif isinstance(node, list):
             stack.extend(node)
     return found
 
 
-def _loaded_ids(arguments: object) -> set[str]:
-    given = arguments.get("id") if isinstance(arguments, Mapping) else None
+def _loaded_ids(arguments: object, member: str) -> set[str]:
+    given = arguments.get(member) if isinstance(arguments, Mapping) else None
     asset_id = given.get("constantValue") if isinstance(given, Mapping) else None
     return {asset_id} if isinstance(asset_id, str) else set()
 

@@ -29,10 +29,11 @@ from tileserver.rasters.raster_locks import hold
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.remote.objects import file_name, is_remote
 from tileserver.rasters.roots import Root, asset_name, is_stac, top_of
-from tileserver.rasters.scanning import Location, Scan, is_local, scan
+from tileserver.rasters.scanning import Location, Scan, check_clash, is_local, scan
 from tileserver.rasters.scenes import describe_remote, read_json, read_scene, version_of
 from tileserver.rasters.settling import Settling
 from tileserver.rasters.stac.sources import StacSources
+from tileserver.rasters.table_files import version_of_table
 from tileserver.rasters.vrt.image import VrtImage
 from tileserver.rasters.vrt.opening import open_vrt, version_of_vrt
 
@@ -135,11 +136,7 @@ class Catalogue:
             entry = self._rescan().get(name)
         if entry is None:
             raise AssetNotFound(name)
-        if clash := self._scan.clashes.get(name):
-            raise UnreadableRaster(
-                f"{name}: {' and '.join(clash)} would both have this name; rename one of them, or "
-                "give their folders prefixes of their own ([[rasters]] prefix)."
-            )
+        check_clash(self._scan, name)
         # Of several concurrent callers one reads the file, and all get the same object.
         with hold(entry.lock, name):
             if known := self.known(name, max_age_s):
@@ -182,6 +179,9 @@ class Catalogue:
             known = self.known(each)
             version = known.asset.version if known else self._version_now(each, entries[each])
             yield f"{each} {version}"
+        tables = self._scan.tables
+        for each in sorted(n for n in tables if n == name or n.startswith(below)):
+            yield f"{each} {version_of_table(tables[each], each)}"
         for folder, file in self._scan.folders:
             if isinstance(file, str) and f"{folder}/".startswith(below):
                 yield f"{folder} {file}"

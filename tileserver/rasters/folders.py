@@ -74,6 +74,8 @@ class _Index:
     folders: Mapping[str, Folder]
     children: Mapping[str, tuple[str, ...]]
     images: frozenset[str]
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of tables by folder."""
 
 
 class Tree:
@@ -101,6 +103,21 @@ class Tree:
         index = self._scanned()
         names = index.children.get(name, ())
         return [each if each in index.images else index.folders[each] for each in names]
+
+    def is_table(self, name: str) -> bool:
+        """Tell whether a name is that of a table."""
+        return name in self._scanned().tables.get(name.rpartition("/")[0], ())
+
+    def tables(self, name: str) -> Sequence[str]:
+        """Return the names of the tables in a folder, in order."""
+        return self._scanned().tables.get(name, ())
+
+    def tables_below(self, name: str) -> Iterator[str]:
+        """Yield the names of the tables in a folder and in the folders in it."""
+        yield from self.tables(name)
+        for child in self.children(name):
+            if isinstance(child, Folder):
+                yield from self.tables_below(child.name)
 
     def is_image(self, name: str) -> bool:
         """Tell whether a name is that of an image."""
@@ -132,14 +149,18 @@ def _index(scan: Scan, mosaics: Sequence[str]) -> _Index:
             folders[folder.name] = folder
     for name in set(mosaics) & folders.keys():
         folders[name] = replace(folders[name], is_mosaic=True)
-    for name in [*folders, *scan.images]:
+    for name in [*folders, *scan.images, *scan.tables]:
         for parent in _parents(name):
             folders.setdefault(parent, Folder(parent))
     children: dict[str, list[str]] = {}
     for name in sorted({*scan.images, *folders}):
         children.setdefault(name.rpartition("/")[0], []).append(name)
     listed = {parent: tuple(names) for parent, names in children.items()}
-    return _Index(folders, listed, frozenset(scan.images))
+    tables: dict[str, list[str]] = {}
+    for name in sorted(scan.tables):
+        tables.setdefault(name.rpartition("/")[0], []).append(name)
+    by_folder = {parent: tuple(names) for parent, names in tables.items()}
+    return _Index(folders, listed, frozenset(scan.images), by_folder)
 
 
 def _folder(name: str, file: Place | str | None) -> Folder:

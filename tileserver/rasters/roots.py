@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tileserver.contract.names import LOCAL_PREFIX
 from tileserver.contract.raster_formats import CUBES, GEOTIFF, driver_of, is_vrt, suffixes_of
+from tileserver.contract.table_formats import is_table
 from tileserver.errors import ConfigError
 from tileserver.rasters.cubes.images import Variable
 from tileserver.rasters.files import Listing, Place, find_file, walk
@@ -104,6 +105,8 @@ class Walked:
     """Folders that the system does not show to the server, for people."""
     documents: list[Place] = field(default_factory=list)
     """JSON files beside GeoTIFFs that are no sidecars of theirs."""
+    tables: list[tuple[str, Place]] = field(default_factory=list)
+    """Files of tables, with their paths below the root."""
 
 
 def geotiffs(top: Top, walked: Walked) -> Iterator[tuple[str, Place | str]]:
@@ -111,7 +114,7 @@ def geotiffs(top: Top, walked: Walked) -> Iterator[tuple[str, Place | str]]:
     prefix = top.prefix.rstrip("/")
     if is_remote(top.path) or not os.path.isdir(top.path):
         walked.folders.append((prefix, None))
-        yield from _single(top)
+        yield from _single(top, walked)
         return
     unseen: list[str] = []
     for listing in walk(top.path, top.is_link, unseen):
@@ -122,13 +125,19 @@ def geotiffs(top: Top, walked: Walked) -> Iterator[tuple[str, Place | str]]:
         if listing.below.isprintable():
             name = f"{prefix}/{listing.below}".rstrip("/")
             walked.folders.append((name, file if has_collection else None))
-        for path in map(listing.path, sorted(filter(top.has, listing.files + listing.links))):
-            place = Place(top.path, path, top.is_link)
-            # A link may point anywhere; its target must lie below the root.
-            if path.rpartition("/")[2] in listing.links and find_file(place) is None:
-                continue
-            yield path, place
+        walked.tables += _served(top, listing, is_table)
+        yield from _served(top, listing, top.has)
     walked.refused += [shown(top, below).rstrip("/") for below in unseen]
+
+
+def _served(top: Top, listing: Listing, has: Callable[[str], bool]) -> Iterator[tuple[str, Place]]:
+    """Yield the files of a folder whose names pass a test, in order."""
+    for path in map(listing.path, sorted(filter(has, listing.files + listing.links))):
+        place = Place(top.path, path, top.is_link)
+        # A link may point anywhere; its target must lie below the root.
+        if path.rpartition("/")[2] in listing.links and find_file(place) is None:
+            continue
+        yield path, place
 
 
 def _documents(listing: Listing) -> list[str]:
@@ -142,13 +151,17 @@ def _documents(listing: Listing) -> list[str]:
     return places[:_MAX_DOCUMENTS]
 
 
-def _single(top: Top) -> Iterator[tuple[str, Place | str]]:
+def _single(top: Top, walked: Walked) -> Iterator[tuple[str, Place | str]]:
     if is_remote(top.path):
         yield file_name(top.path), top.path
         return
     folder, _, name = top.path.rpartition("/")
     place = Place(folder or "/", name, links="anywhere" if top.is_link else "nowhere")
-    if (top.has(name) or is_vrt(name)) and find_file(place) is not None:
+    if find_file(place) is None:
+        return
+    if is_table(name):
+        walked.tables.append((name, place))
+    elif top.has(name) or is_vrt(name):
         yield name, place
 
 
@@ -198,7 +211,7 @@ def check_root(path: str, shown: str = "", formats: Sequence[str] = (GEOTIFF,)) 
         raise ConfigError(f"{shown}: {_why_not_there(path)}")
     is_folder = os.path.isdir(path)
     is_named = is_raster(os.path.basename(path), suffixes_of(formats))
-    is_named = is_named or is_stac(path) or is_vrt(path)
+    is_named = is_named or is_stac(path) or is_vrt(path) or is_table(path)
     if not is_folder and not (is_named and os.path.isfile(path)):
         raise ConfigError(
             f"{shown}: expected a GeoTIFF (.tif, .tiff), a folder of them, a .vrt, or STAC (.json)"

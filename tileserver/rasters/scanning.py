@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from tileserver.errors import TileserverError
+from tileserver.contract.table_formats import suffix_of
+from tileserver.errors import TileserverError, UnreadableRaster
 from tileserver.rasters.band_sets import BandSet, band_sets
 from tileserver.rasters.cubes.images import Slice, Variable, slices
 from tileserver.rasters.files import Place
@@ -42,8 +43,19 @@ class Scan:
     """Absolute paths of the folders that were looked into."""
     bands: frozenset[str] = frozenset()
     """Names of images that are bands of others, too."""
+    tables: Mapping[str, Place] = field(default_factory=dict)
+    """Files of tables, by the names of their assets."""
     refused: Sequence[str] = ()
     """Folders that the system does not show to the server, for people."""
+
+
+def check_clash(found: Scan, name: str) -> None:
+    """Raise UnreadableRaster if several files would have a name."""
+    if clash := found.clashes.get(name):
+        raise UnreadableRaster(
+            f"{name}: {' and '.join(clash)} would both have this name; rename one of them, or "
+            "give their folders prefixes of their own ([[rasters]] prefix)."
+        )
 
 
 def is_local(location: Location) -> bool:
@@ -68,6 +80,7 @@ class _Scanning:
         self.members: dict[str, Mapping[str, Any]] = {}
         self.files: dict[str, list[tuple[Top, str]]] = {}
         self.walked = Walked()
+        self.found_tables: list[tuple[Top, str, Place]] = []
 
     def of(self, tops: Iterable[Top]) -> Scan:
         scenes: list[tuple[str, Top, str, BandSet, Mapping[str, Any]]] = []
@@ -83,6 +96,7 @@ class _Scanning:
         for name, top, path, each, members in scenes:
             if name not in taken:
                 self._add(name, top, path, each, members)
+        tables = self._tables()
         return Scan(
             self.images,
             self.members,
@@ -90,8 +104,28 @@ class _Scanning:
             {name: [shown(*each) for each in n] for name, n in self.files.items() if len(n) > 1},
             self.walked.paths,
             _bands(self.images),
+            tables,
             self.walked.refused,
         )
+
+    def _tables(self) -> dict[str, Place]:
+        """Return tables by name; one of an image's name has its suffix in its own.
+
+        Two tables of one name are a clash, as two images are.
+        """
+        found: dict[str, Place] = {}
+        for top, path, place in self.found_tables:
+            suffix = path[-len(suffix_of(path)) :]
+            name = f"{top.prefix.rstrip('/')}/{top.name or path.removesuffix(suffix)}"
+            name = f"{name}{suffix}" if name in self.images else name
+            if not _is_name(name):
+                log.debug("left out %s: it cannot be a name", name)
+            elif name not in found:
+                found[name] = place
+                self.files.setdefault(name, []).append((top, path))
+            elif not _is_same(found[name], place):
+                self.files[name].append((top, path))
+        return found
 
     def _add(
         self, name: str, top: Top, path: str, location: Location, members: Mapping[str, Any]
@@ -136,8 +170,9 @@ class _Scanning:
 
     def _add_files(self, top: Top) -> Iterator[tuple[str, Top, str, BandSet, Mapping[str, Any]]]:
         """Add the GeoTIFFs of a root; yield the scenes that they are bands of."""
-        before = len(self.walked.documents)
+        before, tables = len(self.walked.documents), len(self.walked.tables)
         found = list(geotiffs(top, self.walked))
+        self.found_tables += [(top, *each) for each in self.walked.tables[tables:]]
         for path, location in found:
             self._add(asset_name(top, path), top, path, location, {})
         prefix, own = top.prefix.rstrip("/"), os.path.basename(top.path)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from tileserver.concurrency.limited_calls import ShortCalls
 from tileserver.concurrency.threads import Threads
+from tileserver.concurrency.time_limit import time_limit
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.engine import Engine
 from tileserver.contract.names import is_root
 from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.rasters.folders import Folder, Tree
 from tileserver.rest.filters import with_prefixes
-from tileserver.rest.listing import Page, image_json, is_visible, list_page
+from tileserver.rest.listing import Page, image_json, is_visible, list_page, table_json
+from tileserver.tables.store import Tables
 
 _THREADS = 4
+_TABLE_S = 30.0
 
 Query = Mapping[str, str]
 T = TypeVar("T")
@@ -52,8 +56,11 @@ class AssetMetadata(Protocol):
 class LocalAssets:
     """The assets of a tree of local rasters."""
 
-    def __init__(self, tree: Tree, may_read: Callable[[str], bool]) -> None:
+    def __init__(
+        self, tree: Tree, may_read: Callable[[str], bool], tables: Tables | None = None
+    ) -> None:
         self.tree = tree
+        self.tables = tables or Tables(tree.catalogue)
         self.may_read = may_read
         # Separate from the threads that read pixels, which a listing must not delay.
         self._threads = Threads(_THREADS)
@@ -68,7 +75,14 @@ class LocalAssets:
         # An image that may not be read is answered as a folder that does not exist.
         if self.may_read(name) and await self._threads.run(self.tree.is_image, name):
             return await self._geometry.call(image_json, await self._current(name))
-        return await self._threads.run(self._folder_json, name)
+        return await self._threads.run(self._other_json, name)
+
+    def _other_json(self, name: str) -> Mapping[str, Any]:
+        """Return the EarthEngineAsset of a table, a folder or a collection."""
+        if self.may_read(name) and self.tree.is_table(name):
+            with time_limit(_TABLE_S):
+                return table_json(self.tables.find(name))
+        return self._folder_json(name)
 
     def _folder_json(self, name: str) -> dict[str, Any]:
         return self.visible_folder(name).to_json()
@@ -86,7 +100,8 @@ class LocalAssets:
 
     async def list_assets(self, parent: str, page: Page, query: Query) -> Mapping[str, Any]:
         """Return a page of the assets in a folder or a collection."""
-        return await self._threads.run(list_page, self.tree, parent, page, self.may_read)
+        page_of = partial(list_page, tables=self.tables)
+        return await self._threads.run(page_of, self.tree, parent, page, self.may_read)
 
     async def find_image(self, name: str) -> ImageAsset:
         """Return an image as its file is at this moment."""
@@ -102,7 +117,8 @@ class LocalAssets:
         return (await self._threads.run(self.tree.catalogue.find, name, 0.0)).asset
 
     def _refuse_folder(self, name: str) -> None:
-        kind = self.tree.folder(name).to_json()["type"]
+        is_table = self.tree.is_table(name)
+        kind = "TABLE" if is_table else self.tree.folder(name).to_json()["type"]
         raise InvalidRequest(f"Asset {name!r} is not an IMAGE but a {kind}, which has no pixels.")
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import heapq
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from tileserver.concurrency.time_limit import time_limit
 from tileserver.contract.assets import ImageAsset
@@ -20,6 +22,10 @@ from tileserver.contract.names import is_root, short_name
 from tileserver.errors import AssetNotFound, InvalidRequest, TileserverError, shown
 from tileserver.rasters.folders import Folder, Tree
 from tileserver.rest.filters import Test, parse_filter, region_filter, time_filter
+from tileserver.tables.store import Tables
+
+if TYPE_CHECKING:
+    from tileserver.geo.tables import Table
 
 MAX_PAGE = 1000
 MAX_BASIC_PAGE = 10_000
@@ -109,7 +115,21 @@ def _token(name: str) -> str:
     return base64.urlsafe_b64encode(name.encode()).decode()
 
 
-def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[str, Any]:
+def table_json(table: Table) -> dict[str, Any]:
+    """Return the EarthEngineAsset of a table."""
+    return {
+        "type": "TABLE",
+        "name": table.name,
+        "id": short_name(table.name),
+        "updateTime": table.update_time,
+        "sizeBytes": str(table.size_bytes),
+        "featureCount": str(len(table)),
+    }
+
+
+def list_page(
+    tree: Tree, parent: str, page: Page, may_read: MayRead, tables: Tables | None = None
+) -> dict[str, Any]:
     """Return `assets` (or `images`) and, if there are more, `nextPageToken`; reads the disk.
 
     A project that is not configured has no assets; that is not an error.
@@ -118,11 +138,16 @@ def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[st
         AssetNotFound: there is no such folder or collection.
         InvalidRequest: it is an image, or the page token is malformed.
     """
-    if tree.is_image(parent) and may_read(parent) and not tree.children(parent):
-        raise InvalidRequest(f"Asset {parent!r} is an IMAGE, expected a folder or a collection.")
+    if may_read(parent) and not tree.children(parent):
+        kind = "an IMAGE" if tree.is_image(parent) else "a TABLE"
+        if tree.is_image(parent) or tree.is_table(parent):
+            raise InvalidRequest(f"Asset {parent!r} is {kind}, expected a folder or a collection.")
     if not is_root(parent) and not is_visible(tree, tree.folder(parent), may_read):
         raise AssetNotFound(parent)
-    wanted = _wanted(tree, parent, page, may_read, _last_name(page.token))
+    after = _last_name(page.token)
+    images = _wanted(tree, parent, page, may_read, after)
+    others = _tables(tree, parent, page, may_read, after, tables)
+    wanted = heapq.merge(images, others, key=lambda each: each[0])
     found: list[dict[str, Any]] = []
     last = ""
     answer: dict[str, Any] = {}
@@ -139,7 +164,32 @@ def list_page(tree: Tree, parent: str, page: Page, may_read: MayRead) -> dict[st
 
 def is_visible(tree: Tree, folder: Folder, may_read: MayRead) -> bool:
     """Return whether a folder may be read, or any image below it."""
-    return may_read(folder.name) or any(map(may_read, tree.images_below(folder.name)))
+    below = chain(tree.images_below(folder.name), tree.tables_below(folder.name))
+    return may_read(folder.name) or any(map(may_read, below))
+
+
+def _tables(
+    tree: Tree, parent: str, page: Page, may_read: MayRead, after: str, tables: Tables | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the tables in a folder; those that cannot be read have no more than their names."""
+    if page.only_images or page.tests:
+        return
+    for name in tree.tables(parent):
+        if name > after and may_read(name):
+            yield name, _table(name, None if page.is_basic else tables)
+
+
+def _table(name: str, tables: Tables | None) -> dict[str, Any]:
+    basic = {"type": "TABLE", "name": name, "id": short_name(name)}
+    if tables is None:
+        return basic
+    try:
+        # A table that takes long to read must not delay the others.
+        with time_limit(_IMAGE_S):
+            return table_json(tables.find(name))
+    except TileserverError as exc:
+        log.warning("a listing has no more than the name of a table: %s", exc)
+        return basic
 
 
 def _wanted(

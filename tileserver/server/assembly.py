@@ -314,7 +314,7 @@ def _providers(
     local = Provider(
         prefixes=rasters.catalogue.prefixes if earth else ("",),
         engine=rasters,
-        images=LocalImages(rasters, tree),
+        images=LocalImages(rasters, tree, metadata.tables),
         assets=metadata,
     )
     here = [local]

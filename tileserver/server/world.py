@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
@@ -18,6 +18,10 @@ from tileserver.errors import AssetNotFound
 from tileserver.mosaics.engine import Mosaics
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
+from tileserver.tables.store import Tables
+
+if TYPE_CHECKING:
+    from tileserver.geo.tables import Table
 
 Collection = tuple[str, Sequence[str], dict[str, object]]
 """An id, the names of the images in it, and its properties."""
@@ -34,6 +38,10 @@ class ImageReader(Protocol):
         """Return a collection."""
         ...
 
+    def find_table(self, name: str) -> Table:
+        """Return a table."""
+        ...
+
     def state(self, name: str, max_age_s: float | None) -> str:
         """Return a token that changes when an image or one of a collection does."""
         ...
@@ -46,10 +54,11 @@ class ImageReader(Protocol):
 class LocalImages:
     """Local rasters as an `ImageReader`."""
 
-    def __init__(self, rasters: LocalRasters, tree: Tree) -> None:
+    def __init__(self, rasters: LocalRasters, tree: Tree, tables: Tables | None = None) -> None:
         """Offer the assets of `rasters`; `tree` has the folders they are in."""
         self.rasters = rasters
         self.tree = tree
+        self.tables = tables or Tables(rasters.catalogue)
 
     def find_image(self, name: str) -> ImageAsset:
         """Return an image."""
@@ -67,6 +76,10 @@ class LocalImages:
         # Items of STAC that cannot be read; the list of layers says why.
         names = [child for child in children if not self.rasters.catalogue.is_broken(child)]
         return folder["id"], names, folder.get("properties") or {}
+
+    def find_table(self, name: str) -> Table:
+        """Return a table."""
+        return self.tables.find(name)
 
     def state(self, name: str, max_age_s: float | None) -> str:
         """Return a token that changes when an image does, or anything below a folder."""
@@ -91,6 +104,10 @@ class MosaicImages:
         """Raise AssetNotFound: the collection is that of the local rasters."""
         raise AssetNotFound(name)
 
+    def find_table(self, name: str) -> Table:
+        """Raise AssetNotFound: a mosaic is no table."""
+        raise AssetNotFound(name)
+
     def state(self, name: str, max_age_s: float | None) -> str:
         """Return the version of a mosaic."""
         return self.find_image(name).version
@@ -111,6 +128,10 @@ class EngineImages:
         return anyio.from_thread.run(self.engine.get_asset, name)
 
     def find_collection(self, name: str) -> Collection:
+        """Raise AssetNotFound: an engine has images only."""
+        raise AssetNotFound(name)
+
+    def find_table(self, name: str) -> Table:
         """Raise AssetNotFound: an engine has images only."""
         raise AssetNotFound(name)
 
@@ -153,6 +174,16 @@ class World:
         name = self._readable(asset_id)
         found_id, names, properties = self.readers.find(f"{name}/").find_collection(name)
         return found_id, [each for each in names if self.may_read(each)], properties
+
+    def find_table(self, asset_id: str) -> Table:
+        """Return a table by any spelling of its name.
+
+        Raises:
+            AssetNotFound: there is none, or it may not be read.
+            UnreadableRaster: its file is damaged, or too large.
+        """
+        name = self._readable(asset_id)
+        return self.readers.find(name).find_table(name)
 
     def state(self, asset_id: str, max_age_s: float | None = None) -> str:
         """Return a token that changes when an image or one of a collection does; "" for none."""

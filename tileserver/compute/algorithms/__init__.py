@@ -11,6 +11,7 @@ from tileserver.compute.algorithms.collection import aggregates as aggregates
 from tileserver.compute.algorithms.collection import collections as collections
 from tileserver.compute.algorithms.collection import composites as composites
 from tileserver.compute.algorithms.collection import get_region as get_region
+from tileserver.compute.algorithms.collection import stored_tables as stored_tables
 from tileserver.compute.algorithms.filter import filters as filters
 from tileserver.compute.algorithms.filter import spatial as spatial
 from tileserver.compute.algorithms.filter import text as text

@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tileserver.compute.values.feature import Element
+from tileserver.compute.values.stored_features import StoredFeatures
+
+Narrow = Callable[[StoredFeatures], NDArray[np.bool_] | None]
 
 Test = Callable[[Element, Element], bool]
 Measure = Callable[[Element, Element], "float | None"]
@@ -28,6 +34,9 @@ class Filter:
     """Returns how far apart a pair is; None where the filter knows no distance."""
     candidates: Callable[[Sequence[Element]], Candidates] | None = None
     """Of right elements, returns which places may match a left one; None: all of them."""
+    narrow: Narrow | None = None
+    """Returns which of the features of a stored table may pass, by columns and boxes; None if it
+    cannot tell."""
 
     def keeps(self, element: Element) -> bool:
         """Tell whether one element passes, which both operands are of."""

@@ -12,7 +12,7 @@ from tileserver.compute.algorithms.filter.filters import value_of
 from tileserver.compute.algorithms.reducer.simple import SIMPLE
 from tileserver.compute.algorithms.reducer.tables import frequencies
 from tileserver.compute.coercion import collection_geometry
-from tileserver.compute.context import Context, check_elements, check_length
+from tileserver.compute.context import Context, check_elements, check_length, check_scanned
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.date import plain
 from tileserver.compute.values.feature import Collection
@@ -24,7 +24,7 @@ from tileserver.errors import InvalidRequest
 
 def columns_of(collection: Collection, fields: Sequence[str]) -> list[Column]:
     """Return properties of all elements as columns."""
-    check_elements(len(collection.elements))
+    check_scanned(collection.elements)
     return [
         column_of(plain(value_of(each, field)) for each in collection.elements) for field in fields
     ]

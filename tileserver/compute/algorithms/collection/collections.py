@@ -12,6 +12,8 @@ from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, overload
 
+import numpy as np
+
 from tileserver.compute.algorithms.filter.filters import value_of
 from tileserver.compute.algorithms.filter.text import filter_of
 from tileserver.compute.coercion import feature_collection, to_element, to_image_collection
@@ -31,6 +33,7 @@ from tileserver.compute.values.feature import (
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.function import Function
 from tileserver.compute.values.image import INDEX, Image, stored_image
+from tileserver.compute.values.stored_features import StoredFeatures
 from tileserver.errors import AssetNotFound, InvalidRequest, shown
 
 
@@ -109,12 +112,25 @@ def filter_elements(context: Context, collection: Collection, wanted: Any) -> Co
     wanted = filter_of(wanted) if isinstance(wanted, str) else wanted
     if not isinstance(wanted, Filter):
         raise InvalidRequest(f"Expected a Filter, got {shown(wanted)}.")
+    if isinstance(collection.elements, StoredFeatures):
+        return replace(collection, elements=_of_table(context, collection.elements, wanted))
     kept = []
     for element in collection.elements:
         context.budget.check_time()
         if wanted.keeps(element):
             kept.append(element)
     return collection.with_elements(kept)
+
+
+def _of_table(context: Context, features: StoredFeatures, wanted: Filter) -> StoredFeatures:
+    """Return the features of a table that pass; most are left out without being made."""
+    may_pass = wanted.narrow(features) if wanted.narrow else None
+    features = features if may_pass is None else features.at(may_pass)
+    kept = np.zeros(len(features), np.bool_)
+    for place, feature in enumerate(features):
+        context.budget.check_time()
+        kept[place] = wanted.keeps(feature)
+    return features.at(kept)
 
 
 @algorithm(

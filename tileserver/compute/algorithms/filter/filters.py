@@ -14,6 +14,11 @@ from functools import partial
 from typing import Any
 
 from tileserver.compute.algorithms.filter.candidates import INDEXES, either, near
+from tileserver.compute.algorithms.filter.narrowing import (
+    narrowed,
+    narrowed_by_all,
+    narrowed_by_any,
+)
 from tileserver.compute.coercion import to_date, to_date_range, type_of
 from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
@@ -60,7 +65,9 @@ def compared(
     index = INDEXES.get(name)
     candidates = None if index is None or None in (left_field, right_field) else index(left, right)
     apart = None if measure is None else (lambda x, y: measure(left(x), right(y)))
-    return Filter(passes, name, measure=apart, candidates=candidates)
+    is_of_column = left_field is not None and right_value is not None
+    narrow = narrowed(name, left_field, right_value) if is_of_column else None
+    return Filter(passes, name, measure=apart, candidates=candidates, narrow=narrow)
 
 
 def _operand(field: str | None, value: Any, side: str) -> Operand:
@@ -168,11 +175,13 @@ def date_range_contains(
 def range_contains(field: str, low: Any, high: Any) -> Filter:
     """Return the filter that passes if a property lies in a range, its ends included."""
     within = _ordered(lambda a, b: a <= b)
+    ends = [narrowed("gte", field, low), narrowed("lte", field, high)]
     return Filter(
         lambda element, _: (
             within(low, value_of(element, field)) and within(value_of(element, field), high)
         ),
         "rangeContains",
+        narrow=narrowed_by_all(ends),
     )
 
 
@@ -230,7 +239,9 @@ def day_of_year(start: int, end: int) -> Filter:
 def all_of(filters: list[Any]) -> Filter:
     """Return the filter that passes if all of these do."""
     found = _joined("and", all, filters)
-    return replace(found, candidates=next((f.candidates for f in filters if f.candidates), None))
+    pairs = next((f.candidates for f in filters if f.candidates), None)
+    narrow = narrowed_by_all([each.narrow for each in filters])
+    return replace(found, candidates=pairs, narrow=narrow)
 
 
 @algorithm("Filter.or(filters: List) -> Filter")
@@ -238,7 +249,9 @@ def any_of(filters: list[Any]) -> Filter:
     """Return the filter that passes if one of these does."""
     found = _joined("or", any, filters)
     parts = [each.candidates for each in filters if each.candidates is not None]
-    return replace(found, candidates=either(parts)) if len(parts) == len(filters) else found
+    pairs = either(parts) if len(parts) == len(filters) else None
+    narrow = narrowed_by_any([each.narrow for each in filters])
+    return replace(found, candidates=pairs, narrow=narrow)
 
 
 @algorithm("Filter.not(filter: Filter) -> Filter")

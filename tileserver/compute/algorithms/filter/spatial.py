@@ -20,11 +20,12 @@ from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.algorithms.filter.candidates import nearby
 from tileserver.compute.algorithms.filter.filters import OPERANDS, value_of
+from tileserver.compute.algorithms.filter.narrowing import narrowed_by_place
 from tileserver.compute.coercion import to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.antimeridian import beside, leaves_map, on_map, related
-from tileserver.compute.values.feature import Element
+from tileserver.compute.values.feature import Element, Feature
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.geometry import Geometry, area_m2, length_m
 from tileserver.errors import InvalidRequest, shown
@@ -64,7 +65,15 @@ def _related(
         return everywhere if a is None or b is None else meeting(relation, a, b)
 
     is_join = None not in (left_field, right_field)
-    return Filter(passes, name, candidates=nearby(left, right, reach_m) if is_join else None)
+    is_of_place = left_field in (".geo", ".all") and right_value is not None and not reach_m
+    shape = right(Feature(None)) if is_of_place else None
+    return Filter(
+        passes,
+        name,
+        candidates=nearby(left, right, reach_m) if is_join else None,
+        # None of the relations holds between shapes that are apart.
+        narrow=None if shape is None else narrowed_by_place(shape),
+    )
 
 
 def _place(

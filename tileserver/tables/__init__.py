@@ -1,0 +1,1 @@
+"""Tables of features in files: GeoJSON, CSV, GeoPackage, Shapefile and GeoParquet."""

@@ -1,0 +1,139 @@
+"""CSV: a header and a feature a row, with longitude and latitude, WKT, or GeoJSON in `.geo`.
+
+A column whose values all are numbers is one of numbers, as in
+https://developers.google.com/earth-engine/guides/table_upload; an empty cell is no value. A file
+without any of the columns of places has features without geometry, as there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import shapely
+
+from tileserver.errors import UnreadableRaster, shown
+from tileserver.tables.geojson import Read, geometry_of
+
+MAX_BYTES = 200_000_000
+_MAX_COLUMNS = 1000
+_MAX_CELL = 20_000_000
+"""Characters; a polygon of a million points has as many."""
+_LONGITUDES = ("longitude", "lon", "long", "lng", "x")
+_LATITUDES = ("latitude", "lat", "y")
+_WKT = ("wkt", "geometry", "geom", "the_geom", "shape")
+_GEOJSON = ".geo"
+_DELIMITERS = ",;\t|"
+_SAMPLE = 4096
+
+Place = Callable[[Sequence[str], int], Any]
+
+
+def features(content: bytes, name: str) -> Iterator[Read]:
+    """Yield the features of a file; texts that are numbers stay texts.
+
+    Raises:
+        UnreadableRaster: it is no CSV, or a place is malformed; says which.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise UnreadableRaster(f"{name}: it is no text in UTF-8.") from exc
+    csv.field_size_limit(_MAX_CELL)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    try:
+        header = [each.strip() for each in next(rows, [])]
+        _check_header(header, name)
+        place, used = _place_of(header, name)
+        kept = [(i, each) for i, each in enumerate(header) if i not in used]
+        for number, row in enumerate(rows):
+            if row:
+                values = {each: row[i] for i, each in kept if i < len(row) and row[i] != ""}
+                yield Read(place(row, number), values)
+    except csv.Error as exc:
+        raise UnreadableRaster(f"{name}: it is no CSV: {exc}.") from exc
+
+
+def _delimiter(text: str) -> str:
+    """Return what stands between the names of the header most often."""
+    header = text[:_SAMPLE].partition("\n")[0]
+    return max(_DELIMITERS, key=header.count)
+
+
+def _check_header(header: Sequence[str], name: str) -> None:
+    if not header or not any(header):
+        raise UnreadableRaster(f"{name}: expected a header with the names of columns.")
+    if len(header) > _MAX_COLUMNS:
+        raise UnreadableRaster(f"{name}: it has more than {_MAX_COLUMNS} columns.")
+    if double := next((each for each in header if header.count(each) > 1), None):
+        raise UnreadableRaster(f"{name}: two columns are named {double[:60]!r}.")
+
+
+def _place_of(header: Sequence[str], name: str) -> tuple[Place, frozenset[int]]:
+    """Return what makes the geometry of a row, and the columns that it takes."""
+    lower = [each.lower() for each in header]
+
+    def find(names: Sequence[str]) -> int | None:
+        return next((lower.index(each) for each in names if each in lower), None)
+
+    if _GEOJSON in lower:
+        at = lower.index(_GEOJSON)
+        return lambda row, number: _geojson(_cell(row, at), f"{name}: row {number}"), frozenset(
+            (at,)
+        )
+    lon, lat = find(_LONGITUDES), find(_LATITUDES)
+    if lon is not None and lat is not None:
+        used = frozenset((lon, lat))
+        return lambda row, number: _point(row, lon, lat, f"{name}: row {number}"), used
+    at_wkt = find(_WKT)
+    if at_wkt is not None:
+        return lambda row, number: _wkt(_cell(row, at_wkt), f"{name}: row {number}"), frozenset(
+            (at_wkt,)
+        )
+    return lambda row, number: None, frozenset()
+
+
+def _cell(row: Sequence[str], at: int) -> str:
+    return row[at].strip() if at < len(row) else ""
+
+
+def _geojson(text: str, name: str) -> Any:
+    if not text:
+        return None
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise UnreadableRaster(f"{name}: {_GEOJSON} is no GeoJSON: {shown(text)}.") from exc
+    is_points = isinstance(members, Mapping) and members.get("type") == "MultiPoint"
+    if is_points and not members.get("coordinates"):
+        # Earth Engine writes a feature without a geometry so.
+        return None
+    return geometry_of(members, name)
+
+
+def _point(row: Sequence[str], lon: int, lat: int, name: str) -> Any:
+    x, y = _cell(row, lon), _cell(row, lat)
+    if not x and not y:
+        return None
+    try:
+        found = float(x), float(y)
+    except ValueError:
+        found = (math.nan, math.nan)
+    if not all(map(math.isfinite, found)):
+        raise UnreadableRaster(f"{name}: expected numbers of degrees, got {shown((x, y))}.")
+    return shapely.Point(found)
+
+
+def _wkt(text: str, name: str) -> Any:
+    if not text:
+        return None
+    if text.startswith("{"):
+        return _geojson(text, name)
+    try:
+        return shapely.from_wkt(text.partition(";")[2] if text[:5] == "SRID=" else text)
+    except shapely.errors.ShapelyError as exc:
+        raise UnreadableRaster(f"{name}: expected WKT, got {shown(text)}.") from exc
