@@ -58,9 +58,7 @@ def weighted_sum(values: Numbers, weights: Weights) -> Numbers:
     if finite.all():
         return _sum_of_many(values, weights)
     found = _sum_of_many(np.where(finite, values, 0.0), weights)
-    presence = Weights((weights.values != 0) * 1.0, weights.x, weights.y)
-    spoilt = _sum_of_many(np.where(finite, 0.0, 1.0), presence) > 0.5
-    return np.where(spoilt, np.nan, found)
+    return np.where(any_under(~finite, weights), np.nan, found)
 
 
 def _sum_of_shifted(values: Numbers, weights: Weights) -> Numbers:

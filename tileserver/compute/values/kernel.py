@@ -42,15 +42,9 @@ class Weights:
         left, top, right, bottom = (max(0, side) for side in sides)
         return left, top, right, bottom
 
-    def trimmed(self) -> Weights:
-        """Return the weights without the rows and columns at the edges that are all zero."""
-        rows = np.flatnonzero(self.values.any(axis=1))
-        columns = np.flatnonzero(self.values.any(axis=0))
-        if not len(rows):
-            return Weights(np.zeros((1, 1)), 0, 0)
-        top, left = int(rows[0]), int(columns[0])
-        inner = self.values[top : rows[-1] + 1, left : columns[-1] + 1]
-        return Weights(inner, self.x - left, self.y - top)
+    def presence(self) -> Weights:
+        """Return 1 for each weight that is not zero."""
+        return Weights((self.values != 0) * 1.0, self.x, self.y)
 
     def offsets(self) -> list[tuple[int, int, float]]:
         """Return column, row and weight of each pixel whose weight is not zero, from its pixel."""

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rasterio import Affine
 from scipy import ndimage
 
-from tests.compute.conftest import GRID, HOLES, SCENE, SIDE, Evaluator, hole_values, scene_values
+from tests.compute.conftest import (
+    GRID,
+    HOLES,
+    HOME,
+    SCENE,
+    SIDE,
+    Evaluator,
+    hole_values,
+    scene_values,
+    world_of,
+)
+from tests.support.rasterfiles import noise, write_raster
 from tileserver.compute.pixels import plan
-from tileserver.contract.grids import PixelGrid, Window
+from tileserver.contract.grids import AffineTransform, PixelGrid, Window
 from tileserver.errors import InvalidRequest
 
 FIRST = scene_values()[0].astype(float)
@@ -191,6 +205,24 @@ def test_sums_and_means_are_weighted(ee: ModuleType, evaluator: Evaluator) -> No
             np.testing.assert_allclose(found.filled(0), np.ma.filled(expected, 0), rtol=1e-6)
 
 
+def test_unweighted_and_renamed_reducers(ee: ModuleType, evaluator: Evaluator) -> None:
+    kernel = ee.Kernel.fixed(weights=[[1, 2, 1], [2, 4, 2], [1, 2, 1]])
+    under = windows_of(HELD, SQUARE)
+    image = ee.Image(HOLES)
+    plain = image.reduceNeighborhood(ee.Reducer.mean().unweighted(), kernel, skipMasked=False)
+    assert_same(evaluator.masked(plain)["b1_mean"], under.mean(axis=-1))
+    named = ee.Reducer.max().setOutputs(["mean"])
+    found = evaluator.masked(image.reduceNeighborhood(named, kernel, skipMasked=False))
+    assert_same(found["b1_mean"], under.max(axis=-1))
+    every = image.reduceNeighborhood(ee.Reducer.countEvery(), kernel, skipMasked=False)
+    assert (evaluator.masked(every)["b1_count"] == 9).all()
+    fit = image.addBands(image.multiply(2).add(7).rename("b2"))
+    found = evaluator.masked(fit.reduceNeighborhood(ee.Reducer.linearFit(), kernel))
+    inner = ~np.ma.getmaskarray(found["scale"])
+    np.testing.assert_allclose(found["scale"][inner], 2, rtol=1e-6)
+    np.testing.assert_allclose(found["offset"][inner], 7, rtol=1e-4)
+
+
 def test_reducers_of_several_outputs_and_inputs(ee: ModuleType, evaluator: Evaluator) -> None:
     image, kernel = ee.Image(SCENE).select("B1", "B2"), ee.Kernel.plus(1)
     both = ee.Reducer.mean().combine(ee.Reducer.minMax(), sharedInputs=True)
@@ -250,6 +282,23 @@ def test_sixteen_tiles_are_one_picture(
     monkeypatch.setattr(plan, "PIECE_PX", 700)
     for band, found in evaluator.masked(built).items():
         assert_same(found, whole[band])
+
+
+def test_neighbours_lie_beyond_the_antimeridian(ee: ModuleType, tmp_path: Path) -> None:
+    """Tiles of the world's edges meet as any others do, whichever side of 180 the raster is on."""
+    side_m = 2 * math.pi * 6378137 / 2**14
+    values = noise(1, 40, 60, "uint8", seed=9)
+    for name, west in (("east", 2**13 - 30), ("west", -(2**13) - 30)):
+        transform = Affine(side_m, 0, west * side_m, 0, -side_m, 0)
+        write_raster(tmp_path / f"{name}.tif", values, "EPSG:3857", transform, overviews=())
+    evaluator = Evaluator(world_of(tmp_path))
+    expected = ndimage.maximum_filter(values[0], 5)
+    for name in ("east", "west"):
+        built = ee.Image(f"{HOME}/{name}").focalMax(2, "square")
+        for left, columns in ((2**13 - 20, slice(10, 30)), (-(2**13), slice(30, 50))):
+            transform = AffineTransform(side_m, 0, left * side_m, 0, -side_m, 0)
+            found = evaluator.pixels(built, PixelGrid(20, 40, transform, "EPSG:3857"))["b1"]
+            assert (found == expected[:, columns]).all()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tileserver.compute.algorithms.image.neighbourhoods import reduced
 from tileserver.compute.algorithms.kernel.shapes import SHAPES, shaped
-from tileserver.compute.algorithms.reducer.simple import as_is, in_range, of_stacks
+from tileserver.compute.algorithms.reducer.simple import SIMPLE, as_is, in_range, of_stacks
 from tileserver.compute.context import check_length
 from tileserver.compute.pixels import reductions
 from tileserver.compute.registry import algorithm
@@ -23,10 +23,10 @@ from tileserver.errors import InvalidRequest, shown
 _MOST_ITERATIONS = 1000
 
 FILTERS: dict[str, tuple[Output, str]] = {
-    "Max": (of_stacks("max", reductions.greatest, as_is), "the greatest"),
-    "Mean": (of_stacks("mean", reductions.mean, in_range), "the mean"),
+    "Max": (SIMPLE["minMax"][0][1], "the greatest"),
+    "Mean": (SIMPLE["mean"][0][0], "the mean"),
     "Median": (of_stacks("median", reductions.percentile(50), in_range), "the median"),
-    "Min": (of_stacks("min", reductions.least, as_is), "the smallest"),
+    "Min": (SIMPLE["minMax"][0][0], "the smallest"),
     "Mode": (
         of_stacks("mode", reductions.mode, as_is),
         "the most frequent; of several the smallest",
@@ -58,7 +58,7 @@ def _filter(output: Output) -> Callable[..., Image]:
 
 def _repeated(band: Band, output: Output, kernel: Kernel, iterations: int) -> Band:
     for _ in range(iterations):
-        found = reduced([band], output, kernel, output.name)
+        found = reduced([band], output, kernel)
         band = replace(band, type=found.type, node=found.node)
     return band
 

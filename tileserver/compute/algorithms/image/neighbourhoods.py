@@ -6,10 +6,10 @@ Google is silent:
 - Masked pixels count in no sum. `convolve` then scales the weights of the others to the sum of
   all; with weights of both signs, whose sum may be zero, it masks the pixel instead. It masks
   where the pixel itself is masked.
-- Of the statistics, sum, mean, variance and standard deviation are weighted by the kernel, the
-  mask or the smaller of both; a sample's variance takes the effective number of weights, their
-  squared sum over the sum of their squares. Extremes, counts, medians, modes and all others take
-  each unmasked pixel whose weight in the kernel is not zero once.
+- Reducers with weighted inputs (see `values/reducer.py`) are weighted by the kernel, the mask or
+  the smaller of both; negative weights count in sums and means alone. All others take each
+  unmasked pixel whose weight in the kernel is not zero once, as do median, mode and percentiles,
+  whatever the kernel's weights.
 - NaN is like a masked pixel in extremes.
 """
 
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.compute.algorithms.image.arithmetic import fitted
+from tileserver.compute.algorithms.reducer.simple import SIMPLE
 from tileserver.compute.context import Context, check_length
 from tileserver.compute.nodes import Node, Pixels
 from tileserver.compute.pixels import windows
@@ -67,8 +68,7 @@ def _convolved(weights: Weights, pixels: Pixels) -> Pixels:
     if shown_.all():
         return Pixels(found, mask)
     if (weights.values < 0).any() and (weights.values > 0).any():
-        presence = Weights((weights.values != 0) * 1.0, weights.x, weights.y)
-        hidden = windows.weighted_sum(np.where(shown_, 0.0, 1.0), presence) > 0.5
+        hidden = windows.any_under(~shown_, weights)
         return Pixels(found, np.where(hidden, np.float32(0), mask))
     there = windows.weighted_sum(shown_.astype(np.float64), weights)
     scaled = np.divide(
@@ -100,18 +100,11 @@ def reduce_neighborhood(
         raise InvalidRequest(f"optimization must be boxcar or window, got {shown(optimization)}.")
     outputs = spread(reducer, image.band_ids, keeps_name=False)
     check_length(len(outputs), _MOST_BANDS, "bands")
-    # A combined reducer's outputs have other names than its parts.
-    kinds = [each.name for each in reducer.outputs]
     return image.derived(
         reduced(
-            [image.bands[place] for place in output.takes],
-            output,
-            kernel,
-            kinds[number % len(kinds)],
-            weighting,
-            skips_masked,
+            [image.bands[place] for place in output.takes], output, kernel, weighting, skips_masked
         )
-        for number, output in enumerate(outputs)
+        for output in outputs
     )
 
 
@@ -119,7 +112,6 @@ def reduced(
     bands: Sequence[Band],
     output: Output,
     kernel: Kernel,
-    kind: str,
     weighting: str = "kernel",
     skips_masked: bool = False,
 ) -> Band:
@@ -129,7 +121,6 @@ def reduced(
         bands: those that the output takes.
         output: the result, under the name of the new band.
         kernel: chooses and weighs the pixels.
-        kind: the reducer's own name for the output, such as mean.
         weighting: by the kernel, the mask, or the smaller of both (min).
         skips_masked: whether a pixel that is masked itself stays so.
 
@@ -142,7 +133,8 @@ def reduced(
             "expected a reducer that gives numbers."
         )
     found = output.type_of(bands[-1].type)
-    reduction = _reduction(output, kind, weighting) if len(bands) == 1 else _stacked(output)
+    kind = KINDS.get(output.reduce_stacks)
+    reduction = _reduction(output, kind, weighting)
 
     def reduce(weights: Weights, *inputs: Pixels) -> Pixels:
         mask = np.minimum.reduce([pixels.mask for pixels in inputs])
@@ -151,10 +143,17 @@ def reduced(
             return Pixels(fitted(values, found), windows.inner(mask, weights) * valid)
         return Pixels(fitted(values, found), valid.astype(np.float32))
 
-    work = _WORK.get(kind, sorted_work) if len(bands) == 1 else sorted_work
+    work = sorted_work if kind is None else count_of
     node = UnderKernel(tuple(band.node for band in bands), kernel, reduce, work)
     return Band(output.name, found, bands[0].projection, bands[0].extent, node)
 
+
+KINDS: dict[Any, str] = {
+    output.reduce_stacks: kind
+    for kind in ("count", "mean", "stdDev", "sum", "variance", "sampleStdDev", "sampleVariance")
+    for output in SIMPLE[kind][0]
+} | {output.reduce_stacks: output.name for output in SIMPLE["minMax"][0]}
+"""Reductions for which there is a way without stacks; outputs may have any name."""
 
 Reduction = Callable[
     [Weights, Sequence[NDArray[Any]], NDArray[np.float32]],
@@ -168,12 +167,16 @@ def sorted_work(weights: Weights) -> int:
     return _SORTED * count_of(weights)
 
 
-def _reduction(output: Output, kind: str, weighting: str) -> Reduction:
+def _reduction(output: Output, kind: str | None, weighting: str) -> Reduction:
+    is_weighted = output.weighting == "weighted"
+    if kind is None:
+        return partial(_stacked, output, weighting if is_weighted else None)
     if kind in ("min", "max"):
         return partial(_extreme, is_max=kind == "max")
-    if kind in _MOMENTS:
-        return partial(_moments, kind=kind, weighting=weighting)
-    return _count if kind == "count" else _stacked(output)
+    if kind == "count":
+        return _count
+    sum_of = _SUMS[weighting] if is_weighted else _of_present
+    return partial(_moments, kind=kind, weighed_sum=sum_of)
 
 
 def _extreme(
@@ -188,35 +191,44 @@ def _extreme(
 def _count(
     weights: Weights, arrays: Sequence[NDArray[Any]], mask: NDArray[np.float32]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    presence = Weights((weights.values != 0) * 1.0, weights.x, weights.y)
-    found = np.rint(windows.weighted_sum((mask > 0).astype(np.float64), presence))
+    found = np.rint(windows.weighted_sum((mask > 0).astype(np.float64), weights.presence()))
     return found, found > 0
 
 
-def _stacked(output: Output) -> Reduction:
+def _stacked(
+    output: Output,
+    weighting: str | None,
+    weights: Weights,
+    arrays: Sequence[NDArray[Any]],
+    mask: NDArray[np.float32],
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the reduction of stacks of all pixels under the kernel."""
-    reduce_stacks = output.reduce_stacks
-    assert reduce_stacks is not None
+    by_validity, by_weight = output.reduce_stacks, output.reduce_weighted
+    assert by_validity is not None
+    if not weights.values.any():
+        shape = windows.inner_shape(mask, weights)
+        return np.zeros(shape), np.zeros(shape, bool)
+    under = weights.values[weights.values != 0].reshape(-1, 1, 1)
 
     def reduce(stacks: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        values, valid = reduce_stacks(stacks[:-1], stacks[-1])
-        return [np.asarray(values), np.asarray(valid)]
+        *values, opacity = stacks
+        if weighting is None or by_weight is None:
+            found, valid = by_validity(values, opacity > 0)
+        else:
+            found, valid = by_weight(values, _weighed(weighting, under, opacity))
+        return [np.asarray(found), np.asarray(valid)]
 
-    def reduction(
-        weights: Weights, arrays: Sequence[NDArray[Any]], mask: NDArray[np.float32]
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        if not weights.values.any():
-            shape = windows.inner_shape(mask, weights)
-            return np.zeros(shape), np.zeros(shape, bool)
-        values, valid = windows.by_stacks([*arrays, mask > 0], weights, reduce)
-        return values, valid
-
-    return reduction
+    values, valid = windows.by_stacks([*arrays, mask], weights, reduce)
+    return values, valid
 
 
-_MOMENTS = ("sum", "mean", "variance", "stdDev", "sampleVariance", "sampleStdDev")
-_WORK: dict[str, Callable[[Weights], int]] = dict.fromkeys((*_MOMENTS, "min", "max"), count_of)
-_WORK["count"] = count_of
+def _weighed(weighting: str, under: Numbers, opacity: NDArray[np.float32]) -> Numbers:
+    """Return the weights of a stack from those under the kernel and the mask; none is negative."""
+    held = opacity.astype(np.float64)
+    if weighting == "mask":
+        return held
+    positive = np.maximum(under, 0)
+    return np.where(held > 0, positive, 0) if weighting == "kernel" else np.minimum(held, positive)
 
 
 def _moments(
@@ -224,53 +236,42 @@ def _moments(
     arrays: Sequence[NDArray[Any]],
     mask: NDArray[np.float32],
     kind: str,
-    weighting: str,
+    weighed_sum: Callable[..., Numbers],
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return a statistic that follows from weighted sums of powers."""
+    """Return a statistic that follows from sums of powers."""
     values = np.where(mask > 0, arrays[0], 0).astype(np.float64)
-    sum_of = partial(_SUMS[weighting], mask.astype(np.float64), weights)
+    sum_of = partial(weighed_sum, mask.astype(np.float64), weights)
     total = sum_of(np.ones(values.shape))
-    valid = windows.is_present(total, weights) if weighting == "kernel" else total > 0
+    valid = windows.is_present(total, weights)
     if kind == "sum":
-        return sum_of(values), valid
-    with np.errstate(all="ignore"):
-        mean = sum_of(values) / total
-        if kind == "mean":
-            return mean, valid
-        return _spread(values, mean, total, sum_of, kind, valid)
-
-
-def _spread(
-    values: Numbers,
-    mean: Numbers,
-    total: Numbers,
-    sum_of: Callable[..., Numbers],
-    kind: str,
-    valid: NDArray[np.bool_],
-) -> tuple[Numbers, NDArray[np.bool_]]:
+        return sum_of(values), windows.any_under(mask > 0, weights)
+    mean = sum_of(values) / total
+    if kind == "mean":
+        return mean, valid
     found = np.maximum(sum_of(values**2) / total - mean**2, 0)
     if kind.startswith("sample"):
-        number = total**2 / sum_of(np.ones(values.shape), power=2)
-        found *= number / (number - 1)
-        valid = valid & (number > 1 + 1e-9)
+        found *= total / (total - 1)
+        valid = valid & (total > 1.5)
     return np.sqrt(found) if kind.endswith("tdDev") else found, valid
 
 
-def _by_kernel(mask: Numbers, weights: Weights, values: Numbers, power: int = 1) -> Numbers:
-    powered = Weights(weights.values**power, weights.x, weights.y)
-    return windows.weighted_sum(values * (mask > 0), powered)
+def _by_kernel(mask: Numbers, weights: Weights, values: Numbers) -> Numbers:
+    return windows.weighted_sum(values * (mask > 0), weights)
 
 
-def _by_mask(mask: Numbers, weights: Weights, values: Numbers, power: int = 1) -> Numbers:
-    presence = Weights((weights.values != 0) * 1.0, weights.x, weights.y)
-    return windows.weighted_sum(values * mask**power, presence)
+def _of_present(mask: Numbers, weights: Weights, values: Numbers) -> Numbers:
+    return windows.weighted_sum(values * (mask > 0), weights.presence())
 
 
-def _by_smaller(mask: Numbers, weights: Weights, values: Numbers, power: int = 1) -> Numbers:
+def _by_mask(mask: Numbers, weights: Weights, values: Numbers) -> Numbers:
+    return windows.weighted_sum(values * mask, weights.presence())
+
+
+def _by_smaller(mask: Numbers, weights: Weights, values: Numbers) -> Numbers:
     found = np.zeros(windows.inner_shape(mask, weights))
     pairs = zip(windows.shifted(mask, weights), windows.shifted(values, weights), strict=True)
     for (opacity, weight), (view, _) in pairs:
-        found += np.minimum(opacity, weight) ** power * view
+        found += np.minimum(opacity, weight) * view
     return found
 
 
