@@ -4,7 +4,8 @@
 
 https://developers.google.com/earth-engine/reference/rest/v1/Expression. The nested nodes are first
 laid out flat, without recursion, so that neither depth nor width overflows the stack. Then each is
-evaluated once; nodes that depend on a function's arguments, once a call.
+evaluated once; nodes that depend on a function's arguments, once a call. `If` is lazy: of its two
+cases only the one that its condition selects is evaluated, so that the other one may fail.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from tileserver.compute.context import Context
 from tileserver.compute.registry import find_algorithm
 from tileserver.compute.values.function import Function
+from tileserver.compute.values.truth import is_true
 from tileserver.errors import InvalidRequest, shown
 
 MAX_NODES = 200_000
@@ -23,6 +25,8 @@ _MAX_CALL_DEPTH = 40
 _MAX_FREE = 200
 """Arguments of functions around a node that its value may depend on."""
 _PLACE_BYTES = 8
+_IF = "If"
+_CASES = ("trueCase", "falseCase")
 _LOADS = {"Image.load": "id", "ImageCollection.load": "id", "Collection.loadTable": "tableId"}
 """Algorithms that load assets, and their arguments with the ids."""
 
@@ -37,6 +41,8 @@ class _Node:
     content: Any
     needs: tuple[int, ...] = ()
     """Places of the nodes to evaluate before it."""
+    cases: tuple[int | None, int | None] | None = None
+    """Of a lazy `If`: places of what it is where its condition holds and where not."""
     body: int | None = None
     """Place of the node that a function evaluates when called."""
     free: frozenset[str] = frozenset()
@@ -74,6 +80,16 @@ def _loaded_ids(arguments: object, member: str) -> set[str]:
     return {asset_id} if isinstance(asset_id, str) else set()
 
 
+@dataclass(slots=True)
+class _Frame:
+    """Nodes that are being evaluated for the value of one."""
+
+    place: int
+    order: Iterator[int]
+    waiting: int | None = None
+    """A lazy node whose case is evaluated in the frame above."""
+
+
 class _Graph:
     def __init__(self, document: object) -> None:
         """Read an expression; raise InvalidRequest if it is malformed."""
@@ -100,13 +116,59 @@ class _Graph:
         if depth > _MAX_CALL_DEPTH:
             raise InvalidRequest("The expression calls functions within functions too deeply.")
         local: dict[int, Any] = {}
-        for each in self._order(context, place):
+        frames = [_Frame(place, iter(self._order(context, place)))]
+        while frames:
+            case = self._advance(context, frames[-1], local, arguments, depth)
+            if case is not None:
+                frames.append(_Frame(case, iter(self._order(context, case))))
+                continue
+            done = frames.pop().place
+            # Values that depend on no argument are kept from now on.
+            self._orders[done] = [e for e in self._orders[done] if self.nodes[e].free]
+        return self._known(local, place)
+
+    def _advance(
+        self,
+        context: Context,
+        frame: _Frame,
+        local: dict[int, Any],
+        arguments: Members,
+        depth: int,
+    ) -> int | None:
+        """Evaluate the nodes of a frame up to an `If` whose case is not known yet.
+
+        Returns:
+            The place of that case; None when the frame is done.
+        """
+        if frame.waiting is not None:
+            self._evaluate(context, frame.waiting, local, arguments, depth)
+            frame.waiting = None
+        for each in frame.order:
             context.count_node()
-            held = local if self.nodes[each].free else self._held
-            if each not in held:
-                held[each] = self._evaluated(context, each, local, arguments, depth)
-        # Values that depend on no argument are kept from now on.
-        self._orders[place] = [each for each in self._orders[place] if self.nodes[each].free]
+            if each in (local if self.nodes[each].free else self._held):
+                continue
+            case = self._case(each, local)
+            if case is not None and case not in (local if self.nodes[case].free else self._held):
+                frame.waiting = each
+                return case
+            self._evaluate(context, each, local, arguments, depth)
+        return None
+
+    def _evaluate(
+        self, context: Context, place: int, local: dict[int, Any], arguments: Members, depth: int
+    ) -> None:
+        held = local if self.nodes[place].free else self._held
+        held[place] = self._evaluated(context, place, local, arguments, depth)
+
+    def _case(self, place: int, local: Mapping[int, Any]) -> int | None:
+        """Return the place of the case that a lazy node selects; None of other nodes, and none."""
+        node = self.nodes[place]
+        if node.cases is None:
+            return None
+        condition = self._known(local, node.needs[0]) if node.needs else None
+        return node.cases[0 if is_true(condition) else 1]
+
+    def _known(self, local: Mapping[Any, Any], place: int) -> Any:
         return local[place] if self.nodes[place].free else self._held[place]
 
     def _evaluated(
@@ -119,6 +181,10 @@ class _Graph:
     ) -> Any:
         """Return the value of one node, given those of its needs."""
         node = self.nodes[place]
+        if node.cases is not None:
+            context.count_call()
+            case = self._case(place, local)
+            return None if case is None else self._known(local, case)
         found = [local[n] if self.nodes[n].free else self._held[n] for n in node.needs]
         match node.kind:
             case "constantValue" | "integerValue":
@@ -219,6 +285,11 @@ class _Graph:
 
     def _read_call(self, node: _Node, call: Members) -> None:
         arguments = _object(call.get("arguments", {}), "arguments")
+        if call.get("functionName") == _IF and set(arguments) <= {"condition", *_CASES}:
+            node.needs = self._places([arguments[e] for e in ("condition",) if e in arguments])
+            yes, no = (self._place_of(arguments[e]) if e in arguments else None for e in _CASES)
+            node.cases = yes, no
+            return
         node.needs = self._places(list(arguments.values()))
         if "functionReference" in call:
             node.content = (None, tuple(arguments))
@@ -251,7 +322,8 @@ class _Graph:
             elif place not in done:
                 under_way.add(place)
                 stack.append((place, True))
-                below = node.needs if node.body is None else (*node.needs, node.body)
+                inner = (node.body, *(node.cases or ()))
+                below = (*node.needs, *(each for each in inner if each is not None))
                 stack += ((each, False) for each in below)
         if unbound := self.nodes[self.root].free:
             raise InvalidRequest(
@@ -260,7 +332,9 @@ class _Graph:
 
     def _set_free(self, node: _Node) -> None:
         if node.kind != "argumentReference":
-            node.free = frozenset().union(*(self.nodes[need].free for need in node.needs))
+            cases = (each for each in node.cases or () if each is not None)
+            below = (*node.needs, *cases)
+            node.free = frozenset().union(*(self.nodes[each].free for each in below))
         if node.body is not None:
             node.free |= self.nodes[node.body].free - set(node.content)
         if len(node.free) > _MAX_FREE:

@@ -13,6 +13,7 @@ from tileserver.compute.text.numbers import formatted, number_text
 from tileserver.compute.text.regex import Pattern
 from tileserver.compute.values.equality import is_same
 from tileserver.compute.values.to_json import Count, json_text, parsed_bytes, to_json
+from tileserver.compute.values.truth import is_true
 from tileserver.errors import InvalidRequest, shown
 
 _REFERENCE = re.compile(r"\\(.)|\$(\d)|\$\{(\w+)\}", re.DOTALL)
@@ -224,14 +225,8 @@ def is_equal(left: Any, right: Any) -> bool:
     "If(condition: Object = null, trueCase: Object = null, falseCase: Object = null) -> Object"
 )
 def choose(condition: Any, if_true: Any, if_false: Any) -> Any:
-    """Return one of two values; null, zero and empty values select the second."""
+    """Return one of two values; null, zero and empty values select the second.
+
+    An expression evaluates the selected one alone (`graph`).
+    """
     return if_true if is_true(condition) else if_false
-
-
-def is_true(value: Any) -> bool:
-    """Tell whether a value counts as true."""
-    if isinstance(value, int | float):
-        return value == value and value != 0
-    if isinstance(value, str | list | dict):
-        return len(value) > 0
-    return value is not None
