@@ -146,7 +146,7 @@ def collection_geometry(collection: Collection) -> Geometry | None:
     check_points(each.shape for each in known)
     shapes = [each.in_degrees() for each in known]
     check_crossings(shapes)
-    return Geometry(shapely.union_all(shapes))
+    return Geometry(shapely.union_all(shapes), geodesic=False)
 
 
 def to_projection(value: Any, context: Context) -> Projection | None:

@@ -168,9 +168,12 @@ def test_pictures_show_the_geometry_on_both_sides(
     assert np.array_equal(shown(False, -180), shown(True, 140))
 
 
-def test_what_is_told_goes_on_past_180(ee: ModuleType, evaluator: Evaluator) -> None:
-    line = evaluator.value(ee.Geometry.LineString([[179, 0], [-179, 1]]))
-    assert line["coordinates"] == [[179, 0], [181, 1]]
+def test_coordinates_stay_as_given_and_edges_go_the_short_way(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    line = ee.Geometry.LineString([[179, 0], [-179, 1]])
+    assert evaluator.value(line)["coordinates"] == [[179, 0], [-179, 1]]
+    assert evaluator.value(line.length()) < 300_000
     planar = ee.Geometry.Polygon([[[170, 0], [-170, 0], [-170, 5]]], None, False)
     assert evaluator.value(planar.area(1)) > evaluator.value(
         ee.Geometry.Polygon([[[170, 0], [-170, 0], [-170, 5]]]).area(1)
@@ -249,7 +252,7 @@ def test_parts_that_overlap_across_the_antimeridian_dissolve(
         ]
     )
     whole = evaluator.value(ee.Geometry.BBox(179, 5, -179, 6).area(1))
-    assert evaluator.value(both.dissolve(1).area(1)) == pytest.approx(whole, rel=1e-6)
+    assert evaluator.value(both.dissolve(1).area(1)) == pytest.approx(whole, rel=5e-4)
 
 
 def test_bounds_and_scale_of_parts_on_both_sides_are_small(

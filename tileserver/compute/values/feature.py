@@ -83,10 +83,9 @@ def geometry_of(element: Element) -> Geometry | None:
         return footprint
     if isinstance(footprint, Mapping):
         if footprint.get("type") == "LinearRing":
-            return geometry_from_geojson(
-                {"type": "Polygon", "coordinates": [footprint["coordinates"]]}
-            )
-        return geometry_from_geojson(footprint)
+            footprint = {"type": "Polygon", "coordinates": [footprint["coordinates"]]}
+        # Its edges follow rows and columns of pixels.
+        return replace(geometry_from_geojson(footprint), geodesic=False)
     return None
 
 

@@ -1,16 +1,16 @@
 """Geometries: shapes on the Earth, or in the pixels of a projection.
 
-Shapely geometries with a projection. Edges are straight in the coordinates they are given in;
-`geodesic` is kept and returned to clients. Unless it is False, edges in degrees go the short way
-around the Earth; a shape across the antimeridian is in one piece, with longitudes beyond 180.
+Shapely geometries with a projection, kept as they are given: a ring may cross itself, and edges
+may be great circles. Operations get them planar (`Geometry.in_crs`): areas repaired, great circles
+followed by short straight edges. Edges of geodesic shapes go the short way around the Earth; a
+shape across the antimeridian is then in one piece, with longitudes beyond 180.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,24 +18,29 @@ import shapely
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
-from tileserver.compute.values.antimeridian import unrolled
-from tileserver.compute.values.cuts import cut_at_seams
-from tileserver.compute.values.geometry_limits import check_crossings
+from tileserver.compute.values.geodesics import USUAL_ERROR_M
 from tileserver.compute.values.image import Projection
+from tileserver.compute.values.planar import (
+    carried,
+    checked,
+    followed,
+    moved_shape,
+    planar,
+    repaired,
+)
 from tileserver.errors import InvalidRequest, shown
-from tileserver.geo.crs import EARTH_RADIUS_M, WGS84, transform_points
+from tileserver.geo.crs import WGS84, crs_of
 from tileserver.geo.seams import seams
-from tileserver.geo.turns import middle_longitude, period
+from tileserver.geo.turns import period
 
 MAX_POINTS = 1_000_000
-_MANY_POINTS = 50_000
 _LARGEST = 1e100
 """Coordinates beyond it overflow in the simplest sums."""
 _MAX_DEPTH = 4
 """Collections of geometries within collections."""
 _DEGREES = Projection(WGS84)
-_STEP_SHARE = 1 / 20
-"""How finely an edge is followed into another CRS, as a share of the geometry's size."""
+_MOST_HELD = 2
+"""Planar shapes of one geometry, for different errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,17 @@ class Geometry:
     projection: Projection = _DEGREES
     """The coordinates' CRS and pixels: degrees of longitude and latitude by default."""
     geodesic: bool | None = None
+    """Whether edges are great circles, not straight; None where they are in a geographic CRS."""
+    _planar: dict[float, BaseGeometry] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+
+    @property
+    def is_geodesic(self) -> bool:
+        """Whether edges are great circles."""
+        if self.geodesic is None:
+            return self.projection == _DEGREES or _is_geographic(self.projection.crs_code)
+        return self.geodesic
 
     def to_json(self) -> dict[str, Any]:
         """Return the `getInfo` JSON: GeoJSON in CRS units, as it has no member for a transform."""
@@ -58,57 +74,88 @@ class Geometry:
             members["crs"] = {"type": "name", "properties": {"name": self.projection.crs_code}}
         return members
 
-    def in_crs(self, crs_code: str) -> BaseGeometry:
-        """Return the shape in the coordinates of a CRS, its edges followed closely.
+    def in_crs(self, crs_code: str, max_error_m: float = USUAL_ERROR_M) -> BaseGeometry:
+        """Return the planar shape in the coordinates of a CRS, its edges followed closely.
+
+        Args:
+            crs_code: the CRS.
+            max_error_m: metres between a great circle and the edges that stand for it.
 
         Raises:
             InvalidRequest: part of it lies outside the domain of the CRS.
+        """
+        own = self.projection.crs_code
+        if self.is_geodesic and not _is_geographic(own):
+            return self._by_degrees(max_error_m).in_crs(crs_code)
+        moved = self._in_own_crs(max_error_m)
+        if crs_code == own:
+            return moved
+        if period(own) is None and seams(crs_code):
+            return Geometry(self.in_degrees(), geodesic=False).in_crs(crs_code)
+        return followed(moved, own, crs_code)
+
+    def _in_own_crs(self, max_error_m: float) -> BaseGeometry:
+        """Return the planar shape in CRS units; great circles only in a geographic CRS."""
+        found = self._planar.get(max_error_m)
+        if found is None:
+            transform = self.projection.transform
+            is_plain = transform == _DEGREES.transform
+            found = self.shape if is_plain else moved_shape(self.shape, transform.apply)
+            found = planar(found, max_error_m) if self.is_geodesic else repaired(found)
+            if len(self._planar) >= _MOST_HELD:
+                self._planar.clear()
+            self._planar[max_error_m] = found
+        return found
+
+    def _by_degrees(self, max_error_m: float) -> Geometry:
+        """Return the planar shape, of great circles between points of a projected CRS."""
+        points = replace(self, geodesic=False).in_crs_by_points(WGS84)
+        return Geometry(planar(points, max_error_m), geodesic=False)
+
+    def in_crs_by_points(self, crs_code: str) -> BaseGeometry:
+        """Return the shape as it is, each of its points carried into a CRS.
+
+        Raises:
+            InvalidRequest: a point lies outside the domain of the CRS.
         """
         moved = moved_shape(self.shape, self.projection.transform.apply)
         if crs_code == self.projection.crs_code:
             return moved
-        if period(self.projection.crs_code) is None and seams(crs_code):
-            return Geometry(self.in_degrees()).in_crs(crs_code)
-        west, south, east, north = moved.bounds if not moved.is_empty else (0.0,) * 4
-        step = max(east - west, north - south) * _STEP_SHARE
-        fine = shapely.segmentize(moved, step) if step > 0 else moved
+        found = moved_shape(moved, partial(carried, self.projection.crs_code, crs_code))
+        return checked(found, crs_code)
 
-        cut = cut_at_seams(fine, self.projection.crs_code, crs_code)
-        if cut is not fine:
-            # Along a seam there are new edges, which bend too.
-            fine = shapely.segmentize(cut, step)
-        found = moved_shape(fine, partial(_carried, self.projection.crs_code, crs_code))
-        if not np.isfinite(shapely.get_coordinates(found)).all():
-            raise InvalidRequest(f"The geometry reaches outside the domain of {crs_code[:60]}.")
-        turn = period(crs_code)
-        is_unrolled = turn is None or period(self.projection.crs_code) is not None
-        return found if is_unrolled or turn is None else unrolled(found, turn)
+    def by_points(self, projection: Projection) -> Geometry:
+        """Return the geometry in the pixels of a projection, its points carried and none added.
 
-    def in_projection(self, projection: Projection) -> Geometry:
-        """Return the geometry in the pixels of a projection, its edges followed closely.
+        Raises:
+            InvalidRequest: a point lies outside the domain of the CRS.
+        """
+        found = self.in_crs_by_points(projection.crs_code)
+        if projection.transform != _DEGREES.transform:
+            found = moved_shape(found, projection.transform.inverse().apply)
+        return Geometry(found, projection, self.geodesic)
+
+    def in_projection(self, projection: Projection, max_error_m: float = USUAL_ERROR_M) -> Geometry:
+        """Return the planar geometry in the pixels of a projection, its edges followed closely.
 
         Raises:
             InvalidRequest: part of it lies outside the domain of the CRS.
         """
-        if projection == self.projection:
-            return self
-        moved = moved_shape(self.in_crs(projection.crs_code), projection.transform.inverse().apply)
-        return Geometry(moved, projection, self.geodesic)
+        if projection == self.projection and not self.is_geodesic:
+            return Geometry(repaired(self.shape), projection, False)
+        found = self.in_crs(projection.crs_code, max_error_m)
+        if projection.transform != _DEGREES.transform:
+            found = moved_shape(found, projection.transform.inverse().apply)
+        return Geometry(found, projection, False)
 
-    def in_degrees(self) -> BaseGeometry:
-        """Return the shape in longitude and latitude."""
-        return self.shape if self.projection == _DEGREES else self.in_crs(WGS84)
+    def in_degrees(self, max_error_m: float = USUAL_ERROR_M) -> BaseGeometry:
+        """Return the planar shape in longitude and latitude."""
+        return self.in_crs(WGS84, max_error_m)
 
 
-def _carried(source: str, target: str, x: Any, y: Any) -> tuple[Any, Any]:
-    """Return points of a CRS in another, those past the antimeridian past it there, too."""
-    found_x, found_y = transform_points(source, target, x, y)
-    source_turn, turn = period(source), period(target)
-    if source_turn is not None and turn is not None:
-        between = (middle_longitude(target) - middle_longitude(source)) / 360
-        with np.errstate(invalid="ignore"):
-            found_x = found_x + turn * np.round(x / source_turn - between - found_x / turn)
-    return found_x, found_y
+@lru_cache(maxsize=256)
+def _is_geographic(crs_code: str) -> bool:
+    return crs_code == WGS84 or bool(crs_of(crs_code).is_geographic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +171,10 @@ class ErrorMargin:
         return members if self.value is None else members | {"value": self.value}
 
 
-def moved_shape(
-    geometry: BaseGeometry, move: Callable[[Any, Any], tuple[Any, Any]]
-) -> BaseGeometry:
-    """Return a geometry with each (x, y) moved; `move` takes and gives arrays of shape (n,)."""
-
-    def moved(points: Any) -> Any:
-        x, y = move(points[:, 0].copy(), points[:, 1].copy())
-        return np.column_stack([x, y])
-
-    return shapely.transform(geometry, moved)
-
-
 def make_geometry(
     kind: str, coordinates: Any, projection: Projection | None = None, geodesic: bool | None = None
 ) -> Geometry:
-    """Return a geometry of GeoJSON coordinates; a ring need not be closed.
+    """Return a geometry of GeoJSON coordinates, as they are; a ring need not be closed.
 
     Raises:
         InvalidRequest: the coordinates are not those of such a geometry.
@@ -154,17 +189,6 @@ def make_geometry(
         raise _bad_coordinates(kind, coordinates) from exc
     if not is_finite:
         raise _bad_coordinates(kind, coordinates)
-    if geodesic is not False and projection in (None, _DEGREES):
-        found = unrolled(found, 360.0)
-    is_area = found.geom_type.endswith("Polygon")
-    if is_area and shapely.get_num_coordinates(found) > _MANY_POINTS:
-        # The validity check alone would take seconds.
-        check_crossings([found])
-    if is_area and not found.is_valid:
-        check_crossings([found])
-        # Even-odd within a polygon; parts of several that overlap are one.
-        parts = [shapely.make_valid(part) for part in shapely.get_parts(found)]
-        found = shapely.union_all(parts) if len(parts) > 1 else parts[0]
     return Geometry(found, projection or _DEGREES, geodesic)
 
 
@@ -187,7 +211,9 @@ UNBOUNDED = rectangle(-180, -90, 180, 90)
 
 def is_unbounded(geometry: Geometry) -> bool:
     """Tell whether a geometry is the whole Earth."""
-    return geometry.projection == _DEGREES and bool(geometry.shape.equals(UNBOUNDED.shape))
+    if geometry.projection != _DEGREES or geometry.shape.bounds != UNBOUNDED.shape.bounds:
+        return False
+    return bool(repaired(geometry.shape).equals(UNBOUNDED.shape))
 
 
 def collected(
@@ -202,11 +228,17 @@ def collected(
     Raises:
         InvalidRequest: they have too many points.
     """
-    shared = {each.projection for each in geometries}
-    target = projection or (shared.pop() if len(shared) == 1 else _DEGREES)
-    parts = [
-        part for each in geometries for part in shapely.get_parts(each.in_projection(target).shape)
-    ]
+    shared = {(each.projection, each.is_geodesic) for each in geometries}
+    is_one = len(shared) == 1 and (projection is None or {projection} == {p for p, _ in shared})
+    if is_one and geodesic in (None, geometries[0].is_geodesic):
+        # As they are given.
+        geodesic, target = geometries[0].geodesic, geometries[0].projection
+        placed = [each.shape for each in geometries]
+    else:
+        target = projection or _DEGREES
+        placed = [each.in_projection(target).shape for each in geometries]
+        geodesic = False if geodesic is None and geometries else geodesic
+    parts = [part for each in placed for part in shapely.get_parts(each)]
     check_points(parts)
     kinds = {part.geom_type for part in parts}
     if len(kinds) == 1 and (make := _MULTIPLE.get(next(iter(kinds)))):
@@ -301,45 +333,3 @@ def _lists(coordinates: Any) -> Any:
     if isinstance(coordinates, tuple | list):
         return [_lists(each) for each in coordinates]
     return coordinates
-
-
-def local_projection(lon: float, lat: float) -> str:
-    """Return a CRS in metres that is true to distance around a place in degrees."""
-    return (
-        f"+proj=aeqd +lat_0={lat:.6f} +lon_0={lon:.6f} +x_0=0 +y_0=0 +datum=WGS84 +units=m +no_defs"
-    )
-
-
-def metres_around(found: BaseGeometry) -> str:
-    """Return a CRS in metres around the middle of a geometry in degrees."""
-    middle = found.centroid
-    if middle.is_empty:
-        raise InvalidRequest("The geometry is empty.")
-    return local_projection(middle.x, max(-89.9, min(89.9, middle.y)))
-
-
-def area_m2(found: BaseGeometry) -> float:
-    """Return the area of a geometry in degrees, on a sphere of Web Mercator's radius."""
-    fine = shapely.segmentize(found, 1.0)
-
-    def equal_area(lon: Any, lat: Any) -> tuple[Any, Any]:
-        x = np.radians(lon) * EARTH_RADIUS_M
-        return x, np.sin(np.radians(lat)) * EARTH_RADIUS_M
-
-    return float(moved_shape(fine, equal_area).area)
-
-
-def length_m(found: BaseGeometry) -> float:
-    """Return the length of a geometry's lines in degrees, along great circles of a sphere."""
-    total = 0.0
-    lines = shapely.get_parts(found)
-    for line in lines:
-        rings = shapely.get_rings(line) if line.geom_type == "Polygon" else [line]
-        for ring in rings:
-            lon, lat = np.radians(shapely.get_coordinates(ring)).T
-            half = (
-                np.sin(np.diff(lat) / 2) ** 2
-                + np.cos(lat[:-1]) * np.cos(lat[1:]) * np.sin(np.diff(lon) / 2) ** 2
-            )
-            total += float((2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(half))).sum())
-    return total if math.isfinite(total) else 0.0

@@ -16,6 +16,7 @@ from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import FOOTPRINT, INDEX, Image
 from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import InvalidRequest
+from tileserver.geo.crs import WGS84
 
 MAX_VALUES = 1_000_000
 _MAX_DEPTH = 60
@@ -40,7 +41,7 @@ def features_json(value: Any) -> list[dict[str, Any]]:
 
 def _feature_json(element: Element, place: int, count: Count) -> dict[str, Any]:
     found = geometry_of(element)
-    shape = None if found is None else Geometry(found.in_degrees())
+    shape = None if found is None else _in_degrees(found)
     properties = {
         name: v for name, v in element.properties.items() if name not in (FOOTPRINT, INDEX)
     }
@@ -50,6 +51,13 @@ def _feature_json(element: Element, place: int, count: Count) -> dict[str, Any]:
         "geometry": to_json(shape, 1, count),
         "properties": to_json(properties, 1, count),
     }
+
+
+def _in_degrees(geometry: Geometry) -> Geometry:
+    """Return a geometry for GeoJSON alone, its points as given where edges are great circles."""
+    if geometry.is_geodesic:
+        return Geometry(geometry.in_crs_by_points(WGS84))
+    return Geometry(geometry.in_degrees())
 
 
 class Count:

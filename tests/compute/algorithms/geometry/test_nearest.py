@@ -10,7 +10,7 @@ import shapely
 
 from tests.compute.conftest import Evaluator
 
-RADIUS_M = 6378137.0
+RADIUS_M = 6371010.0
 
 
 def sphere_distance(one: tuple[float, ...], other: tuple[float, ...]) -> float:

@@ -76,7 +76,7 @@ def test_an_image_is_cut_to_a_size(ee: ModuleType, evaluator: Evaluator) -> None
 def test_bounds_in_degrees_are_cut_from_what_has_no_end(
     ee: ModuleType, evaluator: Evaluator
 ) -> None:
-    box = {"type": "Polygon", "coordinates": [[[10, 20], [12, 20], [12, 21], [10, 21]]]}
+    box = ee.Geometry.Rectangle([10, 20, 12, 21], None, False)
     image = bounded(ee, ee.Image.pixelLonLat(), geometry=box, scale=11131.949079327358)
     found = evaluator.pixels(image, None)
     assert found.shape == (10, 20)

@@ -1,9 +1,9 @@
 """Filters of collections by the geometry of elements.
 
-Geometries are compared in longitude and latitude, with straight edges there; distances are metres
-on the sphere, as those of `Geometry.distance`. `maxError` is ignored, as nothing is approximated.
-An element without a geometry, such as a constant image, is unbounded. Footprints may reach past
-180 degrees; longitudes that differ by 360 degrees are the same place.
+Geometries are compared in longitude and latitude, with great circles followed to a metre; distances
+are metres on the sphere, as those of `Geometry.distance`. `maxError` is ignored. An element without
+a geometry, such as a constant image, is unbounded. Footprints may reach past 180 degrees;
+longitudes that differ by 360 degrees are the same place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from tileserver.compute.registry import algorithm
 from tileserver.compute.values.antimeridian import beside, leaves_map, on_map, related
 from tileserver.compute.values.feature import Element, Feature
 from tileserver.compute.values.filter import Filter
-from tileserver.compute.values.geometry import Geometry, area_m2, length_m
+from tileserver.compute.values.geometry import Geometry
+from tileserver.compute.values.sphere import area_m2, length_m
 from tileserver.errors import InvalidRequest, shown
 
 Relation = Callable[[BaseGeometry, BaseGeometry], bool]
@@ -158,7 +159,7 @@ def within_distance(context: Context, distance: float, *operands: Any) -> Filter
     def apart(a: BaseGeometry, b: BaseGeometry) -> float:
         if a.is_empty or b.is_empty:
             return math.inf
-        return length_m(shapely.shortest_line(a, beside(a, b, 360.0)))
+        return length_m(shapely.shortest_line(a, beside(a, b, 360.0)), True)
 
     left = _place(context, operands[0], operands[3], "left")
     right = _place(context, operands[2], operands[1], "right")
@@ -187,6 +188,6 @@ def area(low: float, high: float, error: Any, field: str | None) -> Filter:
 
     def passes(element: Element, _: Element) -> bool:
         found = _shape(value_of(element, field or ".geo"))
-        return found is not None and low <= area_m2(found) <= high
+        return found is not None and low <= area_m2(found, False) <= high
 
     return Filter(passes, "area")

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tileserver.compute.algorithms.geometry.methods import required_geometry, with_geometry
+from tileserver.compute.algorithms.geometry.methods import (
+    required_geometry,
+    transformed,
+    with_geometry,
+)
 from tileserver.compute.coercion import to_geometry
 from tileserver.compute.context import Context, check_length
 from tileserver.compute.plain_values import text_in, to_number
@@ -69,8 +73,9 @@ def geometry(
 ) -> Geometry:
     """Return an element's geometry, of an image its footprint; the whole Earth if unbounded."""
     found = required_geometry(element)
-    found = found if projection is None else found.in_projection(projection)
-    return found if geodesics is None else replace(found, geodesic=geodesics)
+    if projection is None and geodesics in (None, found.is_geodesic):
+        return found
+    return transformed(found, projection or found.projection, margin, geodesics)
 
 
 @algorithm("Feature.id(element: Element) -> String")
