@@ -25,7 +25,14 @@ _STEP_SHARE = 1 / 20
 
 def planar(shape: BaseGeometry, max_error_m: float = USUAL_ERROR_M) -> BaseGeometry:
     """Return a shape in degrees whose great circles are followed by short straight edges."""
-    return repaired(densified(around_poles(unrolled(shape, 360.0)), max_error_m))
+    corners = around_poles(unrolled(shape, 360.0))
+    fine = densified(corners, max_error_m)
+    is_large = shapely.get_num_coordinates(fine) > _MANY_POINTS and fine is not corners
+    if not is_large or not _has_areas(fine):
+        return repaired(fine)
+    check_crossings([fine])
+    # A repair takes seconds; of so many points, edges are short.
+    return fine if fine.is_valid else repaired(corners)
 
 
 def repaired(shape: BaseGeometry) -> BaseGeometry:
