@@ -47,6 +47,7 @@ HOMES = {
     "rasterio": {"compute", "geo", "ingest", "rasters", "rendering"},
     "shapely": {"compute", "geo", "tables"},
     "re2": {"compute"},
+    "sklearn": {"compute"},
     "tomllib": {"config"},
     "pydantic": {"config"},
     "pydantic_core": {"config"},

@@ -22,6 +22,9 @@ from tileserver.compute.plain_values import (
     to_number,
     to_text,
 )
+from tileserver.compute.values.classifier import Classifier
+from tileserver.compute.values.clusterer import Clusterer
+from tileserver.compute.values.confusion_matrix import ConfusionMatrix
 from tileserver.compute.values.date import Date, DateRange, parse_date
 from tileserver.compute.values.feature import (
     Collection,
@@ -339,6 +342,9 @@ _CONVERSIONS: Mapping[str, Callable[[Any, Context], Any]] = {
     "Filter": _only(Filter),
     "Kernel": _only(Kernel),
     "Join": _only(Join),
+    "Classifier": _only(Classifier),
+    "Clusterer": _only(Clusterer),
+    "ConfusionMatrix": _only(ConfusionMatrix),
     "Reducer": _only(Reducer),
     "Algorithm": _only(Function),
 }

@@ -7,11 +7,17 @@ from tileserver.compute.algorithms.array import conversions as conversions
 from tileserver.compute.algorithms.array import elementwise as elementwise
 from tileserver.compute.algorithms.array import matrices as matrices
 from tileserver.compute.algorithms.array import transformations as transformations
+from tileserver.compute.algorithms.classifier import classification as classification
+from tileserver.compute.algorithms.classifier import classifiers as classifiers
+from tileserver.compute.algorithms.classifier import machines as machines
+from tileserver.compute.algorithms.classifier import removed as removed
+from tileserver.compute.algorithms.clusterer import clusterers as clusterers
 from tileserver.compute.algorithms.collection import aggregates as aggregates
 from tileserver.compute.algorithms.collection import collections as collections
 from tileserver.compute.algorithms.collection import composites as composites
 from tileserver.compute.algorithms.collection import get_region as get_region
 from tileserver.compute.algorithms.collection import stored_tables as stored_tables
+from tileserver.compute.algorithms.confusion_matrix import accuracy as accuracy
 from tileserver.compute.algorithms.filter import filters as filters
 from tileserver.compute.algorithms.filter import spatial as spatial
 from tileserver.compute.algorithms.filter import text as text
