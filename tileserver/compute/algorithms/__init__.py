@@ -14,8 +14,11 @@ from tileserver.compute.algorithms.classifier import removed as removed
 from tileserver.compute.algorithms.clusterer import clusterers as clusterers
 from tileserver.compute.algorithms.collection import aggregates as aggregates
 from tileserver.compute.algorithms.collection import collections as collections
+from tileserver.compute.algorithms.collection import combining as combining
 from tileserver.compute.algorithms.collection import composites as composites
 from tileserver.compute.algorithms.collection import get_region as get_region
+from tileserver.compute.algorithms.collection import landsat_composites as landsat_composites
+from tileserver.compute.algorithms.collection import random_points as random_points
 from tileserver.compute.algorithms.collection import stored_tables as stored_tables
 from tileserver.compute.algorithms.confusion_matrix import accuracy as accuracy
 from tileserver.compute.algorithms.filter import filters as filters
@@ -36,6 +39,7 @@ from tileserver.compute.algorithms.image import displacing as displacing
 from tileserver.compute.algorithms.image import edges as edges
 from tileserver.compute.algorithms.image import expression as expression
 from tileserver.compute.algorithms.image import focal as focal
+from tileserver.compute.algorithms.image import landsat as landsat
 from tileserver.compute.algorithms.image import masks as masks
 from tileserver.compute.algorithms.image import neighbourhoods as neighbourhoods
 from tileserver.compute.algorithms.image import painting as painting
