@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -59,6 +60,52 @@ def test_a_key_that_takes_too_long_is_refused_then_at_once_and_others_go_on() ->
 
     asyncio.run(scenario())
     assert calls == ["slow", "swift"]
+
+
+def test_a_key_is_tried_again_soon_at_first_and_then_ever_more_seldom() -> None:
+    now_s, calls = 0.0, []
+
+    def late(key: str) -> str:
+        calls.append(now_s)
+        raise DeadlineExceeded("late")
+
+    async def scenario() -> None:
+        nonlocal now_s
+        aside = LimitedCalls(late, refused, 5.0, 1, clock=lambda: now_s)
+        for _ in range(400):
+            with pytest.raises(UnreadableRaster, match="a takes too long"):
+                await aside.call("a")
+            now_s += 1
+
+    asyncio.run(scenario())
+    waits_s = [after - before for before, after in pairwise(calls)]
+    assert waits_s[:7] == [5, 10, 20, 40, 60, 60, 60]
+
+
+def test_a_call_in_time_ends_the_waits() -> None:
+    now_s, is_busy = 0.0, True
+
+    def at_times(key: str) -> str:
+        if is_busy:
+            raise DeadlineExceeded("late")
+        return key
+
+    async def scenario() -> None:
+        nonlocal now_s, is_busy
+        aside = LimitedCalls(at_times, refused, 5.0, 1, clock=lambda: now_s)
+        for wait_s in (5, 10, 20):
+            with pytest.raises(UnreadableRaster):
+                await aside.call("a")
+            now_s += wait_s
+        is_busy = False
+        assert await aside.call("a") == "a"
+        is_busy = True
+        with pytest.raises(UnreadableRaster):
+            await aside.call("a")
+        now_s, is_busy = now_s + 5, False
+        assert await aside.call("a") == "a"
+
+    asyncio.run(scenario())
 
 
 def test_what_looks_at_its_time_ends_its_thread_itself() -> None:

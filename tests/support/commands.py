@@ -16,6 +16,12 @@ from types import MappingProxyType
 ROOT = Path(__file__).parents[2]
 _PATIENCE_S = 120
 _COMMAND = (sys.executable, "-u", "-m", "tileserver")
+_BUSY = re.compile(
+    r" \(\d+ of them not looked at yet\)"
+    r"|^.*(?:loop was held up for|takes longer than \d+ s to read).*\n",
+    re.MULTILINE,
+)
+"""What a server says on a busy machine alone."""
 _SETTINGS = ("HOST", "PORT", "TILESERVER_", "WEB_CONCURRENCY")
 
 
@@ -27,6 +33,7 @@ class Serving:
     url: str
     """Without a final slash."""
     said: str
+    """Until it serves, without what any server says on a busy machine."""
 
 
 def environment(more: Mapping[str, str]) -> dict[str, str]:
@@ -80,7 +87,7 @@ def serving(
         watchdog.cancel()
         found = re.search(r"^Map +(http://\S+)/$", said, re.MULTILINE)
         assert found, said
-        yield Serving(process, found[1], said)
+        yield Serving(process, found[1], _BUSY.sub("", said))
     finally:
         watchdog.cancel()
         process.terminate()
@@ -103,7 +110,7 @@ def log_of(server: Serving) -> str:
     """End a server; return its log, without what any server says on a busy machine."""
     server.process.terminate()
     assert server.process.stdout is not None
-    return "".join(line for line in server.process.stdout if "loop was held up for" not in line)
+    return _BUSY.sub("", server.process.stdout.read())
 
 
 def wait_until_ended(process: subprocess.Popen[str], patience_s: float = _PATIENCE_S) -> int:

@@ -1,14 +1,15 @@
 """Blocking calls with a time limit, in separate threads.
 
 A thread cannot be stopped. A call into a library that exceeds its limit is abandoned: its key is
-refused for a while, no second thread is started for it, and other calls go on.
+refused for a while, no second thread is started for it, and other calls go on. The while is short
+at first, as the machine may only have been busy, and doubles with each time.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import anyio
 
@@ -16,7 +17,7 @@ from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.concurrency.time_limit import time_limit
 from tileserver.errors import DeadlineExceeded, TileserverError
 
-_RETRY_S = 60.0
+_LONGEST_RETRY_S = 60.0
 _LATE_S = 0.25
 """Grace for calls that check their time limit themselves."""
 _MAX_GIVEN_UP = 10_000
@@ -54,16 +55,17 @@ class LimitedCalls(Generic[K, T]):
         self._limiter = anyio.CapacityLimiter(threads)
         self._flights: SingleFlight[K, T] = SingleFlight()
         self._running: set[K] = set()
-        self._given_up: dict[K, float] = {}
+        self._given_up: dict[K, _GivenUp] = {}
 
     async def call(self, key: K) -> T:
         """Return the result of the function for a key.
 
         Raises:
-            TileserverError: `too_long`, for this call, for a minute after it, and as long as its
+            TileserverError: `too_long`, for this call, for a while after it, and as long as its
                 thread runs; or the error of the function.
         """
-        if self._clock() < self._given_up.get(key, 0.0):
+        given_up = self._given_up.get(key)
+        if given_up and self._clock() < given_up.until_s:
             raise self.too_long(key)
         # Kept after its callers are cancelled: its thread runs on anyway.
         self._flights.keep(key, lambda: self._call(key))
@@ -92,7 +94,16 @@ class LimitedCalls(Generic[K, T]):
     def _give_up(self, key: K) -> None:
         if len(self._given_up) >= _MAX_GIVEN_UP:
             self._given_up.clear()
-        self._given_up[key] = self._clock() + _RETRY_S
+        before = self._given_up.get(key)
+        wait_s = min(2 * before.wait_s if before else self.limit_s, _LONGEST_RETRY_S)
+        self._given_up[key] = _GivenUp(self._clock() + wait_s, wait_s)
+
+
+class _GivenUp(NamedTuple):
+    until_s: float
+    """On the clock."""
+    wait_s: float
+    """Which the next one doubles."""
 
 
 class ShortCalls:

@@ -291,5 +291,5 @@ class LocalRasters:
 def _slow_to_describe(name: str) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"{name}: its header or its CRS takes longer than {_DESCRIBING_S:g} s to read; it is "
-        "looked at again in a minute."
+        "looked at again later."
     )
