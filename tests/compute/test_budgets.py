@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
 from collections.abc import Callable
 from types import ModuleType
@@ -11,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.compute.conftest import Evaluator, LocalWorld
+from tests.compute.conftest import GRID, HOLES, Evaluator, LocalWorld
 from tests.rest import memory
 from tests.support.limits import cpu_limit
 from tileserver.compute.algorithms.value.texts import decode_json, encode_json, text_of
 from tileserver.compute.budget import Budget
 from tileserver.compute.context import Context
 from tileserver.compute.values.to_json import parsed_bytes, to_json
+from tileserver.contract.grids import Window
 from tileserver.errors import InvalidRequest
 
 MOST_MB = 450
@@ -93,6 +96,36 @@ def test_what_is_made_again_and_again_is_refused_before_it_fills_the_memory(
     before_mb = memory.now_mb()
     with pytest.raises(InvalidRequest, match=r"User memory limit exceeded|timed out|at most"):
         evaluator.computing._value(text)
+    assert memory.most_mb() - before_mb < MOST_MB
+
+
+LARGE: dict[str, Callable[[ModuleType, Any], Any]] = {
+    "sums": lambda ee, image: image.convolve(ee.Kernel.circle(512)),
+    "extremes": lambda ee, image: image.focalMax(100, "octagon"),
+    "stacks": lambda ee, image: image.focalMedian(60),
+    "margins of margins": lambda ee, image: image.focalMin(2, iterations=1000),
+    "kernels of kernels": lambda ee, image: image.convolve(
+        functools.reduce(lambda kernel, _: kernel.add(kernel), range(5), ee.Kernel.circle(500))
+    ),
+    "texture": lambda ee, image: image.glcmTexture(20),
+    "edges": lambda ee, image: ee.Algorithms.CannyEdgeDetector(image, 1, 50),
+    "lines": lambda ee, image: ee.Algorithms.HoughTransform(image, 512, 0, 1),
+    "hollows": lambda ee, image: ee.Terrain.fillMinima(image, None, 256),
+    "spectra": lambda ee, image: image.spectralGradient("sid", ee.Kernel.square(90), True),
+}
+
+
+@pytest.mark.skipif(not memory.is_told(), reason="needs Linux to tell memory")
+@pytest.mark.parametrize("name", LARGE)
+def test_large_neighbourhoods_are_computed_or_refused_in_little_memory(
+    ee: ModuleType, evaluator: Evaluator, name: str
+) -> None:
+    built = LARGE[name](ee, ee.Image(HOLES))
+    request = evaluator.request(built, GRID.window(Window(20, 20, 8, 8)))
+    memory.forget()
+    before_mb = memory.now_mb()
+    with cpu_limit(20), contextlib.suppress(InvalidRequest):
+        assert evaluator.computing.pixels(request)
     assert memory.most_mb() - before_mb < MOST_MB
 
 

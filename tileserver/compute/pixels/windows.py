@@ -21,7 +21,11 @@ _DIRECT = 150
 """Weights up to which a sum is made of shifted arrays, of which rounding is the same anywhere."""
 _SHORT = 64
 """Side of a kernel up to which separable weights are applied along rows and columns."""
+_MANY = 400
+"""Steps that a pixel costs where there are more weights."""
 _EXTREMES_DIRECT = 60
+_RUN = 6
+"""Steps that a pixel costs for each run of weights."""
 _STACK_VALUES = 2_000_000
 """Values stacked at once."""
 _SHIFTED = 256
@@ -48,6 +52,18 @@ def shifted(array: Array, weights: Weights) -> Iterator[tuple[Array, float]]:
         check_time()
         top, left = weights.y + row, weights.x + column
         yield array[top : top + height, left : left + width], weight
+
+
+def sum_work(weights: Weights) -> int:
+    """Return the steps that a pixel of a weighted sum costs."""
+    count = int(np.count_nonzero(weights.values))
+    return count if count <= _DIRECT else _MANY
+
+
+def extreme_work(weights: Weights) -> int:
+    """Return the steps that a pixel's extreme costs."""
+    count = int(np.count_nonzero(weights.values))
+    return count if count <= _EXTREMES_DIRECT else _RUN * sum(1 for _ in _runs(weights.values))
 
 
 def weighted_sum(values: Numbers, weights: Weights) -> Numbers:

@@ -158,8 +158,8 @@ def test_sixteen_tiles_are_one_picture(
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda ee, i: ee.Algorithms.CannyEdgeDetector(i, 1, -1), "sigma must be from 0 to 100"),
-        (lambda ee, i: ee.Algorithms.CannyEdgeDetector(i, 1, 1e9), "sigma must be from 0 to 100"),
+        (lambda ee, i: ee.Algorithms.CannyEdgeDetector(i, 1, -1), "sigma must be from 0 to 50"),
+        (lambda ee, i: ee.Algorithms.CannyEdgeDetector(i, 1, 1e9), "sigma must be from 0 to 50"),
         (lambda ee, i: ee.Algorithms.HoughTransform(i, 0), "gridSize must be from 1 to 512"),
         (lambda ee, i: ee.Algorithms.HoughTransform(i, 10**9), "gridSize must be from 1 to 512"),
     ],

@@ -310,6 +310,7 @@ def test_neighbours_lie_beyond_the_antimeridian(ee: ModuleType, tmp_path: Path) 
         (lambda ee, i: i.focalMax(1e6, "square", "meters"), "Kernel is too large"),
         (lambda ee, i: i.focalMax(iterations=10**7), "iterations, at most 1000"),
         (lambda ee, i: i.focalMax(500, iterations=1000), "memory limit|timed out"),
+        (lambda ee, i: i.focalMin(3, iterations=1000), "memory limit|timed out"),
         (lambda ee, i: i.focalMedian(500), "timed out"),
         (lambda ee, i: i.neighborhoodToBands(ee.Kernel.square(40)), "bands, at most 5000"),
         (

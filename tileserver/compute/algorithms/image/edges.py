@@ -35,7 +35,7 @@ from tileserver.concurrency.time_limit import check_time
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest
 
-_MOST_SIGMA = 100.0
+_MOST_SIGMA = 50.0
 _CUT = 4.0
 _MOST_GRID = 512
 
@@ -130,16 +130,21 @@ def _canny(threshold: float, sigma: float, grid: PixelGrid, pixels: Pixels) -> P
 
 def _smoothed(values: Numbers, shown: NDArray[np.bool_], sigma: float) -> Numbers:
     """Return values after a Gaussian, masked ones left out."""
-    from scipy import ndimage
-
     if not sigma:
         return values
-    smooth = partial(ndimage.gaussian_filter, sigma=sigma, mode="nearest", truncate=_CUT)
-    found: Numbers = smooth(values)
+    found = _blurred(values, sigma)
     if shown.all():
         return found
-    check_time()
-    return found / (smooth(shown.astype(np.float64)) + np.finfo(float).eps)
+    return found / (_blurred(shown.astype(np.float64), sigma) + np.finfo(float).eps)
+
+
+def _blurred(values: Numbers, sigma: float) -> Numbers:
+    from scipy import ndimage
+
+    for axis in (0, 1):
+        check_time()
+        values = ndimage.gaussian_filter1d(values, sigma, axis, mode="nearest", truncate=_CUT)
+    return values
 
 
 def _is_ridge(down: Numbers, across: Numbers, magnitude: Numbers) -> NDArray[np.bool_]:

@@ -49,7 +49,7 @@ def convolve(image: Image, kernel: Kernel) -> Image:
     """Return each band's sum of the pixels under a kernel, times its weights."""
 
     def band_of(band: Band) -> Band:
-        node = UnderKernel((band.node,), kernel, _convolved, count_of)
+        node = UnderKernel((band.node,), kernel, _convolved, windows.sum_work)
         return replace(band, type=DOUBLE, node=node)
 
     return map_bands(image, band_of)
@@ -143,7 +143,7 @@ def reduced(
             return Pixels(fitted(values, found), windows.inner(mask, weights) * valid)
         return Pixels(fitted(values, found), valid.astype(np.float32))
 
-    work = sorted_work if kind is None else count_of
+    work = _work(kind, weighting)
     node = UnderKernel(tuple(band.node for band in bands), kernel, reduce, work)
     return Band(output.name, found, bands[0].projection, bands[0].extent, node)
 
@@ -165,6 +165,14 @@ Reduction = Callable[
 def sorted_work(weights: Weights) -> int:
     """Return the work of a stack of the pixels under a kernel."""
     return _SORTED * count_of(weights)
+
+
+def _work(kind: str | None, weighting: str) -> Callable[[Weights], int]:
+    if kind is None:
+        return sorted_work
+    if kind in ("min", "max"):
+        return windows.extreme_work
+    return count_of if weighting == "min" else windows.sum_work
 
 
 def _reduction(output: Output, kind: str | None, weighting: str) -> Reduction:

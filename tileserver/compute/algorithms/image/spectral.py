@@ -26,6 +26,7 @@ from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Band, Image
 from tileserver.compute.values.kernel import Kernel, Weights
 from tileserver.compute.values.pixel_type import DOUBLE
+from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import InvalidRequest, shown
 
 Numbers = NDArray[np.float64]
@@ -120,6 +121,7 @@ def _compared(
     shape = center.shape[1:]
     least, greatest = np.full(shape, np.inf), np.full(shape, -np.inf)
     for (valid, _), *layers in zip(*views, strict=True):
+        check_time()
         distance = metric(np.stack([view for view, _ in layers]), center)
         known = valid & np.isfinite(distance)
         least = np.where(known, np.minimum(least, distance), least)
