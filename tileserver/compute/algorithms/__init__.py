@@ -55,10 +55,13 @@ from tileserver.compute.algorithms.image import visualizing as visualizing
 from tileserver.compute.algorithms.join import joins as joins
 from tileserver.compute.algorithms.kernel import shapes as shapes
 from tileserver.compute.algorithms.kernel import weights as weights
+from tileserver.compute.algorithms.reducer import collecting as collecting
 from tileserver.compute.algorithms.reducer import compound as compound
+from tileserver.compute.algorithms.reducer import correlations as correlations
 from tileserver.compute.algorithms.reducer import groups as groups
 from tileserver.compute.algorithms.reducer import linear as linear
 from tileserver.compute.algorithms.reducer import reduce_region as reduce_region
+from tileserver.compute.algorithms.reducer import regressions as regressions
 from tileserver.compute.algorithms.reducer import samples as samples
 from tileserver.compute.algorithms.reducer import simple as simple
 from tileserver.compute.algorithms.reducer import tables as tables

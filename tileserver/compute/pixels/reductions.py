@@ -75,7 +75,9 @@ def circular(name: str) -> Callable[[Stack, Valid | Weights], Reduced]:
     """Return the reduction of angles to a `circularMean`, `circularVariance`, `circularStdDev`."""
 
     def reduce(stack: Stack, weights: Valid | Weights) -> Reduced:
-        (east, is_there), (north, _) = (total(f(stack), weights) for f in (np.cos, np.sin))
+        (east, is_there), (north, _) = (
+            total(f(stack.astype(np.float64)), weights) for f in (np.cos, np.sin)
+        )
         if name == "circularMean":
             return np.arctan2(north, east), is_there
         number = weights.sum(axis=0)
