@@ -165,6 +165,11 @@ def stacked(output: Output, bands: Sequence[Band], found: PixelType) -> Node:
             f"The reducer's output '{output.name}' is a list or a table, which no band can hold; "
             "expected a reducer that gives numbers."
         )
+    if found.dimensions:
+        raise InvalidRequest(
+            f"The reducer's output '{output.name}' is an array, which no band can hold here; "
+            "expected a reducer that gives numbers."
+        )
     reduction, takes = output.reduce_stacks, len(output.takes)
     by_weight = output.reduce_weighted
 
