@@ -44,6 +44,10 @@ def timed_out() -> InvalidRequest:
     return InvalidRequest("Computation timed out.")
 
 
-def out_of_memory() -> InvalidRequest:
+class OutOfMemory(InvalidRequest):
+    """A computation takes too much memory; fewer pixels at once may take less."""
+
+
+def out_of_memory() -> OutOfMemory:
     """Return Earth Engine's error for a computation that takes too much memory."""
-    return InvalidRequest("User memory limit exceeded.")
+    return OutOfMemory("User memory limit exceeded.")

@@ -11,6 +11,7 @@ from typing import Any
 
 import shapely
 
+from tileserver.compute.arrays.storage import ConstantArray
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import Constant
 from tileserver.compute.plain_values import (
@@ -22,6 +23,7 @@ from tileserver.compute.plain_values import (
     to_number,
     to_text,
 )
+from tileserver.compute.values.array import Array
 from tileserver.compute.values.classifier import Classifier
 from tileserver.compute.values.clusterer import Clusterer
 from tileserver.compute.values.confusion_matrix import ConfusionMatrix
@@ -105,6 +107,8 @@ def to_image(value: Any, context: Context) -> Image | None:
             return constant_image([float(value) if isinstance(value, float) else int(value)])
         case list() if value and all(isinstance(each, int | float) for each in value):
             return constant_image(value)
+        case Array():
+            return array_image(value)
         case str():
             return stored_image(context.world.find_image(value))
         case Mapping() if value and all(isinstance(v, int | float) for v in value.values()):
@@ -122,6 +126,14 @@ def constant_image(values: list[Any], names: list[str] | None = None) -> Image:
 def _constant_band(name: str, value: Any) -> Band:
     type_ = of_number(value)
     return Band(name, type_, DEFAULT_PROJECTION, None, Constant(value, type_.dtype))
+
+
+def array_image(value: Array) -> Image:
+    """Return an image of the same array everywhere, of one without dimensions the number."""
+    if not value.values.ndim:
+        return constant_image([value.values.item()])
+    band = Band("constant", value.type, DEFAULT_PROJECTION, None, ConstantArray(value))
+    return Image((band,))
 
 
 def to_geometry(value: Any, context: Context) -> Geometry | None:

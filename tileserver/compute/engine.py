@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from tileserver.compute import algorithms as algorithms
+from tileserver.compute.algorithms.image.array_bands import first_elements
 from tileserver.compute.budget import COMPUTING_S, Budget, timed_out
 from tileserver.compute.context import Context, World, check_length
 from tileserver.compute.graph import assets_named, evaluate
@@ -196,7 +197,7 @@ class Computing:
             raise AssetNotFound(request.asset_id)
         try:
             bands, grid = self._resolved(request, expression, budget)
-            return grid, self._computed(bands, grid, budget)
+            return grid, self._computed([first_elements(each) for each in bands], grid, budget)
         except AssetChanged:
             # The evaluated image refers to the old versions of its assets.
             self._images.drop(expression, request.asset_version)
@@ -212,6 +213,7 @@ class Computing:
             raise InvalidRequest("The image has no bands.")
         asset = as_asset(image, request.asset_id, request.asset_version)
         chosen = [image.bands[i] for i in asset.indexes(request.band_ids)]
+        _check_shown(request, chosen)
         grid = complete(request, asset)
         check_limits(grid.width, grid.height, [band.type.dtype.itemsize for band in chosen])
         return chosen, grid
@@ -286,6 +288,16 @@ class _Parsed(NamedTuple):
     asset_ids: list[str]
     """The assets that it names, sorted."""
     characters: int
+
+
+def _check_shown(request: PixelRequest, bands: Sequence[Band]) -> None:
+    """Raise InvalidRequest for bands of arrays, unless a picture shows the first of each."""
+    if not request.file_format.is_picture and any(band.type.dimensions for band in bands):
+        names = ", ".join(band.id[:80] for band in bands if band.type.dimensions)
+        raise InvalidRequest(
+            f"{request.file_format.name} cannot hold bands of arrays: {names}. Make them bands of "
+            "numbers first, with arrayFlatten or arrayGet."
+        )
 
 
 def _alpha(mask: NDArray[np.float32]) -> NDArray[np.uint8] | None:

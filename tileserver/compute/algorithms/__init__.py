@@ -13,6 +13,7 @@ from tileserver.compute.algorithms.classifier import machines as machines
 from tileserver.compute.algorithms.classifier import removed as removed
 from tileserver.compute.algorithms.clusterer import clusterers as clusterers
 from tileserver.compute.algorithms.collection import aggregates as aggregates
+from tileserver.compute.algorithms.collection import arrays as arrays
 from tileserver.compute.algorithms.collection import collections as collections
 from tileserver.compute.algorithms.collection import combining as combining
 from tileserver.compute.algorithms.collection import composites as composites
@@ -30,6 +31,9 @@ from tileserver.compute.algorithms.geometry import features as features
 from tileserver.compute.algorithms.geometry import methods as methods
 from tileserver.compute.algorithms.geometry import projections as projections
 from tileserver.compute.algorithms.image import arithmetic as arithmetic
+from tileserver.compute.algorithms.image import array_bands as array_bands
+from tileserver.compute.algorithms.image import array_matrices as array_matrices
+from tileserver.compute.algorithms.image import array_shapes as array_shapes
 from tileserver.compute.algorithms.image import bands as bands
 from tileserver.compute.algorithms.image import casts as casts
 from tileserver.compute.algorithms.image import clips as clips
@@ -51,6 +55,7 @@ from tileserver.compute.algorithms.image import spectral as spectral
 from tileserver.compute.algorithms.image import styled_layers as styled_layers
 from tileserver.compute.algorithms.image import terrain as terrain
 from tileserver.compute.algorithms.image import texture as texture
+from tileserver.compute.algorithms.image import unmixing as unmixing
 from tileserver.compute.algorithms.image import visualizing as visualizing
 from tileserver.compute.algorithms.join import joins as joins
 from tileserver.compute.algorithms.kernel import shapes as shapes

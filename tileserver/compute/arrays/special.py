@@ -5,6 +5,7 @@ SciPy is imported when the first one is called.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -94,3 +95,24 @@ def gammainc(x: Any, a: Any) -> Doubles:
     zero and x is zero or above.
     """
     return _scipy("gammainc", a, x)
+
+
+def bit_count(x: Any) -> NDArray[np.int64]:
+    """Return the number of bits that are 1 in 64-bit integers."""
+    values = np.asarray(x)
+    whole = values if values.dtype.kind in "iu" else np.nan_to_num(values)
+    found: NDArray[np.uint8] = np.bitwise_count(whole.astype(np.int64).view(np.uint64))
+    return found.astype(np.int64)
+
+
+SPECIAL: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "gamma": (gamma, "Returns the gamma function"),
+    "digamma": (digamma, "Returns the digamma function"),
+    "trigamma": (trigamma, "Returns the trigamma function"),
+    "erf": (erf, "Returns the error function"),
+    "erfc": (erfc, "Returns 1 minus the error function"),
+    "erfInv": (erf_inv, "Returns the inverse error function"),
+    "erfcInv": (erfc_inv, "Returns the inverse of 1 minus the error function"),
+    "lanczos": (lanczos, "Returns the series of Lanczos' approximation of gamma"),
+}
+"""Functions of one number by Earth Engine's name, and what each does."""

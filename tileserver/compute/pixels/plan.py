@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.budget import MAX_LIVE_BYTES, Budget, out_of_memory
+from tileserver.compute.arrays.storage import arrays_of
+from tileserver.compute.budget import MAX_LIVE_BYTES, Budget, OutOfMemory, out_of_memory
 from tileserver.compute.nodes import Mask, Node, Pixels, Read, Step
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import PixelGrid, Window
@@ -53,7 +54,8 @@ def compute(
         budget: of the request; is spent.
 
     Returns:
-        Values in the type of each band, and masks from 0 to 1, all of shape (height, width).
+        Values in the type of each band, and masks from 0 to 1, all of shape (height, width). Those
+        of a band of arrays are objects: an `Array` a pixel, None where there is none.
 
     Raises:
         InvalidRequest: it takes too much time or memory, in Earth Engine's words.
@@ -64,13 +66,48 @@ def compute(
     masks = [np.zeros(shape, np.float32) for _ in nodes]
     for piece, place in pieces(grid, PIECE_PX):
         for steps, inner in _fitting(nodes, piece, place, budget):
-            # Before it is done: one step may cost as much as thousands.
-            budget.spend(steps.work_px)
-            found = steps.run(read, budget)
-            for target, mask, pixels in zip(values, masks, found, strict=True):
-                np.copyto(target[inner], pixels.values, casting="unsafe")
-                mask[inner] = pixels.mask
+            for found, at in _run(steps, nodes, inner, read, budget):
+                _write(found, at, values, masks)
     return values, masks
+
+
+def _write(
+    found: Sequence[Pixels],
+    place: tuple[slice, slice],
+    values: list[NDArray[Any]],
+    masks: Sequence[Mask],
+) -> None:
+    """Put the pixels of a piece in their place; those of a band of arrays as objects."""
+    for i, pixels in enumerate(found):
+        arrays = arrays_of(pixels)
+        if arrays is None:
+            np.copyto(values[i][place], pixels.values, casting="unsafe")
+            masks[i][place] = pixels.mask
+        else:
+            if values[i].dtype != object:
+                values[i] = np.full(values[i].shape, None)
+            values[i][place] = arrays.to_objects()
+            masks[i][place] = pixels.mask * arrays.is_there
+
+
+def _run(
+    steps: _Steps, nodes: Sequence[Node], place: tuple[slice, slice], read: Reader, budget: Budget
+) -> Iterator[tuple[list[Pixels], tuple[slice, slice]]]:
+    """Yield the pixels of a piece and their place, in quarters where its arrays are too large."""
+    # Before it is done: one step may cost as much as thousands.
+    budget.spend(steps.work_px)
+    try:
+        found = steps.run(read, budget)
+    except OutOfMemory:
+        pixels = steps.grid.width * steps.grid.height
+        if pixels == 1:
+            raise
+        rows, columns = place
+        for part, (down, across) in pieces(steps.grid, max(1, pixels // 4)):
+            at = (_shifted(down, rows.start), _shifted(across, columns.start))
+            yield from _run(_Steps(nodes, part, budget), nodes, at, read, budget)
+        return
+    yield found, place
 
 
 def _fitting(
@@ -114,6 +151,7 @@ class _Steps:
         Raises:
             InvalidRequest: there are too many.
         """
+        self.grid = grid
         self.wanted = [(id(node), grid) for node in nodes]
         self.nodes: dict[Key, Node] = {}
         self.steps: dict[Key, Step] = {}

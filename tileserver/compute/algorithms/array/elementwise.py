@@ -110,33 +110,15 @@ for _name in (*_BINARY, *_OLD_NAMES):
     )(partial(joined, work=_work, kind=_kind))
 
 
-def bit_count(x: Values) -> Values:
-    """Return the number of bits that are 1 in 64-bit integers."""
-    found: Values = np.bitwise_count(as_type(x, _INT64).view(np.uint64))
-    return found.astype(np.int64)
-
-
 _SAME = ("abs", "floor", "ceil", "round", "signum")
 _FRACTIONS = tuple(name for name in UNARY if name not in (*_SAME, "not", "bitwiseNot", "bitCount"))
-SPECIAL: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "gamma": (special.gamma, "Returns the gamma function"),
-    "digamma": (special.digamma, "Returns the digamma function"),
-    "trigamma": (special.trigamma, "Returns the trigamma function"),
-    "erf": (special.erf, "Returns the error function"),
-    "erfc": (special.erfc, "Returns 1 minus the error function"),
-    "erfInv": (special.erf_inv, "Returns the inverse error function"),
-    "erfcInv": (special.erfc_inv, "Returns the inverse of 1 minus the error function"),
-    "lanczos": (special.lanczos, "Returns the series of Lanczos' approximation of gamma"),
-}
-"""Special functions by Earth Engine's name, and what each does."""
 _UNARY: dict[str, tuple[Callable[[Values], Any], Kind, str]] = {
     **{name: (UNARY[name][0], "same", UNARY[name][2]) for name in _SAME},
     **{name: (UNARY[name][0], "fraction", UNARY[name][2]) for name in _FRACTIONS},
-    **{name: (work, "fraction", does) for name, (work, does) in SPECIAL.items()},
     "not": (UNARY["not"][0], "boolean", UNARY["not"][2]),
     "bitwiseNot": (np.invert, "bits", "Inverts all bits"),
     "bitwise_not": (np.invert, "bits", "Inverts all bits"),
-    "bitCount": (bit_count, "bits", "Counts the bits that are 1"),
+    "bitCount": (special.bit_count, "bits", "Counts the bits that are 1"),
 }
 
 

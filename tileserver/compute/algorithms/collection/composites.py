@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.algorithms.image.arithmetic import fitted
+from tileserver.compute.algorithms.image.arithmetic import chosen_values, fitted
 from tileserver.compute.algorithms.reducer.simple import COUNT, as_is, in_range
+from tileserver.compute.arrays.storage import in_type
 from tileserver.compute.context import Context, check_elements, check_length
 from tileserver.compute.nodes import Node, Pixels
 from tileserver.compute.pixels import reductions
@@ -124,11 +125,13 @@ def _folded(
 
 def _on_top(bands: Sequence[Band], found: PixelType) -> Node:
     def begin(pixels: Pixels) -> Pixels:
+        if found.dimensions:
+            return in_type(pixels, found)
         return Pixels(fitted(pixels.values, found), pixels.mask)
 
     def take(so_far: Pixels, pixels: Pixels) -> Pixels:
         is_there = pixels.mask > 0
-        values = np.where(is_there, fitted(pixels.values, found), so_far.values)
+        values = chosen_values(is_there, pixels, so_far, found)
         return Pixels(values, np.where(is_there, pixels.mask, so_far.mask))
 
     return Fold(inputs_of(bands), begin, take, lambda pixels: pixels, found.dtype)

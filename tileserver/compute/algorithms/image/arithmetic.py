@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.compute.arrays import special
+from tileserver.compute.arrays.storage import applied, chosen, elementwise, in_type
 from tileserver.compute.nodes import Apply, Mask, Pixels
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values import pixel_type as pixeltypes
@@ -70,9 +72,12 @@ def place_of(image: Image) -> dict[str, Any]:
 
 
 def _joined(a: Band, b: Band, lead: Band, operation: Operation, rule: TypeRule) -> Band:
-    found = rule(a.type, b.type)
+    dimensions = max(a.type.dimensions, b.type.dimensions)
+    found = rule(a.type, b.type).with_dimensions(dimensions)
 
     def join(x: Pixels, y: Pixels) -> Pixels:
+        if dimensions:
+            return applied([x, y], lambda p, q: fitted(elementwise(operation, p, q), found), found)
         values = operation(x.values, y.values)
         return Pixels(fitted(values, found), np.minimum(x.mask, y.mask))
 
@@ -98,6 +103,15 @@ def fitted(values: NDArray[Any], type_: PixelType) -> NDArray[Any]:
         limits = np.iinfo(dtype)
         values = np.clip(np.nan_to_num(values, nan=0.0), limits.min, limits.max)
     return values.astype(dtype)
+
+
+def chosen_values(
+    takes_first: NDArray[np.bool_], first: Pixels, second: Pixels, type_: PixelType
+) -> Any:
+    """Return values, in a type, of one band where a condition is true, of another elsewhere."""
+    if type_.dimensions:
+        return chosen(takes_first, in_type(first, type_), in_type(second, type_))
+    return np.where(takes_first, fitted(first.values, type_), fitted(second.values, type_))
 
 
 def _ends(a: PixelType, b: PixelType, of: Callable[[float, float], float]) -> list[float] | None:
@@ -234,16 +248,26 @@ BINARY: dict[str, tuple[Operation, TypeRule, str]] = {
     "bitwiseXor": (_bitwise(np.bitwise_xor), _whole_union, "Returns the bits of one alone"),
     "leftShift": (_left_shift, ranged(_times_power_of_two), "Shifts bits to the left"),
     "rightShift": (_right_shift, _union, "Shifts bits to the right"),
+    "gammainc": (special.gammainc, _float_of, "Returns the lower incomplete gamma function"),
     "first": (lambda x, y: x, _union, "Returns the first value"),
     "firstNonZero": (_first_non_zero, _union, "Returns the first if it is not zero, or the second"),
 }
 """Operations on two images by Earth Engine's name: function, type rule and description."""
 
 
-for _name, (_operation, _rule, _does) in BINARY.items():
+_OLD_NAMES = {
+    "bitwise_and": "bitwiseAnd",
+    "bitwise_or": "bitwiseOr",
+    "bitwise_xor": "bitwiseXor",
+    "left_shift": "leftShift",
+    "right_shift": "rightShift",
+}
+for _name in (*BINARY, *_OLD_NAMES):
+    _operation, _rule, _does = BINARY[_OLD_NAMES.get(_name, _name)]
     algorithm(
         f"Image.{_name}(image1: Image, image2: Image) -> Image",
         f"{_does}, for each pair of bands of two images.",
+        hidden=_name in _OLD_NAMES,
     )(partial(combined, operation=_operation, rule=_rule))
 
 algorithm(
@@ -303,6 +327,12 @@ UNARY: dict[str, tuple[Callable[[NDArray[Any]], Any], UnaryRule, str]] = {
         lambda t: pixeltypes.integer(-(t.max or 0) - 1, -(t.min or 0) - 1),
         "Inverts all bits",
     ),
+    "bitCount": (
+        special.bit_count,
+        lambda t: PixelType("int", 0, 64),
+        "Counts the bits that are 1",
+    ),
+    **{name: (function, _fraction, does) for name, (function, does) in special.SPECIAL.items()},
 }
 """Operations on one image."""
 
@@ -319,9 +349,11 @@ def apply_unary(image: Image, function: Callable[[NDArray[Any]], Any], rule: Una
     """Return each band of an image passed through a function; masked where that gives no number."""
 
     def change(band: Band) -> Band:
-        found = rule(band.type)
+        found = rule(band.type).with_dimensions(band.type.dimensions)
 
         def compute(pixels: Pixels) -> Pixels:
+            if found.dimensions:
+                return applied([pixels], lambda x: fitted(np.asarray(function(x)), found), found)
             values = np.asarray(function(pixels.values))
             return Pixels(fitted(values, found), _without_nan(pixels.mask, values))
 
@@ -330,7 +362,10 @@ def apply_unary(image: Image, function: Callable[[NDArray[Any]], Any], rule: Una
     return map_bands(image, change)
 
 
-for _name, (_function, _unary_rule, _does) in UNARY.items():
-    algorithm(f"Image.{_name}(value: Image) -> Image", f"{_does}, for each band of an image.")(
-        partial(apply_unary, function=_function, rule=_unary_rule)
-    )
+for _name in (*UNARY, "bitwise_not"):
+    _function, _unary_rule, _does = UNARY[_name.replace("_not", "Not")]
+    algorithm(
+        f"Image.{_name}(value: Image) -> Image",
+        f"{_does}, for each band of an image.",
+        hidden="_" in _name,
+    )(partial(apply_unary, function=_function, rule=_unary_rule))

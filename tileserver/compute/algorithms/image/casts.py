@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.compute.arrays.storage import applied
 from tileserver.compute.nodes import Apply, Pixels
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Band, Image, map_bands
@@ -23,11 +24,14 @@ _CAST_NAMES = (
 
 def cast_band(band: Band, type_: PixelType) -> Band:
     """Return a band in another type: clamped to its ends, fractions cut off."""
+    found = type_.with_dimensions(band.type.dimensions)
 
     def compute(pixels: Pixels) -> Pixels:
+        if found.dimensions:
+            return applied([pixels], lambda x: cast_values(x, type_.dtype), found)
         return Pixels(cast_values(pixels.values, type_.dtype), pixels.mask)
 
-    return replace(band, type=type_, node=Apply(compute, (band.node,)))
+    return replace(band, type=found, node=Apply(compute, (band.node,)))
 
 
 def cast_values(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

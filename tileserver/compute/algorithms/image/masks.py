@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.algorithms.image.arithmetic import fitted, paired
+from tileserver.compute.algorithms.image.arithmetic import chosen_values, fitted, paired
 from tileserver.compute.coercion import constant_image
 from tileserver.compute.nodes import Apply, Pixels
 from tileserver.compute.pixels.reprojected import within
@@ -90,7 +90,7 @@ def _filled(band: Band, fill: Band, same_footprint: bool) -> Band:
 
     def compute(pixels: Pixels, other: Pixels) -> Pixels:
         is_hidden = pixels.mask == 0
-        values = np.where(is_hidden, fitted(other.values, found), fitted(pixels.values, found))
+        values = chosen_values(is_hidden, other, pixels, found)
         return Pixels(values, np.where(is_hidden, other.mask, pixels.mask))
 
     node = Apply(compute, (band.node, fill.node))
@@ -115,7 +115,7 @@ def _replaced(band: Band, test: Band, value: Band) -> Band:
 
     def compute(pixels: Pixels, by: Pixels, new: Pixels) -> Pixels:
         chosen = (by.values != 0) & (by.mask > 0) & (new.mask > 0) & (pixels.mask > 0)
-        values = np.where(chosen, fitted(new.values, found), fitted(pixels.values, found))
+        values = chosen_values(chosen, new, pixels, found)
         return Pixels(values, np.where(chosen, new.mask, pixels.mask))
 
     return replace(band, type=found, node=Apply(compute, (band.node, test.node, value.node)))
@@ -133,7 +133,7 @@ def _chosen(test: Band, yes: Band, no: Band) -> Band:
 
     def compute(by: Pixels, a: Pixels, b: Pixels) -> Pixels:
         is_yes = by.values != 0
-        values = np.where(is_yes, fitted(a.values, found), fitted(b.values, found))
+        values = chosen_values(is_yes, a, b, found)
         return Pixels(values, np.where(is_yes, a.mask, b.mask) * (by.mask > 0))
 
     return replace(test, type=found, node=Apply(compute, (test.node, yes.node, no.node)))

@@ -95,6 +95,8 @@ def resample(image: Image, mode: str) -> Image:
 
 
 def _interpolated(band: Band, is_cubic: bool) -> Band:
+    if band.type.dimensions:
+        raise InvalidRequest(f"Band '{band.id[:80]}' has arrays, which cannot be interpolated.")
     found = band.type if band.type.precision != "int" else PixelType("float")
     node = Interpolated(band.node, band.projection, is_cubic, found.dtype)
     return replace(band, type=found, node=node)
