@@ -25,8 +25,10 @@ from tileserver.compute.algorithms.confusion_matrix import accuracy as accuracy
 from tileserver.compute.algorithms.filter import filters as filters
 from tileserver.compute.algorithms.filter import spatial as spatial
 from tileserver.compute.algorithms.filter import text as text
+from tileserver.compute.algorithms.geometry import cells as cells
 from tileserver.compute.algorithms.geometry import constructors as constructors
 from tileserver.compute.algorithms.geometry import covering_grid as covering_grid
+from tileserver.compute.algorithms.geometry import cut_lines as cut_lines
 from tileserver.compute.algorithms.geometry import features as features
 from tileserver.compute.algorithms.geometry import methods as methods
 from tileserver.compute.algorithms.geometry import projections as projections

@@ -100,7 +100,7 @@ def _refined(points: Coordinates, error: float, room: _Room, is_geodesic: bool) 
             if not len(places) or not room.takes(len(places)):
                 return points
             start, stop = points[places], points[places + 1]
-            middles = _along(start, stop, 0.5) if is_geodesic else (start + stop) / 2
+            middles = along(start, stop, 0.5) if is_geodesic else (start + stop) / 2
             points = np.insert(points, places + 1, middles, axis=0)
             split = np.zeros(len(points) - 1, bool)
             halves = places + np.arange(len(places))
@@ -112,7 +112,7 @@ def _bends(start: Coordinates, stop: Coordinates) -> Coordinates:
     """Return how far great circles are from the straight edges between points, in radians."""
     found = np.zeros(len(start))
     for share in _SHARES:
-        there = _along(start, stop, share)
+        there = along(start, stop, share)
         shrink = np.cos(np.radians(there[:, 1]))
         (edge_x, edge_y), (x, y) = (stop - start).T, (there - start).T
         edge_x, x = edge_x * shrink, x * shrink
@@ -122,8 +122,8 @@ def _bends(start: Coordinates, stop: Coordinates) -> Coordinates:
     return np.radians(found)
 
 
-def _along(start: Coordinates, stop: Coordinates, share: float) -> Coordinates:
-    """Return points in degrees on the great circles between others."""
+def along(start: Coordinates, stop: Coordinates, share: float | NDArray[np.float64]) -> Coordinates:
+    """Return points in degrees on the great circles between others, at shares of the way."""
     a, b = to_vectors(start), to_vectors(stop)
     angle = np.arctan2(np.linalg.norm(np.cross(a, b), axis=1), (a * b).sum(axis=1))
     sine = np.where(np.sin(angle) > 1e-15, np.sin(angle), 1.0)

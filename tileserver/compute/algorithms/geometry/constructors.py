@@ -1,19 +1,22 @@
-"""Constructors of geometries from coordinates.
+"""Constructors of geometries from coordinates, or from geometries.
 
 Coordinates are longitude and latitude, or those of a projection's pixels when one is given. Flat
-lists of numbers are read as pairs; a Point may stand for its coordinates.
+lists of numbers are read as pairs. A geometry may stand for its coordinates: points in a line or
+ring, rings in a polygon, polygons in several; the result then has the projection and edges of the
+first one unless others are given.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import shapely
 
+from tileserver.compute.algorithms.geometry.methods import transformed
 from tileserver.compute.coercion import to_geometry
 from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
@@ -21,6 +24,7 @@ from tileserver.compute.values.geometry import (
     ErrorMargin,
     Geometry,
     collected,
+    geojson_of,
     is_unbounded,
     make_geometry,
     rectangle,
@@ -29,6 +33,8 @@ from tileserver.compute.values.image import Projection
 from tileserver.errors import InvalidRequest, shown
 from tileserver.geo.crs import crs_of
 
+_DEEPEST = 4
+"""Lists within lists of coordinates."""
 _POSITION_BYTES = 130
 """Of a list of two numbers."""
 _LINES = "crs: Projection = null, geodesic: Boolean = null, maxError: ErrorMargin = null"
@@ -46,17 +52,66 @@ _KINDS = {
 
 
 def _construct(kind: str, depth: int, given: Sequence[Any], *rest: Any) -> Geometry:
-    projection, geodesic = (*rest, None)[:2]
+    projection, geodesic, margin = (*rest, None, None)[:3]
+    inputs = _geometries_in(given)
+    if inputs and kind != "Point":
+        made = _of_geometries(kind, depth, given, inputs)
+        is_wanted = projection in (None, made.projection) and geodesic in (None, made.is_geodesic)
+        return (
+            made
+            if is_wanted
+            else transformed(made, projection or made.projection, margin, geodesic)
+        )
     return make_geometry(kind, nested(_plain(given), depth), projection, geodesic)
+
+
+def _of_geometries(kind: str, depth: int, given: Any, inputs: list[Geometry]) -> Geometry:
+    """Return a geometry of others, in the projection and with the edges that the first one has."""
+    first = inputs[0]
+    lattice = first.projection
+    is_geodesic = all(each.is_geodesic or _is_of_points(each) for each in inputs)
+    geodesic = next((each.geodesic for each in inputs if not _is_of_points(each)), None)
+    if not is_geodesic:
+        geodesic = False
+
+    def placed(each: Geometry) -> Any:
+        same = each.projection == lattice and (each.is_geodesic == is_geodesic)
+        if _is_of_points(each):
+            moved = each if each.projection == lattice else each.by_points(lattice)
+        else:
+            moved = each if same else transformed(each, lattice, None, is_geodesic)
+        return geojson_of(moved.shape)["coordinates"]
+
+    return make_geometry(kind, nested(_replaced(given, placed), depth), lattice, geodesic)
+
+
+def _is_of_points(geometry: Geometry) -> bool:
+    return geometry.shape.geom_type in ("Point", "MultiPoint")
+
+
+def _geometries_in(given: Any, depth: int = 0) -> list[Geometry]:
+    """Return the geometries in lists within lists of coordinates."""
+    if isinstance(given, Geometry):
+        return [given]
+    if not isinstance(given, list | tuple) or depth > _DEEPEST or not given:
+        return []
+    if _is_number(given[0]):
+        return []
+    return [found for each in given for found in _geometries_in(each, depth + 1)]
+
+
+def _replaced(given: Any, placed: Callable[[Geometry], Any]) -> Any:
+    """Return coordinates with those of geometries in place of them."""
+    if isinstance(given, Geometry):
+        return placed(given)
+    if isinstance(given, list | tuple) and given and not _is_number(given[0]):
+        return [_replaced(each, placed) for each in given]
+    return given
 
 
 def _plain(given: Any) -> Any:
     """Return coordinates with those of a Point in place of it."""
-    if isinstance(given, Geometry):
-        return list(given.shape.coords[0]) if given.shape.geom_type == "Point" else given
-    if isinstance(given, list | tuple):
-        return [_plain(each) if isinstance(each, Geometry) else each for each in given]
-    return given
+    return _replaced(given, lambda each: geojson_of(each.shape).get("coordinates", []))
 
 
 def nested(given: Any, depth: int) -> Any:

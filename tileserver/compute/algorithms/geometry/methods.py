@@ -32,7 +32,7 @@ from tileserver.compute.algorithms.geometry.working_planes import metres_of, pla
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.antimeridian import unrolled
 from tileserver.compute.values.feature import Element, Feature, geometry_of, image_geometry
-from tileserver.compute.values.geodesics import around_poles
+from tileserver.compute.values.geodesics import around_poles, densified
 from tileserver.compute.values.geometry import ErrorMargin, Geometry
 from tileserver.compute.values.image import Image, Projection
 from tileserver.compute.values.planar import repaired
@@ -210,6 +210,9 @@ def transformed(geometry: Geometry, proj: Projection, margin: Any, geodesic: Any
         return replace(geometry.by_points(proj), geodesic=geodesic)
     if proj == geometry.projection and wanted == geometry.is_geodesic:
         return replace(geometry, geodesic=geodesic)
+    if wanted:
+        fine = densified(geometry.in_degrees(), metres_of(margin), is_geodesic=False)
+        return replace(Geometry(fine).by_points(proj), geodesic=geodesic)
     moved = geometry.in_projection(proj, metres_of(margin)).shape
     return Geometry(moved, proj, geodesic)
 
@@ -232,6 +235,19 @@ _register(
     f"proj: Projection = {_DEFAULT}, maxError: ErrorMargin = null, geodesic: Boolean = null",
     "Geometry", "Return {} in another projection", transformed,
 )  # fmt: skip
+
+
+@algorithm(
+    f"ProjectionTransform(feature: Element, proj: Projection = {_DEFAULT},"
+    " maxError: ErrorMargin = null, geodesic: Boolean = null) -> Feature"
+)
+def projection_transform(
+    element: Element, proj: Projection, margin: ErrorMargin | None, geodesic: bool | None
+) -> Feature:
+    """Return a feature with its geometry in another projection."""
+    return with_geometry(element, transformed(required_geometry(element), proj, margin, geodesic))
+
+
 _register(
     "distance", "left", f"{_MARGINS}, spherical: Boolean = false", "Float",
     "Return the least distance from one {} to another", _distance,
