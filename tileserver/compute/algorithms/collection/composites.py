@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tileserver.compute.algorithms.image.arithmetic import chosen_values, fitted
 from tileserver.compute.algorithms.reducer.simple import COUNT, as_is, in_range
-from tileserver.compute.arrays.storage import in_type
+from tileserver.compute.arrays.storage import dense_pixels, in_type
 from tileserver.compute.context import Context, check_elements, check_length
 from tileserver.compute.nodes import Node, Pixels
 from tileserver.compute.pixels import reductions
@@ -161,16 +161,11 @@ def stacked(output: Output, bands: Sequence[Band], found: PixelType) -> Node:
         found: pixel type of the result.
 
     Raises:
-        InvalidRequest: the output is not a number.
+        InvalidRequest: the output is neither a number nor an array.
     """
     if output.reduce_stacks is None:
         raise InvalidRequest(
             f"The reducer's output '{output.name}' is a list or a table, which no band can hold; "
-            "expected a reducer that gives numbers."
-        )
-    if found.dimensions:
-        raise InvalidRequest(
-            f"The reducer's output '{output.name}' is an array, which no band can hold here; "
             "expected a reducer that gives numbers."
         )
     reduction, takes = output.reduce_stacks, len(output.takes)
@@ -185,6 +180,8 @@ def stacked(output: Output, bands: Sequence[Band], found: PixelType) -> Node:
         else:
             values, is_there = by_weight(stacks, mask.astype(np.float64))
         top = np.ones(mask.shape[1:], np.float32) if output.takes_masked else mask.max(axis=0)
+        if found.dimensions:
+            return dense_pixels(fitted(np.asarray(values), found), top * is_there)
         return Pixels(fitted(np.asarray(values), found), top * is_there)
 
     inputs = inputs_of(bands)
