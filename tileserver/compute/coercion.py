@@ -54,6 +54,7 @@ from tileserver.compute.values.image import (
 )
 from tileserver.compute.values.join import Join
 from tileserver.compute.values.kernel import Kernel
+from tileserver.compute.values.numbers import Long
 from tileserver.compute.values.pixel_type import CASTS, PixelType, of_number
 from tileserver.compute.values.reducer import Reducer
 from tileserver.errors import InvalidRequest, shown
@@ -96,6 +97,22 @@ def type_of(value: Any) -> str:
         case Function():
             return "Algorithm"
     return type(value).__name__
+
+
+def object_type(value: Any) -> str:
+    """Return Earth Engine's name for the type of a value, of a number its kind."""
+    match value:
+        case bool():
+            return "Boolean"
+        case Long():
+            return "Long"
+        case int():
+            return "Integer"
+        case float():
+            return "Float"
+        case None:
+            return "Null"
+    return type_of(value)
 
 
 def to_image(value: Any, context: Context) -> Image | None:

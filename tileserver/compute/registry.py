@@ -35,8 +35,11 @@ from tileserver.compute.signatures import (
 )
 from tileserver.compute.values.array import Array
 from tileserver.compute.values.feature import Collection, Feature
+from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Image
+from tileserver.compute.values.made import Made
+from tileserver.compute.values.reducer import Reducer
 from tileserver.errors import InvalidRequest
 
 log = logging.getLogger(__name__)
@@ -118,7 +121,17 @@ class Algorithm:
         context.count_bytes(_size_bytes(found, values))
         if self.name in _MAKES_PARTS:
             context.count_bytes(_parts_bytes(found))
+        if isinstance(found, Filter | Reducer) and self.returns in ("Filter", "Reducer"):
+            return self._telling(found, given, values)
         return found
+
+    def _telling(
+        self, found: Filter | Reducer, given: Mapping[str, Any], values: Sequence[Any]
+    ) -> Filter | Reducer:
+        """Return a filter or a reducer that knows how it was made."""
+        pairs = zip(self.arguments, values, strict=True)
+        told = {each.name: value for each, value in pairs if given.get(each.name) is not None}
+        return replace(found, made=Made(self.name, told))
 
     def _value(self, context: Context, argument: Argument, given: Any) -> Any:
         value = argument.default if given is None else given

@@ -77,7 +77,8 @@ def error_body(code: int, status: str, message: str) -> dict[str, Any]:
 
 def refuse(code: int, status: str, message: str, **headers: str) -> Response:
     """Return an error response."""
-    body = json.dumps(error_body(code, status, " ".join(message.split())))
+    lines = (" ".join(line.split()) for line in message.splitlines())
+    body = json.dumps(error_body(code, status, "\n".join(lines)))
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(
         body, code, {"cache-control": "no-store", **names}, media_type="application/json"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +48,7 @@ async def compute_value(call: Call) -> Response:
     expression = await call.json(_value_expression)
     with loading():
         value = await while_connected(call.request.receive, call.api.computer.value(expression))
-    return await call.api.in_thread(lambda: json_answer({"result": finite(value)}))
+    return await call.api.in_thread(lambda: json_answer({"result": value}))
 
 
 def _value_expression(body: Any) -> str:
@@ -270,14 +269,3 @@ def loading() -> Iterator[None]:
             f"Image.load: Image {named[:1].lower()}{named[1:]} not found (does not exist or "
             "caller does not have access)."
         ) from exc
-
-
-def finite(value: Any) -> Any:
-    """Return a value that JSON can hold, with null in place of NaN and infinities."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: finite(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    return value

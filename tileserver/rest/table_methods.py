@@ -18,7 +18,6 @@ from tileserver.http.disconnects import while_connected
 from tileserver.rest.call import Call, json_answer
 from tileserver.rest.expression_methods import (
     file_stem,
-    finite,
     found,
     loading,
     read_expression,
@@ -41,7 +40,7 @@ async def compute_features(call: Call) -> Response:
 
 
 def _answer(features: list[Any], first: int, end: int) -> Response:
-    page = {"type": "FeatureCollection", "features": finite(features[first:end])}
+    page = {"type": "FeatureCollection", "features": features[first:end]}
     return json_answer(page | {"nextPageToken": str(end)} if end < len(features) else page)
 
 

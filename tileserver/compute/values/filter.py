@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.compute.values.feature import Element
+from tileserver.compute.values.made import Made
 from tileserver.compute.values.stored_features import StoredFeatures
 
 Narrow = Callable[[StoredFeatures], NDArray[np.bool_] | None]
@@ -37,6 +38,7 @@ class Filter:
     narrow: Narrow | None = None
     """Returns which of the features of a stored table may pass, by columns and boxes; None if it
     cannot tell."""
+    made: Made | None = field(default=None, compare=False)
 
     def keeps(self, element: Element) -> bool:
         """Tell whether one element passes, which both operands are of."""
@@ -44,4 +46,4 @@ class Filter:
 
     def to_json(self) -> dict[str, Any]:
         """Return the `getInfo` JSON."""
-        return {"type": f"Filter.{self.name}" if self.name != "Filter" else "Filter"}
+        return self.made.to_json() if self.made else {"type": f"Filter.{self.name}"}

@@ -13,7 +13,7 @@ region, with full weight, as any reducer does after `unweighted()`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from tileserver.compute.values.columns import number_rows as number_rows
 from tileserver.compute.values.columns import valid_rows as valid_rows
 from tileserver.compute.values.columns import weighed as weighed
 from tileserver.compute.values.columns import weighted_rows as weighted_rows
+from tileserver.compute.values.made import Made
 from tileserver.compute.values.pixel_type import PixelType
 from tileserver.errors import InvalidRequest
 
@@ -145,6 +146,7 @@ class Reducer:
     name: str
     outputs: tuple[Output, ...]
     inputs: int = 1
+    made: Made | None = field(default=None, compare=False)
 
     @property
     def output_names(self) -> list[str]:
@@ -165,7 +167,7 @@ class Reducer:
 
     def to_json(self) -> dict[str, Any]:
         """Return the `getInfo` JSON."""
-        return {"type": f"Reducer.{self.name}"}
+        return self.made.to_json() if self.made else {"type": f"Reducer.{self.name}"}
 
     def results(self, columns: Sequence[Column]) -> dict[str, Any]:
         """Return the results by name, for as many columns as it has inputs."""

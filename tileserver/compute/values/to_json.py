@@ -21,6 +21,10 @@ from tileserver.geo.crs import WGS84
 MAX_VALUES = 1_000_000
 _MAX_DEPTH = 60
 _MAX_CHARACTERS = 20_000_000
+_EXACT = 2**53
+"""Whole numbers up to this one are all 64-bit floating-point numbers too."""
+_LARGEST_PLAIN = 1e15
+"""From this one on a number is written with an exponent."""
 
 
 def features_json(value: Any) -> list[dict[str, Any]]:
@@ -83,7 +87,10 @@ class Count:
 
 
 def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
-    """Return a value as its `getInfo` JSON; NaN and infinity are null.
+    """Return a value as its `getInfo` JSON, numbers as Earth Engine's protocol buffers write them.
+
+    A whole number has no decimal point, one beyond 2**53 is rounded to 64-bit floating point, and
+    what is not finite is "NaN", "Infinity" or "-Infinity".
 
     Raises:
         InvalidRequest: it is too large or too deep, or its type has no JSON form.
@@ -96,10 +103,10 @@ def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
         case str():
             count.add_text(value)
             return value
-        case None | bool() | int():
+        case None | bool():
             return value
-        case float():
-            return value if math.isfinite(value) else None
+        case int() | float():
+            return number_json(value)
         case np.generic() | np.ndarray():
             return to_json(value.tolist(), _depth, count)
         case list() | tuple():
@@ -109,6 +116,15 @@ def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
                 count.add_text(str(key))
             return {str(k): to_json(v, _depth + 1, count) for k, v in value.items()}
     return _object_json(value, _depth, count)
+
+
+def number_json(value: float) -> float | str:
+    """Return a number as `to_json` writes it."""
+    if isinstance(value, int):
+        return value if abs(value) <= _EXACT else float(value)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return int(value) if value.is_integer() and abs(value) < _LARGEST_PLAIN else value
 
 
 def _object_json(value: Any, _depth: int, count: Count) -> Any:

@@ -157,3 +157,26 @@ def test_a_text_that_is_no_filter_is_refused(
 def test_a_text_of_many_parentheses_has_an_end(ee: ModuleType, evaluator: Evaluator) -> None:
     with pytest.raises(InvalidRequest, match="nested too deeply"):
         kept(ee, evaluator, ee.Filter.expression("(" * 3000 + "CLOUD < 3" + ")" * 3000))
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "kept_ones"),
+    [
+        (".geo", "Point", "c"), (".geo", "Polygon", "ab"), (".geo", "Geometry", "abc"),
+        (".all", "Polygon", "ab"), ("x", "Number", "a"), ("x", "String", "b"), ("x", "Float", ""),
+        ("x", "Integer", "a"), ("missing", "String", ""), (".geo", "LineString", ""),
+    ],
+)  # fmt: skip
+def test_a_type_is_that_of_a_value_or_of_a_geometry(
+    ee: ModuleType, evaluator: Evaluator, field: str, name: str, kept_ones: str
+) -> None:
+    """https://developers.google.com/earth-engine/apidocs/ee-filter-hastype has the first six."""
+    features = ee.FeatureCollection(
+        [
+            ee.Feature(ee.Geometry.Rectangle([0, 0, 1, 1]), {"n": "a", "x": 0}),
+            ee.Feature(ee.Geometry.Rectangle(0, 0, 3, 3), {"n": "b", "x": "foo"}),
+            ee.Feature(ee.Geometry.Point(0, 0), {"n": "c"}),
+        ]
+    )
+    found = features.filter(ee.Filter.hasType(leftField=field, rightValue=name))
+    assert "".join(evaluator.value(found.aggregate_array("n"))) == kept_ones

@@ -7,7 +7,8 @@ cheap. Operations on all images take at most 5000, except for a filter, which ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, overload
@@ -18,7 +19,7 @@ from tileserver.compute.algorithms.filter.filters import value_of
 from tileserver.compute.algorithms.filter.text import filter_of
 from tileserver.compute.coercion import feature_collection, to_element, to_image_collection
 from tileserver.compute.context import Context, check_elements
-from tileserver.compute.registry import algorithm
+from tileserver.compute.registry import AlgorithmError, algorithm
 from tileserver.compute.values.date import plain
 from tileserver.compute.values.equality import Keys
 from tileserver.compute.values.feature import (
@@ -210,11 +211,22 @@ def map_elements(
     found = []
     for place, element in enumerate(collection.elements):
         context.count_call()
-        made = function.call(context, element)
+        index = index_of(element, place)
+        with _naming(index):
+            made = function.call(context, element)
         if made is None and drops_nulls:
             continue
-        found.append(_mapped(to_element(made, context), index_of(element, place)))
+        found.append(_mapped(to_element(made, context), index))
     return replace(_of_kind(found, collection.kind), id=collection.id)
+
+
+@contextmanager
+def _naming(index: str) -> Iterator[None]:
+    """Name the element in errors of algorithms, as Earth Engine does."""
+    try:
+        yield
+    except AlgorithmError as exc:
+        raise AlgorithmError(f"Error in map(ID={index[:200]}):\n{exc}") from exc
 
 
 def _mapped(made: Any, index: str) -> Any:

@@ -19,13 +19,14 @@ from tileserver.compute.algorithms.filter.narrowing import (
     narrowed_by_all,
     narrowed_by_any,
 )
-from tileserver.compute.coercion import to_date, to_date_range, type_of
+from tileserver.compute.coercion import object_type, to_date, to_date_range, type_of
 from tileserver.compute.context import Context
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.date import Date, plain
 from tileserver.compute.values.equality import is_same
 from tileserver.compute.values.feature import Element, geometry_of, property_of
 from tileserver.compute.values.filter import Filter, Measure
+from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import TIME_START
 from tileserver.errors import InvalidRequest, shown
 
@@ -108,7 +109,12 @@ def _texts(test: Callable[[str, str], bool]) -> Test:
 
 
 def _has_type(value: Any, name: Any) -> bool:
-    kinds = {type_of(value), "Object"} | ({"Element"} if hasattr(value, "properties") else set())
+    """Tell whether a value is of a type; a geometry has that of its shape too, as `Point`."""
+    kinds = {type_of(value), object_type(value), "Object"}
+    if isinstance(value, Geometry):
+        kinds.add(str(value.to_json()["type"]))
+    if hasattr(value, "properties"):
+        kinds.add("Element")
     return name in kinds
 
 

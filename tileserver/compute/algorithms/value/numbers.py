@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tileserver.compute.registry import algorithm
+from tileserver.compute.values.numbers import Long
 from tileserver.compute.values.pixel_type import CASTS
 from tileserver.errors import InvalidRequest, shown
 
@@ -206,9 +207,9 @@ def cast_number(value: Number, name: str) -> Number:
     if type_.precision == "float":
         return float(np.float32(value))
     if math.isnan(value):
-        return 0
+        return Long(0)
     low, high = int(type_.min or 0), int(type_.max or 0)
-    return min(max(int(min(max(value, low), high)), low), high)
+    return Long(min(max(int(min(max(value, low), high)), low), high))
 
 
 for _type in CASTS:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from tileserver.compute.coercion import type_of
+from tileserver.compute.coercion import object_type
 from tileserver.compute.context import MAX_LIST, MAX_TEXT, Context, check_length
 from tileserver.compute.registry import algorithm
 from tileserver.compute.text.numbers import formatted, number_text
@@ -191,19 +191,9 @@ def encode_json(value: Any) -> str:
     return checked(json_text(value, (",", ":"), ensure_ascii=False))
 
 
-@algorithm("ObjectType(value: Object = null) -> String")
-def object_type(value: Any) -> str:
-    """Return the name of a value's type."""
-    match value:
-        case bool():
-            return "Boolean"
-        case int():
-            return "Integer"
-        case float():
-            return "Float"
-        case None:
-            return "Null"
-    return type_of(value)
+algorithm("ObjectType(value: Object = null) -> String", "Return the name of a value's type.")(
+    object_type
+)
 
 
 @algorithm("Describe(input: Object) -> Object")
