@@ -89,8 +89,10 @@ class Algorithm:
         return self.function is not _not_computed
 
     def to_json(self) -> dict[str, Any]:
-        """Return its entry in the list of algorithms, as JSON."""
-        return self.signature.to_json(self.description)
+        """Return its entry in the list of algorithms, as JSON; that says what is deprecated."""
+        listed = listed_signatures().get(self.name, self.signature)
+        entry = replace(self.signature, is_deprecated=listed.is_deprecated)
+        return entry.to_json(self.description)
 
     def call(self, context: Context, given: Mapping[str, Any]) -> Any:
         """Return its value for arguments by name.
@@ -197,8 +199,7 @@ def algorithm(
     """Register a function as the algorithm of a signature.
 
     Args:
-        signature: name, arguments and return type, as in Earth Engine's list; before it the word
-            `deprecated` if that is so.
+        signature: name, arguments and return type, as in Earth Engine's list.
         description: one sentence; None takes the first paragraph of the function's docstring.
         hidden: whether clients leave the algorithm out of their own methods.
     """
