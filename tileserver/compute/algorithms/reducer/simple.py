@@ -230,8 +230,11 @@ SIMPLE: dict[str, tuple[tuple[Output, ...], str]] = {
 """Reducers without arguments by Earth Engine's name: outputs and meaning."""
 
 
+_DEPRECATED = ("and", "or")
+
 for _name, (_outputs, _result) in SIMPLE.items():
-    algorithm(f"Reducer.{_name}() -> Reducer", f"Return the reducer that gives {_result}.")(
+    _flag = "deprecated " if _name in _DEPRECATED else ""
+    algorithm(f"{_flag}Reducer.{_name}() -> Reducer", f"Return the reducer that gives {_result}.")(
         partial(Reducer, _name, _outputs)
     )
 
