@@ -246,6 +246,25 @@ def test_neighbours_become_bands(ee: ModuleType, evaluator: Evaluator) -> None:
         assert_same(band, under[..., place])
 
 
+@pytest.mark.parametrize(("default", "filled"), [(-7.9, -7), (1e9, 32767)])
+def test_neighbours_become_arrays(
+    ee: ModuleType, evaluator: Evaluator, default: float, filled: int
+) -> None:
+    """Flattened into bands they are as `neighborhoodToBands` has them (ee-image-arrayflatten)."""
+    image = ee.Image(HOLES).neighborhoodToArray(ee.Kernel.rectangle(2, 1), default)
+    type_ = evaluator.value(image)["bands"][0]["data_type"]
+    assert (type_["dimensions"], type_["precision"]) == (2, "int")
+    rows, columns = [str(y) for y in range(3)], [str(x) for x in range(5)]
+    found = evaluator.masked(image.arrayFlatten([rows, columns]))
+    under = windows_of(HELD, np.ones((5, 5)))
+    for y in range(3):
+        for x in range(5):
+            band = found[f"{y}_{x}"]
+            assert (np.ma.getmaskarray(band) == HELD.mask).all()
+            expected = under[..., (y + 1) * 5 + x].filled(filled)
+            assert (band.data == expected)[~HELD.mask].all()
+
+
 def test_a_kernel_in_metres_follows_the_scale(ee: ModuleType, evaluator: Evaluator) -> None:
     coarse = PixelGrid(32, 32, GRID.transform.scaled(2, 2), GRID.crs_code)
     image = ee.Image(SCENE).select("B1").gt(2000).unmask(0, False)
@@ -313,6 +332,7 @@ def test_neighbours_lie_beyond_the_antimeridian(ee: ModuleType, tmp_path: Path) 
         (lambda ee, i: i.focalMin(3, iterations=1000), "memory limit|timed out"),
         (lambda ee, i: i.focalMedian(500), "timed out"),
         (lambda ee, i: i.neighborhoodToBands(ee.Kernel.square(40)), "bands, at most 5000"),
+        (lambda ee, i: i.neighborhoodToArray(ee.Kernel.circle(1)), "The kernel is a circle"),
         (
             lambda ee, i: i.reduceNeighborhood(ee.Reducer.mean(), ee.Kernel.plus(1), "max"),
             "inputWeight must be mask, kernel or min, got 'max'",

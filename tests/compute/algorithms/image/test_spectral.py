@@ -71,6 +71,19 @@ def test_erosion_and_dilation_are_the_closest_and_the_most_distant(
         assert found["Gradient"][row, column] == pytest.approx(spread, abs=1e-7)
 
 
+def test_arrays_are_spectra_too(ee: ModuleType, evaluator: Evaluator) -> None:
+    image = ee.Image(SCENE).add(1).updateMask(ee.Image(HOLES).mask())
+    other = image.select("B2", "B3", "B1")
+    pairs = [
+        (image.toArray().spectralDistance(other.toArray()), image.spectralDistance(other)),
+        (image.toArray().spectralDilation("sid"), image.spectralDilation("sid")),
+    ]
+    for built, expected in pairs:
+        found, plain = (evaluator.masked(each)["distance"] for each in (built, expected))
+        assert (np.ma.getmaskarray(found) == HIDDEN).all()
+        np.testing.assert_allclose(found.filled(0), plain.filled(0), atol=1e-12)
+
+
 def test_sixteen_tiles_are_one_picture(ee: ModuleType, evaluator: Evaluator) -> None:
     built = ee.Image(SCENE).add(1).spectralGradient("emd", ee.Kernel.square(2), True)
     whole = evaluator.masked(built)["distance"]
@@ -86,6 +99,7 @@ def test_sixteen_tiles_are_one_picture(ee: ModuleType, evaluator: Evaluator) -> 
     [
         (lambda ee, i: i.spectralDistance(i, "l1"), "metric must be one of sam, sid, sed, emd"),
         (lambda ee, i: i.spectralDistance(i.select(0)), "Found 3 and 1"),
+        (lambda ee, i: i.toArray().toArray(1).spectralErosion(), "arrays of 1 dimension, got 2"),
         (lambda ee, i: i.spectralErosion("sam", ee.Kernel.square(500)), "timed out"),
     ],
 )

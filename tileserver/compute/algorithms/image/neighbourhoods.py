@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from tileserver.compute.algorithms.image.arithmetic import fitted
 from tileserver.compute.algorithms.reducer.simple import SIMPLE
+from tileserver.compute.arrays.storage import dense_pixels
+from tileserver.compute.budget import out_of_memory
 from tileserver.compute.context import Context, check_length
 from tileserver.compute.nodes import Node, Pixels
 from tileserver.compute.pixels import windows
@@ -38,6 +40,7 @@ from tileserver.errors import InvalidRequest, shown
 
 _MOST_BANDS = 5000
 _INPUT_WEIGHTS = ("mask", "kernel", "min")
+_MOST_ARRAY_BYTES = 50_000_000
 _SORTED = 8
 """Steps that a value costs in a stack."""
 
@@ -318,3 +321,39 @@ def _moved(node: Node, column: int, row: int, weights: Weights) -> Node:
         return Pixels(pixels.values[part], pixels.mask[part])
 
     return Around((node,), margins, move)
+
+
+@algorithm(
+    "Image.neighborhoodToArray(image: Image, kernel: Kernel, defaultValue: Float = 0.0) -> Image"
+)
+def neighborhood_to_array(image: Image, kernel: Kernel, default: float) -> Image:
+    """Return the pixels under a kernel as an array of rows and columns, for each band.
+
+    Masked pixels beside a pixel give the default value, clamped to the range of the band.
+    """
+    if kernel.name not in ("fixed", "rectangle", "square"):
+        raise InvalidRequest(
+            f"The kernel is a {kernel.name}; expected one that is fixed, a rectangle or a square."
+        )
+
+    def band_of(band: Band) -> Band:
+        if band.type.dimensions:
+            raise InvalidRequest(f"Band '{band.id}' has arrays; expected numbers.")
+        fill = fitted(np.asarray(float(default)), band.type)
+        if band.type.min is not None and band.type.max is not None:
+            fill = np.clip(fill, band.type.min, band.type.max)
+        gather = partial(_gathered, fill.astype(band.type.dtype))
+        node = UnderKernel((band.node,), kernel, gather, lambda weights: weights.values.size)
+        return replace(band, type=band.type.with_dimensions(2), node=node)
+
+    return map_bands(image, band_of)
+
+
+def _gathered(fill: NDArray[Any], weights: Weights, pixels: Pixels) -> Pixels:
+    mask = windows.inner(pixels.mask, weights)
+    if mask.size * weights.values.size * fill.itemsize > _MOST_ARRAY_BYTES:
+        # The plan tries fewer pixels at once.
+        raise out_of_memory()
+    filled = np.where(pixels.mask > 0, pixels.values, fill).astype(fill.dtype)
+    found = np.lib.stride_tricks.sliding_window_view(filled, weights.values.shape)
+    return dense_pixels(np.ascontiguousarray(found), mask)

@@ -1,6 +1,7 @@
 """Spectral distances, between images and between the pixels under a kernel.
 
-The bands of an image are its spectrum. Distances are the angle in radians (sam), the information
+The bands of an image are its spectrum, or the arrays of its first band if that has arrays of one
+dimension, all of the same length. Distances are the angle in radians (sam), the information
 divergence with logarithms to the base e (sid), the squared Euclidean distance (sed) and the earth
 mover's distance along the bands, which are not scaled to one sum before (emd). Decided where
 Google is silent: the result is one band, distance; it is masked where a band is; erosion and
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from tileserver.compute.algorithms.image.arithmetic import place_of
 from tileserver.compute.algorithms.image.neighbourhoods import count_of
 from tileserver.compute.algorithms.kernel.shapes import shaped
+from tileserver.compute.arrays.storage import ArrayValues, arrays_of
 from tileserver.compute.nodes import Apply, Node, Pixels
 from tileserver.compute.pixels import windows
 from tileserver.compute.pixels.neighbourhoods import UnderKernel
@@ -73,26 +75,56 @@ def _metric(name: str) -> Metric:
 
 def _spectrum(pixels: Sequence[Pixels]) -> tuple[Numbers, NDArray[np.float32]]:
     """Return values of shape (bands, height, width), and the least mask."""
+    if (arrays := arrays_of(pixels[0])) is not None:
+        return _of_arrays(arrays), pixels[0].mask * arrays.is_there
     values = np.stack([each.values.astype(np.float64) for each in pixels])
     mask: NDArray[np.float32] = np.minimum.reduce([each.mask for each in pixels])
     return values, mask
 
 
+def _of_arrays(arrays: ArrayValues) -> Numbers:
+    """Return the elements of arrays as layers; raise InvalidRequest if their lengths differ."""
+    if len(arrays.batches) > 1:
+        raise InvalidRequest("The arrays of a spectrum must have the same length in all pixels.")
+    if not arrays.batches:
+        return np.zeros((1, *arrays.shape))
+    found = np.zeros((arrays.batches[0].shape[1], arrays.group_of.size))
+    found[:, arrays.rows_of(0)] = arrays.batches[0].T
+    return found.reshape(-1, *arrays.shape)
+
+
+def _spectral_bands(image: Image) -> tuple[Band, ...]:
+    """Return the bands that are the spectrum.
+
+    Raises:
+        InvalidRequest: there are none, or arrays of several dimensions.
+    """
+    if not image.bands:
+        raise InvalidRequest("The image has no bands.")
+    if (dimensions := image.bands[0].type.dimensions) > 1:
+        raise InvalidRequest(f"Expected arrays of 1 dimension, got {dimensions} dimensions.")
+    return image.bands[:1] if dimensions else image.bands
+
+
 @algorithm('Image.spectralDistance(image1: Image, image2: Image, metric: String = "sam") -> Image')
 def spectral_distance(first: Image, second: Image, metric: str) -> Image:
     """Return the distance between two images' spectra, pixel by pixel."""
-    measure, count = _metric(metric), len(first.bands)
-    if not count or count != len(second.bands):
-        raise InvalidRequest(
-            f"Images must have the same number of bands. Found {count} and {len(second.bands)}."
-        )
+    measure = _metric(metric)
+    one, other = _spectral_bands(first), _spectral_bands(second)
+    _check_same(len(one), len(other))
 
     def compute(*pixels: Pixels) -> Pixels:
-        a, b = _spectrum(pixels[:count]), _spectrum(pixels[count:])
+        a, b = _spectrum(pixels[: len(one)]), _spectrum(pixels[len(one) :])
+        _check_same(len(a[0]), len(b[0]))
         return _told(measure(a[0], b[0]), np.minimum(a[1], b[1]))
 
-    nodes = tuple(band.node for band in (*first.bands, *second.bands))
+    nodes = tuple(band.node for band in (*one, *other))
     return _distance(first, Apply(compute, nodes))
+
+
+def _check_same(one: int, other: int) -> None:
+    if one != other:
+        raise InvalidRequest(f"Images must have the same number of bands. Found {one} and {other}.")
 
 
 def _told(distance: Numbers, mask: NDArray[np.float32]) -> Pixels:
@@ -139,11 +171,10 @@ _KINDS: Iterable[tuple[str, str, str]] = (
 
 def _morphology(kind: str) -> Callable[[Image, str, Kernel | None, bool], Image]:
     def compute(image: Image, metric: str, kernel: Kernel | None, is_from_mean: bool) -> Image:
-        if not image.bands:
-            raise InvalidRequest("The image has no bands.")
+        bands = _spectral_bands(image)
         function = partial(_compared, (kind,), _metric(metric), is_from_mean)
         chosen = kernel or shaped("square", 1.0, "pixels", False, 1.0)
-        nodes = tuple(band.node for band in image.bands)
+        nodes = tuple(band.node for band in bands)
         node = UnderKernel(nodes, chosen, function, lambda w: 8 * count_of(w) * len(nodes))
         return _distance(image, node)
 
