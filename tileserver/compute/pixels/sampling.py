@@ -6,7 +6,7 @@ which it is computed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,9 +49,34 @@ class Choice:
     most: int | None = None
     """The number of pixels; None is as many as there are."""
     drops_nulls: bool = False
-    """Whether pixels that are masked in any band are left out."""
-    is_early: bool = False
-    """Whether these are left out before others are chosen, not afterwards."""
+    """Whether pixels that are masked in any band are left out, after others were chosen."""
+    strata: Strata | None = None
+    """How many pixels of each class; these are chosen after masked ones were left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """How many pixels of each class are taken."""
+
+    band: int
+    """The place of the band with the classes."""
+    most: int
+    """Of each class that is not in `most_of`."""
+    most_of: Mapping[int, int]
+
+    def chosen(self, found: Sampled) -> Sampled:
+        """Return the pixels of the lowest chances of each class."""
+        column = found.columns[self.band]
+        found = found.at(column.valid)
+        classes = found.columns[self.band].values
+        order = np.lexsort((found.chances, classes))
+        ordered = classes[order]
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else order
+        nth = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+        limits = np.full(len(order), self.most)
+        for value, most in self.most_of.items():
+            limits[ordered == value] = most
+        return found.at(np.sort(order[nth < limits]))
 
 
 def sampled(
@@ -70,9 +95,11 @@ def sampled(
     for chunk in chunks(context, bands, region, False, tile_scale):
         found = _pixels(chunk, region, choice.seed)
         found = found.at(found.chances < choice.factor)
-        if choice.drops_nulls and (choice.is_early or choice.most is None):
+        if choice.drops_nulls and choice.most is None:
             found = found.at(all_valid(found))
         held = _fewest(_joined(held, found), choice.most)
+        if choice.strata is not None:
+            held = choice.strata.chosen(held)
         check_length(len(held.x), MAX_LIST, "pixels")
     held = held.at(np.lexsort(_places(held, region)))
     return held.at(all_valid(held)) if choice.drops_nulls else held

@@ -9,16 +9,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import shapely
 
 from tileserver.compute.algorithms.reducer.reduce_region import lattice_of, region_in
 from tileserver.compute.context import MAX_LIST, Context, check_elements, check_length
-from tileserver.compute.pixels.sampling import Choice, Sampled, sampled
+from tileserver.compute.pixels.plan import compute
+from tileserver.compute.pixels.sampling import Choice, Sampled, Strata, sampled
 from tileserver.compute.registry import algorithm
-from tileserver.compute.values.feature import Collection, Feature, geometry_of, index_of
+from tileserver.compute.values.array import array
+from tileserver.compute.values.feature import (
+    Collection,
+    Feature,
+    geometry_of,
+    image_geometry,
+    index_of,
+)
 from tileserver.compute.values.geometry import Geometry
-from tileserver.compute.values.image import INDEX, Image, Projection
-from tileserver.errors import InvalidRequest
+from tileserver.compute.values.image import INDEX, Band, Image, Projection
+from tileserver.contract.grids import PixelGrid
+from tileserver.errors import InvalidRequest, shown
 from tileserver.geo.crs import WGS84, transform_points
 
 
@@ -51,6 +61,119 @@ def sample(
     found = sampled(context, image.bands, region, choice, tile_scale)
     features = features_of(image, found, region.grid.crs_code if has_geometries else None)
     return Collection("FeatureCollection", features)
+
+
+@algorithm(
+    "Image.stratifiedSample(image: Image, numPoints: Integer, classBand: String = null,"
+    " region: Geometry = null, scale: Float = null, projection: Projection = null,"
+    " seed: Integer = 0.0, classValues: List = null, classPoints: List = null,"
+    " dropNulls: Boolean = true, tileScale: Float = 1.0, geometries: Boolean = false)"
+    " -> FeatureCollection"
+)
+def stratified_sample(
+    context: Context,
+    image: Image,
+    most: int,
+    class_band: str | None,
+    geometry: Geometry | None,
+    scale: float | None,
+    crs: Projection | None,
+    seed: int,
+    class_values: list[Any] | None,
+    class_points: list[Any] | None,
+    drops_nulls: bool,
+    tile_scale: float,
+    has_geometries: bool,
+) -> Collection:
+    """Return so many pixels of each class as features; all of a class that has fewer.
+
+    Pixels whose class is masked are in none.
+    """
+    region = region_in(image, geometry, lattice_of(image, crs, None, scale))
+    place = _class_place(image, class_band)
+    most_of = _points_of(class_values, class_points)
+    if most < 0:
+        raise InvalidRequest(f"numPoints must be 0 or more, got {most}.")
+    choice = Choice(seed, drops_nulls=drops_nulls, strata=Strata(place, most, most_of))
+    found = sampled(context, image.bands, region, choice, tile_scale)
+    code = region.grid.crs_code if has_geometries else None
+    return Collection("FeatureCollection", features_of(image, found, code))
+
+
+def _class_place(image: Image, name: str | None) -> int:
+    name = image.band_ids[0] if name is None else name
+    if name not in image.band_ids:
+        raise InvalidRequest(f"The image has no band '{name[:80]}' for the classes.")
+    place = image.band_ids.index(name)
+    if image.bands[place].type.precision != "int":
+        raise InvalidRequest(f"The classBand '{name[:80]}' must hold whole numbers.")
+    return place
+
+
+def _points_of(values: list[Any] | None, points: list[Any] | None) -> dict[int, int]:
+    """Return the number of points by class, of the two lists; both or none must be given."""
+    if len(values or ()) != len(points or ()):
+        raise InvalidRequest(
+            "classValues and classPoints must be of the same size, "
+            f"got {len(values or ())} and {len(points or ())}."
+        )
+    check_length(len(values or ()), 10_000, "classes")
+    wanted = (*(values or ()), *(points or ()))
+    if wrong := [each for each in wanted if not isinstance(each, int | float)]:
+        raise InvalidRequest(f"Expected numbers of classes and points, got {shown(wrong[0])}.")
+    pairs = zip(values or (), points or (), strict=True)
+    return {int(value): max(int(count), 0) for value, count in pairs}
+
+
+_MOST_RECTANGLE_PX = 262_144
+
+
+@algorithm(
+    "Image.sampleRectangle(image: Image, region: Geometry = null, properties: List = null,"
+    " defaultValue: Float = null, defaultArrayValue: Array = null) -> Feature"
+)
+def sample_rectangle(
+    context: Context,
+    image: Image,
+    geometry: Geometry | None,
+    kept: list[Any] | None,
+    default: float | None,
+    default_array: Any,
+) -> Feature:
+    """Return a feature with an array a band: its pixels in the bounds of a region.
+
+    Each band is taken in its own projection; masked pixels need a default value.
+    """
+    own = image.properties
+    names = [n for n in own if not n.startswith("system:")] if kept is None else kept
+    found: dict[str, Any] = {name: own.get(name) for name in names}
+    for band in image.bands:
+        grid = _rectangle(image, band, geometry)
+        context.budget.check_time()
+        (values,), (mask,) = compute(
+            [band.node], [band.type.dtype], grid, context.world.read, context.budget
+        )
+        if default is None and not mask.all():
+            raise InvalidRequest(
+                f"The band '{band.id}' is masked in part of the region; "
+                "specify a defaultValue for its masked pixels."
+            )
+        filled = values if default is None else np.where(mask > 0, values, default)
+        found[band.id] = array(filled)
+    place = geometry if geometry is not None else image_geometry(image)
+    return Feature(place, found)
+
+
+def _rectangle(image: Image, band: Band, geometry: Geometry | None) -> PixelGrid:
+    """Return the grid of a band's pixels in the bounds of a region, or of all its pixels."""
+    alone = replace(image, bands=(band,))
+    grid = region_in(alone, geometry, band.projection).grid
+    if grid.width * grid.height > _MOST_RECTANGLE_PX:
+        raise InvalidRequest(
+            f"Too many pixels in sample; must be <= {_MOST_RECTANGLE_PX}. "
+            f"Got {grid.width * grid.height}."
+        )
+    return grid
 
 
 def features_of(
