@@ -104,6 +104,34 @@ def test_several_columns_are_fitted(ee: ModuleType, evaluator: Evaluator) -> Non
     assert found["residuals"] == pytest.approx(residuals)
 
 
+def test_images_are_fitted_pixel_by_pixel(ee: ModuleType, evaluator: Evaluator) -> None:
+    series = series_values()
+    images = ee.ImageCollection(SERIES).map(
+        lambda image: ee.Image(1).addBands(image.select(["B1", "B2"])).float()
+    )
+    for build in (ee.Reducer.linearRegression, ee.Reducer.ridgeRegression):
+        is_ridge = build == ee.Reducer.ridgeRegression
+        chosen = images.select(["B1", "B2"]) if is_ridge else images
+        reducer = build(1, 1, 0) if is_ridge else build(2)
+        names = [["slope", "offset"] if is_ridge else ["offset", "slope"], ["y"]]
+        image = chosen.reduce(reducer).select("coefficients").arrayFlatten(names)
+        found = evaluator.masked(image)
+        for row, column in ((5, 7), (20, 3), (40, 41)):
+            keep = ~np.ma.getmaskarray(series)[:, 0, row, column]
+            x, y = (series.data[keep, band, row, column].astype(float) for band in (0, 1))
+            if len(x) > 2:
+                slope, offset = np.polyfit(x, y, 1)
+                assert found["slope_y"][row, column] == pytest.approx(slope)
+                assert found["offset_y"][row, column] == pytest.approx(offset)
+
+
+def test_bands_vary_together_in_regions(ee: ModuleType, evaluator: Evaluator) -> None:
+    arrays = ee.Image(SCENE).toArray()
+    found = evaluator.value(arrays.reduceRegion(ee.Reducer.covariance()))
+    table = scene_values().reshape(3, -1).astype(float)
+    assert np.array(found["array"]) == pytest.approx(np.cov(table, bias=True))
+
+
 def test_the_guides_line_is_exact(ee: ModuleType, evaluator: Evaluator) -> None:
     # guides/reducers_regression: y is a copy of x, so the offset is 0 and the slope 1.
     n = np.arange(1, 6)

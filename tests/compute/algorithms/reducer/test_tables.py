@@ -81,6 +81,16 @@ def test_images_are_reduced_pixel_by_pixel(
         assert found[row, column] == pytest.approx(float(oracle(values)), abs=1e-5)
 
 
+def test_pixels_have_histograms(ee: ModuleType, evaluator: Evaluator) -> None:
+    counts = ee.ImageCollection(SERIES).select("B1").reduce(ee.Reducer.fixedHistogram(0, 256, 4))
+    image = counts.arraySlice(1, 1, 2).arrayProject([0]).arrayFlatten([["a", "b", "c", "d"]])
+    found = evaluator.masked(image)
+    for row, column in ((5, 7), (20, 3), (40, 41)):
+        values = series_values()[:, 0, row, column].compressed()
+        expected, _ = np.histogram(values, 4, (0, 256))
+        assert [found[name][row, column] for name in "abcd"] == expected.tolist()
+
+
 def test_moments_come_together_piece_by_piece(
     ee: ModuleType, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

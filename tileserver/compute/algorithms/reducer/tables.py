@@ -1,4 +1,4 @@
-"""Reducers that give tables: frequencies and histograms. No band can hold one.
+"""Reducers that give tables: frequencies and histograms.
 
 Buckets of `histogram` and `autoHistogram` are a power of two wide, as Earth Engine's arguments
 imply (`maxBuckets` is "rounded up to a power of 2"); by default there are at most 256.
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.compute.budget import out_of_memory
 from tileserver.compute.context import check_length
 from tileserver.compute.reductions.ends import MOST_DISTINCT
 from tileserver.compute.reductions.histograms import (
@@ -23,11 +24,15 @@ from tileserver.compute.reductions.histograms import (
 )
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.array import array
+from tileserver.compute.values.pixel_type import DOUBLE
 from tileserver.compute.values.reducer import (
     Accumulator,
     Column,
     Named,
+    Reduced,
     Reducer,
+    Stack,
+    Valid,
     accumulated,
     number_rows,
     weighted_rows,
@@ -35,6 +40,8 @@ from tileserver.compute.values.reducer import (
 from tileserver.errors import InvalidRequest, shown
 
 _DEFAULT_BUCKETS = 256
+_MOST_COUNTS = 2_000_000
+"""Counts of all pixels of a piece at once."""
 
 
 def as_array(values: NDArray[Any]) -> Any:
@@ -243,9 +250,34 @@ def fixed_histogram(low: float, high: float, steps: int, is_cumulative: bool) ->
     def finish(state: _Fixed) -> Any:
         return _edges_and_counts(axis.edges, state.counts, is_cumulative)
 
+    def reduce_stacks(stacks: Sequence[Stack], valid: Valid) -> Reduced:
+        counts = _counts_of_pixels(axis, stacks[0], valid)
+        counts = counts.cumsum(axis=-1) if is_cumulative else counts
+        edges = np.broadcast_to(axis.edges, counts.shape)
+        return np.stack([edges, counts], axis=-1), np.asarray(valid.any(axis=0))
+
     start = Named(_FixedOf((axis,)), "fixedHistogram")
-    output = accumulated("histogram", start, finish, weighting="weighted")
+    output = accumulated(
+        "histogram",
+        start,
+        finish,
+        weighting="weighted",
+        reduce_stacks=reduce_stacks,
+        type_of=lambda t: DOUBLE.with_dimensions(2),
+    )
     return Reducer("fixedHistogram", (output,))
+
+
+def _counts_of_pixels(axis: _Steps, stack: Stack, valid: Valid) -> NDArray[np.float64]:
+    """Return the counts of each pixel of a stack, shape (…, steps)."""
+    pixels = valid[0].size
+    if pixels * axis.count > _MOST_COUNTS:
+        raise out_of_memory()
+    flat = stack.reshape(len(stack), pixels).astype(np.float64)
+    inside = valid.reshape(flat.shape) & axis.holds(flat)
+    at = (np.arange(pixels) * axis.count + axis.places(flat))[inside]
+    found = np.bincount(at, minlength=pixels * axis.count).astype(np.float64)
+    return found.reshape(*valid.shape[1:], axis.count)
 
 
 @algorithm(
