@@ -18,6 +18,7 @@ from tileserver.compute.algorithms.collection import collections as collections
 from tileserver.compute.algorithms.collection import combining as combining
 from tileserver.compute.algorithms.collection import composites as composites
 from tileserver.compute.algorithms.collection import get_region as get_region
+from tileserver.compute.algorithms.collection import interpolation as interpolation
 from tileserver.compute.algorithms.collection import landsat_composites as landsat_composites
 from tileserver.compute.algorithms.collection import random_points as random_points
 from tileserver.compute.algorithms.collection import stored_tables as stored_tables

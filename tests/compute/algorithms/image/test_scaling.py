@@ -24,14 +24,21 @@ def test_values_are_scaled(ee: ModuleType, evaluator: Evaluator) -> None:
     np.testing.assert_allclose(found, (A.astype(float) - 1000) / 2000, rtol=1e-6)
 
 
-def test_a_normalized_difference_hides_what_has_none(ee: ModuleType, evaluator: Evaluator) -> None:
+def test_a_normalized_difference_is_masked_where_a_band_is_negative(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
     image = ee.Image(SCENE)
     found = evaluator.masked(image.normalizedDifference(["B1", "B2"]))["nd"]
     a, b = A.astype(float), B.astype(float)
-    np.testing.assert_allclose(found.compressed(), ((a - b) / (a + b))[a + b != 0], rtol=1e-6)
+    expected = np.divide(a - b, a + b, out=np.zeros_like(a), where=a + b != 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found.mask.sum() == 0
     holes = evaluator.masked(ee.Image(HOLES).addBands(image).normalizedDifference(["b1", "B1"]))
-    hidden = (hole_values() < 0) | (hole_values() + a == 0)
+    hidden = hole_values() < 0
     assert (np.ma.getmaskarray(holes["nd"]) == hidden).all()
+    zero = evaluator.masked(ee.Image([0, 0]).normalizedDifference())["nd"]
+    assert not np.ma.getmaskarray(zero).any()
+    assert (zero == 0).all()
 
 
 def test_values_are_exchanged(ee: ModuleType, evaluator: Evaluator) -> None:

@@ -51,7 +51,7 @@ def unit_scale(image: Image, low: float, high: float) -> Image:
 def normalized_difference(image: Image, names: list[Any] | None) -> Image:
     """Return (first - second) / (first + second) of two bands, by name or the first two.
 
-    Masked where one of them is negative, or both are zero. The band is called nd.
+    Masked where one of them is negative; zero where both are. The band is called nd.
     """
     names = image.band_ids[:2] if names is None else names
     if len(names) != 2:
@@ -63,8 +63,8 @@ def normalized_difference(image: Image, names: list[Any] | None) -> Image:
 
 def _normalized_difference(a: Pixels, b: Pixels) -> Pixels:
     x, y = a.values.astype(np.float64), b.values.astype(np.float64)
-    is_visible = (x >= 0) & (y >= 0) & (x + y != 0)
-    values = np.divide(x - y, x + y, out=np.zeros(x.shape), where=is_visible)
+    is_visible = (x >= 0) & (y >= 0)
+    values = np.divide(x - y, x + y, out=np.zeros(x.shape), where=is_visible & (x + y != 0))
     return Pixels(values.astype(np.float32), np.minimum(a.mask, b.mask) * is_visible)
 
 
