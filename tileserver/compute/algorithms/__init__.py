@@ -43,12 +43,14 @@ from tileserver.compute.algorithms.image import clips as clips
 from tileserver.compute.algorithms.image import color_spaces as color_spaces
 from tileserver.compute.algorithms.image import coordinates as coordinates
 from tileserver.compute.algorithms.image import displacing as displacing
+from tileserver.compute.algorithms.image import distances as distances
 from tileserver.compute.algorithms.image import edges as edges
 from tileserver.compute.algorithms.image import expression as expression
 from tileserver.compute.algorithms.image import focal as focal
 from tileserver.compute.algorithms.image import landsat as landsat
 from tileserver.compute.algorithms.image import masks as masks
 from tileserver.compute.algorithms.image import neighbourhoods as neighbourhoods
+from tileserver.compute.algorithms.image import objects as objects
 from tileserver.compute.algorithms.image import painting as painting
 from tileserver.compute.algorithms.image import random_pixels as random_pixels
 from tileserver.compute.algorithms.image import relief as relief
