@@ -112,6 +112,19 @@ LARGE: dict[str, Callable[[ModuleType, Any], Any]] = {
     "lines": lambda ee, image: ee.Algorithms.HoughTransform(image, 512, 0, 1),
     "hollows": lambda ee, image: ee.Terrain.fillMinima(image, None, 256),
     "spectra": lambda ee, image: image.spectralGradient("sid", ee.Kernel.square(90), True),
+    "arrays padded": lambda ee, image: (
+        image.toArray().toArray(1).arrayPad([5000, 5000]).arrayGet(ee.Image([0, 0]))
+    ),
+    "arrays repeated": lambda ee, image: (
+        image.toArray().arrayRepeat(0, image.abs().pow(3)).arrayGet(0)
+    ),
+    "outer products": lambda ee, image: (
+        image.toArray()
+        .toArray(1)
+        .arrayRepeat(0, 4000)
+        .matrixMultiply(ee.Image(ee.Array([[1]]).repeat(1, 4000)))
+        .arrayGet(ee.Image([0, 0]))
+    ),
 }
 
 

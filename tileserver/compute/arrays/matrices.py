@@ -6,8 +6,10 @@ with the places where it is: values are zero elsewhere. Everything is computed i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +23,15 @@ Batch: TypeAlias = NDArray[Any]
 Partial: TypeAlias = tuple[Batch, NDArray[np.bool_]]
 """A batch, and which of its arrays there are; shape (count,)."""
 
-_MAX_SIDE = 1000
+_MAX_SIDE = 500
 _MAX_OPERATIONS = 2_000_000_000
-"""Multiplications of one call of a library, a second or two."""
+"""Multiplications of one product, a second or two."""
+_PIECE_OPERATIONS = 400_000_000
+"""Operations of one call of a library, a few tenths of a second."""
+_CALL_OPERATIONS = 20_000
+"""What a small matrix costs at least, in such operations."""
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def as_matrices(batch: Batch) -> Batch:
@@ -44,15 +52,38 @@ def _square(batch: Batch) -> Batch:
 
 def _bounded(batch: Batch) -> Batch:
     """Return matrices to decompose; raise InvalidRequest if that takes too long."""
-    count, rows, columns = batch.shape
-    if max(rows, columns) > _MAX_SIDE:
-        raise out_of_memory()
-    if 20 * count * rows * columns * min(rows, columns) > _MAX_OPERATIONS:
+    if max(batch.shape[1:]) > _MAX_SIDE:
         raise out_of_memory()
     check_time()
     if not np.isfinite(batch).all():
         raise InvalidRequest("The matrix must have finite values.")
     return batch
+
+
+def _in_pieces(work: F) -> F:
+    """Return a function of one or two batches that works on a part of them at a time.
+
+    The time is checked between parts.
+    """
+
+    @wraps(work)
+    def call(*batches: Batch) -> Any:
+        count = max(len(each) for each in batches)
+        operations = _CALL_OPERATIONS + 20 * math.prod(batches[0].shape[1:]) * min(
+            batches[0].shape[1:], default=1
+        )
+        step = max(1, _PIECE_OPERATIONS // operations)
+        if count <= step:
+            return work(*batches)
+        found = [
+            work(*(each if len(each) == 1 else each[i : i + step] for each in batches))
+            for i in range(0, count, step)
+        ]
+        if isinstance(found[0], tuple):
+            return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+        return np.concatenate(found)
+
+    return cast("F", call)
 
 
 def diagonal(batch: Batch) -> Batch:
@@ -81,6 +112,7 @@ def frobenius_norm(batch: Batch) -> Batch:
     return found
 
 
+@_in_pieces
 def determinant(batch: Batch) -> Batch:
     """Return the determinants, shape (count,)."""
     return np.asarray(np.linalg.det(_bounded(_square(batch))))
@@ -103,6 +135,7 @@ def multiply(left: Batch, right: Batch) -> Batch:
     return found
 
 
+@_in_pieces
 def pseudo_inverse(batch: Batch) -> Batch:
     """Return the Moore-Penrose inverses."""
     matrices = _bounded(as_matrices(batch))
@@ -111,12 +144,14 @@ def pseudo_inverse(batch: Batch) -> Batch:
     return np.linalg.pinv(matrices)
 
 
+@_in_pieces
 def inverse(batch: Batch) -> Partial:
     """Return the inverses, of those that are not singular."""
     matrices = _bounded(_square(batch))
     return _where_possible(lambda x: np.linalg.inv(x), matrices)
 
 
+@_in_pieces
 def solve(left: Batch, right: Batch) -> Partial:
     """Return x of A x = B, of an A with more rows than columns the least-squares solution.
 
@@ -151,6 +186,7 @@ def _where_possible(work: Callable[..., Batch], *batches: Batch) -> Partial:
     return values, sound
 
 
+@_in_pieces
 def cholesky(batch: Batch) -> Partial:
     """Return the lower triangles L of L L', of those that are symmetric and positive definite."""
     matrices = _bounded(_square(batch))
@@ -163,6 +199,7 @@ def cholesky(batch: Batch) -> Partial:
     return values, sound
 
 
+@_in_pieces
 def lower_upper(batch: Batch) -> tuple[Batch, Batch, Batch]:
     """Return L, U and P of P A = L U, with ones in the diagonal of L."""
     import scipy.linalg
@@ -174,6 +211,7 @@ def lower_upper(batch: Batch) -> tuple[Batch, Batch, Batch]:
     return lower, upper, np.swapaxes(permutation, 1, 2)
 
 
+@_in_pieces
 def orthogonal_upper(batch: Batch) -> tuple[Batch, Batch]:
     """Return Q and R of A = Q R: Q square and orthogonal, R with zeros below its diagonal."""
     matrices = _bounded(as_matrices(batch))
@@ -182,6 +220,7 @@ def orthogonal_upper(batch: Batch) -> tuple[Batch, Batch]:
     return found.Q, found.R
 
 
+@_in_pieces
 def singular_values(batch: Batch) -> tuple[Batch, Batch, Batch]:
     """Return U, S and V of A = U S V', S square with the singular values in descending order."""
     matrices = _bounded(as_matrices(batch))
@@ -189,6 +228,7 @@ def singular_values(batch: Batch) -> tuple[Batch, Batch, Batch]:
     return u, s[:, :, np.newaxis] * np.eye(s.shape[1]), np.swapaxes(v, 1, 2)
 
 
+@_in_pieces
 def eigen(batch: Batch) -> Partial:
     """Return a row an eigenvalue, in descending order: the value, then its vector of length 1.
 

@@ -57,7 +57,7 @@ def cat(batches: Sequence[Batch], axis: int) -> Batch:
             )
     lengths = list(found[0].shape[1:])
     lengths[axis] = sum(each.shape[axis + 1] for each in found)
-    check_size(lengths)
+    check_size(lengths, len(found[0]))
     return np.concatenate(found, axis=axis + 1)
 
 
@@ -79,7 +79,7 @@ def pad(batch: Batch, lengths: Sequence[int], value: float) -> Batch:
             f"Expected a length for each of {batch.ndim - 1} axes, got {len(lengths)}."
         )
     target = [max(a, b) for a, b in zip(batch.shape[1:], lengths, strict=True)]
-    check_size(target)
+    check_size(target, len(batch))
     grown = [(0, 0), *((0, t - a) for t, a in zip(target, batch.shape[1:], strict=True))]
     return np.pad(batch, grown, constant_values=value)
 
@@ -112,7 +112,7 @@ def repeat(batch: Batch, axis: int, copies: int) -> Batch:
     found = deepened(batch, axis + 1)
     lengths = list(found.shape[1:])
     lengths[axis] *= copies
-    check_size(lengths)
+    check_size(lengths, len(batch))
     times = [1] * found.ndim
     times[axis + 1] = copies
     return np.tile(found, times)
@@ -130,7 +130,7 @@ def reshape(batch: Batch, lengths: Sequence[int]) -> Batch:
         raise InvalidRequest(
             f"Cannot reshape arrays of lengths {list(batch.shape[1:])} to {list(lengths)}."
         )
-    check_size(wanted)
+    check_size(wanted, len(batch))
     return batch.reshape((len(batch), *wanted))
 
 
@@ -207,6 +207,8 @@ def kept(batch: Batch, axis: int, keeps: NDArray[np.bool_]) -> Batch:
 
 def argmax(batch: Batch) -> NDArray[np.int64]:
     """Return the position of the first greatest element of each array, (count, dimensions)."""
+    if batch.ndim == 1:
+        return np.zeros((len(batch), 0), np.int64)
     flat = batch.reshape(len(batch), -1).argmax(axis=1)
     return np.stack(np.unravel_index(flat, batch.shape[1:]), axis=-1).astype(np.int64)
 

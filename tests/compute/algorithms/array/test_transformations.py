@@ -28,6 +28,7 @@ def stated(ee: ModuleType) -> dict[str, tuple[Any, Any]]:
         "accum: product": (a([2, -2, 3]).accum(0, ee.Reducer.product()), [2, -4, -12]),
         "argmax": (a([[3, 4, 2], [6, 5, 7]]).argmax(), [1, 2]),
         "argmax: first": (a([1, 1, 1, 9, 9, 9]).argmax(), [3]),
+        "argmax: of a number": (a(3).argmax(), []),
         "argmax: none": (empty.argmax(), None),
         "bitsToArray": (ee.Array.bitsToArray(5), [1, 0, 1]),
         "bitsToArray: 0": (ee.Array.bitsToArray(0), [0]),
