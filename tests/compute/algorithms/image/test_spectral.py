@@ -51,24 +51,32 @@ def test_erosion_and_dilation_are_the_closest_and_the_most_distant(
     image = ee.Image(SCENE).add(1).updateMask(ee.Image(HOLES).mask())
     kernel = ee.Kernel.plus(1)
     found = {
-        kind: evaluator.masked(getattr(image, f"spectral{kind}")(metric, kernel, is_from_mean))[
-            "distance"
-        ]
+        kind: evaluator.masked(getattr(image, f"spectral{kind}")(metric, kernel, is_from_mean))
         for kind in ("Erosion", "Dilation", "Gradient")
     }
-    assert (np.ma.getmaskarray(found["Dilation"]) == HIDDEN).all()
+    assert (np.ma.getmaskarray(found["Dilation"]["B2"]) == HIDDEN).all()
+    assert [list(bands) for bands in found.values()] == [["B1", "B2", "B3"]] * 2 + [["distance"]]
     for row, column in ((3, 9), (20, 25), (40, 45)):
-        around = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
+        around = [(0, -1), (-1, 0), (0, 0), (1, 0), (0, 1)]
         near = [
-            SPECTRA[:, row + y, column + x] for y, x in around if not HIDDEN[row + y, column + x]
+            SPECTRA[:, row + y, column + x]
+            for y, x in around
+            if not HIDDEN[row + y, column + x] and (is_from_mean or (y, x) != (0, 0))
         ]
         center = np.mean(near, axis=0) if is_from_mean else SPECTRA[:, row, column]
         each = [between(metric, one, center) for one in near]
-        assert not HIDDEN[row, column]
-        assert found["Erosion"][row, column] == pytest.approx(min(each), abs=1e-7)
-        assert found["Dilation"][row, column] == pytest.approx(max(each), abs=1e-7)
-        spread = max(each) - min(each)
-        assert found["Gradient"][row, column] == pytest.approx(spread, abs=1e-7)
+        closest, farthest = near[int(np.argmin(each))], near[int(np.argmax(each))]
+        for kind, expected in (("Erosion", closest), ("Dilation", farthest)):
+            assert [band[row, column] for band in found[kind].values()] == expected.tolist()
+        spread = between(metric, farthest, closest)
+        assert found["Gradient"]["distance"][row, column] == pytest.approx(spread, abs=1e-7)
+
+
+def test_a_pixel_alone_stays(ee: ModuleType, evaluator: Evaluator) -> None:
+    image = ee.Image(SCENE).add(1)
+    alone = image.spectralErosion("sam", ee.Kernel.square(0))
+    assert (evaluator.pixels(alone) == evaluator.pixels(image)).all()
+    assert evaluator.value(alone)["bands"] == evaluator.value(image)["bands"]
 
 
 def test_arrays_are_spectra_too(ee: ModuleType, evaluator: Evaluator) -> None:
@@ -76,7 +84,11 @@ def test_arrays_are_spectra_too(ee: ModuleType, evaluator: Evaluator) -> None:
     other = image.select("B2", "B3", "B1")
     pairs = [
         (image.toArray().spectralDistance(other.toArray()), image.spectralDistance(other)),
-        (image.toArray().spectralDilation("sid"), image.spectralDilation("sid")),
+        (image.toArray().spectralGradient("sid"), image.spectralGradient("sid")),
+        (
+            image.toArray().spectralDilation().arrayGet([1]).rename("distance"),
+            image.spectralDilation().select(["B2"], ["distance"]),
+        ),
     ]
     for built, expected in pairs:
         found, plain = (evaluator.masked(each)["distance"] for each in (built, expected))

@@ -234,7 +234,7 @@ def test_sixteen_tiles_are_one_picture(
         (lambda ee, i: ee.Terrain.slope(i.addBands(i)), "one band of elevations, or a band named"),
         (lambda ee, i: ee.Terrain.fillMinima(i.toFloat()), "expected whole numbers"),
         (lambda ee, i: ee.Terrain.fillMinima(i, 0, 1000), "neighborhood must be from 0 to 256"),
-        (lambda ee, i: ee.Terrain.hillShadow(i, 0, 45, 10**6), "neighborhood, at most 512"),
+        (lambda ee, i: ee.Terrain.hillShadow(i, 0, 45, 10**6), "neighborhood, at most 1024"),
         (lambda ee, i: ee.Terrain.hillShadow(i, 0, 45, -1), "neighborhoodSize must be 0 or more"),
     ],
 )

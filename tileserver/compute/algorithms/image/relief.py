@@ -29,7 +29,6 @@ from tileserver.compute.pixels.ground import pixel_sides
 from tileserver.compute.pixels.neighbourhoods import Around, Margins
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Image, map_bands
-from tileserver.compute.values.kernel import MAX_RADIUS_PX
 from tileserver.compute.values.pixel_type import BOOLEAN
 from tileserver.concurrency.time_limit import check_time
 from tileserver.contract.grids import PixelGrid
@@ -37,6 +36,7 @@ from tileserver.errors import InvalidRequest
 
 _BLOCK = 256
 _MOST_MARGIN = 256
+_MOST_STEPS = 1024
 
 
 def hill_shadow(
@@ -46,7 +46,7 @@ def hill_shadow(
     if size < 0:
         raise InvalidRequest(f"neighborhoodSize must be 0 or more, got {size}.")
     steps = size or _BLOCK
-    check_length(steps, MAX_RADIUS_PX, "pixels of a neighborhood")
+    check_length(steps, _MOST_STEPS, "pixels of a neighborhood")
     band = elevation_of(image)
     places = _ray(azimuth, steps)
     margins = (

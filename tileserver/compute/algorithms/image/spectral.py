@@ -4,30 +4,33 @@ The bands of an image are its spectrum, or the arrays of its first band if that 
 dimension, all of the same length. Distances are the angle in radians (sam), the information
 divergence with logarithms to the base e (sid), the squared Euclidean distance (sed) and the earth
 mover's distance along the bands, which are not scaled to one sum before (emd). Decided where
-Google is silent: the result is one band, distance; it is masked where a band is; erosion and
-dilation are the distances to the closest and the most distant unmasked pixel under the kernel,
-from its center or from the mean of all of them (Plaza and others, 2002).
+Google is silent: a distance is one band, distance, masked where a band is. Erosion and dilation
+keep the bands: each pixel gets the spectrum of the closest or the most distant unmasked pixel
+under the kernel, the gradient is the distance between these two (Plaza and others, 2002; the guide
+on clusters takes the gradient of an erosion). From its own center a pixel is always the closest, so
+there it is left out; it stays where there is no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.compute.algorithms.image.arithmetic import place_of
+from tileserver.compute.algorithms.image.arithmetic import fitted, place_of
 from tileserver.compute.algorithms.image.neighbourhoods import count_of
 from tileserver.compute.algorithms.kernel.shapes import shaped
-from tileserver.compute.arrays.storage import ArrayValues, arrays_of
+from tileserver.compute.arrays.storage import ArrayValues, arrays_of, dense_pixels
 from tileserver.compute.nodes import Apply, Node, Pixels
 from tileserver.compute.pixels import windows
 from tileserver.compute.pixels.neighbourhoods import UnderKernel
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Band, Image
 from tileserver.compute.values.kernel import Kernel, Weights
-from tileserver.compute.values.pixel_type import DOUBLE
+from tileserver.compute.values.pixel_type import DOUBLE, PixelType
 from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import InvalidRequest, shown
 
@@ -137,53 +140,110 @@ def _distance(image: Image, node: Node) -> Image:
     return Image((Band("distance", DOUBLE, lead.projection, lead.extent, node),), place_of(image))
 
 
-def _compared(
-    kinds: Sequence[str], metric: Metric, is_from_mean: bool, weights: Weights, *pixels: Pixels
-) -> Pixels:
-    """Return the least or the greatest distance under a kernel, or their difference."""
+def _ends(
+    metric: Metric, is_from_mean: bool, weights: Weights, *pixels: Pixels
+) -> tuple[Numbers, Numbers, NDArray[np.float32]]:
+    """Return the spectra of the closest and the most distant pixel under a kernel, and the mask."""
     values, mask = _spectrum(pixels)
     shown_ = mask > 0
     views = [
         list(windows.shifted(layer, weights)) for layer in (shown_, *np.where(shown_, values, 0))
     ]
-    center = np.stack([windows.inner(layer, weights) for layer in values])
+    own = np.stack([windows.inner(layer, weights) for layer in values])
+    center = own
     if is_from_mean:
         number = sum(view.astype(np.int64) for view, _ in views[0])
         center = np.stack([sum(view for view, _ in layer) / number for layer in views[1:]])
     shape = center.shape[1:]
     least, greatest = np.full(shape, np.inf), np.full(shape, -np.inf)
-    for (valid, _), *layers in zip(*views, strict=True):
+    closest, farthest = own.copy(), own.copy()
+    for (column, row, _), (valid, _), *layers in zip(weights.offsets(), *views, strict=True):
         check_time()
-        distance = metric(np.stack([view for view, _ in layers]), center)
+        if (column, row) == (0, 0) and not is_from_mean:
+            continue
+        spectrum = np.stack([view for view, _ in layers])
+        distance = metric(spectrum, center)
         known = valid & np.isfinite(distance)
-        least = np.where(known, np.minimum(least, distance), least)
-        greatest = np.where(known, np.maximum(greatest, distance), greatest)
-    found = {"least": least, "greatest": greatest, "both": greatest - least}[kinds[0]]
-    return _told(found, windows.inner(mask, weights))
+        for is_better, best, found in (
+            (known & (distance < least), least, closest),
+            (known & (distance > greatest), greatest, farthest),
+        ):
+            best[is_better] = distance[is_better]
+            np.copyto(found, spectrum, where=is_better)
+    return closest, farthest, windows.inner(mask, weights)
 
 
-_KINDS: Iterable[tuple[str, str, str]] = (
-    ("Erosion", "least", "the distance of the closest pixel under a kernel"),
-    ("Dilation", "greatest", "the distance of the most distant pixel under a kernel"),
-    ("Gradient", "both", "the difference between spectral dilation and erosion"),
+def _under(
+    image: Image,
+    metric: str,
+    kernel: Kernel | None,
+    is_from_mean: bool,
+    make: Callable[[Numbers, Numbers, NDArray[np.float32]], Pixels],
+) -> Node:
+    """Return a node of what is made of the closest and the most distant spectrum of a kernel."""
+    measure, bands = _metric(metric), _spectral_bands(image)
+
+    def compute(weights: Weights, *pixels: Pixels) -> Pixels:
+        return make(*_ends(measure, is_from_mean, weights, *pixels))
+
+    chosen = kernel or shaped("square", 1.0, "pixels", False, 1.0)
+    nodes = tuple(band.node for band in bands)
+    return UnderKernel(nodes, chosen, compute, lambda w: 8 * count_of(w) * len(nodes))
+
+
+_ARGUMENTS = (
+    'image: Image, metric: String = "sam", kernel: Kernel = null, useCentroid: Boolean = false'
 )
 
 
-def _morphology(kind: str) -> Callable[[Image, str, Kernel | None, bool], Image]:
-    def compute(image: Image, metric: str, kernel: Kernel | None, is_from_mean: bool) -> Image:
-        bands = _spectral_bands(image)
-        function = partial(_compared, (kind,), _metric(metric), is_from_mean)
-        chosen = kernel or shaped("square", 1.0, "pixels", False, 1.0)
-        nodes = tuple(band.node for band in bands)
-        node = UnderKernel(nodes, chosen, function, lambda w: 8 * count_of(w) * len(nodes))
-        return _distance(image, node)
-
-    return compute
+@algorithm(f"Image.spectralErosion({_ARGUMENTS}) -> Image")
+def spectral_erosion(image: Image, metric: str, kernel: Kernel | None, is_from_mean: bool) -> Image:
+    """Return the spectrum of the closest pixel under a kernel."""
+    node = _under(image, metric, kernel, is_from_mean, lambda near, far, mask: Pixels(near, mask))
+    return _spectra(image, node)
 
 
-for _ending, _kind, _meaning in _KINDS:
-    algorithm(
-        f'Image.spectral{_ending}(image: Image, metric: String = "sam", kernel: Kernel = null,'
-        " useCentroid: Boolean = false) -> Image",
-        f"Return {_meaning}.",
-    )(_morphology(_kind))
+@algorithm(f"Image.spectralDilation({_ARGUMENTS}) -> Image")
+def spectral_dilation(
+    image: Image, metric: str, kernel: Kernel | None, is_from_mean: bool
+) -> Image:
+    """Return the spectrum of the most distant pixel under a kernel."""
+    node = _under(image, metric, kernel, is_from_mean, lambda near, far, mask: Pixels(far, mask))
+    return _spectra(image, node)
+
+
+def _spectra(image: Image, shared: Node) -> Image:
+    """Return an image of the bands of a node of spectra, arrays if its first band has arrays."""
+    bands = _spectral_bands(image)
+    if not bands[0].type.dimensions:
+        return image.derived(
+            replace(band, node=Apply(partial(_layer, place, band.type), (shared,)))
+            for place, band in enumerate(bands)
+        )
+    found = bands[0].type
+
+    def as_arrays(pixels: Pixels) -> Pixels:
+        elements = np.ascontiguousarray(np.moveaxis(fitted(pixels.values, found), 0, -1))
+        return dense_pixels(elements, pixels.mask)
+
+    return image.derived([replace(bands[0], node=Apply(as_arrays, (shared,)))])
+
+
+def _layer(place: int, found: PixelType, pixels: Pixels) -> Pixels:
+    return Pixels(fitted(pixels.values[place], found), pixels.mask)
+
+
+@algorithm(f"Image.spectralGradient({_ARGUMENTS}) -> Image")
+def spectral_gradient(
+    image: Image, metric: str, kernel: Kernel | None, is_from_mean: bool
+) -> Image:
+    """Return the distance between spectral dilation and erosion."""
+    measure = _metric(metric)
+    node = _under(
+        image,
+        metric,
+        kernel,
+        is_from_mean,
+        lambda near, far, mask: _told(measure(far, near), mask),
+    )
+    return _distance(image, node)
