@@ -55,6 +55,7 @@ from tileserver.compute.algorithms.image import painting as painting
 from tileserver.compute.algorithms.image import random_pixels as random_pixels
 from tileserver.compute.algorithms.image import relief as relief
 from tileserver.compute.algorithms.image import reprojection as reprojection
+from tileserver.compute.algorithms.image import resolution as resolution
 from tileserver.compute.algorithms.image import scaling as scaling
 from tileserver.compute.algorithms.image import spectral as spectral
 from tileserver.compute.algorithms.image import styled_layers as styled_layers
