@@ -55,6 +55,26 @@ def stated(ee: ModuleType) -> dict[str, tuple[Any, Any]]:
         "arrayReduce: columns": (two.arrayReduce(reducer.sum(), [1]), [[3], [12]]),
         "arrayReduce: all": (two.arrayReduce(reducer.sum(), [0, 1]), [[15]]),
         "arrayMask": (mixed.arrayMask(mixed.gt(2)), [4, 5]),
+        "arrayMask: columns": (
+            mixed.arrayReshape(ee.Image([2, 3]).toArray(), 2).arrayMask(
+                ee.Image(ee.Array([[4, 0, 5]]))
+            ),
+            [[0, 2], [4, 5]],
+        ),
+        "arrayMask: rows": (two.arrayMask(ee.Image(ee.Array([[1], [0]]))), [[0, 1, 2]]),
+        "arrayReduce: minMax": (six.toArray(1).arrayReduce(reducer.minMax(), [0], 1), [[0, 5]]),
+        "arrayReduce: minMax of a matrix": (
+            two.toArray(2).arrayReduce(reducer.minMax(), [0], 2),
+            [[[0, 3], [1, 4], [2, 5]]],
+        ),
+        "arraySort: columns by keys": (
+            two.arraySort(ee.Image(ee.Array([[2, 1, 0]]))),
+            [[2, 1, 0], [5, 4, 3]],
+        ),
+        "arraySort: rows by keys": (
+            two.arraySort(ee.Image(ee.Array([[1], [0]]))),
+            [[3, 4, 5], [0, 1, 2]],
+        ),
         "arraySort": (
             ee.Image([0, 10, 6, 5, 4]).toArray().arraySort(),
             [0, 4, 5, 6, 10],

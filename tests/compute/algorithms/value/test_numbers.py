@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 from tests.compute.conftest import Evaluator
 from tileserver.errors import InvalidRequest
@@ -188,3 +189,25 @@ def test_what_is_no_number_is_refused(
 ) -> None:
     with pytest.raises(InvalidRequest, match=re.escape(said)):
         evaluator.value(make(ee))
+
+
+def test_special_functions_are_scipys(ee: ModuleType, evaluator: Evaluator) -> None:
+    found = [
+        ee.Number(2.5).digamma(),
+        ee.Number(2.5).trigamma(),
+        ee.Number(0.3).erfInv(),
+        ee.Number(0.3).erfcInv(),
+        ee.Number(2.5).gammainc(1.5),
+    ]
+    expected = [
+        scipy.special.psi(2.5),
+        float(scipy.special.polygamma(1, 2.5)),
+        scipy.special.erfinv(0.3),
+        scipy.special.erfcinv(0.3),
+        scipy.special.gammainc(1.5, 2.5),
+    ]
+    assert evaluator.value(ee.List(found)) == pytest.approx(expected, rel=1e-12)
+    t = 2.5 + 607 / 128 + 0.5
+    gamma = math.sqrt(2 * math.pi) / 2.5 * t**3 * math.exp(-t)
+    series = evaluator.value(ee.Number(2.5).lanczos())
+    assert gamma * series == pytest.approx(math.gamma(2.5), rel=1e-12)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tileserver.compute.arrays import special
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.numbers import Long
 from tileserver.compute.values.pixel_type import CASTS
@@ -102,6 +103,10 @@ BINARY: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "rightShift": (_bits(_right_shift), "Shift the bits of a number to the right"),
     "first": (lambda x, y: x, "Return the first of two numbers"),
     "firstNonZero": (_first_non_zero, "Return the first number that is not zero"),
+    "gammainc": (
+        lambda x, a: float(special.gammainc(x, a)),
+        "Return the regularized lower incomplete gamma function of x with the shape a",
+    ),
 }
 """Operations on two numbers by Earth Engine's name."""
 _OLD_NAMES = {
@@ -186,6 +191,17 @@ UNARY: dict[str, tuple[Callable[[Any], Any], str]] = {
     "erf": (math.erf, "Return the error function of a number"),
     "erfc": (math.erfc, "Return 1 minus the error function of a number"),
     "gamma": (_gamma, "Return the gamma function of a number"),
+    "digamma": (_numpy(special.digamma), "Return the digamma function of a number"),
+    "trigamma": (_numpy(special.trigamma), "Return the trigamma function of a number"),
+    "erfInv": (_numpy(special.erf_inv), "Return the inverse error function of a number"),
+    "erfcInv": (
+        _numpy(special.erfc_inv),
+        "Return the inverse of 1 minus the error function of a number",
+    ),
+    "lanczos": (
+        _numpy(special.lanczos),
+        "Return the series of Lanczos' approximation of the gamma function",
+    ),
 }
 """Operations on one number."""
 
