@@ -45,7 +45,7 @@ def test_a_path_finds_its_method(http_method: str, path: str, handler: str) -> N
         ("PUT", "projects/p/assets/a", ("GET",)),
         ("PATCH", "projects/p/maps", ("POST",)),
         ("POST", "projects/p/operations", ("GET",)),
-        ("GET", "projects/p/table:export", ()),
+        ("GET", "projects/p/table:export", ("POST",)),
         ("POST", "projects/p/nothing", ()),
         ("GET", "", ()),
     ],

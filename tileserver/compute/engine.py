@@ -29,6 +29,13 @@ from tileserver.compute.graph import assets_named, evaluate
 from tileserver.compute.image_cache import ImageCache
 from tileserver.compute.lanes import Lanes
 from tileserver.compute.pixels.plan import compute
+from tileserver.compute.planned import (
+    PlannedImage,
+    PlannedTable,
+    batch_budget,
+    planned_image,
+    planned_table,
+)
 from tileserver.compute.registry import algorithms_document, as_invalid_request
 from tileserver.compute.values.image import Band, Image, as_asset
 from tileserver.compute.values.to_json import features_json, to_json
@@ -217,6 +224,18 @@ class Computing:
         grid = complete(request, asset)
         check_limits(grid.width, grid.height, [band.type.dtype.itemsize for band in chosen])
         return chosen, grid
+
+    def planned_image(self, expression: str) -> PlannedImage:
+        """Return an image to be written a piece at a time; blocks, and raises InvalidRequest."""
+        with checked((budget := batch_budget()).check_time):
+            return planned_image(
+                self._evaluated(expression, Context(self.world, budget)), self._computed
+            )
+
+    def planned_table(self, expression: str) -> PlannedTable:
+        """Return a collection to be written a feature at a time; blocks, raises InvalidRequest."""
+        with checked((budget := batch_budget()).check_time):
+            return planned_table(self._evaluated(expression, Context(self.world, budget)))
 
     def _image(self, expression: str, version: str, budget: Budget) -> Image:
         """Return the image of an expression, evaluated once for a version of its assets."""

@@ -220,6 +220,21 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """[exports]: images and tables written to files by `ee.batch.Export`."""
+
+    folder: Annotated[
+        str | None,
+        kinds.FOLDER_PATH,
+        "folder they are written to, which turns exports on; the files are assets if it is one "
+        "of the [[rasters]], too",
+    ] = None
+    size_bytes: Annotated[
+        int, kinds.MEMORY, "most disk space that the files of that folder take"
+    ] = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Settings of tileserver."""
 
@@ -230,6 +245,7 @@ class Config:
     remote: RemoteSettings = RemoteSettings()
     access: AccessSettings = AccessSettings()
     api: ApiSettings = ApiSettings()
+    exports: ExportSettings = ExportSettings()
     earth_engine: EarthEngineSettings | None = None
     layers: tuple[LayerSettings, ...] = ()
     """In the order of the file; those that only the environment knows come last."""
@@ -250,6 +266,7 @@ TABLES: Mapping[str, Any] = {
     "remote": RemoteSettings,
     "access": AccessSettings,
     "api": ApiSettings,
+    "exports": ExportSettings,
     "earth_engine": EarthEngineSettings,
     "layers": LayerSettings,
     "page": PageSettings,

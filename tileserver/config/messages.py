@@ -53,10 +53,10 @@ def _unknown_key(path: KeyPath, values: Values) -> ConfigError:
     known = list(settings_of(values.tables[path[0]]) if table else values.tables)
     problem = f"{values[path].source}: {label}unknown key {written(key)}"
     homes = [name for name, each in values.tables.items() if key in settings_of(each)]
+    if homes and not table:
+        return ConfigError(f"{problem}, did you mean it in [{homes[0]}]?")
     if similar := nearest(key, known):
         return ConfigError(f'{problem}, did you mean "{similar}"?')
     if path[0] == "layers" and isinstance(values[path].value, dict):
         return ConfigError(f"{problem}; a layer's name with a dot in it is written in quotes")
-    if homes and not table:
-        return ConfigError(f"{problem}, did you mean it in [{homes[0]}]?")
     return ConfigError(f"{problem}, expected one of: {', '.join(known)}")

@@ -118,7 +118,7 @@ def _profile(values: np.ndarray[Any, Any], grid: PixelGrid) -> dict[str, Any]:
         "height": height,
         "width": width,
         "crs": crs_of(grid.crs_code),
-        "transform": _affine(grid),
+        "transform": rasterio_transform(grid),
         "compress": "deflate",
         "zlevel": 1,
         "predictor": 3 if values.dtype.kind == "f" else 2,
@@ -133,7 +133,8 @@ def _profile(values: np.ndarray[Any, Any], grid: PixelGrid) -> dict[str, Any]:
     return profile
 
 
-def _affine(grid: PixelGrid) -> Affine:
+def rasterio_transform(grid: PixelGrid) -> Affine:
+    """Return the transform of a grid as GDAL keeps it in a file."""
     members = list(grid.transform.members)
     if [abs(member) for member in members] == [1, 0, 0, 0, 1, 0]:
         # GDAL takes this for no georeferencing at all and leaves it out; one denormal off is not.

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from tileserver.concurrency.threads import Threads
 from tileserver.contract.mounts import Mounts
 from tileserver.contract.pixels import PixelRequest
+from tileserver.exports.exporter import Exporter
 from tileserver.http.disconnects import while_connected
 from tileserver.http.endpoints import Services
 from tileserver.rendering.encoders import media_type
@@ -59,6 +60,8 @@ class Api:
     """By the prefixes of names."""
     computer: Computer
     stored: ExpressionStore
+    exporter: Exporter | None = None
+    """None if exports are turned off."""
     threads: Threads = field(default_factory=lambda: Threads(_THREADS))
     """For JSON, expressions on disk and files of tables, apart from the threads of pixels."""
     bodies: Bodies = field(default_factory=Bodies)

@@ -58,6 +58,20 @@ ANSWERED = (
         response="Page",
     ),
     Method(
+        "projects.image.export",
+        "POST",
+        "{+project}/image:export",
+        "export_image",
+        {"project": PROJECT},
+    ),
+    Method(
+        "projects.table.export",
+        "POST",
+        "{+project}/table:export",
+        "export_table",
+        {"project": PROJECT},
+    ),
+    Method(
         "projects.image.computePixels",
         "POST",
         "{+project}/image:computePixels",
@@ -144,10 +158,14 @@ ANSWERED = (
         "Page",
     ),
     Method(
-        "projects.operations.cancel", "POST", "{+name}:cancel", "get_operation", {"name": OPERATION}
+        "projects.operations.cancel",
+        "POST",
+        "{+name}:cancel",
+        "cancel_operation",
+        {"name": OPERATION},
     ),
     Method(
-        "projects.operations.wait", "POST", "{+name}:wait", "get_operation", {"name": OPERATION}
+        "projects.operations.wait", "POST", "{+name}:wait", "wait_operation", {"name": OPERATION}
     ),
     Method("projects.operations.get", "GET", "{+name}", "get_operation", {"name": OPERATION}),
     Method("projects.operations.delete", "DELETE", "{+name}", "get_operation", {"name": OPERATION}),

@@ -60,8 +60,6 @@ def _exports() -> tuple[Method, ...]:
             _EXPORT.format(plural),
         )
         for kind, plural in (
-            ("image", "images"),
-            ("table", "tables"),
             ("video", "videos"),
             ("map", "maps"),
             ("videoMap", "maps of videos"),

@@ -17,7 +17,13 @@ from tileserver.http.clients import client_of
 from tileserver.http.disconnects import ClientGone
 from tileserver.http.endpoints import base_url
 from tileserver.http.responses import rest_path
-from tileserver.rest import asset_methods, expression_methods, operation_methods, table_methods
+from tileserver.rest import (
+    asset_methods,
+    export_methods,
+    expression_methods,
+    operation_methods,
+    table_methods,
+)
 from tileserver.rest.call import Api, Call, json_answer
 from tileserver.rest.discovery import discovery_document
 from tileserver.rest.errors import answer_error, refuse
@@ -35,7 +41,7 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 def _handlers() -> Mapping[str, Handler]:
     names = {method.handler for method in METHODS if not method.refusal}
-    modules = (asset_methods, expression_methods, operation_methods, table_methods)
+    modules = (asset_methods, export_methods, expression_methods, operation_methods, table_methods)
     places = [vars(module) for module in modules]
     return {name: next(place[name] for place in places if name in place) for name in names}
 

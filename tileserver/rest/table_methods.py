@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from tileserver.contract.wire import check_members
 from tileserver.errors import InvalidRequest, shown
+from tileserver.exports.table_files import FORMATS
 from tileserver.http.disconnects import while_connected
 from tileserver.rest.call import Call, json_answer
 from tileserver.rest.expression_methods import (
@@ -23,7 +24,6 @@ from tileserver.rest.expression_methods import (
     read_expression,
     stored,
 )
-from tileserver.rest.table_files import FORMATS
 
 MAX_PAGE = 1000
 """https://developers.google.com/earth-engine/reference/rest/v1/projects.table/computeFeatures."""

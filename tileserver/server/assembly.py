@@ -45,7 +45,6 @@ from tileserver.rasters.soundness import check_sound
 from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, MosaicAssets, RemoteAssets
 from tileserver.rest.browsing import Browser
 from tileserver.rest.call import Api
-from tileserver.rest.expression_store import ExpressionStore, default_folder
 from tileserver.server.access import readable_assets, rules_of
 from tileserver.server.browsing import browser_of
 from tileserver.server.definitions import catalogue_of, definitions_of, drawn_of, project_of
@@ -53,6 +52,7 @@ from tileserver.server.engines import Engines
 from tileserver.server.growth import Growth
 from tileserver.server.hot_folders import HotFolders
 from tileserver.server.late_computing import LateComputing
+from tileserver.server.rest_api import rest_api
 from tileserver.server.served_mosaics import mosaic_engine, noticed, starting
 from tileserver.server.worker_slots import seated
 from tileserver.server.world import EngineImages, ImageReader, LocalImages, MosaicImages, World
@@ -61,14 +61,11 @@ if TYPE_CHECKING:
     from tileserver.earthengine.stack import Earth
 
 log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
-_RESPONSES_SHARE = 8
-"""The fraction of `[cache] memory` for responses that are repeated."""
+_RESPONSES_SHARE = 8  # the fraction of `[cache] memory` for responses that are repeated
 _TUNED = Tuning()
-_SHARED_BYTES = 256_000_000
-"""Disk space of the cache that the workers of one server share."""
+_SHARED_BYTES = 256_000_000  # disk space of the cache that the workers of one server share
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,7 @@ def assemble(
     return Assembly(
         services=services,
         rasters=rasters,
-        api=rest_api(config, services, providers, computing),
+        api=rest_api(config, services, Mounts(assets), computing, rasters.catalogue, resources),
         rules=rules,
         trusted_proxies=config.server.trusted_proxies,
         responses=responses,
@@ -269,18 +266,6 @@ def services_of(
         readiness=readiness,
         browser=browser,
     )
-
-
-def rest_api(
-    config: Config,
-    services: endpoints.Services,
-    providers: Sequence[Provider],
-    computing: LateComputing,
-) -> Api:
-    """Return what the methods of the REST API work with."""
-    folder = Path(config.api.graphs) if config.api.graphs else default_folder(os.environ)
-    assets = Mounts(_by_prefix(providers, lambda provider: provider.assets))
-    return Api(services, assets, computing, ExpressionStore(folder))
 
 
 def shared_store(

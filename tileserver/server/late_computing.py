@@ -21,6 +21,7 @@ from tileserver.server.world import World
 
 if TYPE_CHECKING:
     from tileserver.compute.engine import Computing
+    from tileserver.compute.planned import PlannedImage, PlannedTable
 
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,14 @@ class LateComputing:
     def known_asset(self, name: str) -> ImageAsset | None:
         """Return the asset that `get_asset` would return without waiting, else None."""
         return None if self._made is None else self._made.known_asset(name)
+
+    def planned_image(self, expression: str) -> PlannedImage:
+        """Return an image to be written a piece at a time; blocks."""
+        return self._make().planned_image(expression)
+
+    def planned_table(self, expression: str) -> PlannedTable:
+        """Return a collection to be written a feature at a time; blocks."""
+        return self._make().planned_table(expression)
 
     async def _computing(self) -> Computing:
         """Return the engine; a thread imports it, since an import holds up the event loop."""

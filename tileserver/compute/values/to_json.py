@@ -40,10 +40,11 @@ def features_json(value: Any) -> list[dict[str, Any]]:
         raise InvalidRequest(f"Expected a FeatureCollection, got {type(value).__name__}.")
     check_elements(len(elements))
     count = Count()
-    return [_feature_json(each, place, count) for place, each in enumerate(elements)]
+    return [feature_json(each, place, count) for place, each in enumerate(elements)]
 
 
-def _feature_json(element: Element, place: int, count: Count) -> dict[str, Any]:
+def feature_json(element: Element, place: int, count: Count) -> dict[str, Any]:
+    """Return an element as a GeoJSON feature, in degrees with straight edges."""
     found = geometry_of(element)
     shape = None if found is None else _in_degrees(found)
     properties = {

@@ -7,7 +7,7 @@ import io
 import json
 from typing import Any
 
-from tileserver.rest.table_files import write_csv, write_geojson
+from tileserver.exports.table_files import write_csv, write_geojson
 
 POINT = {"type": "Point", "coordinates": [1.0, 2.0]}
 FEATURES: list[dict[str, Any]] = [

@@ -27,8 +27,8 @@ def write_csv(features: Features, columns: Columns) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for feature in features:
-        row = _row(feature)
-        writer.writerow([_cell(row.get(name)) for name in names])
+        row = row_of(feature)
+        writer.writerow([cell(row.get(name)) for name in names])
     return text.getvalue().encode()
 
 
@@ -50,12 +50,14 @@ def _names(features: Features) -> list[str]:
     return sorted({name for feature in features for name in feature["properties"]} - {INDEX})
 
 
-def _row(feature: Mapping[str, Any]) -> dict[str, Any]:
+def row_of(feature: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a feature by the names of columns."""
     row = {INDEX: feature["id"], **feature["properties"]}
     return row | {GEOMETRY: feature["geometry"]}
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """Return a value as CSV has it: lists and objects as JSON, nothing for null."""
     if isinstance(value, bool | list | dict):
         return json.dumps(value, separators=(",", ":"))
     return "" if value is None else value

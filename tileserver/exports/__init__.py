@@ -1,0 +1,1 @@
+"""Exports of images and tables to local files, as tasks that end."""
