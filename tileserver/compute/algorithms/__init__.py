@@ -21,6 +21,7 @@ from tileserver.compute.algorithms.collection import get_region as get_region
 from tileserver.compute.algorithms.collection import interpolation as interpolation
 from tileserver.compute.algorithms.collection import landsat_composites as landsat_composites
 from tileserver.compute.algorithms.collection import random_points as random_points
+from tileserver.compute.algorithms.collection import reduce_to_image as reduce_to_image
 from tileserver.compute.algorithms.collection import stored_tables as stored_tables
 from tileserver.compute.algorithms.confusion_matrix import accuracy as accuracy
 from tileserver.compute.algorithms.filter import filters as filters
@@ -62,6 +63,7 @@ from tileserver.compute.algorithms.image import styled_layers as styled_layers
 from tileserver.compute.algorithms.image import terrain as terrain
 from tileserver.compute.algorithms.image import texture as texture
 from tileserver.compute.algorithms.image import unmixing as unmixing
+from tileserver.compute.algorithms.image import vectors as vectors
 from tileserver.compute.algorithms.image import visualizing as visualizing
 from tileserver.compute.algorithms.join import joins as joins
 from tileserver.compute.algorithms.kernel import shapes as shapes

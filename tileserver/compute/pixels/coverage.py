@@ -35,12 +35,13 @@ _Edges = NDArray[np.float64]
 """Shape (count, 4): x and y in pixels where an edge begins, and where it ends."""
 
 
-def shares(areas: Sequence[BaseGeometry], grid: PixelGrid) -> Shares:
+def shares(areas: Sequence[BaseGeometry], grid: PixelGrid, least: float = LEAST_SHARE) -> Shares:
     """Return the share of each pixel that areas cover, shape (height, width), 0 to 1.
 
     Args:
         areas: polygons in the CRS of the grid, valid; where they overlap they count as one.
         grid: the pixels.
+        least: smaller shares are 0.
     """
     found = np.zeros((grid.height, grid.width))
     for area in areas:
@@ -49,7 +50,7 @@ def shares(areas: Sequence[BaseGeometry], grid: PixelGrid) -> Shares:
                 found += _share(part, grid)
     found = np.minimum(found, 1.0)
     found[found > 1 - _EXACT] = 1.0
-    found[found < LEAST_SHARE] = 0.0
+    found[found < least] = 0.0
     return found
 
 

@@ -253,7 +253,7 @@ def test_the_drawings_of_images_that_are_held_are_few(ee: ModuleType, evaluator:
 
 
 def test_geometries_are_kept_in_few_crss(ee: ModuleType, evaluator: Evaluator) -> None:
-    shapes = painting._Shapes((Geometry(shapely.Point(-111, 40)),))
+    shapes = painting.Shapes((Geometry(shapely.Point(-111, 40)),))
     for zone in range(32601, 32661):
         assert shapes.parts_in(f"EPSG:{zone}")
     assert len(shapes._carried) <= 2

@@ -21,7 +21,10 @@ _ELEMENT = re.compile(r'PARAMETER\["elt_([01])_([012])",\s*([-+.\deE]{1,40})\]')
 _MAX_WKT = 10_000
 
 
-@algorithm("Proj(crs: Object, transform: List = null, transformWkt: String = null) -> Projection")
+@algorithm(
+    "deprecated Proj(crs: Object, transform: List = null, transformWkt: String = null)"
+    " -> Projection"
+)
 @algorithm(
     "Projection(crs: Object, transform: List = null, transformWkt: String = null) -> Projection"
 )

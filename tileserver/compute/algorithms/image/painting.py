@@ -56,7 +56,7 @@ _SHORT = {
 
 
 @dataclass(frozen=True)
-class _Shapes:
+class Shapes:
     """Geometries, carried into a CRS once for its pieces."""
 
     geometries: tuple[Geometry, ...]
@@ -74,7 +74,7 @@ class _Shapes:
         return carried
 
 
-def _placed(collection: Collection) -> list[tuple[Element, Geometry]]:
+def placed_elements(collection: Collection) -> list[tuple[Element, Geometry]]:
     """Return the elements that lie somewhere, with where."""
     check_elements(len(collection.elements))
     found = ((each, geometry_of(each)) for each in collection.elements)
@@ -87,10 +87,10 @@ def _placed(collection: Collection) -> list[tuple[Element, Geometry]]:
 )
 def paint(image: Image, collection: Collection, color: Any, width: Any) -> Image:
     """Return an image with a number where features are, or within a width of their edges."""
-    placed = _placed(collection)
+    placed = placed_elements(collection)
     values = np.array([_number(each, color, "color") for each, _ in placed], np.float64)
     widths = None if width is None else _widths([each for each, _ in placed], width)
-    drawing = _Painted(_Shapes(tuple(geometry for _, geometry in placed)), widths)
+    drawing = _Painted(Shapes(tuple(geometry for _, geometry in placed)), widths)
 
     def change(band: Band) -> Band:
         def compute(grid: PixelGrid, pixels: Pixels) -> Pixels:
@@ -124,7 +124,7 @@ def _widths(elements: Sequence[Element], wanted: Any) -> list[float]:
 class _Painted:
     """Geometries to be painted, each with a width in pixels if only edges are."""
 
-    shapes: _Shapes
+    shapes: Shapes
     widths: list[float] | None
 
     def on(self, grid: PixelGrid) -> NDArray[np.int32]:
@@ -158,7 +158,7 @@ class _Style:
 def draw(collection: Collection, color: str, radius: int, width: int) -> Image:
     """Return a picture of features in one colour."""
     given = {"color": color, "pointSize": radius, "width": width}
-    return _picture([(geometry, _style(given)) for _, geometry in _placed(collection)])
+    return _picture([(geometry, _style(given)) for _, geometry in placed_elements(collection)])
 
 
 @algorithm(
@@ -188,7 +188,7 @@ def style(
         "lineType": line,
     }
     styled = []
-    for element, geometry in _placed(collection):
+    for element, geometry in placed_elements(collection):
         own = element.properties.get(property_name) if property_name else {}
         if not isinstance(own, Mapping):
             raise InvalidRequest(f"styleProperty: expected a dictionary, got {shown(own)}.")
@@ -236,7 +236,7 @@ def _color(text: Any) -> tuple[float, ...]:
 
 def _picture(styled: Sequence[tuple[Geometry, _Style]]) -> Image:
     runs = [
-        (each, _Shapes(tuple(geometry for geometry, _ in run)))
+        (each, Shapes(tuple(geometry for geometry, _ in run)))
         for each, run in groupby(styled, key=lambda pair: pair[1])
     ]
 
@@ -257,7 +257,7 @@ def _channel_band(drawing: _Styled, channel: int) -> Band:
 class _Styled:
     """Geometries to be drawn, together as far as they have the same style."""
 
-    runs: Sequence[tuple[_Style, _Shapes]]
+    runs: Sequence[tuple[_Style, Shapes]]
 
     def on(self, grid: PixelGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return colours, shape (3, height, width), 0..255, and opacity, 0..1."""
@@ -284,7 +284,7 @@ def _drawing_budget() -> Budget:
 
 
 def _layers(
-    style_: _Style, shapes: _Shapes, grid: PixelGrid, budget: Budget
+    style_: _Style, shapes: Shapes, grid: PixelGrid, budget: Budget
 ) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
     """Return the areas to fill, and the outlines to draw as lines and edges."""
     areas, edges = [], []

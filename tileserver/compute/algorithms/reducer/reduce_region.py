@@ -86,12 +86,24 @@ def reduce_region(
     """Return a reducer's results over an image's pixels in a region, by band names."""
     outputs = spread(reducer, _names(image), keeps_name=True)
     lattice = lattice_of(image, crs, transform, scale)
-    region = region_in(image, geometry, lattice)
-    if region.count_px > most:
-        if not best_effort or most < 1:
-            raise _too_many(region.count_px, most)
-        region = _coarser(image, geometry, lattice, region.count_px / most, most)
+    region = reducible_region(image, geometry, lattice, best_effort, most)
     return reduced(context, image.bands, region, outputs, tile_scale)
+
+
+def reducible_region(
+    image: Image, geometry: Geometry | None, lattice: Projection, best_effort: bool, most: int
+) -> Region:
+    """Return the pixels of a geometry, larger ones at best effort.
+
+    Raises:
+        InvalidRequest: there are more than `most`.
+    """
+    region = region_in(image, geometry, lattice)
+    if region.count_px <= most:
+        return region
+    if not best_effort or most < 1:
+        raise _too_many(region.count_px, most)
+    return _coarser(image, geometry, lattice, region.count_px / most, most)
 
 
 def _names(image: Image) -> list[str]:
