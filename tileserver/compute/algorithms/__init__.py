@@ -23,6 +23,7 @@ from tileserver.compute.algorithms.collection import landsat_composites as lands
 from tileserver.compute.algorithms.collection import random_points as random_points
 from tileserver.compute.algorithms.collection import reduce_to_image as reduce_to_image
 from tileserver.compute.algorithms.collection import stored_tables as stored_tables
+from tileserver.compute.algorithms.collection import temporal_segmentation as temporal_segmentation
 from tileserver.compute.algorithms.confusion_matrix import accuracy as accuracy
 from tileserver.compute.algorithms.filter import filters as filters
 from tileserver.compute.algorithms.filter import spatial as spatial
@@ -41,6 +42,7 @@ from tileserver.compute.algorithms.image import array_shapes as array_shapes
 from tileserver.compute.algorithms.image import bands as bands
 from tileserver.compute.algorithms.image import casts as casts
 from tileserver.compute.algorithms.image import clips as clips
+from tileserver.compute.algorithms.image import cloud_masks as cloud_masks
 from tileserver.compute.algorithms.image import color_spaces as color_spaces
 from tileserver.compute.algorithms.image import coordinates as coordinates
 from tileserver.compute.algorithms.image import displacing as displacing
