@@ -10,12 +10,13 @@ from tileserver.compute.context import Context
 from tileserver.compute.values.array import Array, array_of
 from tileserver.compute.values.date import Date
 from tileserver.compute.values.feature import Feature
+from tileserver.compute.values.geometry import ErrorMargin
 from tileserver.compute.values.image import Image
 from tileserver.errors import InvalidRequest, shown
 
 
 def to_number(value: Any, context: Context) -> float | None:
-    """Return a number; true and false are 1 and 0, a date its milliseconds."""
+    """Return a number; true and false are 1 and 0, a date its milliseconds, a margin its size."""
     match value:
         case bool():
             return int(value)
@@ -23,6 +24,8 @@ def to_number(value: Any, context: Context) -> float | None:
             return value
         case Date():
             return value.millis
+        case ErrorMargin():
+            return value.value
         case Array() if value.values.ndim == 0:
             return value.values.item()  # type: ignore[no-any-return]
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -9,6 +10,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tileserver.errors import InvalidRequest, shown
 
+_LENIENT = re.compile(
+    r"(\d{4})(?:-(?:(\d{1,2})(?:-(\d{1,2}))?|(\d{3})))?(?:[T ](\d{1,2})((?:\D.*)?))?",
+    re.ASCII | re.DOTALL,
+)
+"""Year, month, day, day of the year, hour, and the rest of the time."""
+_LONGEST = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MIN_MILLIS, MAX_MILLIS = -62135596800000, 253402300800000
 """The years 1 and 10000."""
@@ -82,18 +89,36 @@ def millis_of(moment: datetime) -> float:
 def parse_date(text: str, zone: str | None = None) -> Date:
     """Return the date in a text of ISO 8601, such as 2020-04, 2020-04-01 or 2020-04-01T12:00:00.
 
+    As in Earth Engine, fields may lack their leading zeros (2021-4-30), and a day may be that of
+    the year (1996-001).
+
     Raises:
         InvalidRequest: it is none.
     """
-    padded = text if len(text) != 4 else f"{text}-01-01"
-    padded = padded if len(text) != 7 else f"{text}-01"
     try:
-        moment = datetime.fromisoformat(padded)
-    except ValueError:
+        moment = datetime.fromisoformat(_padded(text[:_LONGEST]))
+    except (OverflowError, ValueError):
         raise InvalidRequest(
             f"Invalid date {shown(text)}; expected one such as 2020-04-01T12:00:00."
         ) from None
     return Date(millis_of(moment if moment.tzinfo else moment.replace(tzinfo=zone_of(zone))))
+
+
+def _padded(text: str) -> str:
+    """Return a date as `datetime` reads it; another text as it is."""
+    found = _LENIENT.fullmatch(text)
+    if found is None:
+        return text
+    year, month, day, ordinal, hours, rest = found.groups()
+    if ordinal is not None:
+        first = datetime(int(year), 1, 1)
+        moment = first + timedelta(days=int(ordinal) - 1)
+        if not int(ordinal) >= 1 or moment.year != first.year:
+            raise ValueError(text)
+        date = f"{moment:%Y-%m-%d}"
+    else:
+        date = f"{year}-{int(month or 1):02d}-{int(day or 1):02d}"
+    return date if hours is None else f"{date}T{int(hours):02d}{rest}"
 
 
 def _whole(millis: float) -> float:

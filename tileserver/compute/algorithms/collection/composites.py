@@ -85,6 +85,16 @@ def layers_of(context: Context, collection: Collection) -> list[tuple[str, list[
     return [(name, [bands[name] for bands in by_name]) for name in names]
 
 
+def _bands_by_name(context: Context, collection: Collection) -> list[tuple[str, list[Band]]]:
+    """Return each band's name in any of the images and, in order, that band where there is one."""
+    found: dict[str, list[Band]] = {}
+    for image in images_of(context, collection):
+        for band in image.bands:
+            found.setdefault(band.id, []).append(band)
+    check_length(len(found), _MOST_BANDS, "bands")
+    return list(found.items())
+
+
 def composite(name: str, type_: PixelType, node: Node) -> Band:
     """Return an unbounded band with pixels of one degree."""
     return Band(name, type_, DEFAULT_PROJECTION, None, node)
@@ -237,10 +247,13 @@ COMPOSITES: dict[str, tuple[Maker, TypeRule, str]] = {
 
 
 def _register(name: str, maker: Maker, rule: TypeRule, result: str) -> None:
+    # A mosaic lays images over each other, and takes a band from those that have it.
+    gather = _bands_by_name if name == "ImageCollection.mosaic" else layers_of
+
     @algorithm(f"{name}(collection: ImageCollection) -> Image", f"Return {result}.")
     def build(context: Context, collection: Collection) -> Image:
         bands = []
-        for band_name, layers in layers_of(context, collection):
+        for band_name, layers in gather(context, collection):
             found = rule(pixeltypes.union(band.type for band in layers))
             bands.append(composite(band_name, found, maker(layers, found)))
         return Image(tuple(bands))

@@ -3,6 +3,8 @@
 Grammar, loosest first, as in JavaScript:  a ? b : c   ||   &&   |   ^   &   == !=   < <= > >=
 << >>   + -   * / %   - ! ~ (in front)   **   numbers, names, image.band, image["band"], b(0), f(a).
 Functions are those of images, such as sqrt, abs, min; `Math.PI`, `pi` and `e` are numbers.
+`x = a + b` names the single band of the result; statements before the last one, with a semicolon
+between, name images for those after them.
 Nothing is evaluated by Python.
 """
 
@@ -10,7 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tileserver.compute.algorithms.image.arithmetic import BINARY, UNARY
@@ -28,7 +31,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
     r"|(?P<name>[A-Za-z_]\w*)"
     r"|(?P<text>'[^'\\]*'|\"[^\"\\]*\")"
-    r"|(?P<operator>\*\*|&&|\|\||==|!=|<=|>=|<<|>>|[-+*/%<>!~?:()\[\],.&|^]))",
+    r"|(?P<operator>\*\*|&&|\|\||==|!=|<=|>=|<<|>>|[-+*/%<>!~?:()\[\],.&|^=;]))",
     re.ASCII,
 )
 _LEVELS: tuple[Mapping[str, str], ...] = (
@@ -68,7 +71,7 @@ def parse_formula(text: str, default: str, names: list[str]) -> Formula:
     Raises:
         InvalidRequest: it cannot be parsed, or names another image; says where.
     """
-    return _Parser(text, default, names, False).formula()
+    return _Parser(text, default, names, False).one_formula()
 
 
 class _Formula(Function):
@@ -96,6 +99,7 @@ class _Parser:
         self.text = text
         self.default = default
         self.names = set(names)
+        self.given = frozenset(names)
         self.maps_free = maps_free
         self.tokens = self._tokens()
         self.place = 0
@@ -117,11 +121,32 @@ class _Parser:
         return InvalidRequest(f"Cannot parse the formula {shown(self.text)} {where_}.")
 
     def formula(self) -> Formula:
-        """Return the formula of the whole text."""
+        """Return the formula of the whole text, of one statement or several."""
+        steps = [self._statement()]
+        while self._take(";"):
+            steps.append(self._statement())
+        self._expect_end()
+        return steps[0][1] if len(steps) == 1 else _program(steps)
+
+    def one_formula(self) -> Formula:
+        """Return the formula of a text without assignments."""
         found = self._ternary()
+        self._expect_end()
+        return found
+
+    def _expect_end(self) -> None:
         if self.tokens[self.place][0] != "end":
             raise self._wrong(self.tokens[self.place][1])
-        return found
+
+    def _statement(self) -> tuple[str, Formula]:
+        """Return the name that a statement assigns to, if there is one, and its formula."""
+        (kind, name), follows = self.tokens[self.place], self.tokens[self.place + 1 :][:1]
+        if kind != "name" or follows != [("operator", "=")]:
+            return "", self._ternary()
+        self.place += 2
+        found = self._ternary()
+        self.names.add(name)
+        return name, _renamed(found, name)
 
     def _next(self) -> str:
         return self.tokens[self.place][1] if self.tokens[self.place][0] == "operator" else ""
@@ -242,7 +267,7 @@ class _Parser:
 
     def _call(self, name: str) -> Formula:
         self._expect("(")
-        if name == "b" and "b" not in self.names:
+        if name == "b" and "b" not in self.given:
             return self._bands()
         known = {**dict.fromkeys(BINARY, 2), **dict.fromkeys(UNARY, 1)}
         if name not in known and not name.startswith("to"):
@@ -276,6 +301,30 @@ class _Parser:
                 self._expect(",")
             selectors.append(self._band_selector())
         return selectors
+
+
+def _program(steps: Sequence[tuple[str, Formula]]) -> Formula:
+    """Return the last of formulas; each is computed once, for those after it."""
+
+    def compute(context: Context, scope: Scope) -> Image:
+        images = dict(scope)
+        for name, formula in steps:
+            found = formula(context, images)
+            if name:
+                images[name] = found
+        return found
+
+    return compute
+
+
+def _renamed(formula: Formula, name: str) -> Formula:
+    def compute(context: Context, scope: Scope) -> Image:
+        found = formula(context, scope)
+        if len(found.bands) != 1:
+            return found
+        return replace(found, bands=(replace(found.bands[0], id=name),))
+
+    return compute
 
 
 def _parsed_number(text: str) -> float:

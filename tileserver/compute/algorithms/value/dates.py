@@ -139,7 +139,12 @@ def update(
 
 @algorithm(f"DateRange(start: Object, end: Object = null, {_ZONE}) -> DateRange")
 def date_range(context: Context, start: Any, end: Any, zone: str | None) -> DateRange:
-    """Return the range from a date to just before another, or to the next millisecond."""
+    """Return the range from a date to just before another, or to the next millisecond.
+
+    A range in place of the first date is the range itself: `filterDate` hands it over so.
+    """
+    if isinstance(start, DateRange) and end is None:
+        return start
     first = date(context, start, zone)
     last = Date(first.millis + 1) if end is None else date(context, end, zone)
     return DateRange(first, last)
