@@ -45,6 +45,7 @@ from tileserver.compute.algorithms.image import clips as clips
 from tileserver.compute.algorithms.image import cloud_masks as cloud_masks
 from tileserver.compute.algorithms.image import color_spaces as color_spaces
 from tileserver.compute.algorithms.image import coordinates as coordinates
+from tileserver.compute.algorithms.image import cumulative_cost as cumulative_cost
 from tileserver.compute.algorithms.image import displacing as displacing
 from tileserver.compute.algorithms.image import distances as distances
 from tileserver.compute.algorithms.image import edges as edges
@@ -60,6 +61,7 @@ from tileserver.compute.algorithms.image import relief as relief
 from tileserver.compute.algorithms.image import reprojection as reprojection
 from tileserver.compute.algorithms.image import resolution as resolution
 from tileserver.compute.algorithms.image import scaling as scaling
+from tileserver.compute.algorithms.image import segmentation as segmentation
 from tileserver.compute.algorithms.image import spectral as spectral
 from tileserver.compute.algorithms.image import styled_layers as styled_layers
 from tileserver.compute.algorithms.image import terrain as terrain
