@@ -73,7 +73,12 @@ def inside(grid: PixelGrid, projection: Projection, extent: Window) -> NDArray[n
     """Return whether each pixel centre of a grid lies within an extent, shape (height, width)."""
     columns, rows = positions_on(grid, projection)
     with np.errstate(invalid="ignore"):
-        across = (columns >= extent.column - _ON_EDGE) & (columns < extent.right - _ON_EDGE)
+        offsets = columns - extent.column + _ON_EDGE
+        t, turn = projection.transform, period(projection.crs_code)
+        if turn is not None and t.scale_x and not (t.shear_x or t.shear_y):
+            # The same place is there a turn further on.
+            offsets = offsets % abs(turn / t.scale_x)
+        across = (offsets >= 0) & (offsets < extent.width)
         down = (rows >= extent.row - _ON_EDGE) & (rows < extent.bottom - _ON_EDGE)
     both: NDArray[np.bool_] = across & down
     return both

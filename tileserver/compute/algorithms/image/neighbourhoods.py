@@ -11,6 +11,8 @@ Google is silent:
   unmasked pixel whose weight in the kernel is not zero once, as do median, mode and percentiles,
   whatever the kernel's weights.
 - NaN is like a masked pixel in extremes.
+- Pixels beyond the bounds of a band stay masked, also where those around them are not: composites
+  leave out images whose bounds do not meet a tile, and tiles must meet.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from tileserver.compute.context import Context, check_length
 from tileserver.compute.nodes import Node, Pixels
 from tileserver.compute.pixels import windows
 from tileserver.compute.pixels.neighbourhoods import Around, UnderKernel
+from tileserver.compute.pixels.reprojected import within
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Band, Image, map_bands
 from tileserver.compute.values.kernel import Kernel, Weights
@@ -148,7 +151,8 @@ def reduced(
 
     work = _work(kind, weighting)
     node = UnderKernel(tuple(band.node for band in bands), kernel, reduce, work)
-    return Band(output.name, found, bands[0].projection, bands[0].extent, node)
+    made = Band(output.name, found, bands[0].projection, bands[0].extent, node)
+    return made if skips_masked else replace(made, node=within(made))
 
 
 KINDS: dict[Any, str] = {
@@ -306,7 +310,7 @@ def neighborhood_to_bands(context: Context, image: Image, kernel: Kernel) -> Ima
         check_length(len(bands) + count_of(weights), _MOST_BANDS, "bands")
         for column, row, _ in weights.offsets():
             context.count_bytes(500)
-            node = _moved(band.node, column, row, weights)
+            node = within(band, _moved(band.node, column, row, weights))
             bands.append(replace(band, id=f"{band.id}_{column}_{row}", node=node))
     return image.derived(bands)
 
