@@ -14,6 +14,7 @@ from tileserver.compute.algorithms.classifier import removed as removed
 from tileserver.compute.algorithms.clusterer import clusterers as clusterers
 from tileserver.compute.algorithms.collection import aggregates as aggregates
 from tileserver.compute.algorithms.collection import arrays as arrays
+from tileserver.compute.algorithms.collection import change_points as change_points
 from tileserver.compute.algorithms.collection import collections as collections
 from tileserver.compute.algorithms.collection import combining as combining
 from tileserver.compute.algorithms.collection import composites as composites
@@ -23,6 +24,7 @@ from tileserver.compute.algorithms.collection import landsat_composites as lands
 from tileserver.compute.algorithms.collection import random_points as random_points
 from tileserver.compute.algorithms.collection import reduce_to_image as reduce_to_image
 from tileserver.compute.algorithms.collection import stored_tables as stored_tables
+from tileserver.compute.algorithms.collection import structural_breaks as structural_breaks
 from tileserver.compute.algorithms.collection import temporal_segmentation as temporal_segmentation
 from tileserver.compute.algorithms.confusion_matrix import accuracy as accuracy
 from tileserver.compute.algorithms.filter import filters as filters

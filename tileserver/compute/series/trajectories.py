@@ -72,6 +72,27 @@ def vertices_of(years: Numbers, values: Numbers, rules: Rules) -> tuple[Flags, F
     return _best_model(years, values, vertices, known, rules), sound
 
 
+def cut(years: Numbers, values: Numbers, most_segments: int, most_error: float) -> Flags:
+    """Return the points between which lines follow each series closely enough.
+
+    Args:
+        years: of the points, ascending.
+        values: without gaps.
+        most_segments: lines of one series.
+        most_error: root of the mean square of the differences, up to which no line is cut.
+    """
+    known = np.isfinite(values)
+    found = _ends(known)
+    for _ in range(most_segments - 1):
+        check_time()
+        off = interpolated(years, values, found) - values
+        is_far = np.sqrt((off**2).mean(axis=1)) > most_error
+        if not is_far.any():
+            break
+        found |= _furthest(years, values, found, known) & is_far[:, np.newaxis]
+    return found
+
+
 def _ends(known: Flags) -> Flags:
     """Return the first and last known point of each series."""
     found = np.zeros(known.shape, bool)

@@ -42,8 +42,8 @@ from tileserver.errors import InvalidRequest
 
 _MOST_IMAGES = 500
 _MOST_SEGMENTS = 30
-_BLOCK = 4096
-"""Series worked on at once."""
+_BLOCK_NUMBERS = 2_000_000
+"""Numbers of one array of the series that are worked on at once."""
 Numbers = NDArray[np.float64]
 Result = Sequence[tuple[NDArray[np.intp], Any]]
 
@@ -63,7 +63,7 @@ class Series:
         return Step(needs, self.compute, self.work * grid.width * grid.height)
 
 
-def _stack(inputs: Sequence[Pixels]) -> tuple[Numbers, NDArray[np.float32]]:
+def stacked_series(inputs: Sequence[Pixels]) -> tuple[Numbers, NDArray[np.float32]]:
     """Return the series of all pixels, (pixels, images), NaN where masked; and any one's mask."""
     values = np.stack([p.values.astype(np.float64).ravel() for p in inputs], axis=1)
     masks = np.stack([np.ascontiguousarray(p.mask).ravel() for p in inputs], axis=1)
@@ -72,10 +72,11 @@ def _stack(inputs: Sequence[Pixels]) -> tuple[Numbers, NDArray[np.float32]]:
     return values, masks.max(axis=1).reshape(shape)
 
 
-def _blocks(values: Numbers) -> Sequence[NDArray[np.intp]]:
-    """Return the pixels with any value, so many at a time."""
+def blocks(values: Numbers, numbers: int) -> Sequence[NDArray[np.intp]]:
+    """Return the pixels with any value, few enough at a time; each takes so many numbers."""
+    size = max(_BLOCK_NUMBERS // numbers, 1)
     rows = np.flatnonzero(np.isfinite(values).any(axis=1))
-    return [rows[i : i + _BLOCK] for i in range(0, len(rows), _BLOCK)]
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
 def times_of(context: Context, collection: Collection) -> list[float | None]:
@@ -139,13 +140,13 @@ def land_trendr(
     first = tuple(band.node for band in layers[0][1])
 
     def segments(inputs: Sequence[Pixels]) -> tuple[Numbers, Any, Any]:
-        values, mask = _stack(inputs)
+        values, mask = stacked_series(inputs)
         return (
             values,
             mask,
             [
                 (rows, *vertices_of(years, despiked(values[rows], spikes), rules))
-                for rows in _blocks(values)
+                for rows in blocks(values, len(years) * (most_segments + overshoot + 2))
             ],
         )
 
@@ -189,7 +190,7 @@ def _fitted_band(
 
     def compute(inputs: Sequence[Pixels]) -> Pixels:
         _, mask, parts = segments(inputs[:count])
-        values, _ = _stack(inputs[count:])
+        values, _ = stacked_series(inputs[count:])
         made = [
             (rows[sound], fit(years, despiked(values[rows], spikes), vertices)[sound])
             for rows, vertices, sound in parts
@@ -236,7 +237,7 @@ def land_trendr_fit(
     for name, layer in layers_of(context, collection):
 
         def compute(inputs: Sequence[Pixels]) -> Pixels:
-            values, mask = _stack(inputs[1:])
+            values, mask = stacked_series(inputs[1:])
             shape = mask.shape
             columns = [Pixels(values[:, i].reshape(shape), mask) for i in range(len(years))]
 
@@ -279,9 +280,9 @@ def ewmacd(context: Context, collection: Collection, *given: Any) -> Image:
 
     def band(name: str, dimensions: int) -> Band:
         def compute(inputs: Sequence[Pixels]) -> Pixels:
-            values, mask = _stack(inputs)
+            values, mask = stacked_series(inputs)
             made = []
-            for rows in _blocks(values):
+            for rows in blocks(values, len(days) * (2 * control.harmonics + 1)):
                 found: Charts = charted(days, values[rows], training, control)
                 result = getattr(found, name)
                 made.append((rows[found.sound], result[found.sound]))
