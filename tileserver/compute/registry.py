@@ -46,9 +46,7 @@ log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MAKES_PARTS = frozenset(
-    {"Collection.reduceColumns", "Image.reduceRegion", "ImageCollection.getRegion", "List.reduce"}
-)
+_MAKES_PARTS = frozenset({"Collection.reduceColumns", "ImageCollection.getRegion", "List.reduce"})
 """Algorithms that make new lists within lists; those of others were counted before."""
 
 
@@ -167,8 +165,9 @@ def _parts_bytes(value: Any) -> int:
     parts = value.values() if isinstance(value, Mapping) else value
     if not isinstance(value, Mapping | list | tuple):
         return 0
+    arrays = sum(each.values.nbytes for each in parts if isinstance(each, Array))
     inner = [each for each in parts if isinstance(each, Mapping | list | tuple)]
-    return sum(40 * len(each) + _parts_bytes(each) for each in inner)
+    return arrays + sum(40 * len(each) + _parts_bytes(each) for each in inner)
 
 
 @contextmanager

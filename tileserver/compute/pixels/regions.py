@@ -20,21 +20,19 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from tileserver.compute.budget import out_of_memory
+from tileserver.compute.budget import out_of_memory, timed_out
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import Mask
 from tileserver.compute.pixels.plan import compute, pieces
 from tileserver.compute.values.antimeridian import beside
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Band, Projection, north_up
-from tileserver.compute.values.reducer import Column, Output, Reduction
+from tileserver.compute.values.reducer import Column, Output, Reduction, result_bytes
 from tileserver.contract.grids import PixelGrid, Window
 from tileserver.errors import InvalidRequest
 from tileserver.geo.turns import period
 
 _PIECE_PX = 512 * 512
-MAX_HELD_BYTES = 160_000_000
-"""Memory of the pixels that a reduction must keep, such as those of a list."""
 _SIDE_PX = 2**31
 Inside = NDArray[np.bool_]
 
@@ -134,12 +132,11 @@ def reduced(
     reduction.add([Column(np.zeros(0, band.type.dtype), np.zeros(0, bool)) for band in bands])
     for chunk in chunks(context, bands, region, has_weights, tile_scale):
         reduction.add(chunk.columns)
-        if reduction.held_bytes > MAX_HELD_BYTES:
-            raise out_of_memory()
     results = {}
     for place, output in enumerate(outputs):
         context.budget.check_time()
         results[output.name] = reduction.result(place)
+        context.count_bytes(result_bytes(results[output.name]))
     return results
 
 
@@ -156,6 +153,9 @@ def chunks(
     """
     nodes = [band.node for band in bands]
     dtypes = [band.type.dtype for band in bands]
+    if region.grid.width * region.grid.height > context.budget.work_px:
+        # Refused now rather than at the deadline.
+        raise timed_out()
     for grid, _ in pieces(region.grid, _piece_px(tile_scale)):
         context.budget.check_time()
         context.budget.spend(grid.width * grid.height)

@@ -85,8 +85,9 @@ def sampled(
     region: Region,
     choice: Choice = Choice(),
     tile_scale: float = 1.0,
+    most: int = MAX_LIST,
 ) -> Sampled:
-    """Return pixels of bands whose centre lies in a region; blocks.
+    """Return at most so many pixels of bands whose centre lies in a region; blocks.
 
     Raises:
         InvalidRequest: there are too many, or it takes too much time.
@@ -100,7 +101,7 @@ def sampled(
         held = _fewest(_joined(held, found), choice.most)
         if choice.strata is not None:
             held = choice.strata.chosen(held)
-        check_length(len(held.x), MAX_LIST, "pixels")
+        check_length(len(held.x), most, "pixels")
     held = held.at(np.lexsort(_places(held, region)))
     return held.at(all_valid(held)) if choice.drops_nulls else held
 

@@ -36,6 +36,7 @@ class Comoments(Accumulator):
         means = each @ rows / weight
         off = rows - means
         products = (off * each[:, np.newaxis]).T @ off
+        self.held_bytes = 3 * products.nbytes
         if not self.weight:
             self.weight, self.means, self.products = weight, means, products
             return

@@ -58,6 +58,7 @@ class Distinct(Accumulator):
             found = np.unique(values)
             self.numbers = found if not len(self.numbers) else np.union1d(self.numbers, found)
         check_length(self.count, 10 * MOST_DISTINCT, "different values")
+        self.held_bytes = self.numbers.nbytes + 200 * len(self.others)
 
     def _add_objects(self, values: Iterable[Any]) -> None:
         self.others |= {self.keys.of(value) for value in values}

@@ -133,11 +133,9 @@ class Histogram(Accumulator):
         if self.counted is not None or self.count > self.settings.most_raw:
             self.counted = self.buckets()
             self.parts = []
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory of the values that are kept."""
-        return sum(v.nbytes + (0 if w is None else w.nbytes) for v, w in self.parts)
+        counted = 0 if self.counted is None else 2 * self.counted.counts.nbytes
+        values_bytes = 16 * sum(len(v) for v, _ in self.parts)
+        self.held_bytes = counted + values_bytes
 
     def buckets(self) -> Buckets | None:
         """Return all values in buckets; None if there is none."""

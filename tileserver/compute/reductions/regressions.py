@@ -51,6 +51,7 @@ class Factor(Accumulator):
         size = table.shape[1]
         if not len(self.factor):
             self.factor = np.zeros((size, size))
+            self.held_bytes = self.factor.nbytes
         step = max(_CHUNK // size, size)
         for begin in range(0, len(table), step):
             check_time()

@@ -87,6 +87,8 @@ class Accumulator:
 
     name = "the reducer"
     """For errors."""
+    held_bytes = 0
+    """Memory of what grows with its input or with its arguments."""
 
     def add(self, columns: Sequence[Column]) -> None:
         """Take some more rows."""
@@ -117,16 +119,12 @@ class Held(Accumulator):
     def add(self, columns: Sequence[Column]) -> None:
         """Keep the rows."""
         self.parts.append(columns)
+        self.held_bytes += sum(map(_bytes_of, columns))
 
     @property
     def columns(self) -> list[Column]:
         """All rows so far."""
         return [_joined(parts) for parts in zip(*self.parts, strict=True)]
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory that they take."""
-        return sum(_bytes_of(column) for part in self.parts for column in part)
 
 
 def _bytes_of(column: Column) -> int:

@@ -12,13 +12,15 @@ region, with full weight, as any reducer does after `unweighted()`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.compute.budget import out_of_memory
+from tileserver.compute.values.array import Array
 from tileserver.compute.values.columns import Accumulator as Accumulator
 from tileserver.compute.values.columns import Column as Column
 from tileserver.compute.values.columns import Held, Weighting
@@ -32,8 +34,11 @@ from tileserver.compute.values.columns import weighed as weighed
 from tileserver.compute.values.columns import weighted_rows as weighted_rows
 from tileserver.compute.values.made import Made
 from tileserver.compute.values.pixel_type import PixelType
+from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import InvalidRequest
 
+MAX_HELD_BYTES = 160_000_000
+"""Memory of the states of a reduction, and of the arrays that it results in."""
 Stack = NDArray[Any]
 """Values of shape (count, …), with the numbers to reduce along the first axis."""
 Reduced = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -102,6 +107,7 @@ class _Changed(Accumulator):
 
     def add(self, columns: Sequence[Column]) -> None:
         self.state.add(self.change(columns))
+        self.held_bytes = self.state.held_bytes
 
 
 def changed(output: Output, change: Change, **members: Any) -> Output:
@@ -172,7 +178,14 @@ class Reducer:
     def results(self, columns: Sequence[Column]) -> dict[str, Any]:
         """Return the results by name, for as many columns as it has inputs."""
         self.check_inputs(len(columns), "columns")
-        return {output.name: output.result(columns) for output in self.outputs}
+        found: dict[str, Any] = {}
+        held_bytes = 0
+        for output in self.outputs:
+            check_time()
+            found[output.name] = output.result(columns)
+            held_bytes += result_bytes(found[output.name])
+            check_held(held_bytes)
+        return found
 
     def check_inputs(self, count: int, plural: str) -> None:
         """Raise InvalidRequest unless it takes `count` inputs; `plural` names them."""
@@ -187,6 +200,7 @@ class Reduction:
 
     def __init__(self, outputs: Sequence[Output]) -> None:
         self.outputs = outputs
+        self.held_bytes = 0
         self._states: list[tuple[Any, Weighting, tuple[int, ...], Accumulator]] = []
         self._state_of = [self._find_state(output) for output in outputs]
 
@@ -200,18 +214,21 @@ class Reduction:
         return state
 
     def add(self, columns: Sequence[Column]) -> None:
-        """Take some more rows of all columns."""
+        """Take some more rows of all columns.
+
+        Raises:
+            InvalidRequest: its states take too much memory.
+        """
         views: dict[tuple[int, Weighting], Column] = {}
+        held_bytes = 0
         for _, weighting, takes, state in self._states:
             for place in takes:
                 if (place, weighting) not in views:
                     views[place, weighting] = columns[place].seen(weighting)
             state.add([views[place, weighting] for place in takes])
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory of the rows that are kept."""
-        return sum(state.held_bytes for *_, state in self._states if hasattr(state, "held_bytes"))
+            held_bytes += state.held_bytes
+            check_held(held_bytes)
+        self.held_bytes = held_bytes
 
     def result(self, place: int) -> Any:
         """Return the result of one output."""
@@ -220,6 +237,22 @@ class Reduction:
             return output.reduce_columns(state.columns)
         assert output.finish is not None
         return output.finish(state)
+
+
+def check_held(held_bytes: int) -> None:
+    """Raise InvalidRequest if states or results of a reduction take too much memory."""
+    if held_bytes > MAX_HELD_BYTES:
+        raise out_of_memory()
+
+
+def result_bytes(value: Any) -> int:
+    """Return the estimated memory of a result: an array, a list, a table, or something small."""
+    if isinstance(value, Array):
+        return int(value.values.nbytes)
+    if not isinstance(value, Mapping | list | tuple):
+        return 0
+    parts = value.values() if isinstance(value, Mapping) else value
+    return 40 * len(value) + sum(map(result_bytes, parts))
 
 
 def spread(reducer: Reducer, names: Sequence[str], keeps_name: bool) -> list[Output]:

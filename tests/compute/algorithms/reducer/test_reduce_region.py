@@ -21,6 +21,7 @@ from tests.compute.conftest import (
     series_values,
 )
 from tileserver.compute.pixels import regions
+from tileserver.compute.values import reducer as values_reducer
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import transform_points
 
@@ -171,7 +172,7 @@ def test_pieces_make_the_same_whole(
 def test_what_does_not_fit_the_memory_is_refused(
     ee: ModuleType, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regions, "MAX_HELD_BYTES", 10_000)
+    monkeypatch.setattr(values_reducer, "MAX_HELD_BYTES", 10_000)
     with pytest.raises(InvalidRequest, match="User memory limit exceeded"):
         evaluator.value(ee.Image(SCENE).reduceRegion(ee.Reducer.toList()))
 

@@ -18,8 +18,11 @@ from tests.compute.algorithms.reducer.test_reduce_region import (
     triangle,
 )
 from tests.compute.conftest import SCENE, Evaluator, scene_values
+from tileserver.compute.algorithms.reducer import groups, regressions, tables
+from tileserver.compute.algorithms.reducer.compound import for_each, repeat, to_list
 from tileserver.compute.pixels.coverage import LEAST_SHARE
 from tileserver.compute.pixels.coverage import shares as shares_of
+from tileserver.compute.values.reducer import Column, Reducer, Reduction
 from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.errors import InvalidRequest
 
@@ -206,3 +209,23 @@ def test_tiles_may_be_smaller(ee: ModuleType, evaluator: Evaluator) -> None:
     assert found[0] == pytest.approx(found[1])
     with pytest.raises(InvalidRequest, match="tileScale must be between"):
         evaluator.value(image.reduceRegion(ee.Reducer.sum(), triangle(ee), tileScale=20))
+
+
+@pytest.mark.parametrize(
+    "reducer",
+    [
+        # A million counts for each of many names.
+        for_each(tables.fixed_2d_histogram(0, 1, 1024, 0, 1, 1024), list("abcdef")),
+        # The factor of 100 columns for each group.
+        groups.group(regressions.linear_regression(99, 1), 0, "group"),
+        repeat(to_list(None, 0), 100),
+    ],
+)
+def test_states_that_take_too_much_memory_are_refused(
+    reducer: Reducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tileserver.compute.values.reducer.MAX_HELD_BYTES", 2_000_000)
+    rows = np.arange(3000.0)
+    reduction = Reduction(reducer.outputs)
+    with pytest.raises(InvalidRequest, match="User memory limit exceeded"):
+        reduction.add([Column(rows, rows >= 0)] * reducer.inputs)

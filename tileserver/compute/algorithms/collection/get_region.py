@@ -53,7 +53,7 @@ def get_region(
         )
     rows: list[list[list[Any]]] = []
     for place, element in enumerate(collection.elements):
-        found = sampled(context, [bands[place] for _, bands in layers], region)
+        found = sampled(context, [bands[place] for _, bands in layers], region, most=_MOST_VALUES)
         lon, lat = transform_points(region.grid.crs_code, WGS84, found.x, found.y)
         about = index_of(element, place), element.properties.get(TIME_START)
         values = zip(*(column.to_list() for column in found.columns), strict=True)

@@ -34,7 +34,7 @@ from tileserver.errors import InvalidRequest, shown
 
 _MOST_FEATURES = 100_000
 _MOST_ITEMS = 5_000_000
-_MOST_STEPS = 1000
+_MOST_STEPS = 200
 Numbers = NDArray[np.float64]
 
 
@@ -196,6 +196,6 @@ def _middle(points: Numbers, valid: Valid, eta: float) -> Numbers:
         new = (known * nearness).sum(axis=0) / np.maximum(nearness.sum(axis=0), 1e-300)
         moved = np.abs(new - found).max(initial=0.0)
         found = new
-        if moved < eta * 1e-3:
+        if moved < eta / 10:
             break
     return found

@@ -23,6 +23,7 @@ from tileserver.compute.values.reducer import (
     Valid,
     accumulated,
     changed,
+    check_held,
     weighed,
 )
 from tileserver.errors import InvalidRequest
@@ -165,12 +166,11 @@ class _Copies(Accumulator):
         self.size = size
 
     def add(self, columns: Sequence[Column]) -> None:
+        self.held_bytes = 0
         for place, each in enumerate(self.copies):
             each.add(columns[place * self.size : (place + 1) * self.size])
-
-    @property
-    def held_bytes(self) -> int:
-        return sum(each.held_bytes for each in self.copies)
+            self.held_bytes += each.held_bytes
+            check_held(self.held_bytes)
 
 
 @algorithm("Reducer.forEach(reducer: Reducer, outputNames: List) -> Reducer")

@@ -17,11 +17,14 @@ from tileserver.compute.values.reducer import (
     Reducer,
     Reduction,
     accumulated,
+    check_held,
 )
 from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import InvalidRequest
 
 _MOST_GROUPS = 10_000
+_STATE_BYTES = 1000
+"""Of a group, whatever it holds."""
 
 
 @algorithm(
@@ -69,12 +72,11 @@ class _Groups(Accumulator):
             if key not in self.of_key:
                 check_length(len(self.of_key) + 1, _MOST_GROUPS, "groups")
                 self.of_key[key] = Reduction(self.reducer.outputs)
-            self.of_key[key].add([column.at(rows) for column in others])
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory of the rows that are kept."""
-        return sum(each.held_bytes for each in self.of_key.values())
+            reduction = self.of_key[key]
+            self.held_bytes -= reduction.held_bytes
+            reduction.add([column.at(rows) for column in others])
+            self.held_bytes += reduction.held_bytes
+            check_held(self.held_bytes + _STATE_BYTES * len(self.of_key))
 
     def results(self, name: str) -> list[dict[str, Any]]:
         """Return the results of each group in the order of keys, the key under a name."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.compute.budget import out_of_memory
 from tileserver.compute.reductions import regressions
 from tileserver.compute.reductions.comoments import Comoments
 from tileserver.compute.reductions.regressions import Factor, Fit
@@ -40,6 +41,8 @@ from tileserver.errors import InvalidRequest, shown
 
 _MOST_COLUMNS = 500
 _CHUNK = 2_000_000
+_MOST_NUMBERS = 4_000_000
+"""Of the arrays of all pixels of a piece."""
 Numbers = NDArray[np.float64]
 Tables = Callable[[Numbers, NDArray[np.bool_]], tuple[Sequence[Numbers], NDArray[np.bool_]]]
 """Gets tables of shape (pixels, rows, columns) and which rows there are; returns the results, each
@@ -74,6 +77,8 @@ def _by_pixel(work: Tables, place: int) -> Callable[[Sequence[Stack], Valid], Re
             table = np.stack([each[:, part].T for each in flat], axis=-1).astype(np.float64)
             rows = known[:, part].T & np.isfinite(table).all(axis=-1)
             values, there = work(np.where(rows[..., np.newaxis], table, 0.0), rows)
+            if values[place][:1].size * known.shape[1] > _MOST_NUMBERS:
+                raise out_of_memory()
             found.append(values[place])
             is_there.append(there)
         joined = np.nan_to_num(np.concatenate(found))
@@ -152,10 +157,7 @@ class _Rows(Accumulator):
         values, _ = number_rows(columns, self.name)
         table = np.stack(values, axis=1)
         self.parts.append(table[np.isfinite(table).all(axis=1)])
-
-    @property
-    def held_bytes(self) -> int:
-        return sum(each.nbytes for each in self.parts)
+        self.held_bytes += self.parts[-1].nbytes
 
 
 @algorithm(

@@ -75,6 +75,7 @@ class _Frequencies(Accumulator):
         ):
             self.of_value[value] = self.of_value.get(value, 0) + count
         check_length(len(self.of_value), MOST_DISTINCT, "different values")
+        self.held_bytes = 120 * len(self.of_value)
 
 
 def _counts(state: _Frequencies) -> dict[str, float]:
@@ -237,6 +238,7 @@ class _Fixed(Accumulator):
         kept = None if weights is None else weights[inside]
         found = np.bincount(at, kept, self.counts.size)
         self.counts += found.reshape(self.counts.shape)
+        self.held_bytes = self.counts.nbytes
 
 
 @algorithm(
