@@ -59,6 +59,7 @@ from tileserver.compute.algorithms.image import neighbourhoods as neighbourhoods
 from tileserver.compute.algorithms.image import objects as objects
 from tileserver.compute.algorithms.image import painting as painting
 from tileserver.compute.algorithms.image import random_pixels as random_pixels
+from tileserver.compute.algorithms.image import registration as registration
 from tileserver.compute.algorithms.image import relief as relief
 from tileserver.compute.algorithms.image import reprojection as reprojection
 from tileserver.compute.algorithms.image import resolution as resolution

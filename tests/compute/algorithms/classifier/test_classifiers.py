@@ -200,6 +200,18 @@ def test_probabilities(ee: ModuleType, evaluator: Evaluator) -> None:
     np.testing.assert_allclose(found, expected[:, 1])
 
 
+def test_images_of_arrays(ee: ModuleType, evaluator: Evaluator) -> None:
+    neighbors = trained(ee, ee.Classifier.smileKNN(5).setOutputMode("MULTIPROBABILITY"))
+    image = ee.Image(SCENE).classify(neighbors)
+    flat = image.arrayFlatten([["p1", "p2", "p3", "p4"]])
+    found = evaluator.pixels(flat)
+    expected = KNeighborsClassifier(5).fit(ROWS, CLASSES).predict_proba(PIXELS)
+    for place in range(4):
+        same = np.isclose(found[f"p{place + 1}"].ravel(), expected[:, place])
+        assert same.mean() > 0.99
+    assert evaluator.value(image)["bands"][0]["data_type"]["dimensions"] == 1
+
+
 def test_probabilities_of_support_vectors(ee: ModuleType, evaluator: Evaluator) -> None:
     halves = (CLASSES > 2).astype(int)
     table = features(ee, ROWS, halves)

@@ -27,7 +27,7 @@ from tileserver.compute.learning.models import (
 )
 from tileserver.compute.learning.training import Matrix, read_training
 from tileserver.compute.nodes import Apply
-from tileserver.compute.pixels.predicted import predicted
+from tileserver.compute.pixels.predicted import predicted, predicted_arrays
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.array import array
 from tileserver.compute.values.classifier import Classifier
@@ -118,10 +118,9 @@ def classify_image(image: Image, classifier: Classifier, output_name: str) -> Im
     bands = _inputs(image, classifier)
     model = classifier.model()
     function = output_of(model, classifier.name, classifier.mode)
-    if model.array_outputs(classifier.mode):
-        raise InvalidRequest(f"The output {classifier.mode} of an image is not computed.")
+    is_array = model.array_outputs(classifier.mode)
     names = model.outputs or (output_name,)
-    type_ = _type_of(classifier, model)
+    type_ = _type_of(classifier, model).with_dimensions(int(is_array))
     made = [
         _band(bands, name, type_, _part(function, place if model.outputs else None), model)
         for place, name in enumerate(names)
@@ -158,8 +157,9 @@ def _band(
     bands: tuple[Band, ...], name: str, type_: PixelType, function: Predict, model: Model
 ) -> Band:
     at_once = rows_at_once(model)
+    apply = predicted_arrays if type_.dimensions else predicted
     node = Apply(
-        lambda *pixels: predicted(pixels, function, type_.dtype, at_once),
+        lambda *pixels: apply(pixels, function, type_.dtype, at_once),
         tuple(band.node for band in bands),
     )
     return replace(bands[0], id=name, type=type_, node=node)
