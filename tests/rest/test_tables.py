@@ -9,10 +9,14 @@ from types import ModuleType
 from typing import Any
 
 import ee as official
+import httpx
 import numpy as np
 import pytest
 import shapely
 from google.auth.credentials import AnonymousCredentials
+from pyproj import Transformer
+from rasterio import Affine
+from rasterio.features import rasterize
 
 from tests.rest.conftest import LOCAL
 from tests.support.rasterfiles import noise, write_raster
@@ -162,3 +166,100 @@ def test_results_follow_the_file(ee: ModuleType, folder: Path) -> None:
     finally:
         path.write_text(text)
     assert table.getInfo() == 8
+
+
+def test_features_are_listed_in_pages(ee: ModuleType) -> None:
+    asset = f"{LOCAL}/vectors/areas"
+    found: list[dict[str, Any]] = []
+    token = ""
+    while True:
+        page = ee.data.listFeatures({"assetId": asset, "pageSize": 3, "pageToken": token})
+        assert page["type"] == "FeatureCollection"
+        found += page["features"]
+        token = page.get("nextPageToken")
+        if not token:
+            break
+    assert [each["properties"]["name"] for each in found] == [f"area {i}" for i in range(8)]
+    assert shapely.from_geojson(json.dumps(found[5]["geometry"])).equals(AREAS[5])
+
+
+def test_features_are_listed_by_region_and_properties(ee: ModuleType) -> None:
+    region = {"type": "Point", "coordinates": [3.25, 40.5]}
+    asset = f"{LOCAL}/vectors/areas"
+    found = ee.data.listFeatures({"assetId": asset, "region": json.dumps(region)})
+    assert [each["properties"]["name"] for each in found["features"]] == ["area 3"]
+    found = ee.data.listFeatures({"assetId": asset, "filter": "height > 3 AND height < 7"})
+    assert [each["properties"]["height"] for each in found["features"]] == [4.5, 6.0]
+    for wrong in ({"region": "{"}, {"filter": "height >"}, {"pageToken": "x"}):
+        with pytest.raises(ee.EEException, match=next(iter(wrong))):
+            ee.data.listFeatures({"assetId": asset, **wrong})
+    with pytest.raises(ee.EEException, match="is not a TABLE but a IMAGE"):
+        ee.data.listFeatures({"assetId": f"{LOCAL}/scene"})
+
+
+def test_features_are_computed_and_downloaded(ee: ModuleType, points: Any) -> None:
+    areas = ee.FeatureCollection(f"{LOCAL}/vectors/areas")
+    page = ee.data.computeFeatures({"expression": areas, "pageSize": 5})
+    assert len(page["features"]) == 5
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        text = client.get(areas.getDownloadURL("CSV", ["name", "height"])).text
+        document = client.get(points.limit(7).getDownloadURL("GEO_JSON")).json()
+    assert text.splitlines()[:2] == ["name,height", "area 0,0"]
+    places = [each["geometry"]["coordinates"] for each in document["features"]]
+    assert places == pytest.approx(PLACES[:7])
+
+
+def test_a_table_is_drawn_where_its_areas_are(ee: ModuleType) -> None:
+    areas = ee.FeatureCollection(f"{LOCAL}/vectors/areas")
+    painted = ee.Image(0).byte().paint(areas, 1)
+    grid = {
+        "dimensions": {"width": 80, "height": 10},
+        "affineTransform": {
+            "scaleX": 0.1,
+            "scaleY": -0.1,
+            "translateX": 0,
+            "translateY": 41,
+            "shearX": 0,
+            "shearY": 0,
+        },
+        "crsCode": "EPSG:4326",
+    }
+    request = {"expression": painted, "fileFormat": "NUMPY_NDARRAY", "grid": grid}
+    found = ee.data.computePixels(request)["constant"]
+    expected = rasterize(
+        ((area, 1) for area in AREAS), (10, 80), transform=Affine(0.1, 0, 0, 0, -0.1, 41)
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert areas.getMapId({"color": "ff0000"})["tile_fetcher"].url_format
+
+
+@pytest.mark.parametrize("side", [1, 4])
+def test_a_large_table_is_painted_where_its_points_are(
+    ee: ModuleType, points: Any, side: int
+) -> None:
+    size, world_m = 256, 2 * np.pi * 6378137
+    pixel, own = world_m / size, size // side
+    image = ee.Image(0).byte().paint(points, 1)
+    whole = np.zeros((size, size), np.uint8)
+    for row in range(side):
+        for column in range(side):
+            transform = {
+                "scaleX": pixel,
+                "scaleY": -pixel,
+                "translateX": -world_m / 2 + column * own * pixel,
+                "translateY": world_m / 2 - row * own * pixel,
+            }
+            grid = {
+                "dimensions": {"width": own, "height": own},
+                "affineTransform": transform,
+                "crsCode": "EPSG:3857",
+            }
+            request = {"expression": image, "fileFormat": "NUMPY_NDARRAY", "grid": grid}
+            place = np.s_[row * own : (row + 1) * own, column * own : (column + 1) * own]
+            whole[place] = ee.data.computePixels(request)["constant"]
+    x, y = Transformer.from_crs("EPSG:4326", "EPSG:3857", always_xy=True).transform(*PLACES.T)
+    expected = np.zeros((size, size), np.uint8)
+    columns = np.floor((x + world_m / 2) / pixel).astype(int)
+    rows = np.floor((world_m / 2 - y) / pixel).astype(int)
+    expected[rows, columns] = 1
+    np.testing.assert_array_equal(whole, expected)

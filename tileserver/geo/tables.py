@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+import shapely.geometry
 from numpy.typing import NDArray
 
 _OBJECT_BYTES = 60
@@ -96,3 +97,19 @@ class Table:
                 texts = sum(len(each) for each in column.values if isinstance(each, str))
                 size += _OBJECT_BYTES * len(self) + texts
         return size
+
+
+def rows_meeting(table: Table, region: Any) -> list[int]:
+    """Return the places of the features that have a point in common with a region in degrees."""
+    return sorted(table.tree.query(region, predicate="intersects").tolist())
+
+
+def feature_json(table: Table, row: int) -> dict[str, Any]:
+    """Return a feature as GeoJSON."""
+    shape = table.geometries[row]
+    return {
+        "type": "Feature",
+        "id": table.id(row),
+        "geometry": None if shape is None else shapely.geometry.mapping(shape),
+        "properties": table.properties(row),
+    }

@@ -15,6 +15,7 @@ from tileserver.contract.engine import Engine
 from tileserver.contract.names import is_root
 from tileserver.errors import AssetNotFound, InvalidRequest
 from tileserver.rasters.folders import Folder, Tree
+from tileserver.rest.features import features_page
 from tileserver.rest.filters import with_prefixes
 from tileserver.rest.listing import Page, image_json, is_visible, list_page, table_json
 from tileserver.tables.store import Tables
@@ -102,6 +103,25 @@ class LocalAssets:
         """Return a page of the assets in a folder or a collection."""
         page_of = partial(list_page, tables=self.tables)
         return await self._threads.run(page_of, self.tree, parent, page, self.may_read)
+
+    async def list_features(self, name: str, query: Query) -> Mapping[str, Any]:
+        """Return a page of the features of a table.
+
+        Raises:
+            AssetNotFound: there is none of that name.
+            InvalidRequest: it is none, or a parameter is malformed.
+        """
+        return await self._threads.run(self._features, name, query)
+
+    def _features(self, name: str, query: Query) -> dict[str, Any]:
+        if not self.may_read(name):
+            raise AssetNotFound(name)
+        if not self.tree.is_table(name):
+            is_image = self.tree.is_image(name)
+            kind = "IMAGE" if is_image else self.visible_folder(name).to_json()["type"]
+            raise InvalidRequest(f"Asset {name!r} is not a TABLE but a {kind}.")
+        with time_limit(_TABLE_S):
+            return features_page(self.tables.find(name), query)
 
     async def find_image(self, name: str) -> ImageAsset:
         """Return an image as its file is at this moment."""

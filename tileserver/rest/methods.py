@@ -149,6 +149,15 @@ ANSWERED = (
         "Page",
     ),
     Method(
+        "projects.assets.listFeatures",
+        "GET",
+        "{+asset}:listFeatures",
+        "list_features",
+        {"asset": ASSET},
+        ("pageSize", "pageToken", "region", "filter"),
+        "Page",
+    ),
+    Method(
         "projects.operations.list",
         "GET",
         "{+name}/operations",

@@ -12,10 +12,12 @@ from typing import Any
 
 from starlette.responses import Response
 
+from tileserver.contract.names import full_name
 from tileserver.contract.wire import check_members
 from tileserver.errors import InvalidRequest, shown
 from tileserver.exports.table_files import FORMATS
 from tileserver.http.disconnects import while_connected
+from tileserver.rest.asset_metadata import LocalAssets
 from tileserver.rest.call import Call, json_answer
 from tileserver.rest.expression_methods import (
     file_stem,
@@ -61,6 +63,16 @@ def _page(body: Mapping[str, Any]) -> tuple[int, int]:
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise InvalidRequest(f"Invalid value at 'page_size', {shown(size)}; expected 1 to 1000.")
     return int(token), min(size, MAX_PAGE)
+
+
+async def list_features(call: Call) -> Response:
+    """Answer GET {asset}:listFeatures."""
+    name = full_name(call.path["asset"])
+    assets = call.api.assets.find(f"{name}/")
+    if not isinstance(assets, LocalAssets):
+        raise InvalidRequest(f"Asset {name[:200]!r} is no table of this server.")
+    page = await assets.list_features(name, call.query)
+    return await call.api.in_thread(json_answer, page)
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.algorithms.image.arithmetic import fitted
-from tileserver.compute.algorithms.image.painting import Shapes, placed_elements
+from tileserver.compute.algorithms.image.painting import placed_elements
 from tileserver.compute.budget import Budget, out_of_memory
 from tileserver.compute.context import check_length
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
 from tileserver.compute.pixels.coverage import shares
+from tileserver.compute.pixels.drawn_shapes import Shapes
 from tileserver.compute.pixels.rasterize import near, past_edges
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.columns import Column, column_of

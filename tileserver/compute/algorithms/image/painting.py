@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -20,8 +20,9 @@ from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.algorithms.image.casts import cast_values
 from tileserver.compute.budget import Budget
-from tileserver.compute.context import check_elements
+from tileserver.compute.context import check_length, check_scanned
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
+from tileserver.compute.pixels.drawn_shapes import Shapes
 from tileserver.compute.pixels.rasterize import (
     MARKERS,
     check_size,
@@ -29,7 +30,6 @@ from tileserver.compute.pixels.rasterize import (
     marker,
     near,
     outline,
-    parts_of,
 )
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.feature import Collection, Element, geometry_of
@@ -44,10 +44,10 @@ from tileserver.rendering.render import VISUALIZED_IDS
 _FILL_OPACITY = 0.66
 _DRAWING_S = 10.0
 """Seconds to draw one piece of an image."""
+_MOST_DRAWN = 200_000
+"""Features of a stored table; others are fewer."""
 _MOST_HELD = 8
 """Drawings of pieces, 4 MB each, for all images together: images are held long, and many."""
-_MOST_CARRIED = 2
-"""CRSs at once, of which strangers choose."""
 _SHORT = {
     "o": "circle", "s": "square", "d": "diamond", "x": "cross", "+": "plus", "p": "pentagram",
     "h": "hexagram", "^": "triangle_up", "v": "triangle_down", "<": "triangle_left",
@@ -55,28 +55,10 @@ _SHORT = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Shapes:
-    """Geometries, carried into a CRS once for its pieces."""
-
-    geometries: tuple[Geometry, ...]
-    _carried: dict[str, list[list[BaseGeometry]]] = field(default_factory=dict)
-
-    def parts_in(self, crs_code: str) -> list[list[BaseGeometry]]:
-        """Return the simple parts of each geometry in a CRS."""
-        # Under another thread it may go, but not in here.
-        carried = self._carried.get(crs_code)
-        if carried is None:
-            carried = [parts_of(g.in_crs(crs_code)) for g in self.geometries]
-            if len(self._carried) >= _MOST_CARRIED:
-                self._carried.clear()
-            self._carried[crs_code] = carried
-        return carried
-
-
 def placed_elements(collection: Collection) -> list[tuple[Element, Geometry]]:
     """Return the elements that lie somewhere, with where."""
-    check_elements(len(collection.elements))
+    check_scanned(collection.elements)
+    check_length(len(collection.elements), _MOST_DRAWN, "features to draw")
     found = ((each, geometry_of(each)) for each in collection.elements)
     return [(each, geometry) for each, geometry in found if geometry is not None]
 
@@ -131,7 +113,8 @@ class _Painted:
         """Return which geometry each pixel shows, -1 for none."""
         budget = _drawing_budget()
         owners, parts = [], []
-        for place, found in enumerate(self.shapes.parts_in(grid.crs_code)):
+        widest = max(self.widths or (), default=0.0)
+        for place, found in self.shapes.parts_near(grid, 1 + widest):
             width = None if self.widths is None else self.widths[place]
             for part in near(found, grid, 1 + (width or 0)):
                 budget.check_time()
@@ -288,8 +271,9 @@ def _layers(
 ) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
     """Return the areas to fill, and the outlines to draw as lines and edges."""
     areas, edges = [], []
-    parts = [part for found in shapes.parts_in(grid.crs_code) for part in found]
-    for part in near(parts, grid, style_.size_px + style_.width_px + 1):
+    margin_px = style_.size_px + style_.width_px + 1
+    parts = [part for _, found in shapes.parts_near(grid, margin_px) for part in found]
+    for part in near(parts, grid, margin_px):
         budget.check_time()
         is_point = part.geom_type == "Point"
         shape = marker(part, style_.mark, style_.size_px, grid) if is_point else part
