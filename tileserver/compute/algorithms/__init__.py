@@ -90,6 +90,8 @@ from tileserver.compute.algorithms.value import dictionaries as dictionaries
 from tileserver.compute.algorithms.value import list_functions as list_functions
 from tileserver.compute.algorithms.value import list_search as list_search
 from tileserver.compute.algorithms.value import lists as lists
+from tileserver.compute.algorithms.value import number_expression as number_expression
+from tileserver.compute.algorithms.value import number_functions as number_functions
 from tileserver.compute.algorithms.value import numbers as numbers
 from tileserver.compute.algorithms.value import pixel_type as pixel_type
 from tileserver.compute.algorithms.value import texts as texts

@@ -40,18 +40,27 @@ def gamma(x: Any) -> Doubles:
 
 
 def digamma(x: Any) -> Doubles:
-    """Return the derivative of the logarithm of the gamma function; -Infinity at zero."""
+    """Return the derivative of the logarithm of the gamma function.
+
+    At zero and negative whole numbers it is -Infinity, as the reference of ee.Number.digamma
+    prints.
+    """
     values = np.asarray(x, np.float64)
-    return np.where(values == 0, -np.inf, _scipy("psi", values))
+    is_pole = (values <= 0) & (values == np.floor(values))
+    return np.where(is_pole, -np.inf, _scipy("psi", values))
 
 
 def trigamma(x: Any) -> Doubles:
-    """Return the derivative of `digamma`; by the reflection formula below zero."""
+    """Return the derivative of `digamma`; by the reflection formula below zero.
+
+    At negative whole numbers it is Infinity, as the reference of ee.Number.trigamma prints.
+    """
     values = np.asarray(x, np.float64)
     is_low = values < 0
     found = _scipy("zeta", 2.0, np.where(is_low, 1 - values, values))
     reflected = (np.pi / np.sin(np.pi * values)) ** 2 - found
-    return np.where(is_low, reflected, found)
+    is_pole = is_low & (values == np.floor(values))
+    return np.where(is_pole, np.inf, np.where(is_low, reflected, found))
 
 
 def erf(x: Any) -> Doubles:

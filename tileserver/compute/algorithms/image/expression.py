@@ -49,8 +49,8 @@ _LEVELS: tuple[Mapping[str, str], ...] = (
 _IN_FRONT = {"!": "not", "~": "bitwiseNot"}
 _CONSTANTS = {"PI": math.pi, "pi": math.pi, "E": math.e, "e": math.e}
 
-Scope = Mapping[str, Image]
-Formula = Callable[[Context, Scope], Image]
+Scope = Mapping[str, Any]
+Formula = Callable[[Context, Scope], Any]
 """Returns the image, given the images by their names in the formula."""
 
 
@@ -62,7 +62,7 @@ Formula = Callable[[Context, Scope], Image]
 def parse_expression(text: str, default: str, names: list[Any], maps_free: bool) -> Function:
     """Return a function of images that computes a formula."""
     known = [str(name) for name in names]
-    return _Formula(_Parser(text, default, known, maps_free).formula(), known)
+    return _Formula(FormulaParser(text, default, known, maps_free).formula(), known)
 
 
 def parse_formula(text: str, default: str, names: list[str]) -> Formula:
@@ -71,7 +71,7 @@ def parse_formula(text: str, default: str, names: list[str]) -> Formula:
     Raises:
         InvalidRequest: it cannot be parsed, or names another image; says where.
     """
-    return _Parser(text, default, names, False).one_formula()
+    return FormulaParser(text, default, names, False).one_formula()
 
 
 class _Formula(Function):
@@ -89,10 +89,13 @@ class _Formula(Function):
             if image is None:
                 raise InvalidRequest(f"Expected an image for {shown(name)}, got {shown(value)}.")
             scope[name] = image
-        return self.formula(context, scope)
+        made: Image = self.formula(context, scope)
+        return made
 
 
-class _Parser:
+class FormulaParser:
+    """Parses a formula; what its parts become is in the methods that a subclass replaces."""
+
     def __init__(self, text: str, default: str, names: list[str], maps_free: bool) -> None:
         if len(text) > _MAX_CHARACTERS:
             raise InvalidRequest(f"A formula has at most {_MAX_CHARACTERS} characters.")
@@ -146,7 +149,7 @@ class _Parser:
         self.place += 2
         found = self._ternary()
         self.names.add(name)
-        return name, _renamed(found, name)
+        return name, self.renamed(found, name)
 
     def _next(self) -> str:
         return self.tokens[self.place][1] if self.tokens[self.place][0] == "operator" else ""
@@ -169,7 +172,7 @@ class _Parser:
         if self._take("?"):
             yes = self._ternary()
             self._expect(":")
-            found = _chosen(found, yes, self._ternary())
+            found = self.chosen(found, yes, self._ternary())
         self.depth -= 1
         return found
 
@@ -179,7 +182,7 @@ class _Parser:
         found = self._binary(level + 1)
         while name := _LEVELS[level].get(self._next()):
             self.place += 1
-            found = _called(name, found, self._binary(level + 1))
+            found = self.called(name, found, self._binary(level + 1))
         return found
 
     def _prefixed(self) -> Formula:
@@ -191,9 +194,9 @@ class _Parser:
             self.place += 1
             found = self._prefixed()
             if operator == "-":
-                found = _called("multiply", found, _number(-1))
+                found = self.called("multiply", found, self.number(-1))
             elif operator != "+":
-                found = _called(_IN_FRONT[operator], found)
+                found = self.called(_IN_FRONT[operator], found)
         else:
             found = self._power()
         self.depth -= 1
@@ -202,7 +205,7 @@ class _Parser:
     def _power(self) -> Formula:
         found = self._member()
         if self._take("**"):
-            return _called("pow", found, self._prefixed())
+            return self.called("pow", found, self._prefixed())
         return found
 
     def _member(self) -> Formula:
@@ -212,9 +215,9 @@ class _Parser:
                 kind, name = self._token()
                 if kind != "name":
                     raise self._wrong(name)
-                found = _bands(found, [name])
+                found = self.member(found, [name])
             elif self._take("["):
-                found = _bands(found, self._selectors("]"))
+                found = self.member(found, self._selectors("]"))
             else:
                 return found
 
@@ -235,7 +238,7 @@ class _Parser:
         kind, text = self._token()
         match kind:
             case "number":
-                return _number(_parsed_number(text))
+                return self.number(_parsed_number(text))
             case "name" if self._next() == "(":
                 return self._call(text)
             case "name":
@@ -253,23 +256,48 @@ class _Parser:
             if kind == "name" and self._next() == "(":
                 return self._call(member)
             if member in _CONSTANTS:
-                return _number(_CONSTANTS[member])
+                return self.number(_CONSTANTS[member])
             raise self._wrong(member)
         if name in self.names:
             return lambda context, scope: scope[name]
         if self.maps_free:
-            return _bands(lambda context, scope: scope[self.default], [name])
+            return self.member(lambda context, scope: scope[self.default], [name])
         if name in _CONSTANTS:
-            return _number(_CONSTANTS[name])
+            return self.number(_CONSTANTS[name])
         raise InvalidRequest(
             f"Unknown variable {shown(name)}; there are {', '.join(sorted(self.names))}."
         )
+
+    def functions(self) -> Mapping[str, int]:
+        """Return the functions that a formula may call, and how many arguments they take."""
+        return {**dict.fromkeys(BINARY, 2), **dict.fromkeys(UNARY, 1)}
+
+    def called(self, name: str, *arguments: Formula) -> Formula:
+        """Return the call of a function, or of that of an operator."""
+        return called(f"Image.{name}", *arguments)
+
+    def number(self, value: float) -> Formula:
+        """Return a constant."""
+        image = constant_image([value])
+        return lambda context, scope: image
+
+    def member(self, of: Formula, selectors: list[str | int]) -> Formula:
+        """Return the bands of an image."""
+        return _bands(of, selectors)
+
+    def renamed(self, formula: Formula, name: str) -> Formula:
+        """Return a formula whose result has the name of an assignment."""
+        return _renamed(formula, name)
+
+    def chosen(self, test: Formula, yes: Formula, no: Formula) -> Formula:
+        """Return one formula or another, pixel by pixel."""
+        return _chosen(test, yes, no)
 
     def _call(self, name: str) -> Formula:
         self._expect("(")
         if name == "b" and "b" not in self.given:
             return self._bands()
-        known = {**dict.fromkeys(BINARY, 2), **dict.fromkeys(UNARY, 1)}
+        known = self.functions()
         if name not in known and not name.startswith("to"):
             raise InvalidRequest(f"Unknown function {shown(name)}; there are {', '.join(known)}.")
         arguments: list[Formula] = []
@@ -281,18 +309,18 @@ class _Parser:
         if name in ("min", "max") and len(arguments) > 2:
             found = arguments[0]
             for each in arguments[1:]:
-                found = _called(name, found, each)
+                found = self.called(name, found, each)
             return found
         if len(arguments) != wanted:
             raise InvalidRequest(f"{name} takes {wanted} arguments, got {len(arguments)}.")
-        return _called(name, *arguments)
+        return self.called(name, *arguments)
 
     def _bands(self) -> Formula:
         """Return the bands of the default image that b(…) names, all of them for b()."""
         selectors, default = self._selectors(")"), self.default
         if not selectors:
             return lambda context, scope: scope[default]
-        return _bands(lambda context, scope: scope[default], selectors)
+        return self.member(lambda context, scope: scope[default], selectors)
 
     def _selectors(self, end: str) -> list[str | int]:
         selectors: list[str | int] = []
@@ -306,12 +334,12 @@ class _Parser:
 def _program(steps: Sequence[tuple[str, Formula]]) -> Formula:
     """Return the last of formulas; each is computed once, for those after it."""
 
-    def compute(context: Context, scope: Scope) -> Image:
-        images = dict(scope)
+    def compute(context: Context, scope: Scope) -> Any:
+        values = dict(scope)
         for name, formula in steps:
-            found = formula(context, images)
+            found = formula(context, values)
             if name:
-                images[name] = found
+                values[name] = found
         return found
 
     return compute
@@ -319,7 +347,7 @@ def _program(steps: Sequence[tuple[str, Formula]]) -> Formula:
 
 def _renamed(formula: Formula, name: str) -> Formula:
     def compute(context: Context, scope: Scope) -> Image:
-        found = formula(context, scope)
+        found: Image = formula(context, scope)
         if len(found.bands) != 1:
             return found
         return replace(found, bands=(replace(found.bands[0], id=name),))
@@ -333,11 +361,6 @@ def _parsed_number(text: str) -> float:
     return float(text) if re.search(r"[.eE]", text) else int(text)
 
 
-def _number(value: float) -> Formula:
-    image = constant_image([value])
-    return lambda context, scope: image
-
-
 def _bands(of: Formula, selectors: list[str | int]) -> Formula:
     def choose(context: Context, scope: Scope) -> Image:
         given = {"input": of(context, scope), "bandSelectors": list(selectors)}
@@ -347,14 +370,15 @@ def _bands(of: Formula, selectors: list[str | int]) -> Formula:
     return choose
 
 
-def _called(name: str, *arguments: Formula) -> Formula:
-    found = find_algorithm(f"Image.{name}")
+def called(name: str, *arguments: Formula) -> Formula:
+    """Return the call of an algorithm, its arguments by place."""
+    found = find_algorithm(name)
     names = [each.name for each in found.arguments]
 
-    def call(context: Context, scope: Scope) -> Image:
+    def call(context: Context, scope: Scope) -> Any:
         context.count_call()
         values = [argument(context, scope) for argument in arguments]
-        image: Image = found.call(context, dict(zip(names, values, strict=True)))
+        image: Any = found.call(context, dict(zip(names, values, strict=True)))
         return image
 
     return call
