@@ -24,7 +24,19 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "FeatureCollection": ("FeatureCollection", "ImageCollection"),
     "Object": ("Image", "Number", "String", "List", "Dictionary", "Date", "Geometry", "Feature"),
 }
-_WORDS = ("b1", "B1", "system:index", "day", "year", "year(s)", "bilinear", "mean", "EPSG:4326")
+_WORDS = (
+    "b1",
+    "B1",
+    "square",
+    "sid",
+    "system:index",
+    "day",
+    "year",
+    "year(s)",
+    "bilinear",
+    "mean",
+    "EPSG:4326",
+)
 _TEXTS = (*_WORDS, "EPSG:3857", "2020-06-01", "", "YYYY-MM-dd", "a.*", "%.2f", "ff0000", "x + 1")
 ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1e308, -1e308, 5e-324, 2**63, -(2**70), 10**300, 10**2000, 0.1, "",
@@ -137,12 +149,23 @@ class Builder:
             return self._load("Image.load", self.images)
         if type_name == "ImageCollection":
             return self._load("ImageCollection.load", self.collections)
+        if type_name == "Kernel":
+            return self._kernel()
         make = leaves.get(_LEAF_OF.get(type_name, type_name))
         if make is None:
             kinds = BY_RETURN.get(type_name, ())
             simple = [each for each in kinds if all(a.is_optional for a in each.arguments)]
             return self._call(chance.choice(simple), depth) if simple else constant(1)
         return constant(make())
+
+    def _kernel(self) -> Node:
+        name = self.chance.choice(("circle", "euclidean", "gaussian", "octagon", "square"))
+        radius = constant(self.chance.choice((0, 1, 2.5, 9, 60, 600)))
+        units = constant(self.chance.choice(("pixels", "pixels", "meters")))
+        arguments = {"radius": radius, "units": units}
+        return {
+            "functionInvocationValue": {"functionName": f"Kernel.{name}", "arguments": arguments}
+        }
 
     def _list(self) -> list[Any]:
         chance = self.chance
