@@ -18,6 +18,7 @@ from tileserver.compute.algorithms.collection import change_points as change_poi
 from tileserver.compute.algorithms.collection import collections as collections
 from tileserver.compute.algorithms.collection import combining as combining
 from tileserver.compute.algorithms.collection import composites as composites
+from tileserver.compute.algorithms.collection import forma_trend as forma_trend
 from tileserver.compute.algorithms.collection import get_region as get_region
 from tileserver.compute.algorithms.collection import interpolation as interpolation
 from tileserver.compute.algorithms.collection import landsat_composites as landsat_composites

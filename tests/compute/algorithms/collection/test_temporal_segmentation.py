@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from tests.compute.conftest import GRID, SCENE, Evaluator, scene_values
 from tileserver.contract.grids import Window
@@ -147,6 +148,30 @@ def test_a_drop_is_charted(ee: ModuleType, evaluator: Evaluator) -> None:
 
 def test_nothing_is_charted_where_nothing_changes(ee: ModuleType, evaluator: Evaluator) -> None:
     assert (chart(ee, evaluator, 0.0)[3] == 0).all()
+
+
+def test_slopes_are_those_of_the_least_total_variation(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    rough = SHAPE + np.random.default_rng(2).normal(0, 0.02, len(YEARS))
+    images = [
+        ee.Image(value).rename("v").set("system:time_start", ee.Date.fromYMD(year, 7, 1).millis())
+        for year, value in zip(YEARS.tolist(), rough.tolist(), strict=True)
+    ]
+    image = ee.Algorithms.TemporalSegmentation.Verdet(ee.ImageCollection(images), 1e-7, 0.02, 500)
+    flat = evaluator.pixels(image.arrayFlatten([[str(year) for year in YEARS]]), SMALL)
+    found = np.array([flat[str(year)][0, 0] for year in YEARS])
+    assert found[0] == found[1]
+
+    def cost(slopes: Any) -> Any:
+        off = np.concatenate([[0], np.cumsum(slopes)]) - (rough - rough[0])
+        return (off**2).sum() / 2 + 0.02 * np.sqrt(np.diff(slopes) ** 2 + 1e-8).sum()
+
+    least = minimize(cost, np.diff(rough), method="BFGS", options={"gtol": 1e-9, "maxiter": 5000})
+    assert cost(found[1:]) <= least.fun * (1 + 1e-4)
+    np.testing.assert_allclose(found[1:], least.x, atol=5e-3)
+    assert found[YEARS == 1998] > 0.5
+    assert (found[YEARS > 1999] < 0).all()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Series of images cut into segments in time: LandTrendr and its fit, EWMACD.
+"""Series of images cut into segments in time: LandTrendr and its fit, EWMACD, VeRDET.
 
 Sources: the reference pages of ee.Algorithms.TemporalSegmentation, which name the outputs and the
-papers: Kennedy et al. (2010) for LandTrendr, Brooks et al. (2014) for EWMACD. The code is written
+papers: Kennedy et al. (2010) for LandTrendr, Brooks et al. (2014) for EWMACD, Hughes et al. (2017)
+for VeRDET. The code is written
 from the papers, so that results are those of the methods and may differ from Earth Engine's in
 numbers. Decided: a year is that of an image's system:time_start, else its place; images of one year
 are an error only if there are too many; a pixel with fewer observations than needed is masked; of a
@@ -26,6 +27,7 @@ from tileserver.compute.nodes import Node, Pixels, Step
 from tileserver.compute.plain_values import to_number
 from tileserver.compute.registry import algorithm
 from tileserver.compute.series.charts import Charts, Control, charted
+from tileserver.compute.series.slopes import slopes_of
 from tileserver.compute.series.trajectories import (
     Rules,
     despiked,
@@ -42,6 +44,7 @@ from tileserver.errors import InvalidRequest
 
 _MOST_IMAGES = 500
 _MOST_SEGMENTS = 30
+_MOST_RUNS = 1000
 _BLOCK_NUMBERS = 2_000_000
 """Numbers of one array of the series that are worked on at once."""
 Numbers = NDArray[np.float64]
@@ -303,3 +306,39 @@ NAMES = {
     "residuals": "residuals",
 }
 """Bands of Ewmacd, by the member of `Charts`."""
+
+
+@algorithm(
+    "TemporalSegmentation.Verdet(timeSeries: ImageCollection, tolerance: Float = 0.0001,"
+    " alpha: Float = 0.03333333333333333, nRuns: Integer = 100.0) -> Image"
+)
+def verdet(
+    context: Context, collection: Collection, tolerance: float, alpha: float, runs: int
+) -> Image:
+    """Return the slopes of the lines fitted to each band's yearly series, an array a band.
+
+    Negative slopes are disturbance, positive ones recovery. There is one slope for each image, that
+    of the line which ends there; the first has that of the line which begins there.
+    """
+    if not 1 <= runs <= _MOST_RUNS or alpha < 0:
+        raise InvalidRequest(f"nRuns must be 1 to {_MOST_RUNS}, alpha not negative.")
+    years = _years(context, collection)
+    if len(years) < 3:
+        raise InvalidRequest(f"Expected images of three years or more, got {len(years)}.")
+    bands = []
+    for name, layer in layers_of(context, collection):
+
+        def compute(inputs: Sequence[Pixels]) -> Pixels:
+            values, mask = stacked_series(inputs)
+            made = []
+            for rows in blocks(values, len(years) ** 2):
+                slopes = slopes_of(years, values[rows], alpha, tolerance, runs)
+                each = np.concatenate([slopes[:, :1], slopes], axis=1)
+                enough = np.isfinite(values[rows]).sum(axis=1) >= 3
+                made.append((rows[enough], each[enough]))
+            return assembled(iter(made), mask, DOUBLE.with_dimensions(1))
+
+        work = 10 * len(years) ** 2
+        node = Series(tuple(band.node for band in layer), compute, work)
+        bands.append(composite(name, DOUBLE.with_dimensions(1), node))
+    return Image(tuple(bands))
