@@ -147,6 +147,20 @@ def reduced(reducer: Node, **more: Any) -> dict[str, Any]:
     return expression(call("Image.reduceRegion", image=one(), reducer=reducer, **given))
 
 
+_ENDS = {"Min": -180, "Max": 180, "Steps": 60_000}
+
+
+def of_places(reducer: Node) -> dict[str, Any]:
+    """Return a reduction of the longitudes and latitudes of millions of pixels."""
+    return reduced_image(call("Image.pixelLonLat"), reducer, 2)
+
+
+def reduced_image(of: Node, reducer: Node | None = None, scale: float = 200) -> dict[str, Any]:
+    chosen = reducer or call("Reducer.mean")
+    given = {"geometry": square(), "scale": scale, "maxPixels": 10**9}
+    return expression(call("Image.reduceRegion", image=of, reducer=chosen, **given))
+
+
 def reprojected(base: Node, scale: float, crs: str = "EPSG:3857") -> Node:
     return call("Image.reproject", image=base, crs=call("Projection", crs=crs), scale=scale)
 
@@ -547,6 +561,42 @@ REFUSED: dict[str, Bomb] = {
             geometry=square(),
             scale=2,
         ),
+    ),
+    "Sen's slope of many pixels": lambda: of_places(call("Reducer.sensSlope")),
+    "Kendall's tau of many pixels": lambda: of_places(
+        call("Reducer.kendallsCorrelation", numInputs=2)
+    ),
+    "the ranks of many pixels": lambda: of_places(call("Reducer.spearmansCorrelation")),
+    "a robust fit of many pixels": lambda: of_places(
+        call("Reducer.robustLinearRegression", numX=1)
+    ),
+    "the middle of many pixels": lambda: of_places(call("Reducer.geometricMedian", numX=2)),
+    "features of many pixels": lambda: of_places(
+        call("Reducer.toCollection", propertyNames=["x", "y"])
+    ),
+    "fits of many coefficients": lambda: of_places(call("Reducer.linearRegression", numX=10**6)),
+    "counts in very many buckets": lambda: of_places(
+        call(
+            "Reducer.fixed2DHistogram",
+            **{f"{axis}{end}": n for axis in "xy" for end, n in _ENDS.items()},
+        )
+    ),
+    "pixels of very many pixels": lambda: reduced_image(
+        call(
+            "Image.reduceResolution",
+            image=reprojected(call("Image.pixelLonLat"), 1),
+            reducer=call("Reducer.median"),
+            maxPixels=65_536,
+        )
+    ),
+    "strata of everything": lambda: expression(
+        call(
+            "Image.stratifiedSample",
+            image=call("Image.toInt64", value=call("Image.pixelLonLat")),
+            numPoints=10**9,
+            region=square(1),
+            scale=10,
+        )
     ),
     "a region in 5000 features": lambda: expression(
         call(

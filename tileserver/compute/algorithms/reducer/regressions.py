@@ -42,7 +42,7 @@ from tileserver.errors import InvalidRequest, shown
 _MOST_COLUMNS = 500
 _CHUNK = 2_000_000
 _MOST_NUMBERS = 4_000_000
-"""Of the arrays of all pixels of a piece."""
+"""Of the arrays of all pixels of a piece, and of the rows of a robust fit."""
 Numbers = NDArray[np.float64]
 Tables = Callable[[Numbers, NDArray[np.bool_]], tuple[Sequence[Numbers], NDArray[np.bool_]]]
 """Gets tables of shape (pixels, rows, columns) and which rows there are; returns the results, each
@@ -176,6 +176,8 @@ def robust_linear_regression(num_x: int, num_y: int, beta: float | None) -> Redu
         table = np.concatenate(state.parts) if state.parts else np.zeros((0, columns))
         if len(table) < num_x:
             return None
+        if table.size > _MOST_NUMBERS:
+            raise out_of_memory()
         return _parts(regressions.robust_fit(table, np.ones(len(table), bool), num_x, beta))
 
     def work(tables: Numbers, rows: NDArray[np.bool_]) -> tuple[Any, Any]:
