@@ -101,6 +101,17 @@ def test_the_client_raises_our_sentence(
         attempt(ee)
 
 
+def test_a_workload_tag_changes_nothing(ee: ModuleType) -> None:
+    images = ee.ImageCollection([ee.Image(1)])
+    with ee.data.workloadTagContext("some-tag"):
+        assert ee.Number(1).getInfo() == 1
+        assert ee.Image(SCENE).getMapId({"bands": ["B4"], "max": 9})["mapid"]
+        assert ee.Image(SCENE).getThumbURL({"bands": ["B4"], "max": 9, "dimensions": 8})
+        for build in (images.getFilmstripThumbURL, images.getVideoThumbURL):
+            with pytest.raises(ee.EEException, match="tileserver makes no"):
+                build({"dimensions": 9})
+
+
 def test_there_are_no_operations(ee: ModuleType) -> None:
     assert ee.data.listOperations() == []
     assert ee.batch.Task.list() == []

@@ -98,7 +98,10 @@ def _pictures() -> tuple[Method, ...]:
         text = _VIDEO.format(plural)
         at = f"projects/[^/]+/{kind}/[^/]+"
         made += (
-            _method(f"projects.{kind}.create", "POST", f"{{+parent}}/{kind}", PROJECT, text),
+            _method(
+                *(f"projects.{kind}.create", "POST", f"{{+parent}}/{kind}", PROJECT, text),
+                "workloadTag",
+            ),
             _method(f"projects.{kind}.getPixels", "GET", "{+name}:getPixels", at, text),
         )
     for kind in ("featureView", "featureViews"):
