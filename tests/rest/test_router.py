@@ -54,7 +54,7 @@ def test_all_versions_are_one_api_with_any_slashes_before(
         ("GET", "/v1/"),
         ("GET", "/v1/projects/p/operations/x"),
         ("POST", "/v1/projects/p/operations/x:cancel"),
-        ("GET", "/v1/projects/p/table:export"),
+        ("GET", "/v1/projects/p/map:export"),
         ("DELETE", "/v1/projects/p/operations/x"),
         ("GET", "/v1/projects/p/assets/../../x"),
         ("GET", "/$discovery"),

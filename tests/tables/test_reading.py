@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sqlite3
 import zipfile
 from collections.abc import Callable
@@ -254,3 +255,31 @@ def test_the_version_follows_the_files_beside_a_shapefile(tmp_path: Path) -> Non
     (tmp_path / "t.dbf").unlink()
     assert version_of_table(place, "t") != before
     assert rows(read(tmp_path / "t.shp")) == [{}, {}, {}]
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".shp", ".csv", ".parquet"])
+def test_spoilt_files_are_refused_or_read_and_nothing_else(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"t{suffix}"
+    if suffix == ".csv":
+        path.write_text("lon,lat,a\n" + "1,2,x\n" * 50)
+    elif suffix == ".parquet":
+        geo = {"primary_column": "g", "columns": {"g": {"encoding": "WKB"}}}
+        table = pyarrow.table({"g": [each.wkb for each in AREAS], **COLUMNS})
+        parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    else:
+        write_features(path, AREAS, COLUMNS)
+    others = [each for each in (path, path.with_suffix(".dbf")) if each.exists()]
+    chance = random.Random(5)
+    for _ in range(80):
+        chosen = chance.choice(others)
+        whole = chosen.read_bytes()
+        spoilt = bytearray(whole)
+        for _ in range(chance.choice((1, 3, 20))):
+            spoilt[chance.randrange(len(spoilt))] = chance.choice((0, 1, 34, 123, 127, 255))
+        chosen.write_bytes(spoilt)
+        try:
+            assert len(read(path)) < 1000
+        except UnreadableRaster:
+            pass
+        finally:
+            chosen.write_bytes(whole)

@@ -44,7 +44,7 @@ def features(location: str, name: str, found: dict[str, Any]) -> Iterator[Read]:
             table, column, srs_id = _layer(db, name)
             found["crs"] = _crs(db, srs_id)
             yield from _rows(db, table, column, name)
-    except sqlite3.Error as exc:
+    except (sqlite3.Error, ValueError, TypeError, OverflowError) as exc:
         # The limit of time shows as an interrupted statement.
         check_time()
         raise UnreadableRaster(f"{name}: it cannot be read as a GeoPackage.") from exc
