@@ -16,6 +16,7 @@ from tileserver.contract.pixels import BandArrays, Geometry
 def clipped(bands: BandArrays, grid: PixelGrid, geometry: Geometry) -> BandArrays:
     """Return bands masked outside of a geometry in degrees; blocks.
 
+    Its edges are straight in longitude and latitude, as those of GeoJSON are (RFC 7946, 3.1.1).
     A pixel is kept if its centre lies in the geometry, or if a point or line of it touches it.
 
     Raises:
@@ -28,4 +29,4 @@ def clipped(bands: BandArrays, grid: PixelGrid, geometry: Geometry) -> BandArray
 # Few, as one of the largest takes megabytes.
 @lru_cache(maxsize=4)
 def _mask(geometry: Geometry) -> GeometryMask:
-    return GeometryMask(geometry_from_geojson(write_geometry(geometry)))
+    return GeometryMask(geometry_from_geojson({**write_geometry(geometry), "geodesic": False}))
