@@ -112,6 +112,18 @@ LARGE: dict[str, Callable[[ModuleType, Any], Any]] = {
     "lines": lambda ee, image: ee.Algorithms.HoughTransform(image, 512, 0, 1),
     "hollows": lambda ee, image: ee.Terrain.fillMinima(image, None, 256),
     "spectra": lambda ee, image: image.spectralGradient("sid", ee.Kernel.square(90), True),
+    "objects": lambda ee, image: image.mod(3).connectedComponents(ee.Kernel.square(6), 600),
+    "counts of objects": lambda ee, image: image.mod(2).connectedPixelCount(700),
+    "discs": lambda ee, image: image.gt(990).medialAxis(150),
+    "parabolas": lambda ee, image: image.multiply(1e6).rsedTransform(300),
+    "least costs": lambda ee, image: image.abs().cumulativeCost(image.gt(900), 30 * 200),
+    "superpixels": lambda ee, image: ee.Algorithms.Image.Segmentation.SNIC(
+        image, 1, neighborhoodSize=100
+    ),
+    "clusters": lambda ee, image: ee.Algorithms.Image.Segmentation.KMeans(
+        image, 500, 1000, gridSize=1000
+    ),
+    "correlations": lambda ee, image: ee.Algorithms.CrossCorrelation(image, image, 9, 65, 1),
     "arrays padded": lambda ee, image: (
         image.toArray().toArray(1).arrayPad([5000, 5000]).arrayGet(ee.Image([0, 0]))
     ),

@@ -33,6 +33,8 @@ _MAX_BYTES = 100_000_000
 """Memory of the nodes of one model."""
 _NODE_BYTES = 80
 _LEVEL_STEPS = 1.0
+_MAX_STEP_LEAVES = 100_000
+"""Leaves of all trees of one step of boosting, which cannot be interrupted."""
 _MAX_TEXT_NODES = 200_000
 
 
@@ -260,6 +262,12 @@ class Boosted(Probabilistic):
         self.is_regression = is_regression
         self.classes = np.zeros(0, np.int64) if is_regression else training.classes
         check_classes(training, len(self.classes))
+        leaves = min(len(training.inputs), max_leaves or len(training.inputs))
+        if leaves * max(1, len(self.classes)) > _MAX_STEP_LEAVES:
+            raise InvalidRequest(
+                f"Boosting {len(self.classes)} classes may grow {leaves} leaves in each tree, "
+                "which is too much; expected fewer by maxNodes."
+            )
         options: dict[str, Any] = {
             "n_estimators": count,
             "learning_rate": shrinkage,

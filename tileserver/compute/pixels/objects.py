@@ -16,6 +16,9 @@ Offsets = Sequence[tuple[int, int]]
 EIGHT: Offsets = [(1, -1), (1, 0), (1, 1), (0, 1)]
 FOUR: Offsets = [(1, 0), (0, 1)]
 
+_MOST_PENDING = 4_000_000
+"""Pairs of connected pixels that are held at once."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Objects:
@@ -68,25 +71,38 @@ def objects_of(values: NDArray[Any], valid: NDArray[np.bool_], offsets: Offsets)
         valid: pixels that belong to an object.
         offsets: of the neighbours of a pixel; those on the other side are its neighbours too.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    runs, count = _runs(values, valid, (1, 0) in offsets or (-1, 0) in offsets)
-    pairs = [np.zeros((2, 0), np.int64)]
-    for column, row in {_half(*each) for each in offsets} - {(1, 0), (0, 0)}:
+    labels, count = _runs(values, valid, (1, 0) in offsets or (-1, 0) in offsets)
+    pending: list[NDArray[np.int64]] = []
+    for column, row in sorted({_half(*each) for each in offsets} - {(1, 0), (0, 0)}):
         check_time()
         here, there = _shifted(values.shape, column, row)
         meet = valid[here] & valid[there] & (values[here] == values[there])
-        found = np.stack([runs[here][meet], runs[there][meet]])
+        meet &= labels[here] != labels[there]
+        found = np.stack([labels[here][meet], labels[there][meet]])
         if found.shape[1]:
             is_new = np.append(True, (found[:, 1:] != found[:, :-1]).any(axis=0))
-            pairs.append(found[:, is_new])
+            pending.append(found[:, is_new])
+        if sum(each.shape[1] for each in pending) > _MOST_PENDING:
+            labels, count = _joined(labels, count, pending)
+            pending = []
+    labels, count = _joined(labels, count, pending)
+    return Objects(np.where(valid, labels, -1), count)
+
+
+def _joined(
+    labels: NDArray[np.int64], count: int, pairs: list[NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], int]:
+    """Return labels of which pairs are made one, and how many are left."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     check_time()
+    if not pairs or not count:
+        return labels, count
     first, second = np.concatenate(pairs, axis=1)
     graph = coo_array((np.ones(len(first), np.bool_), (first, second)), shape=(count, count))
-    number, of_run = connected_components(graph.tocsr(), directed=False)
-    labels = np.where(valid, of_run[np.where(valid, runs, 0)] if count else -1, -1)
-    return Objects(labels.astype(np.int64), int(number))
+    number, of_label = connected_components(graph.tocsr(), directed=False)
+    return of_label[np.maximum(labels, 0)].astype(np.int64), int(number)
 
 
 def _half(column: int, row: int) -> tuple[int, int]:

@@ -359,6 +359,20 @@ def test_parameters_are_checked(
         evaluator.value(make(ee.Classifier))
 
 
+def test_what_takes_too_much_is_refused(ee: ModuleType, evaluator: Evaluator) -> None:
+    many = ee.FeatureCollection(
+        ee.List.sequence(1, 4000).map(
+            lambda i: ee.Feature(None, {"x": i, "target": ee.Number(i).mod(40)})
+        )
+    )
+    wide = ee.Classifier.smileCart().train(many, "target", [f"x{i}" for i in range(600)])
+    with pytest.raises(InvalidRequest, match="User memory limit exceeded"):
+        evaluator.value(wide.schema())
+    boosted = ee.Classifier.smileGradientTreeBoost(1).train(many, "target", ["x"])
+    with pytest.raises(InvalidRequest, match="expected fewer by maxNodes"):
+        evaluator.value(boosted.explain())
+
+
 def test_training_is_checked(ee: ModuleType, evaluator: Evaluator) -> None:
     cart = ee.Classifier.smileCart()
     table = features(ee, ROWS[:3], CLASSES[:3])

@@ -85,9 +85,9 @@ def test_a_moved_image_is_registered(ee: ModuleType, evaluator: Evaluator) -> No
     ("make", "message"),
     [
         (lambda ee, i: ee.Algorithms.CrossCorrelation(i, ee.Image(SCENE), 1, 3), "the same bands"),
-        (lambda ee, i: ee.Algorithms.CrossCorrelation(i, i, 10**6, 3), "from 0 to 64 pixels"),
-        (lambda ee, i: ee.Algorithms.CrossCorrelation(i, i, 1, 10**6), "from 1 to 129 pixels"),
-        (lambda ee, i: i.displacement(i, 1e9), "from 0 to 64 pixels"),
+        (lambda ee, i: ee.Algorithms.CrossCorrelation(i, i, 10**6, 3), "from 0 to 32 pixels"),
+        (lambda ee, i: ee.Algorithms.CrossCorrelation(i, i, 1, 10**6), "from 1 to 65 pixels"),
+        (lambda ee, i: i.displacement(i, 1e9), "from 0 to 32 pixels"),
         (lambda ee, i: i.displacement(i, 30, stiffness=11), "stiffness must be from 0 to 10"),
     ],
 )

@@ -33,8 +33,8 @@ from tileserver.compute.values.pixel_type import FLOAT
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest
 
-_MAX_GAP = 64
-_MAX_RADIUS = 64
+_MAX_GAP = 32
+_MAX_RADIUS = 32
 _MAX_BANDS = 10
 _PATCH_PX = 15
 _NAMES = ("deltaX", "deltaY", "distance", "correlation")
