@@ -19,6 +19,8 @@ from tileserver.compute.values.image import Band
 from tileserver.compute.values.reducer import Column
 
 Numbers = NDArray[np.float64]
+_FEW_CLASSES = 100
+"""Classes whose pixels are compared with those held before they are sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,18 @@ class Strata:
     """Of each class that is not in `most_of`."""
     most_of: Mapping[int, int]
 
+    def candidates(self, found: Sampled, held: Sampled) -> Sampled:
+        """Return the pixels that may be chosen beside those held."""
+        column = found.columns[self.band]
+        keep = column.valid.copy()
+        held_classes = held.columns[self.band].values
+        for value in np.unique(held_classes)[:_FEW_CLASSES]:
+            is_of = held_classes == value
+            if np.count_nonzero(is_of) >= self.most_of.get(int(value), self.most):
+                last = held.chances[is_of].max()
+                keep &= (column.values != value) | (found.chances < last)
+        return found.at(keep)
+
     def chosen(self, found: Sampled) -> Sampled:
         """Return the pixels of the lowest chances of each class."""
         column = found.columns[self.band]
@@ -98,6 +112,10 @@ def sampled(
         found = found.at(found.chances < choice.factor)
         if choice.drops_nulls and choice.most is None:
             found = found.at(all_valid(found))
+        if choice.most is not None and len(held.x) >= choice.most:
+            found = found.at(found.chances < held.chances.max(initial=0.0))
+        if choice.strata is not None:
+            found = choice.strata.candidates(found, held)
         held = _fewest(_joined(held, found), choice.most)
         if choice.strata is not None:
             held = choice.strata.chosen(held)
