@@ -60,6 +60,11 @@ STATED: list[tuple[Callable[[ModuleType], Any], str]] = [
     (lambda ee: ee.Number(-1).sqrt(), "NaN"),
     (lambda ee: ee.Number(0).log(), "-Infinity"),
     (lambda ee: ee.Number(0.5).multiply(0), "0"),
+    (lambda ee: ee.Feature(ee.Geometry.Point(3, 0.5)).geometry().coordinates(), "[3, 0.5]"),
+    (
+        lambda ee: ee.Feature(ee.Geometry.Point(3, 0.5)).geometry(),
+        "{'type': 'Point', 'coordinates': [3, 0.5]}",
+    ),
     (lambda ee: ee.List([1.0, 2.5, -0.0]).map(lambda x: ee.Number(x).add(0)), "[1, 2.5, 0]"),
 ]
 """Printed in the reference page of that name, or of the same kind."""

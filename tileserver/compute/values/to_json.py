@@ -128,12 +128,24 @@ def number_json(value: float) -> float | str:
     return int(value) if value.is_integer() and abs(value) < _LARGEST_PLAIN else value
 
 
+def _numbers_json(value: Any) -> Any:
+    """Return GeoJSON with its numbers as `to_json` writes them."""
+    match value:
+        case float():
+            return number_json(value)
+        case list() | tuple():
+            return [_numbers_json(each) for each in value]
+        case Mapping():
+            return {name: _numbers_json(each) for name, each in value.items()}
+    return value
+
+
 def _object_json(value: Any, _depth: int, count: Count) -> Any:
     match value:
         case Geometry():
             # Counted first, before lists are made of all its points.
             count.add(3 * int(shapely.get_num_coordinates(value.shape)))
-            return value.to_json()
+            return _numbers_json(value.to_json())
         case Feature():
             return {k: to_json(v, _depth + 1, count) for k, v in value.frame().items()}
         case Collection():
