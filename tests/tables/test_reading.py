@@ -270,7 +270,7 @@ def test_spoilt_files_are_refused_or_read_and_nothing_else(tmp_path: Path, suffi
         write_features(path, AREAS, COLUMNS)
     others = [each for each in (path, path.with_suffix(".dbf")) if each.exists()]
     chance = random.Random(5)
-    for _ in range(80):
+    for _ in range(40):
         chosen = chance.choice(others)
         whole = chosen.read_bytes()
         spoilt = bytearray(whole)
