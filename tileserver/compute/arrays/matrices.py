@@ -152,22 +152,26 @@ def inverse(batch: Batch) -> Partial:
 
 
 @_in_pieces
-def solve(left: Batch, right: Batch) -> Partial:
+def solve(left: Batch, right: Batch) -> Batch:
     """Return x of A x = B, of an A with more rows than columns the least-squares solution.
 
-    One with fewer rows has the shortest of its solutions; there is none where A is singular.
+    Where A is singular, or has fewer rows, it is the shortest of the solutions, by the
+    pseudo-inverse: guides/arrays_transformations has it that there is one for any A.
     """
     a, b = _bounded(as_matrices(left)), _bounded(as_matrices(right))
     if a.shape[1] != b.shape[1]:
         raise InvalidRequest(f"A has {a.shape[1]} rows, B {b.shape[1]}; expected as many.")
     if a.shape[1] < a.shape[2]:
-        return multiply(pseudo_inverse(a), b), np.ones(len(a), bool)
+        return multiply(pseudo_inverse(a), b)
     if a.shape[1] > a.shape[2]:
         q, a = np.linalg.qr(a)
         b = np.swapaxes(q, 1, 2) @ b
     count = max(len(a), len(b))
     a, b = (np.broadcast_to(each, (count, *each.shape[1:])) for each in (a, b))
-    return _where_possible(np.linalg.solve, a, b)
+    values, sound = _where_possible(np.linalg.solve, a, b)
+    if not sound.all():
+        values[~sound] = np.linalg.pinv(a[~sound]) @ b[~sound]
+    return values
 
 
 def _where_possible(work: Callable[..., Batch], *batches: Batch) -> Partial:

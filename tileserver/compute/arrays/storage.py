@@ -49,6 +49,11 @@ class ArrayValues:
         return sum(each.nbytes for each in self.batches if each.strides[0])
 
     @property
+    def element_bytes(self) -> int:
+        """Return the memory of all elements, of views too."""
+        return sum(each.nbytes for each in self.batches)
+
+    @property
     def strides(self) -> tuple[int, ...]:
         """Return those of the pixels' groups, all zero where no memory is taken."""
         return self.group_of.strides if self.nbytes else ()
@@ -238,6 +243,7 @@ def _batched(
     for _, chosen in _same_keys(key[:, np.newaxis]):
         check_time()
         rows = flat if chosen is None else flat[chosen]
+        _check_batches(arrays, rows)
         yield (
             rows,
             [
@@ -245,6 +251,16 @@ def _batched(
                 for pixels, each, at in zip(inputs, arrays, places, strict=True)
             ],
         )
+
+
+def _check_batches(arrays: Sequence[ArrayValues | None], rows: Rows) -> None:
+    """Raise OutOfMemory if a function of the arrays of some pixels would make too large ones.
+
+    The same array everywhere takes no memory, what is made of it does.
+    """
+    for each in arrays:
+        if each is not None:
+            check_size(each.batches[int(each.group_of.flat[rows[0]])].shape[1:], len(rows))
 
 
 def _rows_of(

@@ -31,6 +31,10 @@ _LIKELY_LIVE_BYTES = 100_000_000
 _LIKELY_BYTES = 12
 """Of a pixel between two steps: its value and its mask."""
 _LEAST_PX = 1024
+_OBJECT_BYTES = 250
+"""Of a pixel that is an array, besides its numbers."""
+_MAX_OBJECT_BYTES = 60_000_000
+"""Of all pixels that are arrays, in one call."""
 
 Reader = Callable[[ImageAsset, tuple[str, ...], PixelGrid], BandArrays]
 """Reads bands of a stored image on a grid; blocks."""
@@ -64,11 +68,21 @@ def compute(
     shape = (grid.height, grid.width)
     values = [np.zeros(shape, dtype) for dtype in dtypes]
     masks = [np.zeros(shape, np.float32) for _ in nodes]
+    object_bytes = 0
     for piece, place in pieces(grid, PIECE_PX):
         for steps, inner in _fitting(nodes, piece, place, budget):
             for found, at in _run(steps, nodes, inner, read, budget):
+                object_bytes += sum(map(_object_bytes, found))
+                if object_bytes > _MAX_OBJECT_BYTES:
+                    raise out_of_memory()
                 _write(found, at, values, masks)
     return values, masks
+
+
+def _object_bytes(pixels: Pixels) -> int:
+    """Return the memory of a band of arrays as objects; 0 for one of numbers."""
+    arrays = arrays_of(pixels)
+    return 0 if arrays is None else arrays.element_bytes + _OBJECT_BYTES * pixels.mask.size
 
 
 def _write(
@@ -96,18 +110,21 @@ def _run(
     """Yield the pixels of a piece and their place, in quarters where its arrays are too large."""
     # Before it is done: one step may cost as much as thousands.
     budget.spend(steps.work_px)
+    pixels = steps.grid.width * steps.grid.height
+    found = None
     try:
         found = steps.run(read, budget)
     except OutOfMemory:
-        pixels = steps.grid.width * steps.grid.height
         if pixels == 1:
             raise
-        rows, columns = place
-        for part, (down, across) in pieces(steps.grid, max(1, pixels // 4)):
-            at = (_shifted(down, rows.start), _shifted(across, columns.start))
-            yield from _run(_Steps(nodes, part, budget), nodes, at, read, budget)
+    if found is not None:
+        yield found, place
         return
-    yield found, place
+    # Not in the handler, which would keep the arrays of the attempt alive.
+    rows, columns = place
+    for part, (down, across) in pieces(steps.grid, max(1, pixels // 4)):
+        at = (_shifted(down, rows.start), _shifted(across, columns.start))
+        yield from _run(_Steps(nodes, part, budget), nodes, at, read, budget)
 
 
 def _fitting(

@@ -20,7 +20,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from tileserver.compute.budget import out_of_memory, timed_out
+from tileserver.compute.budget import OutOfMemory, out_of_memory, timed_out
 from tileserver.compute.context import Context
 from tileserver.compute.nodes import Mask
 from tileserver.compute.pixels.plan import compute, pieces
@@ -156,17 +156,28 @@ def chunks(
     if region.grid.width * region.grid.height > context.budget.work_px:
         # Refused now rather than at the deadline.
         raise timed_out()
-    for grid, _ in pieces(region.grid, _piece_px(tile_scale)):
-        context.budget.check_time()
-        context.budget.spend(grid.width * grid.height)
-        share = region.shares(grid) if has_weights else None
-        centred = _centred(region, grid, share)
-        inside = centred if share is None else centred | (share > 0)
-        if not inside.any():
-            continue
-        values, masks = compute(nodes, dtypes, grid, context.world.read, context.budget)
-        found = [_column(*each, inside, centred, share) for each in zip(values, masks, strict=True)]
-        yield Chunk(grid, inside, found)
+    has_arrays = any(band.type.dimensions for band in bands)
+    for piece, _ in pieces(region.grid, _piece_px(tile_scale)):
+        waiting = [piece]
+        while waiting:
+            grid = waiting.pop()
+            context.budget.check_time()
+            context.budget.spend(grid.width * grid.height)
+            share = region.shares(grid) if has_weights else None
+            centred = _centred(region, grid, share)
+            inside = centred if share is None else centred | (share > 0)
+            if not inside.any():
+                continue
+            try:
+                found = compute(nodes, dtypes, grid, context.world.read, context.budget)
+            except OutOfMemory:
+                if not has_arrays or inside.size == 1:
+                    raise
+                # Arrays take as much memory as they are long: fewer pixels may fit.
+                waiting += [part for part, _ in pieces(grid, max(1, inside.size // 4))][::-1]
+                continue
+            columns = [_column(*each, inside, centred, share) for each in zip(*found, strict=True)]
+            yield Chunk(grid, inside, columns)
 
 
 def _piece_px(tile_scale: float) -> int:

@@ -34,6 +34,15 @@ class Array:
     type: PixelType
     """Of the numbers; its dimensions are those of `values`."""
 
+    @property
+    def nbytes(self) -> int:
+        """Return the memory of the numbers."""
+        return self.values.nbytes
+
+    def __repr__(self) -> str:
+        """Return the lengths, as messages show an array."""
+        return f"an array of lengths {list(self.values.shape)}"
+
     def to_json(self) -> Any:
         """Return the `getInfo` JSON: nested lists, of an array without dimensions the number."""
         return self.values.tolist()

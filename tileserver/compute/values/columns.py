@@ -95,6 +95,10 @@ class Accumulator:
         raise NotImplementedError
 
 
+_OBJECT_BYTES = 250
+"""Of a value that is no number, at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """Starts a state that knows for which output it is."""
@@ -129,7 +133,10 @@ class Held(Accumulator):
 
 def _bytes_of(column: Column) -> int:
     arrays = (column.values, column.valid, column.weights, column.centred)
-    return sum(each.nbytes for each in arrays if each is not None)
+    found = sum(each.nbytes for each in arrays if each is not None)
+    if column.values.dtype == object:
+        found += sum(_OBJECT_BYTES + getattr(each, "nbytes", 0) for each in column.values)
+    return found
 
 
 def _joined(parts: Sequence[Column]) -> Column:

@@ -85,8 +85,11 @@ def _is_exact(values: Batch) -> bool:
 
 @algorithm("Array.matrixSolve(left: Array, right: Array) -> Array")
 def solve(left: Array, right: Array) -> Array:
-    """Return x of A x = B, the least-squares solution if A has more rows than columns."""
-    return _only(matrices.solve(_batch(left), _batch(right)), "The matrix A is singular.")
+    """Return x of A x = B, the least-squares solution if A has more rows than columns.
+
+    If A is singular or has fewer rows it is the shortest of the solutions.
+    """
+    return array(matrices.solve(_batch(left), _batch(right))[0])
 
 
 @algorithm("Array.dotProduct(array1: Array, array2: Array) -> Number")

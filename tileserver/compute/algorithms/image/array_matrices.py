@@ -90,8 +90,8 @@ algorithm(
 )(partial(_joined, matrices.multiply, _matrices, _MATRIX))
 algorithm(
     "Image.matrixSolve(image1: Image, image2: Image) -> Image",
-    "Return x of A x = B, the least-squares solution if A has more rows than columns; masked where "
-    "A is singular.",
+    "Return x of A x = B, the least-squares solution if A has more rows than columns, the shortest "
+    "one if A is singular.",
 )(partial(_joined, matrices.solve, _matrices, _MATRIX))
 
 
