@@ -100,6 +100,11 @@ def test_what_is_made_again_and_again_is_refused_before_it_fills_the_memory(
 
 
 LARGE: dict[str, Callable[[ModuleType, Any], Any]] = {
+    "places": lambda ee, image: (
+        ee.FeatureCollection.randomPoints(ee.Geometry.Point(-112, 40.5).buffer(1e5), 5000)
+        .randomColumn("v")
+        .kriging("v", "gaussian", 1e6, 1, 0)
+    ),
     "sums": lambda ee, image: image.convolve(ee.Kernel.circle(512)),
     "extremes": lambda ee, image: image.focalMax(100, "octagon"),
     "stacks": lambda ee, image: image.focalMedian(60),

@@ -45,12 +45,22 @@ def slopes_of(
     for _ in range(most_runs):
         check_time()
         weights = alpha / np.sqrt((found @ change.T) ** 2 + _SMOOTH)
-        stiff = np.einsum("ki,nk,kj->nij", change, weights, change, optimize=True)
-        stiff[:, range(len(spans)), range(len(spans))] += 1e-12
-        new = np.linalg.solve(normal + stiff, right[:, :, np.newaxis])[:, :, 0]
+        new = np.linalg.solve(_stiffened(normal, weights), right[:, :, np.newaxis])[:, :, 0]
         size = np.linalg.norm(new, axis=1)
         moved = np.linalg.norm(new - found, axis=1)
         found = new
         if (moved <= tolerance * np.maximum(size, 1e-12)).all():
             break
+    return found
+
+
+def _stiffened(normal: Numbers, weights: Numbers) -> Numbers:
+    """Return the normal equations with the weights of changes between neighbouring slopes."""
+    found = normal.copy()
+    before = np.arange(weights.shape[1])
+    after = before + 1
+    found[:, before, before] += weights + 1e-12
+    found[:, after, after] += weights + 1e-12
+    found[:, before, after] -= weights
+    found[:, after, before] -= weights
     return found

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from skimage.morphology import reconstruction
 
 from tests.compute.conftest import GRID, SCENE, Evaluator, scene_values
 from tileserver.contract.grids import Window
@@ -25,6 +26,15 @@ def test_displaced_bands_have_an_index(ee: ModuleType, evaluator: Evaluator) -> 
     for at in (Window(0, 0, 16, 16), Window(16, 32, 16, 16), Window(48, 48, 16, 16)):
         part = evaluator.pixels(image, GRID.window(at))["cdi"]
         np.testing.assert_allclose(part, found[at.slices], rtol=1e-6)
+
+
+def test_minima_are_filled_to_their_brim(ee: ModuleType, evaluator: Evaluator) -> None:
+    image = ee.Image(SCENE).select("B1").add(1).int16()
+    found = evaluator.pixels(ee.Algorithms.FMask.fillMinima(image, 0, 40), GRID)["B1"]
+    padded = np.pad(scene_values()[0].astype(float) + 1, 1)
+    seed = np.where(padded == 0, 0, padded.max())
+    filled = reconstruction(seed, padded, method="erosion")  # type: ignore[no-untyped-call]
+    np.testing.assert_array_equal(found, filled[1:-1, 1:-1])
 
 
 def test_a_missing_band_is_named(ee: ModuleType, evaluator: Evaluator) -> None:

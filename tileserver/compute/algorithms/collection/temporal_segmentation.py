@@ -44,7 +44,7 @@ from tileserver.errors import InvalidRequest
 
 _MOST_IMAGES = 500
 _MOST_SEGMENTS = 30
-_MOST_RUNS = 1000
+_MOST_RUNS = 500
 _BLOCK_NUMBERS = 2_000_000
 """Numbers of one array of the series that are worked on at once."""
 Numbers = NDArray[np.float64]
@@ -338,7 +338,7 @@ def verdet(
                 made.append((rows[enough], each[enough]))
             return assembled(iter(made), mask, DOUBLE.with_dimensions(1))
 
-        work = 10 * len(years) ** 2
+        work = len(years) ** 2 * runs
         node = Series(tuple(band.node for band in layer), compute, work)
         bands.append(composite(name, DOUBLE.with_dimensions(1), node))
     return Image(tuple(bands))

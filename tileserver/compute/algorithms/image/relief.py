@@ -106,6 +106,10 @@ def _lit(
 
 
 @algorithm(
+    "FMask.fillMinima(image: Image, borderValue: Long = null, neighborhood: Integer = 50.0)"
+    " -> Image"
+)
+@algorithm(
     "Terrain.fillMinima(image: Image, borderValue: Long = null, neighborhood: Integer = 50.0)"
     " -> Image"
 )
