@@ -20,6 +20,7 @@ from tileserver.compute.values.geodesics import densified
 from tileserver.compute.values.geometry import make_geometry
 from tileserver.compute.values.sphere import EARTH_M
 from tileserver.contract.grids import AffineTransform, PixelGrid
+from tileserver.errors import InvalidRequest
 
 SPHERE = Geod(a=EARTH_M, b=EARTH_M)
 STATED: list[list[float]] = [[-5, 40], [65, 40], [65, 60], [-5, 60]]
@@ -174,3 +175,37 @@ def test_no_edge_gets_points_without_end() -> None:
     with cpu_limit(10):
         points = shapely.get_coordinates(line.in_degrees(1e-300))
         assert 50_000 < len(points) <= 150_100
+
+
+def tangle(count: int) -> list[list[float]]:
+    """Return corners in disorder, whose edges nearly all cross each other."""
+    found: list[list[float]] = np.random.default_rng(2).uniform(-60, 60, (count, 2)).tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda g: g.Polygon([tangle(400)]).area(), "cross too often"),
+        (lambda g: g.Polygon([tangle(400)]).buffer(1000), "cross too often"),
+        (lambda g: g.LineString(tangle(3000)).buffer(1e5), "points to buffer|cross too often"),
+        (
+            lambda g: g.LineString(tangle(4000)).distance(g.MultiPoint(tangle(40_000))),
+            "Computation timed out.",
+        ),
+    ],
+)
+def test_tangles_are_refused_in_time(
+    ee: ModuleType, evaluator: Evaluator, make: Any, said: str
+) -> None:
+    with cpu_limit(15), pytest.raises(InvalidRequest, match=said):
+        evaluator.value(make(ee.Geometry))
+
+
+def test_the_world_is_changed_in_degrees(ee: ModuleType, evaluator: Evaluator) -> None:
+    world = ee.Geometry.BBox(-180, -90, 180, 90)
+    assert evaluator.value(world.centroid())["coordinates"] == [0, 0]
+    assert shape(evaluator.value(world.buffer(1000))).bounds == (-180, -90, 180, 90)
+    assert shape(evaluator.value(world.simplify(10))).bounds == (-180, -90, 180, 90)
+    less = shape(evaluator.value(world.buffer(-111_195)))
+    assert less.bounds == pytest.approx((-179, -89, 179, 89), abs=1e-3)

@@ -19,6 +19,8 @@ from tileserver.geo.crs import transform_points
 from tileserver.geo.turns import middle_longitude, period
 
 _MANY_POINTS = 50_000
+_FEW_TANGLED, _MOST_TANGLED = 60, 8000
+"""Edges of an area that crosses itself, and pairs of them: its repair takes up to two seconds."""
 _STEP_SHARE = 1 / 20
 """How finely an edge is followed into another CRS, as a share of the geometry's size."""
 
@@ -48,7 +50,7 @@ def repaired(shape: BaseGeometry) -> BaseGeometry:
         check_crossings([shape])
     if shape.is_valid:
         return shape
-    check_crossings([shape])
+    check_crossings([shape], few=_FEW_TANGLED, most=_MOST_TANGLED)
     if shape.geom_type == "GeometryCollection":
         return shapely.GeometryCollection([repaired(part) for part in shapely.get_parts(shape)])
     parts = [shapely.make_valid(part) for part in shapely.get_parts(shape)]

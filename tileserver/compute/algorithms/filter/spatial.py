@@ -28,6 +28,7 @@ from tileserver.compute.values.antimeridian import beside, leaves_map, on_map, r
 from tileserver.compute.values.feature import Element, Feature
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.geometry import Geometry
+from tileserver.compute.values.geometry_limits import check_pairs
 from tileserver.compute.values.sphere import area_m2, length_m
 from tileserver.errors import InvalidRequest, shown
 
@@ -159,6 +160,7 @@ def within_distance(context: Context, distance: float, *operands: Any) -> Filter
     def apart(a: BaseGeometry, b: BaseGeometry) -> float:
         if a.is_empty or b.is_empty:
             return math.inf
+        check_pairs(a, b)
         return length_m(shapely.shortest_line(a, beside(a, b, 360.0)), True)
 
     left = _place(context, operands[0], operands[3], "left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +22,14 @@ from tileserver.compute.values.geometry import ErrorMargin, Geometry, rectangle
 from tileserver.compute.values.geometry_limits import check_crossings
 from tileserver.compute.values.image import Projection
 from tileserver.compute.values.local_planes import in_metres
-from tileserver.compute.values.sphere import centre
+from tileserver.compute.values.sphere import EARTH_M, centre
 from tileserver.errors import InvalidRequest
 
 _MAX_BUFFERED_PARTS, _MAX_BUFFERED_POINTS = 5000, 100_000
+_FEW_EDGES, _MOST_CROSSINGS = 100, 8000
+"""Outlines of lines that cross each other are cut at each crossing."""
+_METRES_PER_DEG = math.radians(1) * EARTH_M
+_WIDE_DEG = 180.0
 _ARC_SEGMENTS = 16
 """Of a quarter of a circle in a buffer: 0.5% of the distance at most."""
 _FARTHEST_M = 2e7
@@ -57,7 +62,19 @@ def buffered(
     return Geometry(in_one_piece(shapely.union_all(parts), 360.0))
 
 
+def _is_wide(shape: BaseGeometry) -> bool:
+    """Tell whether a shape in degrees goes around half of the Earth: no plane of metres has it."""
+    west, _, east, _ = shape.bounds if not shape.is_empty else (0.0,) * 4
+    return bool(shapely.get_dimensions(shape) > 0 and east - west >= _WIDE_DEG)
+
+
 def _around(part: BaseGeometry, distance: float) -> BaseGeometry:
+    if _is_wide(part):
+        found = part.buffer(distance / _METRES_PER_DEG, quad_segs=_ARC_SEGMENTS)
+        west, _, east, _ = part.bounds
+        reach = max(east - west, 360.0) / 2
+        middle = (west + east) / 2
+        return shapely.clip_by_rect(found, middle - reach, -90, middle + reach, 90)
     found = in_metres(part, lambda shape: shape.buffer(distance, quad_segs=_ARC_SEGMENTS))
     if distance < _QUARTER_M:
         return found
@@ -70,6 +87,7 @@ def _around(part: BaseGeometry, distance: float) -> BaseGeometry:
 def _check_buffer(found: BaseGeometry) -> None:
     check_length(len(shapely.get_parts(found)), _MAX_BUFFERED_PARTS, "parts to buffer")
     check_length(int(shapely.get_num_coordinates(found)), _MAX_BUFFERED_POINTS, "points to buffer")
+    check_crossings([found], few=_FEW_EDGES, most=_MOST_CROSSINGS)
 
 
 def simplified(
@@ -92,7 +110,9 @@ def simplified(
 
 
 def _simpler(found: BaseGeometry, metres: float) -> BaseGeometry:
-    return in_metres(found, lambda shape: shape.simplify(metres)) if not found.is_empty else found
+    if found.is_empty or _is_wide(found):
+        return found.simplify(metres / _METRES_PER_DEG)
+    return in_metres(found, lambda shape: shape.simplify(metres))
 
 
 def bounds(
@@ -113,7 +133,8 @@ def centroid(
     moved = planar_in(geometry, projection, margin)
     if moved.shape.is_empty:
         raise InvalidRequest("The geometry is empty.")
-    if projection is not None or moved.shape.geom_type == "Point":
+    has_middle = moved.shape.geom_type == "Point" or _is_wide(moved.shape)
+    if projection is not None or has_middle:
         return Geometry(moved.shape.centroid, moved.projection)
     fine = moved.shape
     if not geometry.is_geodesic:

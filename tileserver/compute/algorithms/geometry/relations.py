@@ -23,7 +23,7 @@ from tileserver.compute.values.antimeridian import (
     within_map,
 )
 from tileserver.compute.values.geometry import ErrorMargin, Geometry
-from tileserver.compute.values.geometry_limits import check_crossings
+from tileserver.compute.values.geometry_limits import check_crossings, check_pairs
 from tileserver.compute.values.image import DEFAULT_PROJECTION, Projection
 from tileserver.compute.values.local_planes import equidistant_around
 from tileserver.compute.values.sphere import length_m
@@ -41,6 +41,7 @@ def nearest(
         raise InvalidRequest("The geometry is empty.")
     turn = turn_of(projection)
     a, b = narrowest(a, turn), narrowest(b, turn)
+    check_pairs(a, b)
     b = beside(a, b, turn)
     line = shapely.shortest_line(a, b)
     if line is None:
