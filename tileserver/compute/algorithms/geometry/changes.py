@@ -70,11 +70,11 @@ def _is_wide(shape: BaseGeometry) -> bool:
 
 def _around(part: BaseGeometry, distance: float) -> BaseGeometry:
     if _is_wide(part):
-        found = part.buffer(distance / _METRES_PER_DEG, quad_segs=_ARC_SEGMENTS)
+        grown = part.buffer(distance / _METRES_PER_DEG, quad_segs=_ARC_SEGMENTS)
         west, _, east, _ = part.bounds
         reach = max(east - west, 360.0) / 2
         middle = (west + east) / 2
-        return shapely.clip_by_rect(found, middle - reach, -90, middle + reach, 90)
+        return shapely.clip_by_rect(grown, middle - reach, -90, middle + reach, 90)
     found = in_metres(part, lambda shape: shape.buffer(distance, quad_segs=_ARC_SEGMENTS))
     if distance < _QUARTER_M:
         return found
