@@ -89,6 +89,14 @@ def test_features_are_made_of_columns(ee: ModuleType, evaluator: Evaluator) -> N
         evaluator.value(make.call([[1], ["a", "b"]], ["n", "t"]))
 
 
+def test_properties_are_put_in_an_array(ee: ModuleType, evaluator: Evaluator) -> None:
+    rows = [{"a": 1, "b": 2.5}, {"a": 3}, {"a": "x", "b": 1}, {"a": 4, "b": 5}]
+    features = ee.FeatureCollection([ee.Feature(None, row) for row in rows])
+    found = evaluator.value(features.makeArray(["b", "a"]))["features"]
+    assert [each["id"] for each in found] == ["0", "3"]
+    assert [each["properties"]["array"] for each in found] == [[2.5, 1], [5, 4]]
+
+
 def test_ranges_of_dates_follow_one_another(ee: ModuleType, evaluator: Evaluator) -> None:
     make = ee.ApiFunction.lookup("DateRangeCollection")
     start, end = (

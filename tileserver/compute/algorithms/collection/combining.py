@@ -12,6 +12,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from tileserver.compute.algorithms.collection.composites import images_of
 from tileserver.compute.algorithms.image.bands import add_bands, select
 from tileserver.compute.algorithms.image.casts import cast_band
@@ -20,6 +22,7 @@ from tileserver.compute.context import MAX_ELEMENTS, Context, check_elements, ch
 from tileserver.compute.nodes import ApplyOnGrid, masked_pixels
 from tileserver.compute.registry import algorithm
 from tileserver.compute.text.calendar import advanced, floored
+from tileserver.compute.values.array import array
 from tileserver.compute.values.date import Date, DateRange, millis_of
 from tileserver.compute.values.equality import Keys
 from tileserver.compute.values.feature import (
@@ -155,6 +158,22 @@ def _unmatched(name: str, collection: Collection, image: Image) -> Band:
     first = collection.elements[0] if len(collection.elements) else None
     types = {band.id: band.type for band in first.bands} if isinstance(first, Image) else {}
     return transparent(name, types.get(name, DOUBLE), image)
+
+
+@algorithm(
+    "FeatureCollection.makeArray(collection: FeatureCollection, properties: List,"
+    ' name: String = "array") -> FeatureCollection'
+)
+def make_array(collection: Collection, names: list[Any], name: str) -> Collection:
+    """Return the features whose properties are all numbers, with an array of them."""
+    check_elements(len(collection.elements))
+    found = []
+    for each in collection.elements:
+        values = [each.properties.get(str(key)) for key in names]
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            members = {**each.properties, name: array(np.array(values))}
+            found.append(replace(each, properties=members))
+    return collection.with_elements(found)
 
 
 @algorithm("Collection.cache(collection: FeatureCollection) -> FeatureCollection", hidden=True)
