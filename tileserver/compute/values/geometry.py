@@ -179,7 +179,7 @@ def make_geometry(
     Raises:
         InvalidRequest: the coordinates are not those of such a geometry.
     """
-    _check_count(coordinates)
+    check_count(coordinates)
     try:
         found = shape({"type": kind, "coordinates": _closed(kind, coordinates)})
         is_finite = bool((np.abs(shapely.get_coordinates(found)) < _LARGEST).all())
@@ -266,7 +266,7 @@ def _bad_coordinates(kind: str, coordinates: object) -> InvalidRequest:
     return InvalidRequest(f"Invalid GeoJSON coordinates of a {kind}: {shown(coordinates)}.")
 
 
-def _check_count(coordinates: Any) -> None:
+def check_count(coordinates: Any) -> None:
     """Raise InvalidRequest if there are too many points, or too many lists around them."""
     level, count = [coordinates], 0
     for _ in range(5):

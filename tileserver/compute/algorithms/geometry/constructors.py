@@ -23,6 +23,7 @@ from tileserver.compute.registry import algorithm
 from tileserver.compute.values.geometry import (
     ErrorMargin,
     Geometry,
+    check_count,
     collected,
     geojson_of,
     is_unbounded,
@@ -53,6 +54,7 @@ _KINDS = {
 
 def _construct(kind: str, depth: int, given: Sequence[Any], *rest: Any) -> Geometry:
     projection, geodesic, margin = (*rest, None, None)[:3]
+    check_count(given)
     inputs = _geometries_in(given)
     if inputs and kind != "Point":
         made = _of_geometries(kind, depth, given, inputs)
