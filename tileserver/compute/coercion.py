@@ -58,7 +58,7 @@ from tileserver.compute.values.numbers import Long
 from tileserver.compute.values.pixel_type import CASTS, PixelType, of_number
 from tileserver.compute.values.reducer import Reducer
 from tileserver.errors import InvalidRequest, shown
-from tileserver.geo.crs import crs_of
+from tileserver.geo.crs import code_of_crs
 from tileserver.geo.crs_texts.forms import code_of_text
 
 
@@ -187,8 +187,7 @@ def to_projection(value: Any, context: Context) -> Projection | None:
         case Projection():
             return value
         case str():
-            crs_of(value)
-            return Projection(code_of_text(value))
+            return Projection(code_of_crs(value) or code_of_text(value))
         case Image() if value.bands:
             return value.bands[0].projection
         case Mapping() if isinstance(value.get("crs"), str):

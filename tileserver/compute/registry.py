@@ -34,10 +34,14 @@ from tileserver.compute.signatures import (
     read_signature,
 )
 from tileserver.compute.values.array import Array
+from tileserver.compute.values.classifier import Classifier
+from tileserver.compute.values.clusterer import Clusterer
 from tileserver.compute.values.feature import Collection, Feature
 from tileserver.compute.values.filter import Filter
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import Image
+from tileserver.compute.values.join import Join
+from tileserver.compute.values.kernel import Kernel
 from tileserver.compute.values.made import Made
 from tileserver.compute.values.reducer import Reducer
 from tileserver.errors import InvalidRequest
@@ -123,12 +127,12 @@ class Algorithm:
             context.count_bytes(_parts_bytes(found))
         if isinstance(found, Filter | Reducer) and self.returns in ("Filter", "Reducer"):
             return self._telling(found, given, values)
+        if isinstance(found, Classifier | Clusterer | Join | Kernel) and found.made is None:
+            return self._telling(found, given, values)
         return found
 
-    def _telling(
-        self, found: Filter | Reducer, given: Mapping[str, Any], values: Sequence[Any]
-    ) -> Filter | Reducer:
-        """Return a filter or a reducer that knows how it was made."""
+    def _telling(self, found: Any, given: Mapping[str, Any], values: Sequence[Any]) -> Any:
+        """Return a value that knows how it was made."""
         pairs = zip(self.arguments, values, strict=True)
         told = {each.name: value for each, value in pairs if given.get(each.name) is not None}
         return replace(found, made=Made(self.name, told))

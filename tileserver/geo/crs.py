@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -42,6 +44,7 @@ EARTH_RADIUS_M = 6378137.0
 """Semi-major axis of WGS 84."""
 _BODY_RADIUS_M, _BODY_SHARE = 6_375_000.0, 0.005
 """PROJ's own limits: an ellipsoid whose semi-major axis lies further off is of another body."""
+_OWN_CODE = re.compile(r'(?:AUTHORITY|ID)\["EPSG",\s*"?(\d{1,9})"?\]\s*\]\s*$')
 _LONG = 2_000
 """Characters; fewer CRSs of longer texts are kept."""
 
@@ -73,6 +76,20 @@ def _crs_of(crs_code: str) -> CRS:
 
 _crs_of_short = lru_cache(maxsize=256)(_crs_of)
 _crs_of_long = lru_cache(maxsize=16)(_crs_of)
+
+
+@lru_cache(maxsize=64)
+def code_of_crs(crs_text: str) -> str | None:
+    """Return the EPSG code that a WKT ends with if the CRS is the same as that; else None.
+
+    Raises:
+        InvalidRequest: as `crs_of`.
+    """
+    found, named = crs_of(crs_text), _OWN_CODE.search(crs_text[-60:])
+    with suppress(CRSError, CPLE_BaseError, InvalidRequest):
+        if named and crs_of(f"EPSG:{named[1]}") == found:
+            return f"EPSG:{named[1]}"
+    return None
 
 
 def _made(crs: CrsText) -> CRS:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from rasterio.crs import CRS
 
 from tests.compute.conftest import SERIES, Evaluator
 from tileserver.compute.values.to_json import to_json
@@ -22,6 +24,14 @@ RECORDED: list[tuple[Callable[[ModuleType], Any], Any]] = [
         {"type": "Filter.eq", "rightValue": "bar", "leftField": "foo"},
     ),
     (lambda ee: ee.Reducer.max(5), {"type": "Reducer.max", "numInputs": 5}),
+    (lambda ee: ee.Clusterer.wekaKMeans(2), {"type": "Clusterer.wekaKMeans", "nClusters": 2}),
+    (lambda ee: ee.Classifier.smileKNN(), {"type": "Classifier.smileKNN"}),
+    # apidocs/ee-list-add
+    (lambda ee: ee.ImageCollection([]), {"type": "ImageCollection", "bands": []}),
+    # apidocs/ee-errormargin
+    (lambda ee: ee.ErrorMargin(-1), {"type": "ErrorMargin", "unit": "meters", "value": 1}),
+    (lambda ee: ee.ErrorMargin(1e7), {"type": "ErrorMargin", "unit": "meters", "value": 10**7}),
+    (lambda ee: ee.ErrorMargin(1e8), {"type": "ErrorMargin", "unit": "infinite"}),
     (
         lambda ee: ee.DateRange("2020-01-01T21:01:10", "2022-03-01T14:32:11"),
         {"type": "DateRange", "dates": [1577912470000, 1646145131000]},
@@ -51,6 +61,67 @@ def test_a_value_is_written_as_the_service_has_been_recorded(
     ee: ModuleType, evaluator: Evaluator, build: Callable[[ModuleType], Any], recorded: Any
 ) -> None:
     assert evaluator.value(build(ee)) == recorded
+
+
+GAUSSIAN = (
+    [1.9651916124031917e-5, 2.3940934949727e-4, 0.001072958264978661, 0.0017690091140438226],
+    [2.3940934949727e-4, 0.0029166029543864387, 0.013071307583189414, 0.02155094284826827],
+    [0.001072958264978661, 0.013071307583189414, 0.05858153633060706, 0.09658462501856419],
+    [0.0017690091140438226, 0.02155094284826827, 0.09658462501856419, 0.15924112569070253],
+)
+"""A quarter of the weights of ee.Kernel.gaussian(3) in eerepr's records, with the focus."""
+
+
+def test_a_gaussian_is_written_as_the_service_has_been_recorded(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    found = evaluator.value(ee.Kernel.gaussian(3))
+    weights = found.pop("weights")
+    assert found == {"type": "Kernel.gaussian", "radius": 3, "center": [3, 3]}
+    first, *rows = weights.split("\n  ")
+    assert (first, len(rows)) == ("", 7)
+    assert rows[0].startswith("[1.96519161240")
+    assert (rows[0].count("E-5"), rows[0].count("E-4")) == (2, 2)
+    numbers = np.array([json.loads(row) for row in rows])
+    quarter = np.array(GAUSSIAN)
+    assert np.allclose(numbers[:4, :4], quarter, rtol=1e-12, atol=0)
+    assert (numbers == numbers[::-1, ::-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "told"),
+    [
+        (
+            lambda ee: ee.Join.saveBest("best", "distance"),
+            {"type": "Join.saveBest", "matchKey": "best", "measureKey": "distance"},
+        ),
+        (lambda ee: ee.Join.inner(), {"type": "Join.inner"}),
+        (
+            lambda ee: ee.Classifier.smileRandomForest(10).setOutputMode("REGRESSION"),
+            {"type": "Classifier.smileRandomForest", "numberOfTrees": 10, "mode": "REGRESSION"},
+        ),
+        (
+            lambda ee: ee.Kernel.circle(30, "meters"),
+            {"type": "Kernel.circle", "radius": 30, "units": "meters"},
+        ),
+    ],
+)
+def test_a_value_tells_the_arguments_it_was_made_with(
+    ee: ModuleType, evaluator: Evaluator, build: Callable[[ModuleType], Any], told: Any
+) -> None:
+    assert evaluator.value(build(ee)) == told
+
+
+def test_a_wkt_that_is_one_of_the_database_prints_its_code(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    """As apidocs/ee-projection says; of another CRS crs() is null (apidocs/ee-projection-crs)."""
+    wkt = CRS.from_epsg(32633).to_wkt()
+    found = ee.Projection(wkt)
+    assert evaluator.value(found)["crs"] == evaluator.value(found.crs()) == "EPSG:32633"
+    moved = ee.Projection(wkt.replace("500000", "500001"))
+    assert evaluator.value(moved)["crs"].startswith("PROJCS")
+    assert evaluator.value(moved.crs()) is None
 
 
 STATED: list[tuple[Callable[[ModuleType], Any], str]] = [

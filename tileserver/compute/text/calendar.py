@@ -101,10 +101,10 @@ def field(moment: datetime, unit: str) -> int:
 
 
 def relative(moment: datetime, unit: str, within: str) -> int:
-    """Return how many units have gone by since a larger one began."""
+    """Return how many units have gone by since a larger one began; 0 of one that is not larger."""
     order = list(UNIT_MILLIS)
     if order.index(unit) <= order.index(within):
-        raise InvalidRequest(f"Unit '{unit}' must be smaller than '{within}'.")
+        return 0
     start = floored(moment, within)
     if unit == "month":
         return moment.month - 1

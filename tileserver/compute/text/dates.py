@@ -6,6 +6,7 @@ import calendar
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
 
+from tileserver.compute.text.zone_names import offset_text, zone_name
 from tileserver.compute.values.date import zone_of
 from tileserver.errors import InvalidRequest, shown
 
@@ -74,9 +75,9 @@ def _field(moment: datetime, letter: str, count: int) -> str:
         case "G":
             return "AD"
         case "z":
-            return moment.tzname() or ""
+            return zone_name(moment, count > 3)
         case "Z":
-            return _offset(moment, count)
+            return str(moment.tzinfo) if count > 2 else offset_text(moment, ":" * (count - 1))
     numbers = {
         "C": moment.year // 100,
         "w": iso.week,
@@ -92,15 +93,6 @@ def _field(moment: datetime, letter: str, count: int) -> str:
         "s": moment.second,
     }
     return str(numbers[letter]).zfill(count)
-
-
-def _offset(moment: datetime, count: int) -> str:
-    if count > 2:
-        return str(moment.tzinfo)
-    offset = moment.utcoffset()
-    minutes = 0 if offset is None else round(offset.total_seconds() / 60)
-    hours, rest = divmod(abs(minutes), 60)
-    return f"{'-' if minutes < 0 else '+'}{hours:02d}{':' if count == 2 else ''}{rest:02d}"
 
 
 _READ = {"Y": "year", "y": "year", "M": "month", "d": "day", "H": "hour", "m": "minute"}

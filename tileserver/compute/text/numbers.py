@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
 from tileserver.errors import InvalidRequest, shown
 
@@ -19,11 +20,17 @@ def number_text(value: float) -> str:
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if value == int(value) and abs(value) < 1e15:
         return str(int(value))
-    if 1e-3 <= abs(value) < 1e7:
+    return double_text(value)
+
+
+def double_text(value: float) -> str:
+    """Return a finite number in Java's form: 1.0, 0.001 and 2.5E-4."""
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
         return repr(value)
-    mantissa, _, exponent = f"{value:e}".partition("e")
-    digits = repr(value / 10.0 ** int(exponent)) if abs(int(exponent)) < 300 else mantissa
-    return f"{digits}E{int(exponent)}"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    first, *rest = map(str, digits)
+    power = int(exponent) + len(rest)
+    return f"{'-' if sign else ''}{first}.{''.join(rest) or '0'}E{power}"
 
 
 def formatted(value: float, pattern: str) -> str:

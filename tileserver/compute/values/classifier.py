@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tileserver.compute.learning.models import CLASSIFICATION, REGRESSIONS, Model
 from tileserver.compute.learning.training import Training
+from tileserver.compute.values.made import Made
 from tileserver.errors import InvalidRequest
 
 Fit = Callable[[Training, bool], Model]
@@ -27,7 +28,7 @@ class Classifier:
     """Names of the inputs; None before there is training data."""
     training: Training | None = None
     mode: str = CLASSIFICATION
-    parameters: dict[str, Any] = field(default_factory=dict)
+    made: Made | None = None
 
     def model(self) -> Model:
         """Return the model, made once for a training and a kind of output.
@@ -48,8 +49,9 @@ class Classifier:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Return the `getInfo` JSON."""
-        return {"type": f"Classifier.{self.name}", "mode": self.mode} | self.parameters
+        """Return the `getInfo` JSON; trained, it is that of the classifier before."""
+        found = self.made.to_json() if self.made else {"type": f"Classifier.{self.name}"}
+        return found if self.mode == CLASSIFICATION else found | {"mode": self.mode}
 
 
 def made(name: str, fit: Fit, training: Training, is_regression: bool) -> Model:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tileserver.compute.learning.clusters import Clusters
 from tileserver.compute.learning.training import Training
+from tileserver.compute.values.made import Made
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -19,7 +20,8 @@ class Clusterer:
     schema: tuple[str, ...] | None = None
     """Names of the inputs; None before there is training data."""
     model: Clusters | None = None
+    made: Made | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the `getInfo` JSON."""
-        return {"type": f"Clusterer.{self.name}"}
+        return self.made.to_json() if self.made else {"type": f"Clusterer.{self.name}"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tileserver.compute.values.feature import Element
+from tileserver.compute.values.made import Made
 
 Matches = Sequence[tuple[Element, float | None]]
 """Matching elements of the secondary collection, each with the measure of the condition."""
@@ -23,7 +24,8 @@ class Join:
     """Whether one match tells as much as all of them."""
     has_pairs: bool = False
     """Whether the results are pairs, features of their own, and no elements of the primary one."""
+    made: Made | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the `getInfo` JSON."""
-        return {"type": f"Join.{self.name}"}
+        return self.made.to_json() if self.made else {"type": f"Join.{self.name}"}

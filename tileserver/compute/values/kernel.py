@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.compute.text.numbers import double_text
+from tileserver.compute.values.made import Made
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest
 from tileserver.geo.crs import nominal_scale_m
@@ -63,10 +65,9 @@ class Kernel:
     make: Callable[[float], Weights]
     """Returns the weights for pixels of so many metres a side."""
     in_metres: bool = False
-    members: Mapping[str, Any] = field(default_factory=dict)
-    """Of its JSON form, besides type and weights."""
     parts: int = 1
     """Kernels that it is put together from."""
+    made: Made | None = None
 
     def at(self, pixel_m: float) -> Weights:
         """Return its weights for pixels of a size in metres.
@@ -86,13 +87,13 @@ class Kernel:
 
     def to_json(self) -> dict[str, Any]:
         """Return the `getInfo` JSON; in metres the weights depend on the scale and are left out."""
-        found = {"type": f"Kernel.{self.name}", **self.members}
+        found = self.made.to_json() if self.made else {"type": f"Kernel.{self.name}"}
         if self.in_metres:
             return found
         weights = self.at(1.0)
-        rows = [f"[{', '.join(map(repr, row))}]" for row in weights.values.tolist()]
+        rows = [f"[{', '.join(map(double_text, row))}]" for row in weights.values.tolist()]
         center = [weights.x, weights.y]
-        return found | {"center": center, "weights": "\n  " + "\n  ".join(rows) + "\n"}
+        return found | {"center": center, "weights": "\n  " + "\n  ".join(rows)}
 
 
 # Few, as a kernel of the greatest radius takes 8 MB.

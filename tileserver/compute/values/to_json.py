@@ -151,6 +151,8 @@ def _object_json(value: Any, _depth: int, count: Count) -> Any:
         case Collection():
             check_elements(len(value.elements))
             frame = to_json(value.frame(), _depth + 1, count)
+            if not value.elements and frame["type"] == "ImageCollection":
+                return frame  # As apidocs/ee-list-add prints an empty one.
             return frame | {"features": [to_json(e, _depth + 2, count) for e in value.elements]}
     if not hasattr(value, "to_json"):
         raise InvalidRequest(f"A {type(value).__name__} has no JSON form.")

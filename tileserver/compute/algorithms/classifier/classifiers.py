@@ -85,7 +85,7 @@ def smile_random_forest(
         tried = variables or max(1, math.isqrt(data.inputs.shape[1]))
         return Forest(data, numbers, Growth(max_nodes, least, tried), count, bag, seed)
 
-    return Classifier(name, fit, parameters={"numberOfTrees": count})
+    return Classifier(name, fit)
 
 
 @algorithm(
@@ -108,7 +108,7 @@ def smile_gradient_tree_boost(
     def fit(data: Training, numbers: bool) -> Model:
         return Boosted(data, numbers, count, shrinkage, share, max_nodes, loss, seed)
 
-    return Classifier("smileGradientTreeBoost", fit, parameters={"numberOfTrees": count})
+    return Classifier("smileGradientTreeBoost", fit)
 
 
 @algorithm(

@@ -36,6 +36,8 @@ from tileserver.geo.crs import crs_of
 
 _DEEPEST = 4
 """Lists within lists of coordinates."""
+_INFINITE_M = 2.0e7
+"""An error margin of so many metres is infinite (apidocs/ee-errormargin)."""
 _POSITION_BYTES = 130
 """Of a list of two numbers."""
 _LINES = "crs: Projection = null, geodesic: Boolean = null, maxError: ErrorMargin = null"
@@ -198,15 +200,17 @@ def _geometry(given: Any, context: Context) -> Geometry:
 
 @algorithm('ErrorMargin(value: Float = null, unit: String = "meters") -> ErrorMargin')
 def error_margin(value: float | None, unit: str) -> ErrorMargin:
-    """Return an error margin, in meters or in units of a projection."""
+    """Return an error margin, in meters or in units of a projection; 20,000 km are infinite."""
     match unit:
         case "infinite":
             return ErrorMargin(None, "infinite")
-        case "meters" | "projected" if value is not None and value >= 0:
-            return ErrorMargin(value, unit)
+        case "meters" if value is not None and abs(value) >= _INFINITE_M:
+            return ErrorMargin(None, "infinite")
+        case "meters" | "projected" if value is not None and not math.isnan(value):
+            return ErrorMargin(abs(value), unit)
     raise InvalidRequest(
-        "Expected a value that is not negative in unit 'meters' or 'projected', or unit "
-        f"'infinite', got {shown(value)} in {shown(unit)}."
+        "Expected a value in unit 'meters' or 'projected', or unit 'infinite', "
+        f"got {shown(value)} in {shown(unit)}."
     )
 
 

@@ -15,9 +15,10 @@ from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Image, Projection
 from tileserver.contract.grids import AffineTransform
 from tileserver.errors import InvalidRequest, shown
-from tileserver.geo.crs import EARTH_RADIUS_M, crs_of
+from tileserver.geo.crs import EARTH_RADIUS_M, code_of_crs, crs_of
 
 _ELEMENT = re.compile(r'PARAMETER\["elt_([01])_([012])",\s*([-+.\deE]{1,40})\]')
+_CODE = re.compile(r"[A-Z][A-Z0-9_-]*:[0-9A-Z._-]+")
 _MAX_WKT = 10_000
 
 
@@ -83,9 +84,10 @@ def nominal_scale(projection: Projection) -> float:
 
 
 @algorithm("Projection.crs(projection: Projection) -> String")
-def crs(projection: Projection) -> str:
-    """Return the code of the CRS, or its WKT where it has none."""
-    return projection.crs_code
+def crs(projection: Projection) -> str | None:
+    """Return the code of the CRS, or null where it has none."""
+    code = projection.crs_code
+    return code if _CODE.fullmatch(code) else code_of_crs(code)
 
 
 @algorithm("Projection.transform(projection: Projection) -> String")

@@ -38,8 +38,8 @@ EDGES: dict[str, tuple[list[list[float]], str]] = {
 """Kernels that find edges: weights, the northern row first, and meaning."""
 
 
-def _constant(name: str, weights: Weights, **members: Any) -> Kernel:
-    return Kernel(name, lambda pixel_m: weights, False, members)
+def _constant(name: str, weights: Weights) -> Kernel:
+    return Kernel(name, lambda pixel_m: weights, False)
 
 
 def _centered(values: Numbers, x: int = -1, y: int = -1) -> Weights:
@@ -49,7 +49,7 @@ def _centered(values: Numbers, x: int = -1, y: int = -1) -> Weights:
 
 def _edges(name: str, magnitude: float, is_normalized: bool) -> Kernel:
     values = normalized(np.array(EDGES[name][0], np.float64), magnitude, is_normalized)
-    return _constant(name, _centered(values), magnitude=magnitude, normalize=is_normalized)
+    return _constant(name, _centered(values))
 
 
 def _register(name: str, meaning: str) -> None:
@@ -83,8 +83,7 @@ def fixed(
     for given, count, name in ((x, columns, "x"), (y, rows, "y")):
         if given >= count:
             raise InvalidRequest(f"{name} must be below {count}, got {given}.")
-    found = _centered(normalized(values, 1.0, is_normalized), x, y)
-    return _constant("fixed", found, width=columns, height=rows, normalize=is_normalized)
+    return _constant("fixed", _centered(normalized(values, 1.0, is_normalized), x, y))
 
 
 def _read(weights: Sequence[Any], width: int, height: int) -> Numbers:
@@ -110,7 +109,7 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _made_of(name: str, make: Any, *kernels: Kernel, **members: Any) -> Kernel:
+def _made_of(name: str, make: Any, *kernels: Kernel) -> Kernel:
     """Return a kernel that is computed from the weights of others.
 
     Raises:
@@ -126,7 +125,7 @@ def _made_of(name: str, make: Any, *kernels: Kernel, **members: Any) -> Kernel:
             raise InvalidRequest("Kernel is too large ({1}x{0}).".format(*found.values.shape))
         return found
 
-    return Kernel(name, made, any(kernel.in_metres for kernel in kernels), members, parts)
+    return Kernel(name, made, any(kernel.in_metres for kernel in kernels), parts)
 
 
 @algorithm("Kernel.rotate(kernel: Kernel, rotations: Integer) -> Kernel")
@@ -140,7 +139,7 @@ def rotate(kernel: Kernel, rotations: int) -> Kernel:
             values = np.rot90(values, -1)
         return Weights(values, x, y)
 
-    return _made_of("rotate", turned, kernel, rotations=rotations)
+    return _made_of("rotate", turned, kernel)
 
 
 @algorithm("Kernel.inverse(kernel: Kernel) -> Kernel")
@@ -170,4 +169,4 @@ def add(first: Kernel, second: Kernel, is_normalized: bool) -> Kernel:
             values[top : top + rows, left : left + columns] += each.values
         return Weights(normalized(values, 1.0, is_normalized), x, y)
 
-    return _made_of("add", added, first, second, normalize=is_normalized)
+    return _made_of("add", added, first, second)

@@ -89,7 +89,7 @@ def get_range(value: Date, unit: str, zone: str | None) -> DateRange:
 
 @algorithm(f"Date.getRelative(date: Date, unit: String, inUnit: String, {_ZONE}) -> Long")
 def get_relative(value: Date, unit: str, within: str, zone: str | None) -> int:
-    """Return how many units have gone by since a larger one began."""
+    """Return how many units have gone by since a larger one began; 0 if it is not larger."""
     return relative(value.moment(zone), unit_of(unit), unit_of(within))
 
 

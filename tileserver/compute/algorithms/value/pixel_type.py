@@ -7,7 +7,6 @@ from typing import Any
 
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values import pixel_type as pixeltypes
-from tileserver.compute.values.array import MAX_DIMENSIONS
 from tileserver.compute.values.pixel_type import CASTS, PixelType
 from tileserver.errors import InvalidRequest, shown
 
@@ -18,8 +17,8 @@ from tileserver.errors import InvalidRequest, shown
 )
 def pixel_type(precision: Any, low: float | None, high: float | None, dimensions: int) -> PixelType:
     """Return the type of a precision and a range; of a name such as int16 that type."""
-    if not 0 <= dimensions <= MAX_DIMENSIONS:
-        raise InvalidRequest(f"dimensions must be 0 to {MAX_DIMENSIONS}, got {dimensions}.")
+    if dimensions < 0:
+        raise InvalidRequest(f"dimensions must be 0 or more, got {dimensions}.")
     return _numbers(precision, low, high).with_dimensions(dimensions)
 
 
