@@ -19,6 +19,7 @@ from rasterio.features import rasterize
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
+from tileserver.compute.pixels.dashes import dashed
 from tileserver.compute.values.antimeridian import copies
 from tileserver.contract.grids import SNAP_PX, PixelGrid
 from tileserver.errors import InvalidRequest
@@ -99,10 +100,27 @@ def shown_on(shape: BaseGeometry, grid: PixelGrid, margin_px: float = 1.0) -> li
     return copies(shape, grid.box.west - margin, grid.box.east + margin, turn)
 
 
-def outline(part: BaseGeometry, width_px: float, grid: PixelGrid) -> BaseGeometry:
-    """Return the band along a line or an area's edges that is so many pixels wide, near a grid."""
+def outline(
+    part: BaseGeometry,
+    width_px: float,
+    grid: PixelGrid,
+    dash: tuple[float, float] | None = None,
+) -> BaseGeometry:
+    """Return the band along a line or an area's edges that is so many pixels wide, near a grid.
+
+    Args:
+        part: a point, a line or an area in the grid's CRS.
+        width_px: of the band.
+        grid: what lies further than the band's width from it is left out.
+        dash: lengths of a dash and of a gap in widths; None is a solid line.
+    """
     lines = part.boundary if part.geom_type == "Polygon" else part
-    cut = shapely.intersection(lines, grid_polygon(grid, width_px + 1))
+    reach = grid_polygon(grid, width_px + 1)
+    if dash is not None and part.geom_type != "Point":
+        # A dash is never shorter than a pixel, or a thin line has millions of them.
+        widths = max(width_px, 1.0) * grid.transform.pixel_side
+        lines = dashed(lines, dash[0] * widths, dash[1] * widths, reach)
+    cut = shapely.intersection(lines, reach)
     # A little more than half: centres of pixels at the very edge are in.
     half = width_px * grid.transform.pixel_side / 2 * (1 + 1e-9)
     cap: Literal["round", "flat"] = "round" if part.geom_type == "Point" else "flat"

@@ -43,6 +43,11 @@ def kept(ee: ModuleType, evaluator: Evaluator, wanted: Any) -> str:
         (lambda f: f.stringEndsWith("NAME", "5"), "5"),
         (lambda f: f.notNull(["NAME", "CLOUD"]), "012345"),
         (lambda f: f.notNull(["NAME", "MISSING"]), ""),
+        # Google's guide of grouped reductions keeps those that have a property so.
+        (lambda f: f.neq("CLOUD", None), "012345"),
+        (lambda f: f.neq("MISSING", None), ""),
+        (lambda f: f.notEquals("MISSING", None), ""),
+        (lambda f: f.And(f.neq("CLOUD", None), f.eq("MISSING", None)), "012345"),
         (lambda f: f.hasType("NAME", "String"), "012345"),
         (lambda f: f.hasType("CLOUD", "String"), ""),
         (lambda f: f.maxDifference(10, "CLOUD", 30), "123"),
@@ -110,7 +115,7 @@ def test_distances_are_on_the_ground(
 
 def test_an_operand_must_be_there_once(ee: ModuleType, evaluator: Evaluator) -> None:
     with pytest.raises(InvalidRequest, match="Expected either rightField or rightValue"):
-        kept(ee, evaluator, ee.Filter.equals(leftField="CLOUD"))
+        kept(ee, evaluator, ee.Filter.lessThan(leftField="CLOUD"))
 
 
 @pytest.mark.parametrize("copies", [1, 2])

@@ -15,6 +15,7 @@ from tests.compute.conftest import GRID, HOLES, SIDE, Evaluator, hole_values
 from tests.rest import memory
 from tests.support.limits import cpu_limit
 from tileserver.compute.algorithms.image import painting
+from tileserver.compute.pixels.dashes import dashed
 from tileserver.compute.pixels.drawn_shapes import Shapes
 from tileserver.compute.pixels.rasterize import check_size
 from tileserver.compute.values.geometry import Geometry
@@ -161,12 +162,65 @@ def test_draw_is_a_style_of_one_colour(ee: ModuleType, evaluator: Evaluator) -> 
     np.testing.assert_array_equal(rgba(evaluator, drawn), rgba(evaluator, styled))
 
 
+@pytest.mark.parametrize(("line", "on", "off"), [("dotted", 4, 4), ("dashed", 16, 8)])
+@pytest.mark.parametrize("is_own", [False, True])
+def test_a_line_of_a_type_is_drawn_in_dashes(
+    ee: ModuleType, evaluator: Evaluator, line: str, on: int, off: int, is_own: bool
+) -> None:
+    ends = [place(2, 20), place(62, 20)]
+    shape = ee.Geometry.LineString(ends, GRID.crs_code, False)
+    features = ee.FeatureCollection([ee.Feature(shape, {"look": {"lineType": line}})])
+    look = {"styleProperty": "look"} if is_own else {"lineType": line}
+    found = rgba(evaluator, features.style(color="red", width=4, **look))[3]
+    along = np.arange(SIDE)
+    wanted = (along >= 2) & (along < 62) & ((along - 2) % (on + off) < on)
+    np.testing.assert_array_equal(found[20] > 0, wanted)
+    np.testing.assert_array_equal(found[18] > 0, wanted)
+    assert not found[24].any()
+
+
+def test_dashes_lie_alike_in_every_piece() -> None:
+    turns = shapely.LineString([(0, 0), (50, 3), (50.5, 40), (90, 41), (20, 90), (20, 5)])
+    whole = dashed(turns, 3.0, 2.0, shapely.box(-1, -1, 100, 100))
+    line = [turns.interpolate(start).distance(whole) for start in np.arange(0.5, turns.length, 5)]
+    assert max(line) < 1e-9
+    assert whole.length == pytest.approx(turns.length * 3 / 5, abs=3)
+    for column, row in np.ndindex(4, 4):
+        piece = shapely.box(25 * column, 25 * row, 25 * column + 25, 25 * row + 25)
+        cut = dashed(turns, 3.0, 2.0, piece)
+        assert cut.length == pytest.approx(whole.intersection(piece).length, abs=1e-9)
+
+
+def test_of_a_long_line_only_dashes_nearby_are_made() -> None:
+    around = shapely.LineString([(0, 0), (1e9, 0), (1e9, 1e9)])
+    with cpu_limit(1):
+        cut = dashed(around, 1.0, 1.0, shapely.box(5e8, -10, 5e8 + 100, 10))
+    assert cut.length == pytest.approx(50, abs=1)
+
+
+def test_a_line_of_too_many_dashes_is_solid() -> None:
+    there_and_back = shapely.LineString(np.tile([(0.0, 5.0), (100.0, 5.0)], (5000, 1)))
+    with cpu_limit(1):
+        drawn = dashed(there_and_back, 1.0, 1.0, shapely.box(0, 0, 100, 100))
+    assert drawn.length == pytest.approx(there_and_back.length)
+
+
+def test_the_text_of_a_number_may_be_painted(ee: ModuleType, evaluator: Evaluator) -> None:
+    # As in Google's guide of raster to vector conversion, which paints "000000".
+    features = ee.FeatureCollection([box(ee, 5, 10, 20, 30), box(ee, 15, 20, 40, 50)])
+    for text, number in (("000000", 0), ("7", 7)):
+        found = evaluator.masked(ee.Image(1).updateMask(0).paint(features, text))["constant"]
+        inside = covered(5, 10, 20, 30) | covered(15, 20, 40, 50)
+        np.testing.assert_array_equal(~np.ma.getmaskarray(found), inside)
+        assert (found.compressed() == number).all()
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ({"color": "no-color"}, "no-color"),
         ({"pointShape": "blob"}, "pointShape must be one of circle, square"),
-        ({"lineType": "dashed"}, "lineType must be solid"),
+        ({"lineType": "wavy"}, "lineType must be one of solid, dotted, dashed, got 'wavy'"),
         ({"width": -1}, "width must be a number of pixels"),
         ({"styleProperty": "n"}, "styleProperty: expected a dictionary, got 3"),
     ],

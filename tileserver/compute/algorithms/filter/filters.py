@@ -3,6 +3,9 @@
 One operand is a field of the element, the other a value or another field. An element without the
 property does not pass any comparison; `not` lets it pass. Numbers compare with numbers (a date is
 its milliseconds), texts with texts. Other pairs are not equal and do not pass.
+
+Clients leave out an argument that is null, so equality of a field alone compares it with null:
+`ee.Filter.neq("x", None)`, as Google's guide of grouped reductions has it, keeps those with x.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ OPERANDS = (
     " rightField: String = null, leftValue: Object = null"
 )
 _PLACES = (".all", ".geo")
+_EQUALITIES = ("equals", "eq", "notEquals", "neq")
 _MAX_DEPTH, _MAX_SIZE = 100, 10_000
 Operand = Callable[[Element], Any]
 Test = Callable[[Any, Any], bool]
@@ -56,6 +60,9 @@ def compared(
         InvalidRequest: an operand is missing, or given twice.
     """
     left_field, right_value, right_field, left_value = operands
+    if name in _EQUALITIES and left_field is not None and operands[1:] == (None, None, None):
+        wants_null = not name.startswith("n")
+        return Filter(lambda first, _: (value_of(first, left_field) is None) is wants_null, name)
     left = _operand(left_field, left_value, "left")
     right = _operand(right_field, right_value, "right")
 

@@ -2,7 +2,9 @@
 
 Widths and sizes are in pixels of the requested grid, at any scale; a point's size is the
 radius of its mark. Features of the same style that follow one another are drawn as one: where
-they overlap, translucent colours do not add up. Lines are solid.
+they overlap, translucent colours do not add up. Dashes are four widths long and two apart, dots
+one long and one apart, counted from where a line begins. A colour to paint that no feature has as
+a property may be the text of a number, such as the "000000" of Google's guide of vectors.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from tileserver.compute.algorithms.image.casts import cast_values
 from tileserver.compute.budget import Budget
 from tileserver.compute.context import check_length, check_scanned
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
+from tileserver.compute.pixels.dashes import DASHES
 from tileserver.compute.pixels.drawn_shapes import Shapes
 from tileserver.compute.pixels.rasterize import (
     MARKERS,
@@ -46,6 +49,7 @@ _DRAWING_S = 10.0
 """Seconds to draw one piece of an image."""
 _MOST_DRAWN = 200_000
 """Features of a stored table; others are fewer."""
+_MOST_DIGITS = 300
 _MOST_HELD = 8
 """Drawings of pieces, 4 MB each, for all images together: images are held long, and many."""
 _SHORT = {
@@ -90,6 +94,8 @@ def paint(image: Image, collection: Collection, color: Any, width: Any) -> Image
 
 def _number(element: Element, wanted: Any, name: str) -> float:
     value = element.properties.get(wanted) if isinstance(wanted, str) else wanted
+    if value is None and isinstance(wanted, str) and wanted.isascii() and wanted.isdecimal():
+        value = float(wanted[:_MOST_DIGITS])
     if isinstance(value, bool) or not isinstance(value, int | float):
         where = f" of property {shown(wanted)}" if isinstance(wanted, str) else ""
         raise InvalidRequest(f"{name}: expected a number, got {shown(value)}{where}.")
@@ -132,6 +138,7 @@ class _Style:
     size_px: float
     mark: str
     width_px: float
+    line: str
 
 
 @algorithm(
@@ -187,8 +194,10 @@ def _style(given: Mapping[str, Any]) -> _Style:
     if mark != "circle" and mark not in MARKERS:
         names = ", ".join(("circle", *MARKERS))
         raise InvalidRequest(f"pointShape must be one of {names}, got {shown(mark)}.")
-    if given.get("lineType", "solid") not in ("solid", None):
-        raise InvalidRequest(f"lineType must be solid, got {shown(given['lineType'])}.")
+    line = given.get("lineType") or "solid"
+    if line not in ("solid", *DASHES):
+        names = ", ".join(("solid", *DASHES))
+        raise InvalidRequest(f"lineType must be one of {names}, got {shown(line)}.")
     color = _color(given.get("color"))
     fill = given.get("fillColor")
     default = (*color[:3], color[3] * _FILL_OPACITY)
@@ -198,6 +207,7 @@ def _style(given: Mapping[str, Any]) -> _Style:
         _size(given, "pointSize"),
         str(mark),
         _size(given, "width"),
+        str(line),
     )
 
 
@@ -280,7 +290,7 @@ def _layers(
         if shape.geom_type == "Polygon":
             areas.append(shape)
         if style_.width_px > 0:
-            edges.append(outline(shape, style_.width_px, grid))
+            edges.append(outline(shape, style_.width_px, grid, DASHES.get(style_.line)))
     return areas, edges
 
 
