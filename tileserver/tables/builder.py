@@ -156,12 +156,19 @@ def _numbers(texts: list[Any]) -> list[Any] | None:
     """Return texts as numbers; None if one of them is none."""
     for kind in (int, float):
         try:
-            found = [None if each is None else kind(each) for each in texts]
+            found = [None if each is None else _number(each, kind) for each in texts]
         except (ValueError, TypeError):
             continue
         if all(each is None or (math.isfinite(each) and abs(each) < _MAX_INT) for each in found):
             return found
     return None
+
+
+def _number(text: Any, kind: type[int] | type[float]) -> int | float:
+    """Return a text as a number; Python's own digits and underscores make none."""
+    if not text.isascii() or "_" in text:
+        raise ValueError
+    return kind(text)
 
 
 def column_of(values: list[Any]) -> Column:

@@ -18,11 +18,12 @@ import shapely
 
 from tileserver.errors import UnreadableRaster, shown
 from tileserver.tables.geojson import Read, geometry_of
+from tileserver.tables.wkb import shape_of_text
 
 MAX_BYTES = 200_000_000
 _MAX_COLUMNS = 1000
 _MAX_CELL = 20_000_000
-"""Characters; a polygon of a million points has as many."""
+"""Characters, also of a row; a polygon of a million points has as many."""
 _LONGITUDES = ("longitude", "lon", "long", "lng", "x")
 _LATITUDES = ("latitude", "lat", "y")
 _WKT = ("wkt", "geometry", "geom", "the_geom", "shape")
@@ -39,38 +40,59 @@ def features(content: bytes, name: str) -> Iterator[Read]:
     Raises:
         UnreadableRaster: it is no CSV, or a place is malformed; says which.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise UnreadableRaster(f"{name}: it is no text in UTF-8.") from exc
     csv.field_size_limit(_MAX_CELL)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    lines = _Lines(content, name)
+    rows = csv.reader(lines, delimiter=_delimiter(content))
     try:
-        header = [each.strip() for each in next(rows, [])]
-        _check_header(header, name)
+        header = _header(next(rows, []), name)
         place, used = _place_of(header, name)
         kept = [(i, each) for i, each in enumerate(header) if i not in used]
         for number, row in enumerate(rows):
+            lines.characters = 0
             if row:
                 values = {each: row[i] for i, each in kept if i < len(row) and row[i] != ""}
                 yield Read(place(row, number), values)
+    except UnicodeDecodeError as exc:
+        raise UnreadableRaster(f"{name}: it is no text in UTF-8.") from exc
     except csv.Error as exc:
         raise UnreadableRaster(f"{name}: it is no CSV: {exc}.") from exc
 
 
-def _delimiter(text: str) -> str:
+class _Lines:
+    """Yields the lines of a file, and counts the characters since a row was begun."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        self.characters = 0
+        self._lines = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+        self._name = name
+
+    def __iter__(self) -> Iterator[str]:
+        # The reader makes a string of each cell of a row before anyone can count them.
+        while line := self._lines.readline(_MAX_CELL + 1):
+            self.characters += len(line)
+            if self.characters > _MAX_CELL:
+                raise UnreadableRaster(
+                    f"{self._name}: a row has more than {_MAX_CELL:,} characters."
+                )
+            yield line
+
+
+def _delimiter(content: bytes) -> str:
     """Return what stands between the names of the header most often."""
-    header = text[:_SAMPLE].partition("\n")[0]
+    header = content[:_SAMPLE].decode("utf-8", "ignore").partition("\n")[0]
     return max(_DELIMITERS, key=header.count)
 
 
-def _check_header(header: Sequence[str], name: str) -> None:
-    if not header or not any(header):
-        raise UnreadableRaster(f"{name}: expected a header with the names of columns.")
-    if len(header) > _MAX_COLUMNS:
+def _header(row: Sequence[str], name: str) -> list[str]:
+    """Return the names of the columns, no two the same."""
+    if len(row) > _MAX_COLUMNS:
         raise UnreadableRaster(f"{name}: it has more than {_MAX_COLUMNS} columns.")
+    header = [each.strip() for each in row]
+    if not any(header):
+        raise UnreadableRaster(f"{name}: expected a header with the names of columns.")
     if double := next((each for each in header if header.count(each) > 1), None):
         raise UnreadableRaster(f"{name}: two columns are named {double[:60]!r}.")
+    return header
 
 
 def _place_of(header: Sequence[str], name: str) -> tuple[Place, frozenset[int]]:
@@ -133,7 +155,4 @@ def _wkt(text: str, name: str) -> Any:
         return None
     if text.startswith("{"):
         return _geojson(text, name)
-    try:
-        return shapely.from_wkt(text.partition(";")[2] if text[:5] == "SRID=" else text)
-    except shapely.errors.ShapelyError as exc:
-        raise UnreadableRaster(f"{name}: expected WKT, got {shown(text)}.") from exc
+    return shape_of_text(text.partition(";")[2] if text[:5] == "SRID=" else text, name)

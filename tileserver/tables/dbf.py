@@ -15,6 +15,7 @@ from tileserver.errors import UnreadableRaster
 _FIELD_BYTES = 32
 _END = 0x0D
 _DELETED = ord("*")
+_MAX_NAME = 40
 _BY_LANGUAGE = {0x01: "cp437", 0x02: "cp850", 0x03: "cp1252", 0x57: "iso-8859-1"}
 
 
@@ -28,9 +29,11 @@ class _Field(NamedTuple):
 
 def encoding_of(cpg: bytes, dbf: bytes) -> str:
     """Return the name of the encoding that a .cpg file or the header tells, else UTF-8."""
-    text = cpg.decode("ascii", "ignore").strip().lower()
+    text = cpg[:_MAX_NAME].decode("ascii", "ignore").strip().lower()
     for each in (text, f"cp{text}", text.replace("ansi ", "cp").replace("88591", "8859-")):
         try:
+            # Those that are no encodings of text, such as zip, raise LookupError here.
+            b"a".decode(each)
             return codecs.lookup(each).name
         except (LookupError, ValueError):
             continue

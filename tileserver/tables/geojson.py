@@ -17,6 +17,11 @@ from shapely.geometry import shape
 from tileserver.errors import UnreadableRaster, shown
 
 MAX_BYTES = 200_000_000
+MAX_VALUE = 20_000_000
+"""Characters of one feature, and of all that is beside the features: JSON is read value by value,
+and nothing else runs meanwhile."""
+_WINDOW = 1_000_000
+"""Characters looked at to read a value; more only if it is longer."""
 _SPACE = " \t\n\r"
 _KINDS = ("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
 _MAX_DEPTH = 4
@@ -46,8 +51,18 @@ def features(content: bytes, name: str, found: dict[str, Any]) -> Iterator[Read]
     try:
         text = content.decode("utf-8-sig")
         yield from _features(_Scanner(text), name, found)
+    except _TooLong as exc:
+        raise _too_long(name) from exc
     except (ValueError, RecursionError, IndexError) as exc:
         raise UnreadableRaster(f"{name}: it is no GeoJSON: {_reason(exc)}.") from exc
+
+
+class _TooLong(Exception):
+    """A value has too many characters."""
+
+
+def _too_long(name: str) -> UnreadableRaster:
+    return UnreadableRaster(f"{name}: a feature has more than {MAX_VALUE:,} characters.")
 
 
 def _reason(exc: Exception) -> str:
@@ -57,14 +72,18 @@ def _reason(exc: Exception) -> str:
 
 
 def _features(scanner: _Scanner, name: str, found: dict[str, Any]) -> Iterator[Read]:
-    has_features = False
+    has_features, beside = False, 0
     for key in scanner.members():
         if key == "features":
             has_features = True
             for number, each in enumerate(scanner.elements()):
                 yield feature_of(each, f"{name}: feature {number}")
         else:
+            start = scanner.place
             found[key] = scanner.value()
+            beside += scanner.place - start
+            if beside > MAX_VALUE:
+                raise _too_long(name)
     if not has_features:
         yield feature_of(found, name)
 
@@ -121,6 +140,8 @@ class _Scanner:
         self.text = text
         self.place = 0
         self.decoder = json.JSONDecoder()
+        self._start = 0
+        self._window = text[:_WINDOW]
 
     def members(self) -> Iterator[str]:
         """Yield the keys; the caller reads the value of each before the next."""
@@ -149,10 +170,41 @@ class _Scanner:
                 break
 
     def value(self) -> Any:
-        """Return the value that comes next."""
+        """Return the value that comes next.
+
+        Raises:
+            _TooLong: it has more than MAX_VALUE characters.
+        """
         self._skip()
-        found, self.place = self.decoder.raw_decode(self.text, self.place)
-        return found
+        if self.place - self._start > _WINDOW // 2:
+            self._look(_WINDOW)
+        found = self._read(self._is_last())
+        if found is None:
+            self._look(MAX_VALUE)
+            found = self._read(self._is_last())
+        if found is None:
+            raise _TooLong
+        return found[0]
+
+    def _look(self, size: int) -> None:
+        self._start = self.place
+        self._window = self.text[self.place : self.place + size]
+
+    def _is_last(self) -> bool:
+        return self._start + len(self._window) >= len(self.text)
+
+    def _read(self, is_last: bool) -> tuple[Any] | None:
+        """Return the next value of the window; None if it may go on behind."""
+        try:
+            found, end = self.decoder.raw_decode(self._window, self.place - self._start)
+        except json.JSONDecodeError as exc:
+            if not is_last:
+                return None
+            raise json.JSONDecodeError(exc.msg, self.text, self._start + exc.pos) from exc
+        if end == len(self._window) and not is_last:
+            return None
+        self.place = self._start + end
+        return (found,)
 
     def _skip(self) -> None:
         while self.text[self.place : self.place + 1] in _SPACE and self.place < len(self.text):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import UnreadableRaster, shown
 from tileserver.tables.geojson import Read
 from tileserver.tables.wkb import shape_of
@@ -43,16 +44,31 @@ def features(content: bytes, name: str, found: dict[str, Any]) -> Iterator[Read]
     try:
         file = parquet.ParquetFile(pyarrow.BufferReader(content))
         column = _geometry_column(file, name, found)
+        # A value that many rows share is kept once, until a row is made of it.
+        file = parquet.ParquetFile(pyarrow.BufferReader(content), read_dictionary=_texts(file))
         left_out = {column, _BBOX}
         number = 0
         for batch in file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
-            for row in batch.to_pylist():
+            for values in zip(*batch.columns, strict=True):
+                check_time()
+                row = {k: v.as_py() for k, v in zip(batch.schema.names, values, strict=True)}
                 blob = row[column]
                 shape = None if blob is None else shape_of(blob, f"{name}: feature {number}")
                 number += 1
                 yield Read(shape, {k: _plain(v) for k, v in row.items() if k not in left_out})
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as exc:
         raise UnreadableRaster(f"{name}: it cannot be read as GeoParquet.") from exc
+
+
+def _texts(file: Any) -> list[str]:
+    """Return the paths of columns of bytes and texts that are no lists."""
+    schema = file.metadata.schema
+    columns = [schema.column(i) for i in range(len(schema))]
+    return [
+        each.path
+        for each in columns
+        if each.physical_type == "BYTE_ARRAY" and each.path.count(".") == 0
+    ]
 
 
 def _geometry_column(file: Any, name: str, found: dict[str, Any]) -> str:

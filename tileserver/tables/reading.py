@@ -10,10 +10,11 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tileserver.concurrency.retry_changed import read_again
+from tileserver.concurrency.time_limit import check_time
 from tileserver.contract.table_formats import suffix_of
 from tileserver.errors import AssetChanged, UnreadableRaster, shown
 from tileserver.geo.tables import Table
@@ -26,6 +27,9 @@ from tileserver.tables.degrees import in_degrees
 
 _ZIPPED = (".shp.zip", ".shz")
 _MAX_MEMBERS = 1000
+_ENTRY = b"PK\1\2"
+"""What an entry of an archive's list begins with."""
+_PIECE_BYTES = 1_000_000
 
 
 def read_table(place: Place, name: str) -> Table | None:
@@ -128,15 +132,18 @@ def _unzipped(content: bytes, name: str) -> dict[str, bytes]:
         UnreadableRaster: it has several or none, is damaged, or too large unpacked.
     """
     try:
+        # The archive's list is made as a whole when it is opened.
+        if content.count(_ENTRY) > _MAX_MEMBERS:
+            raise UnreadableRaster(f"{name}: its archive has more than {_MAX_MEMBERS} files.")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = [each for each in archive.infolist()[:_MAX_MEMBERS] if _is_part(each)]
+            members = [each for each in archive.infolist() if _is_part(each)]
             stems = {_stem(each) for each in members if _suffix(each) == SHAPEFILE}
             if len(stems) != 1:
                 raise UnreadableRaster(
                     f"{name}: expected an archive of one shapefile, got {len(stems)}."
                 )
-            own = [each for each in members if _stem(each) in stems]
-            return {_suffix(each): _member(archive, each, name) for each in own}
+            own = {_suffix(each): each for each in members if _stem(each) in stems}
+            return _members(archive, own, name)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as exc:
         raise UnreadableRaster(f"{name}: it cannot be read as a zipped shapefile.") from exc
 
@@ -153,9 +160,19 @@ def _suffix(member: zipfile.ZipInfo) -> str:
     return os.path.splitext(member.filename)[1].lower()
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:
-    with archive.open(member) as file:
-        content = file.read(shapefile.MAX_BYTES + 1)
-    if len(content) > shapefile.MAX_BYTES:
-        raise UnreadableRaster(f"{name}: it is larger than 1 GB unpacked.")
-    return content
+def _members(
+    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], name: str
+) -> dict[str, bytes]:
+    """Return the contents of files, which are unpacked as long as all take no more than one may."""
+    found, left = {}, shapefile.MAX_BYTES
+    for suffix, member in members.items():
+        content = bytearray()
+        with archive.open(member) as file:
+            while piece := file.read(_PIECE_BYTES):
+                check_time()
+                left -= len(piece)
+                if left < 0:
+                    raise UnreadableRaster(f"{name}: it is larger than 1 GB unpacked.")
+                content += piece
+        found[suffix] = bytes(content)
+    return found

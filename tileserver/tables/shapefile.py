@@ -15,7 +15,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import UnreadableRaster
+from tileserver.tables.builder import MAX_SHAPE_POINTS
 from tileserver.tables.dbf import encoding_of, rows
 from tileserver.tables.geojson import Read
 
@@ -23,6 +25,7 @@ MAX_BYTES = 1_000_000_000
 PARTS = (".shp", ".dbf", ".prj", ".cpg")
 _HEADER_BYTES = 100
 _FILE_CODE = 9994
+_CHECK_EVERY = 16
 _FLAT = {0: 0, 1: 1, 3: 3, 5: 5, 8: 8, 11: 1, 13: 3, 15: 5, 18: 8, 21: 1, 23: 3, 25: 5, 28: 8}
 """Kinds without heights and measures, by all kinds that are read."""
 
@@ -90,6 +93,8 @@ def _coordinates(record: bytes, at: int, count: int) -> NDArray[np.float64]:
 def _parts(record: bytes) -> list[NDArray[np.float64]]:
     """Return the points of each part of a line or polygon, without empty ones."""
     parts, points = struct.unpack_from("<2i", record, 36)
+    if max(parts, points) > MAX_SHAPE_POINTS:
+        raise ValueError("too many parts or points")
     starts = np.frombuffer(record, "<i4", parts, 44)
     if np.any(np.diff(starts) < 0) or np.any((starts < 0) | (starts > points)):
         raise ValueError("parts are not in order")
@@ -125,7 +130,9 @@ def _with_holes(outer: Sequence[Any], holes: Sequence[Any]) -> list[tuple[Any, l
     areas = shapely.polygons(outer)
     sizes = shapely.area(areas)
     tree = shapely.STRtree(areas)
-    for hole in holes:
+    for number, hole in enumerate(holes):
+        if number % _CHECK_EVERY == 0:
+            check_time()
         around = tree.query(shapely.Point(hole.coords[0]), predicate="intersects")
         if len(around):
             found[around[np.argmin(sizes[around])]][1].append(hole)

@@ -1,15 +1,18 @@
-"""Well-known binary, checked before GEOS reads it: that recurses for each level of nesting."""
+"""Well-known binary and text, checked before GEOS reads them: it recurses for each nesting."""
 
 from __future__ import annotations
 
 import struct
 from typing import Any
 
+import numpy as np
 import shapely
 
-from tileserver.errors import UnreadableRaster
+from tileserver.errors import UnreadableRaster, shown
 
 _MAX_DEPTH = 6
+_MAX_BRACKETS = 10
+"""Of text: those of a MultiPolygon in as many collections."""
 _MAX_PARTS = 2_000_000
 _HEADER = 5
 
@@ -35,6 +38,22 @@ def shape_of(blob: bytes, name: str) -> Any:
         raise UnreadableRaster(f"{name} has no valid geometry.") from exc
 
 
+def shape_of_text(text: str, name: str) -> Any:
+    """Return the geometry of WKT.
+
+    Raises:
+        UnreadableRaster: it is none, or is nested too deeply; `name` is what to call it.
+    """
+    letters = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
+    steps = (letters == ord("(")).astype(np.int32) - (letters == ord(")"))
+    if np.cumsum(steps, dtype=np.int32).max(initial=0) > _MAX_BRACKETS:
+        raise UnreadableRaster(f"{name}: the WKT is nested too deeply.")
+    try:
+        return shapely.from_wkt(text)
+    except shapely.errors.ShapelyError as exc:
+        raise UnreadableRaster(f"{name}: expected WKT, got {shown(text)}.") from exc
+
+
 def _check_depth(blob: bytes) -> None:
     """Raise _Malformed if geometries are nested too deeply, or reach past the end."""
     left, at, parts = [1], 0, 0
@@ -51,7 +70,8 @@ def _check_depth(blob: bytes) -> None:
             left.append(_count(blob, at, order))
             at += 4
         else:
-            at = _end(blob, at, kind, order, width)
+            at, rings = _end(blob, at, kind, order, width)
+            parts += rings
         if at > len(blob):
             raise _Malformed
 
@@ -76,14 +96,16 @@ def _count(blob: bytes, at: int, order: str) -> int:
     return int(count)
 
 
-def _end(blob: bytes, at: int, kind: int, order: str, width: int) -> int:
-    """Return the place behind a point, a line or a polygon."""
+def _end(blob: bytes, at: int, kind: int, order: str, width: int) -> tuple[int, int]:
+    """Return the place behind a point, a line or a polygon, and the number of its rings."""
     if kind == 1:
-        return at + width
+        return at + width, 0
     if kind == 2:
-        return at + 4 + width * _count(blob, at, order)
+        return at + 4 + width * _count(blob, at, order), 0
     rings = _count(blob, at, order)
+    if rings > _MAX_PARTS:
+        raise _Malformed
     at += 4
     for _ in range(rings):
         at += 4 + width * _count(blob, at, order)
-    return at
+    return at, rings
