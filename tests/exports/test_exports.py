@@ -24,10 +24,10 @@ from tests.support.serving import serve
 from tileserver.config.config import ApiSettings, Config, ExportSettings, RasterFolder
 from tileserver.contract.grids import AffineTransform, PixelGrid
 from tileserver.contract.pixels import BandArrays
-from tileserver.errors import StoreFull
-from tileserver.exports.destinations import Destination, Folder
+from tileserver.errors import InvalidRequest, StoreFull
+from tileserver.exports.destinations import Destination, Folder, parts_of
 from tileserver.exports.exporter import Exporter, Job
-from tileserver.exports.images import ImageOptions
+from tileserver.exports.images import ImageOptions, check_image
 from tileserver.exports.tasks import FOLDER, TaskStore
 from tileserver.server.app import create_app
 
@@ -320,6 +320,60 @@ def test_a_cancelled_task_stops_at_its_next_piece_and_leaves_no_file(
     assert exporter.tasks.find("p", task.id).to_json()["error"]["code"] == 1
     assert len(planner.pieces) == 2
     assert [each.name for each in tmp_path.iterdir()] == [FOLDER]
+
+
+def test_as_many_tasks_as_wait_are_taken_and_no_other_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tileserver.exports.exporter._MAX_WAITING", 0)
+    exporter = Exporter(Folder(tmp_path, 500), Cancelling([], []))
+    with pytest.raises(StoreFull, match="0 tasks that have not ended"):
+        exporter.start("p", "EXPORT_IMAGE", "", {"description": "d"})
+    assert exporter.tasks.list("p") == []
+
+
+def test_what_a_killed_worker_left_is_deleted_and_what_another_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    gone, writing, exporter = (
+        Exporter(Folder(tmp_path, 10**6), Cancelling([], [])) for _ in range(3)
+    )
+    for each in (gone, writing):
+        each.tasks.create("p", "EXPORT_IMAGE", "", {"description": "d"})
+    parts = []
+    for each in (gone, writing):
+        name = each.opened(Destination(("a", "b")))
+        with name as opened, opened.part(".tif") as (part, path):
+            parts.append(tmp_path / "a" / part)
+            Path(path).write_text("x")
+        parts[-1].write_text("x")
+    (tmp_path / ".mine.part").write_text("x")
+    gone.tasks.close()
+    exporter.start("p", "EXPORT_IMAGE", "", {"description": "d"})
+    assert [each.exists() for each in parts] == [False, True]
+    assert (tmp_path / ".mine.part").exists()
+    for each in (writing, exporter):
+        each.tasks.close()
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    exporter = Exporter(Folder(tmp_path / "out", 500), Cancelling([], []))
+    with pytest.raises(StoreFull, match=r"^The folder of exports cannot be written to\.$"):
+        exporter.start("p", "EXPORT_IMAGE", "", {"description": "d"})
+
+
+@pytest.mark.parametrize("name", ["é" * 76, "\ud800", "😀" * 38, "x" * 151, ".a", "a//b", ""])
+def test_names_that_no_file_can_have_are_refused_before(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="150 bytes"):
+        parts_of(name, "folder")
+
+
+def test_an_image_of_too_many_files_is_refused() -> None:
+    image = Cancelling([], [])
+    check_image(image, ImageOptions(file_width=16, file_height=16))
+    with pytest.raises(InvalidRequest, match="360000 files of 1 x 1 pixels, at most 10000"):
+        check_image(image, ImageOptions(file_width=1, file_height=1))
 
 
 def test_a_full_folder_takes_no_more(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ number, as Drive keeps two files of one name, unless an asset is to be overwritt
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,10 @@ from tileserver.errors import InvalidRequest, StoreFull, shown
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_PARTS = 10
 _MAX_PART = 150
+"""Bytes; a number, a row and a column, and a suffix come behind the last one."""
 _MAX_NUMBER = 10_000
+_PART = ".part"
+_UNFINISHED = re.compile(r"\.([0-9a-f]{16})\.[0-9a-f]{8}\.part")
 _FORBIDDEN = frozenset('\\:*?"<>|')
 
 
@@ -43,14 +47,15 @@ def parts_of(text: str, name: str) -> tuple[str, ...]:
     if len(parts) > _MAX_PARTS or not all(map(_is_name, parts)):
         raise InvalidRequest(
             f"{name}: expected names without dots at the beginning, at most {_MAX_PARTS} of up to "
-            f"{_MAX_PART} characters, separated by slashes, got {shown(text)}."
+            f"{_MAX_PART} bytes in UTF-8, separated by slashes, got {shown(text)}."
         )
     return parts
 
 
 def _is_name(part: str) -> bool:
     is_plain = part.isprintable() and part == part.strip() and not _FORBIDDEN & set(part)
-    return bool(part) and is_plain and part[0] != "." and len(part) <= _MAX_PART
+    # What cannot be printed, such as half a surrogate, has no bytes.
+    return is_plain and part[:1] not in ("", ".") and len(part.encode()) <= _MAX_PART
 
 
 class Folder:
@@ -79,9 +84,22 @@ class Folder:
                 "[exports] size allows; delete some of its files."
             )
 
+    def sweep(self, is_alive: Callable[[str], bool]) -> None:
+        """Delete the unfinished files of writers that have ended."""
+        for _, _, names, folder in os.fwalk(self.path):
+            for each in names:
+                found = _UNFINISHED.match(each)
+                if found and not is_alive(found[1]):
+                    with suppress(OSError):
+                        os.unlink(each, dir_fd=folder)
+
     @contextmanager
-    def open(self, destination: Destination) -> Iterator[Opened]:
+    def open(self, destination: Destination, writer: str = "other") -> Iterator[Opened]:
         """Open the folder of a destination, which is made if it is not there.
+
+        Args:
+            destination: of a file.
+            writer: what the names of unfinished files say of who writes them.
 
         Raises:
             InvalidRequest: there is a file or a link in place of a folder.
@@ -98,7 +116,7 @@ class Folder:
                     raise InvalidRequest(f"{part[:60]!r} is no folder to write to.") from exc
                 os.close(folder)
                 folder = inner
-            yield Opened(self.path, folder, destination)
+            yield Opened(self.path, folder, destination, writer)
         finally:
             os.close(folder)
 
@@ -106,15 +124,18 @@ class Folder:
 class Opened:
     """The open folder of a destination."""
 
-    def __init__(self, root: Path, folder: int, destination: Destination) -> None:
+    def __init__(
+        self, root: Path, folder: int, destination: Destination, writer: str = "other"
+    ) -> None:
         self.root = root
+        self.writer = writer
         self.folder = folder
         self.destination = destination
 
     @contextmanager
     def part(self, suffix: str) -> Iterator[tuple[str, str]]:
         """Yield the name and a path of a file to write, which is gone afterwards."""
-        name = f".{secrets.token_hex(8)}.part{suffix}"
+        name = f".{self.writer}.{secrets.token_hex(4)}{_PART}{suffix}"
         inside = f"/proc/self/fd/{self.folder}"
         where = inside if os.path.isdir(inside) else str(self._plain_path())
         try:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -87,6 +87,7 @@ class Exporter:
         self._running: asyncio.Task[None] | None = None
         self._stops = threading.Event()
         self._known: set[str] = set()
+        self._is_swept = False
         self._lock = threading.Lock()
 
     def start(self, project: str, kind: str, request_id: str, facts: Mapping[str, Any]) -> Started:
@@ -95,23 +96,35 @@ class Exporter:
         Raises:
             StoreFull: there is no room for more files, or tasks.
         """
-        self.folder.path.mkdir(parents=True, exist_ok=True)
-        self.folder.check_room()
-        task = self.tasks.create(project, kind, request_id, facts)
+        if len(self._waiting) >= _MAX_WAITING:
+            raise StoreFull(f"There are {_MAX_WAITING} tasks that have not ended; cancel some.")
+        try:
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+            self.folder.check_room()
+            task = self.tasks.create(project, kind, request_id, facts)
+            self._sweep()
+        except OSError as exc:
+            log.warning("the folder of exports cannot be written to: %s", exc)
+            raise StoreFull("The folder of exports cannot be written to.") from exc
         with self._lock:
             is_new = task.state == "PENDING" and task.id not in self._known
             is_new = is_new and task.worker == self.tasks.worker
             self._known.add(task.id)
         return Started(task, is_new)
 
-    def add(self, task: Task, job: Job) -> None:
-        """Have a task run after those before it; call it on the event loop.
+    def opened(self, destination: Destination) -> AbstractContextManager[Opened]:
+        """Return the folder of a destination, open, for this worker."""
+        return self.folder.open(destination, self.tasks.worker)
 
-        Raises:
-            StoreFull: too many wait.
-        """
-        if len(self._waiting) >= _MAX_WAITING:
-            raise StoreFull(f"There are {_MAX_WAITING} tasks that have not ended; cancel some.")
+    def _sweep(self) -> None:
+        """Delete, once, what workers that were killed had not finished."""
+        with self._lock:
+            is_swept, self._is_swept = self._is_swept, True
+        if not is_swept:
+            self.folder.sweep(self.tasks.is_alive)
+
+    def add(self, task: Task, job: Job) -> None:
+        """Have a task run after those before it; call it on the event loop."""
         self._waiting.append((task, job))
         # Those of a higher priority go first, in the order of their coming.
         self._waiting.sort(key=lambda each: -each[0].priority)
@@ -216,7 +229,7 @@ class _Run:
         image = self.exporter.planner.planned_image(job.expression)
         check_image(image, options)
         found = []
-        with self.exporter.folder.open(job.destination) as opened:
+        with self.exporter.opened(job.destination) as opened:
             _check_free(opened, job.destination)
             for ending, grid in files_of(image.grid, options):
                 self.reported = 0.0
@@ -234,7 +247,7 @@ class _Run:
 
         table = self.exporter.planner.planned_table(job.expression)
         suffix = FORMATS[options.file_format][1]
-        with self.exporter.folder.open(job.destination) as opened:
+        with self.exporter.opened(job.destination) as opened:
             _check_free(opened, job.destination)
             with opened.part(suffix) as (name, path):
                 write_table(table, options, path, self.progress)

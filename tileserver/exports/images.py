@@ -19,6 +19,8 @@ from tileserver.geo.crs import crs_of
 from tileserver.rendering.geotiff import rasterio_transform
 
 MAX_PIXELS = 100_000_000
+_MAX_FILES = 10_000
+"""Of one image."""
 """Earth Engine's default of `maxPixels`."""
 DEFAULT_TILE = 256
 _PIECE_BYTES = 16_000_000
@@ -77,6 +79,13 @@ def check_image(image: Planned, options: ImageOptions) -> None:
         raise InvalidRequest(
             f"Export too large: specified {pixels} pixels (max: {options.max_pixels}). Specify "
             "higher maxPixels value if you intend to export a large area."
+        )
+    width, height = options.file_width or image.grid.width, options.file_height or image.grid.height
+    files = math.ceil(image.grid.width / width) * math.ceil(image.grid.height / height)
+    if files > _MAX_FILES:
+        raise InvalidRequest(
+            f"The image takes {files} files of {width} x {height} pixels, at most {_MAX_FILES} are "
+            "written; expected larger fileDimensions."
         )
 
 

@@ -161,7 +161,7 @@ class TaskStore:
         """Return a task; one that its worker does not look after any more has failed."""
         if task.state in ENDED:
             return task
-        if task.worker != self.worker and not self._is_alive(task.worker):
+        if task.worker != self.worker and not self.is_alive(task.worker):
             # It may have ended between the two looks.
             again = self._read(self.folder / f"{task.id}.json") or task
             if again.state in ENDED:
@@ -179,7 +179,8 @@ class TaskStore:
     def _lock_of(self, worker: str) -> Path:
         return self.folder / f"{worker}.lock"
 
-    def _is_alive(self, worker: str) -> bool:
+    def is_alive(self, worker: str) -> bool:
+        """Tell whether a worker, this one or another, has not ended."""
         try:
             lock = os.open(self._lock_of(worker), os.O_RDWR | os.O_CLOEXEC)
         except OSError:
