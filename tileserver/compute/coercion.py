@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import shapely
 
 from tileserver.compute.arrays.storage import ConstantArray
@@ -23,7 +24,7 @@ from tileserver.compute.plain_values import (
     to_number,
     to_text,
 )
-from tileserver.compute.values.array import Array
+from tileserver.compute.values.array import Array, array
 from tileserver.compute.values.classifier import Classifier
 from tileserver.compute.values.clusterer import Clusterer
 from tileserver.compute.values.confusion_matrix import ConfusionMatrix
@@ -55,7 +56,7 @@ from tileserver.compute.values.image import (
 from tileserver.compute.values.join import Join
 from tileserver.compute.values.kernel import Kernel
 from tileserver.compute.values.numbers import Long
-from tileserver.compute.values.pixel_type import CASTS, PixelType, of_number
+from tileserver.compute.values.pixel_type import CASTS, PixelType, of_number, smallest
 from tileserver.compute.values.reducer import Reducer
 from tileserver.errors import InvalidRequest, shown
 from tileserver.geo.crs import code_of_crs
@@ -149,8 +150,15 @@ def array_image(value: Array) -> Image:
     """Return an image of the same array everywhere, of one without dimensions the number."""
     if not value.values.ndim:
         return constant_image([value.values.item()])
-    band = Band("constant", value.type, DEFAULT_PROJECTION, None, ConstantArray(value))
-    return Image((band,))
+    held = _smallest(value)
+    return Image((Band("constant", held.type, DEFAULT_PROJECTION, None, ConstantArray(held)),))
+
+
+def _smallest(value: Array) -> Array:
+    """Return an array of whole numbers in the smallest type, as the page of ee.Image prints it."""
+    if value.values.dtype != np.int64:
+        return value
+    return array(value.values, smallest(value.values))
 
 
 def to_geometry(value: Any, context: Context) -> Geometry | None:

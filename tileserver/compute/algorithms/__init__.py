@@ -52,8 +52,8 @@ from tileserver.compute.algorithms.image import cumulative_cost as cumulative_co
 from tileserver.compute.algorithms.image import displacing as displacing
 from tileserver.compute.algorithms.image import distances as distances
 from tileserver.compute.algorithms.image import edges as edges
-from tileserver.compute.algorithms.image import expression as expression
 from tileserver.compute.algorithms.image import focal as focal
+from tileserver.compute.algorithms.image import image_expression as image_expression
 from tileserver.compute.algorithms.image import landsat as landsat
 from tileserver.compute.algorithms.image import masks as masks
 from tileserver.compute.algorithms.image import neighbourhoods as neighbourhoods

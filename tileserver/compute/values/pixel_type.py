@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 Precision = Literal["int", "float", "double"]
 
@@ -111,6 +112,22 @@ def union(types: Iterable[PixelType]) -> PixelType:
     low = None if None in lows else min(x for x in lows if x is not None)
     high = None if None in highs else max(x for x in highs if x is not None)
     return PixelType(precision, low, high, max(t.dimensions for t in found))
+
+
+def signed(type_: PixelType) -> PixelType:
+    """Return the smallest signed integer type that holds the whole numbers of a type."""
+    low, high = type_.min or 0, type_.max or 0
+    for name in ("int8", "int16", "int32"):
+        found = CASTS[name]
+        if (found.min or 0) <= low and high <= (found.max or 0):
+            return found
+    return CASTS["int64"]
+
+
+def smallest(values: NDArray[Any]) -> PixelType:
+    """Return the smallest type of whole numbers that holds some; what their range needs."""
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    return CASTS[_integer_name(low, high)]
 
 
 def _integer_name(low: float, high: float) -> str:

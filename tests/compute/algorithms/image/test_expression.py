@@ -18,8 +18,10 @@ A, B, C = (band.astype(np.float64) for band in scene_values())
     ("formula", "expected"),
     [
         ("b(0) + b('B2')", A + B),
-        ("(b('B1') - b('B2')) / (b('B1') + b('B2') + 1)", (A - B) / (A + B + 1)),
-        ("image.B1 * 2 - image['B2'] / 4", A * 2 - B / 4),
+        ("float(b('B1') - b('B2')) / (b('B1') + b('B2') + 1)", (A - B) / (A + B + 1)),
+        ("(b('B1') - b('B2')) / (b('B1') + b('B2') + 1)", np.floor((A - B) / (A + B + 1))),
+        ("image.B1 * 2 - image['B2'] / 4", A * 2 - B // 4),
+        ("image.B1 * 2 - image['B2'] / 4.0", A * 2 - B / 4),
         ("b(0) > 2000 ? b(1) : b(2)", np.where(A > 2000, B, C)),
         ("b(0) > 1000 && b(1) < 3000 || b(2) == 5", ((A > 1000) & (B < 3000)) | (C == 5)),
         ("!(b(0) >= 2000)", A < 2000),

@@ -67,7 +67,7 @@ def test_displacements_are_in_metres(ee: ModuleType, evaluator: Evaluator) -> No
     moved = scene(ee).translate(60, -90, "meters")
     image = moved.displacement(scene(ee), 120)
     found = evaluator.masked(image)
-    assert list(found) == ["dx", "dy"]
+    assert list(found) == ["dx", "dy", "confidence"]
     inside = (slice(24, -24), slice(24, -24))
     np.testing.assert_allclose(found["dx"][inside], 60, atol=1e-3)
     np.testing.assert_allclose(found["dy"][inside], -90, atol=1e-3)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.compute.algorithms.image.division import quotient_type, quotients
 from tileserver.compute.arrays import special
 from tileserver.compute.arrays.storage import applied, chosen, elementwise, in_type
 from tileserver.compute.nodes import Apply, Mask, Pixels
@@ -177,12 +178,6 @@ def _wrapped(function: Any) -> Operation:
     return operate
 
 
-def _divide(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
-    # Earth Engine: division by zero is zero.
-    quotient = np.divide(x, y, dtype=np.float64)
-    return np.where(np.asarray(y) == 0, 0.0, quotient)
-
-
 def _modulo(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.asarray(y) == 0, 0, np.fmod(x, np.where(np.asarray(y) == 0, 1, y)))
 
@@ -228,13 +223,13 @@ BINARY: dict[str, tuple[Operation, TypeRule, str]] = {
     "add": (_wrapped(np.add), ranged(lambda x, y: x + y), "Adds"),
     "subtract": (_wrapped(np.subtract), ranged(lambda x, y: x - y), "Subtracts"),
     "multiply": (_wrapped(np.multiply), ranged(lambda x, y: x * y), "Multiplies"),
-    "divide": (_divide, _float_of, "Divides; by zero is zero"),
+    "divide": (quotients, quotient_type, "Divides; by zero is zero"),
     "mod": (_modulo, _union, "Returns the remainder of dividing"),
     "pow": (_power, _double, "Raises to a power"),
     "max": (_wrapped(np.maximum), _union, "Returns the greater"),
     "min": (_wrapped(np.minimum), _union, "Returns the smaller"),
     "hypot": (_wrapped(np.hypot), _float_of, "Returns the hypotenuse"),
-    "atan2": (lambda x, y: np.arctan2(y, x), _double, "Returns the angle of (x, y)"),
+    "atan2": (lambda x, y: np.arctan2(_real(y), _real(x)), _double, "Returns the angle of (x, y)"),
     "eq": (_wrapped(np.equal), _boolean, "Returns 1 where equal"),
     "neq": (_wrapped(np.not_equal), _boolean, "Returns 1 where not equal"),
     "gt": (_wrapped(np.greater), _boolean, "Returns 1 where the first is greater"),
@@ -301,30 +296,47 @@ def _rounded_type(type_: PixelType) -> PixelType:
     return type_ if type_.precision == "int" else PixelType(type_.precision)
 
 
+def _real(x: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers as floating point: NumPy takes half precision for bytes."""
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
+
+
+def _of_real(function: Callable[[NDArray[Any]], Any]) -> Callable[[NDArray[Any]], Any]:
+    return lambda x: function(_real(x))
+
+
+def _whole(function: Callable[[NDArray[Any]], Any]) -> Callable[[NDArray[Any]], Any]:
+    return lambda x: function(x) if x.dtype.kind == "f" else x
+
+
 UNARY: dict[str, tuple[Callable[[NDArray[Any]], Any], UnaryRule, str]] = {
     "abs": (lambda x: np.abs(_widened(x)), _positive, "Returns the absolute value"),
     "not": (lambda x: np.equal(x, 0), lambda t: BOOLEAN, "Returns 1 where zero"),
-    "floor": (np.floor, _rounded_type, "Rounds down"),
-    "ceil": (np.ceil, _rounded_type, "Rounds up"),
-    "round": (lambda x: np.floor(x + 0.5), _rounded_type, "Rounds to the nearest whole number"),
+    "floor": (_whole(np.floor), _rounded_type, "Rounds down"),
+    "ceil": (_whole(np.ceil), _rounded_type, "Rounds up"),
+    "round": (
+        _whole(lambda x: np.floor(x + 0.5)),
+        _rounded_type,
+        "Rounds to the nearest whole number",
+    ),
     "signum": (lambda x: np.sign(_widened(x)), _signs, "Returns -1, 0 or 1, the sign"),
-    "sqrt": (np.sqrt, _fraction, "Returns the square root"),
-    "cbrt": (np.cbrt, _fraction, "Returns the cube root"),
-    "exp": (np.exp, _fraction, "Raises e to a power"),
-    "log": (np.log, _fraction, "Returns the natural logarithm"),
-    "log10": (np.log10, _fraction, "Returns the decimal logarithm"),
-    "sin": (np.sin, _fraction, "Returns the sine"),
-    "cos": (np.cos, _fraction, "Returns the cosine"),
-    "tan": (np.tan, _fraction, "Returns the tangent"),
-    "asin": (np.arcsin, _fraction, "Returns the arc sine"),
-    "acos": (np.arccos, _fraction, "Returns the arc cosine"),
-    "atan": (np.arctan, _fraction, "Returns the arc tangent"),
-    "sinh": (np.sinh, _fraction, "Returns the hyperbolic sine"),
-    "cosh": (np.cosh, _fraction, "Returns the hyperbolic cosine"),
-    "tanh": (np.tanh, _fraction, "Returns the hyperbolic tangent"),
+    "sqrt": (_of_real(np.sqrt), _fraction, "Returns the square root"),
+    "cbrt": (_of_real(np.cbrt), _fraction, "Returns the cube root"),
+    "exp": (_of_real(np.exp), _fraction, "Raises e to a power"),
+    "log": (_of_real(np.log), _fraction, "Returns the natural logarithm"),
+    "log10": (_of_real(np.log10), _fraction, "Returns the decimal logarithm"),
+    "sin": (_of_real(np.sin), _fraction, "Returns the sine"),
+    "cos": (_of_real(np.cos), _fraction, "Returns the cosine"),
+    "tan": (_of_real(np.tan), _fraction, "Returns the tangent"),
+    "asin": (_of_real(np.arcsin), _fraction, "Returns the arc sine"),
+    "acos": (_of_real(np.arccos), _fraction, "Returns the arc cosine"),
+    "atan": (_of_real(np.arctan), _fraction, "Returns the arc tangent"),
+    "sinh": (_of_real(np.sinh), _fraction, "Returns the hyperbolic sine"),
+    "cosh": (_of_real(np.cosh), _fraction, "Returns the hyperbolic cosine"),
+    "tanh": (_of_real(np.tanh), _fraction, "Returns the hyperbolic tangent"),
     "bitwiseNot": (
         lambda x: np.invert(x.astype(np.int64)),
-        lambda t: pixeltypes.integer(-(t.max or 0) - 1, -(t.min or 0) - 1),
+        pixeltypes.signed,
         "Inverts all bits",
     ),
     "bitCount": (

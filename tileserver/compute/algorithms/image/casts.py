@@ -14,7 +14,7 @@ from tileserver.compute.nodes import Apply, Pixels
 from tileserver.compute.registry import algorithm
 from tileserver.compute.values.image import Band, Image, map_bands
 from tileserver.compute.values.pixel_type import CASTS, PixelType
-from tileserver.errors import InvalidRequest
+from tileserver.errors import InvalidRequest, shown
 
 _CAST_NAMES = (
     "Byte", "Uint8", "Int8", "Uint16", "Int16", "Short", "Uint32", "Int32", "Int", "Int64", "Long",
@@ -63,7 +63,7 @@ for _cast_name in _CAST_NAMES:
 
 @algorithm("Image.cast(image: Image, bandTypes: Dictionary, bandOrder: List = null) -> Image")
 def cast(image: Image, types: dict[str, Any], order: Sequence[str] | None) -> Image:
-    """Return an image with some bands converted, each to its type."""
+    """Return an image with some bands converted, each to its type; in an order if one is given."""
     wanted = {}
     for name, given in types.items():
         found = given if isinstance(given, PixelType) else CASTS.get(str(given).lower())
@@ -74,6 +74,11 @@ def cast(image: Image, types: dict[str, Any], order: Sequence[str] | None) -> Im
         wanted[name] = found
     if unknown := sorted(set(wanted) - set(image.band_ids)):
         raise InvalidRequest(f"The image has no band '{unknown[0][:80]}'.")
-    return map_bands(
-        image, lambda band: cast_band(band, wanted[band.id]) if band.id in wanted else band
-    )
+    bands = {b.id: cast_band(b, wanted[b.id]) if b.id in wanted else b for b in image.bands}
+    if order is None:
+        return image.derived(bands.values())
+    if sorted(map(str, order)) != sorted(bands):
+        raise InvalidRequest(
+            f"bandOrder must name each band once, {', '.join(bands)[:200]}; got {shown(order)}."
+        )
+    return image.derived(bands[name] for name in order)

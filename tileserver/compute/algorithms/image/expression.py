@@ -1,8 +1,8 @@
-"""`Image.expression`: parses formulas over images into calls of algorithms.
+"""Formulas over images, parsed into calls of algorithms; `image_expression` has the algorithm.
 
 Grammar, loosest first, as in JavaScript:  a ? b : c   ||   &&   |   ^   &   == !=   < <= > >=
 << >>   + -   * / %   - ! ~ (in front)   **   numbers, names, image.band, image["band"], b(0), f(a).
-Functions are those of images, such as sqrt, abs, min; `Math.PI`, `pi` and `e` are numbers.
+Functions are those of images, such as sqrt, abs, min, float; `Math.PI`, `pi` and `e` are numbers.
 `x = a + b` names the single band of the result; statements before the last one, with a semicolon
 between, name images for those after them.
 Nothing is evaluated by Python.
@@ -18,11 +18,11 @@ from typing import Any
 
 from tileserver.compute.algorithms.image.arithmetic import BINARY, UNARY
 from tileserver.compute.algorithms.image.masks import chosen
-from tileserver.compute.coercion import constant_image, to_image
+from tileserver.compute.coercion import constant_image
 from tileserver.compute.context import Context
-from tileserver.compute.registry import algorithm, find_algorithm
-from tileserver.compute.values.function import Function
+from tileserver.compute.registry import find_algorithm
 from tileserver.compute.values.image import Image
+from tileserver.compute.values.pixel_type import CASTS
 from tileserver.errors import InvalidRequest, shown
 
 _MAX_CHARACTERS = 20_000
@@ -54,17 +54,6 @@ Formula = Callable[[Context, Scope], Any]
 """Returns the image, given the images by their names in the formula."""
 
 
-@algorithm(
-    "Image.parseExpression(expression: String, argName: String, vars: List,"
-    " mapFreeVarsToDefaultImageBands: Boolean = false) -> Algorithm",
-    hidden=True,
-)
-def parse_expression(text: str, default: str, names: list[Any], maps_free: bool) -> Function:
-    """Return a function of images that computes a formula."""
-    known = [str(name) for name in names]
-    return _Formula(FormulaParser(text, default, known, maps_free).formula(), known)
-
-
 def parse_formula(text: str, default: str, names: list[str]) -> Formula:
     """Return a formula over images of these names; `b` takes bands of the default one.
 
@@ -72,25 +61,6 @@ def parse_formula(text: str, default: str, names: list[str]) -> Formula:
         InvalidRequest: it cannot be parsed, or names another image; says where.
     """
     return FormulaParser(text, default, names, False).one_formula()
-
-
-class _Formula(Function):
-    """A parsed formula as a function of the images that it names."""
-
-    def __init__(self, formula: Formula, names: list[str]) -> None:
-        self.formula = formula
-        self.names = tuple(names)
-
-    def call_named(self, context: Context, arguments: Mapping[str, Any]) -> Image:
-        """Return the image."""
-        scope: dict[str, Image] = {}
-        for name, value in arguments.items():
-            image = to_image(value, context)
-            if image is None:
-                raise InvalidRequest(f"Expected an image for {shown(name)}, got {shown(value)}.")
-            scope[name] = image
-        made: Image = self.formula(context, scope)
-        return made
 
 
 class FormulaParser:
@@ -182,7 +152,7 @@ class FormulaParser:
         found = self._binary(level + 1)
         while name := _LEVELS[level].get(self._next()):
             self.place += 1
-            found = self.called(name, found, self._binary(level + 1))
+            found = self.operated(name, found, self._binary(level + 1))
         return found
 
     def _prefixed(self) -> Formula:
@@ -270,11 +240,15 @@ class FormulaParser:
 
     def functions(self) -> Mapping[str, int]:
         """Return the functions that a formula may call, and how many arguments they take."""
-        return {**dict.fromkeys(BINARY, 2), **dict.fromkeys(UNARY, 1)}
+        return {**dict.fromkeys(BINARY, 2), **dict.fromkeys((*UNARY, *CASTS), 1)}
 
     def called(self, name: str, *arguments: Formula) -> Formula:
         """Return the call of a function, or of that of an operator."""
         return called(f"Image.{name}", *arguments)
+
+    def operated(self, name: str, first: Formula, second: Formula) -> Formula:
+        """Return what an operator gives."""
+        return self.called(name, first, second)
 
     def number(self, value: float) -> Formula:
         """Return a constant."""

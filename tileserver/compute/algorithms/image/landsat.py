@@ -65,17 +65,24 @@ _ROLES: Mapping[str, Roles] = {
     "LANDSAT_9": Roles("B2", "B3", "B4", "B5", "B6", "B7", "B10"),
 }
 
+_SENSORS = {"TM": "LANDSAT_5", "ETM": "LANDSAT_7", "OLI_TIRS": "LANDSAT_8"}
+"""Scenes by what https://developers.google.com/earth-engine/guides/landsat sets on a mosaic."""
+
 
 def spacecraft_of(image: Image) -> str:
-    """Return which Landsat a scene is of, such as LANDSAT_8.
+    """Return which Landsat a scene is of, such as LANDSAT_8; a mosaic says it by SENSOR_ID alone.
 
     Raises:
         InvalidRequest: its metadata does not say so, or it is of none that is known.
     """
     found = image.properties.get("SPACECRAFT_ID")
+    sensor = image.properties.get("SENSOR_ID")
+    if found is None and sensor is not None:
+        found = _SENSORS.get(str(sensor), f"SENSOR_ID {sensor}")
     if found not in _ROLES:
         raise InvalidRequest(
-            f"SPACECRAFT_ID must be one of {', '.join(_ROLES)}, got {str(found)[:40]!r}."
+            f"SPACECRAFT_ID must be one of {', '.join(_ROLES)}, or SENSOR_ID one of "
+            f"{', '.join(_SENSORS)}; got {str(found)[:40]!r}."
         )
     return str(found)
 

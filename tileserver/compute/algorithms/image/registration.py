@@ -8,7 +8,8 @@ Source: the reference pages and the guide on image registration. Decided where t
 - displacement compares the first bands in the projection of the reference, at the lowest
   resolution of the images and the projection that is given, by that correlation in windows of
   patchWidth (else 15 pixels). Offsets are whole pixels there, then averaged over a window that
-  grows with stiffness. Its bands dx and dy are in metres: what `displace` takes.
+  grows with stiffness. Its bands dx and dy are in metres: what `displace` takes; confidence is
+  the correlation of the matches in that window, from 0 to 1.
 - register displaces by that, with bicubic interpolation.
 """
 
@@ -37,6 +38,7 @@ _MAX_GAP = 32
 _MAX_RADIUS = 32
 _MAX_BANDS = 10
 _PATCH_PX = 15
+_DISPLACED = ("dx", "dy", "confidence")
 _NAMES = ("deltaX", "deltaY", "distance", "correlation")
 
 
@@ -120,7 +122,7 @@ def displacement(
     patch_m: float | None,
     stiffness: float,
 ) -> Image:
-    """Return dx and dy in metres: where in an image the pixels of a reference image are."""
+    """Return dx and dy in metres, where in an image a reference's pixels are, and confidence."""
     if not image.bands or not reference.bands:
         raise InvalidRequest("An image without bands cannot be registered.")
     if not 0 <= most_m < math.inf:
@@ -153,12 +155,14 @@ def _displacements(
         best = _compared((first,), (second,), gap, radius, 0.5)
         known = best.valid.astype(np.float64)
         weights = windowed(known, smoothing)
-        found = np.zeros(weights.shape, [("dx", "f4"), ("dy", "f4")])
+        found = np.zeros(weights.shape, [(name, "f4") for name in _DISPLACED])
         t = grid.transform
         signs = (math.copysign(1, t.scale_x), math.copysign(1, t.scale_y))
         for name, steps, sign in zip(("dx", "dy"), (best.columns, best.rows), signs, strict=True):
             total = windowed(steps * known, smoothing)
             found[name] = sign * side_m * total / np.maximum(weights, 1)
+        likeness = np.where(best.valid, np.clip(best.correlation, 0, 1), 0)
+        found["confidence"] = np.clip(windowed(likeness, smoothing) / np.maximum(weights, 1), 0, 1)
         return Pixels(found, (weights > 0).astype(np.float32))
 
     margin = gap + radius + smoothing
@@ -168,7 +172,7 @@ def _displacements(
         node = Reprojected(field(core, name), lattice, FLOAT.dtype)
         return replace(lead, id=name, type=FLOAT, projection=lattice, extent=None, node=node)
 
-    return Image((band("dx"), band("dy")))
+    return Image(tuple(map(band, _DISPLACED)))
 
 
 @algorithm(

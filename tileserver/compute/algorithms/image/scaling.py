@@ -47,6 +47,9 @@ def unit_scale(image: Image, low: float, high: float) -> Image:
     return apply_unary(image, lambda values: (values.astype(np.float64) - low) / (high - low), rule)
 
 
+_NORMALIZED = PixelType("float", -1, 1)
+
+
 @algorithm("Image.normalizedDifference(input: Image, bandNames: List = null) -> Image")
 def normalized_difference(image: Image, names: list[Any] | None) -> Image:
     """Return (first - second) / (first + second) of two bands, by name or the first two.
@@ -58,7 +61,7 @@ def normalized_difference(image: Image, names: list[Any] | None) -> Image:
         raise InvalidRequest(f"Expected the names of two bands, got {shown(names)}.")
     first, second = (band for name in names for band in select(image, [name], None).bands)
     node = Apply(_normalized_difference, (first.node, second.node))
-    return Image((replace(first, id="nd", type=FLOAT, node=node),), place_of(image))
+    return Image((replace(first, id="nd", type=_NORMALIZED, node=node),), place_of(image))
 
 
 def _normalized_difference(a: Pixels, b: Pixels) -> Pixels:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from tileserver.compute.algorithms.reducer.reduce_region import lattice_of, region_in
 from tileserver.compute.context import MAX_LIST, Context, check_elements, check_length
 from tileserver.compute.pixels.plan import compute
 from tileserver.compute.pixels.sampling import Choice, Sampled, Strata, sampled
 from tileserver.compute.registry import algorithm
-from tileserver.compute.values.array import array
+from tileserver.compute.values.array import Array, array, check_size
 from tileserver.compute.values.feature import (
     Collection,
     Feature,
@@ -138,11 +139,12 @@ def sample_rectangle(
     geometry: Geometry | None,
     kept: list[Any] | None,
     default: float | None,
-    default_array: Any,
+    default_array: Array | None,
 ) -> Feature:
     """Return a feature with an array a band: its pixels in the bounds of a region.
 
-    Each band is taken in its own projection; masked pixels need a default value.
+    Each band is taken in its own projection; masked pixels need a default value. Bands of arrays
+    give arrays of two axes more.
     """
     own = image.properties
     names = [n for n in own if not n.startswith("system:")] if kept is None else kept
@@ -153,15 +155,62 @@ def sample_rectangle(
         (values,), (mask,) = compute(
             [band.node], [band.type.dtype], grid, context.world.read, context.budget
         )
-        if default is None and not mask.all():
-            raise InvalidRequest(
-                f"The band '{band.id}' is masked in part of the region; "
-                "specify a defaultValue for its masked pixels."
-            )
-        filled = values if default is None else np.where(mask > 0, values, default)
-        found[band.id] = array(filled)
+        if band.type.dimensions:
+            found[band.id] = array(_joined_arrays(band, values, mask, default_array))
+        else:
+            found[band.id] = array(_without_gaps(band, values, mask, default))
     place = geometry if geometry is not None else image_geometry(image)
     return Feature(place, found)
+
+
+def _without_gaps(
+    band: Band, values: NDArray[Any], mask: NDArray[Any], default: float | None
+) -> NDArray[Any]:
+    """Return values with a default where they are masked, whole if both are."""
+    if default is None and not mask.all():
+        raise _masked(band, "defaultValue")
+    if default is None:
+        return values
+    is_whole = values.dtype.kind != "f" and float(default).is_integer() and abs(default) < 2**63
+    wide = np.int64 if is_whole else np.float64
+    return np.where(mask > 0, values.astype(wide), np.asarray(default).astype(wide))
+
+
+def _masked(band: Band, argument: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The band '{band.id}' is masked in part of the region; "
+        f"specify a {argument} for its masked pixels."
+    )
+
+
+def _joined_arrays(
+    band: Band, values: NDArray[Any], mask: NDArray[Any], default: Array | None
+) -> NDArray[Any]:
+    """Return the arrays of pixels as one, rows and columns its first axes.
+
+    Args:
+        band: has the pixels.
+        values: an `Array` a pixel, None where there is none; shape (height, width).
+        mask: of the pixels.
+        default: stands where a pixel is masked.
+    """
+    held = [None if each is None else each.values for each in values[mask > 0]]
+    if default is None and (len(held) < values.size or any(each is None for each in held)):
+        raise _masked(band, "defaultArrayValue")
+    filler = None if default is None else default.values
+    parts = [filler if each is None else each for each in held]
+    shapes = {each.shape for each in ([*parts, filler] if filler is not None else parts)}
+    if len(shapes) != 1:
+        raise InvalidRequest(f"The arrays of band '{band.id}' must all have the same lengths.")
+    (shape,) = shapes
+    check_size((*values.shape, *shape))
+    found = np.empty((*values.shape, *shape), band.type.dtype)
+    if filler is not None:
+        found = found.astype(np.result_type(found, filler))
+        found[:] = filler
+    if parts:
+        found[mask > 0] = np.stack(parts)
+    return found
 
 
 def _rectangle(image: Image, band: Band, geometry: Geometry | None) -> PixelGrid:
