@@ -104,13 +104,15 @@ def _geometries_in(given: Any, depth: int = 0) -> list[Geometry]:
     return [found for each in given for found in _geometries_in(each, depth + 1)]
 
 
-def _replaced(given: Any, placed: Callable[[Geometry], Any]) -> Any:
-    """Return coordinates with those of geometries in place of them."""
+def _replaced(given: Any, placed: Callable[[Geometry], Any], depth: int = 0) -> Any:
+    """Return coordinates with those of geometries in place of them; lists too deep as they are."""
     if isinstance(given, Geometry):
         return placed(given)
-    if isinstance(given, list | tuple) and given and not _is_number(given[0]):
-        return [_replaced(each, placed) for each in given]
-    return given
+    if depth > _DEEPEST or not isinstance(given, list | tuple) or not given:
+        return given
+    if _is_number(given[0]):
+        return given
+    return [_replaced(each, placed, depth + 1) for each in given]
 
 
 def _plain(given: Any) -> Any:
