@@ -134,9 +134,14 @@ def beside(a: BaseGeometry, b: BaseGeometry, turn: float | None) -> BaseGeometry
 def narrowest(shape: BaseGeometry, turn: float | None) -> BaseGeometry:
     """Return a shape with its western parts moved past the antimeridian, if that is narrower."""
     parts = [part for part in shapely.get_parts(shape) if not part.is_empty]
-    if turn is None or len(parts) < 2:
+    is_western = [part.centroid.x < 0 for part in parts]
+    # Moving all of them would change the width by rounding at most.
+    if turn is None or all(is_western) or not any(is_western):
         return shape
-    moved = [translate(part, turn) if part.centroid.x < 0 else part for part in parts]
+    moved = [
+        translate(part, turn) if is_moved else part
+        for part, is_moved in zip(parts, is_western, strict=True)
+    ]
     other = shapely.GeometryCollection(moved)
     return min(shape, other, key=lambda each: each.bounds[2] - each.bounds[0])
 

@@ -7,7 +7,8 @@ Inputs come in columns with weights: a pixel counts by the smaller of its mask a
 it that a region covers. Earth Engine's documentation calls `sum`, `mean`, `linearFit`, the circular
 reducers and the frequency table weighted; here so are the histograms, and medians, modes and
 percentiles, which it computes by histograms. All others take the pixels whose centre lies in the
-region, with full weight, as any reducer does after `unweighted()`.
+region, with full weight, as any reducer does after `unweighted()`; `count` is the guide's own
+example of them ("Pixels in the region", guides/reducers_reduce_region).
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ class Reducer:
 
     def results(self, columns: Sequence[Column]) -> dict[str, Any]:
         """Return the results by name, for as many columns as it has inputs."""
-        self.check_inputs(len(columns), "columns")
+        self.check_inputs(len(columns), "inputs")
         found: dict[str, Any] = {}
         held_bytes = 0
         for output in self.outputs:
@@ -191,7 +192,7 @@ class Reducer:
         """Raise InvalidRequest unless it takes `count` inputs; `plural` names them."""
         if count != self.inputs:
             raise InvalidRequest(
-                f"The reducer {self.name} needs {self.inputs} inputs, there are {count} {plural}."
+                f"Need {self.inputs} {plural} for Reducer.{self.name}, got {count}."
             )
 
 

@@ -107,7 +107,7 @@ def test_tiles_show_what_the_whole_shows(ee: ModuleType, evaluator: Evaluator) -
 @pytest.mark.parametrize(
     ("names", "reducer", "said"),
     [
-        (["value", "other"], "mean", "needs 1 inputs, there are 2 properties"),
+        (["value", "other"], "mean", "Need 1 properties for Reducer.mean, got 2"),
         (["name"], "mean", "Property 'name' of the features is not a number."),
         ([1], "mean", "Expected names of properties, got 1."),
         (["value"], "toList", "is no number for a pixel"),

@@ -3,7 +3,8 @@
 Coordinates are longitude and latitude, or those of a projection's pixels when one is given. Flat
 lists of numbers are read as pairs. A geometry may stand for its coordinates: points in a line or
 ring, rings in a polygon, polygons in several; the result then has the projection and edges of the
-first one unless others are given.
+first one unless others are given. Areas are even-odd, or with `evenOdd=False` on the left of their
+rings (`values.windings`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tileserver.compute.values.geometry import (
     rectangle,
 )
 from tileserver.compute.values.image import Projection
+from tileserver.compute.values.windings import left_inside
 from tileserver.errors import InvalidRequest, shown
 from tileserver.geo.crs import crs_of
 
@@ -55,7 +57,19 @@ _KINDS = {
 
 
 def _construct(kind: str, depth: int, given: Sequence[Any], *rest: Any) -> Geometry:
-    projection, geodesic, margin = (*rest, None, None)[:3]
+    projection, geodesic, margin, even_odd = (*rest, None, None, None)[:4]
+    found = _constructed(kind, depth, given, projection, geodesic, margin)
+    return left_inside(found) if even_odd is False else found
+
+
+def _constructed(
+    kind: str,
+    depth: int,
+    given: Sequence[Any],
+    projection: Projection | None,
+    geodesic: bool | None,
+    margin: ErrorMargin | None,
+) -> Geometry:
     check_count(given)
     inputs = _geometries_in(given)
     if inputs and kind != "Point":

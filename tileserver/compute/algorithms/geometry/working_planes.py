@@ -23,6 +23,8 @@ from tileserver.compute.values.planar import repaired
 from tileserver.geo.crs import WGS84
 from tileserver.geo.turns import period
 
+_QUARTER_TURN = 90.0
+
 
 def metres_of(margin: ErrorMargin | None) -> float:
     """Return the error that an operation may make, in metres on the ground."""
@@ -82,13 +84,24 @@ def working_plane(
         if plane is not None:
             shapes = [repaired(shapely.transform(each, plane.forward)) for each in corners]
             return WorkingPlane(shapes, None, True, plane)
+        # The result has great circles, also where it follows a planar one.
+        shapes = [_followed(each, margin) for each in geometries]
+        return WorkingPlane(shapes, None, True)
     shapes = [planar_in(each, projection, margin).shape for each in geometries]
-    return WorkingPlane(shapes, projection, is_geodesic)
+    return WorkingPlane(shapes, projection, False)
 
 
 def _corners(geometry: Geometry, margin: ErrorMargin | None) -> BaseGeometry:
     """Return a shape in degrees whose edges are great circles."""
     if geometry.is_geodesic:
         return unrolled(geometry.in_crs_by_points(WGS84), 360.0)
-    straight = planar_in(geometry, None, margin).shape
-    return densified(straight, metres_of(margin), is_geodesic=False)
+    return _followed(geometry, margin)
+
+
+def _followed(geometry: Geometry, margin: ErrorMargin | None) -> BaseGeometry:
+    """Return a shape in degrees whose edges may be taken as straight and as great circles alike."""
+    found = planar_in(geometry, None, margin).shape
+    if geometry.is_geodesic:
+        return found
+    # Of an edge of half a turn or more, the great circle would go around the other side.
+    return densified(shapely.segmentize(found, _QUARTER_TURN), metres_of(margin), is_geodesic=False)
