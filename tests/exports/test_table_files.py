@@ -32,7 +32,8 @@ def test_a_csv_has_the_index_first_and_the_geometry_last() -> None:
         "list": "[1,2]",
         "n": "",
         "name": "",
-        ".geo": "",
+        # As in the files that the service exports.
+        ".geo": '{"type":"MultiPoint","coordinates":[]}',
     }
 
 

@@ -1,7 +1,8 @@
 """Features as files: CSV and GeoJSON, with Earth Engine's columns.
 
-Of a CSV the first column is `system:index` and the last `.geo`, the geometry as GeoJSON; between
-them are the properties of the features, in the order of their names.
+Of a CSV the first column is `system:index` and the last `.geo`, the geometry as GeoJSON, without
+one {"type":"MultiPoint","coordinates":[]}, as files say that the service exported; between them
+are the properties of the features, in the order of their names.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 INDEX, GEOMETRY = "system:index", ".geo"
+NOWHERE: Mapping[str, Any] = {"type": "MultiPoint", "coordinates": []}
+"""The geometry in a CSV of a feature that has none."""
 
 Features = Sequence[Mapping[str, Any]]
 """GeoJSON features."""
@@ -53,7 +56,7 @@ def _names(features: Features) -> list[str]:
 def row_of(feature: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a feature by the names of columns."""
     row = {INDEX: feature["id"], **feature["properties"]}
-    return row | {GEOMETRY: feature["geometry"]}
+    return row | {GEOMETRY: feature["geometry"] or dict(NOWHERE)}
 
 
 def cell(value: Any) -> Any:

@@ -67,9 +67,9 @@ class Geometry:
         """Return the `getInfo` JSON: GeoJSON in CRS units, as it has no member for a transform."""
         transform = self.projection.transform
         is_plain = transform == _DEGREES.transform
-        members = geojson_of(self.shape if is_plain else moved_shape(self.shape, transform.apply))
-        if self.geodesic is not None:
-            members["geodesic"] = self.geodesic
+        # First, as in the service's tables: there is code that takes such a text apart.
+        members: dict[str, Any] = {} if self.geodesic is None else {"geodesic": self.geodesic}
+        members |= geojson_of(self.shape if is_plain else moved_shape(self.shape, transform.apply))
         if self.projection != _DEGREES:
             members["crs"] = {"type": "name", "properties": {"name": self.projection.crs_code}}
         return members

@@ -8,6 +8,7 @@ an area is kept as the map of the world with a hole.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -32,17 +33,17 @@ def left_inside(geometry: Geometry) -> Geometry:
     return replace(geometry, shape=found[0] if len(found) == 1 else shapely.union_all(found))
 
 
-def _is_clockwise(part: BaseGeometry) -> bool:
+def _is_clockwise(part: Any) -> bool:
     if part.geom_type != "Polygon" or part.is_empty:
         return False
-    ring = unrolled(part, _TURN).exterior
+    flat: Any = unrolled(part, _TURN)
     goes_around = around_poles(part) is not part
-    return not goes_around and not shapely.is_ccw(ring)
+    return not goes_around and not shapely.is_ccw(flat.exterior)
 
 
-def _outside(part: BaseGeometry, is_geodesic: bool) -> BaseGeometry:
+def _outside(part: Any, is_geodesic: bool) -> BaseGeometry:
     """Return the Earth without an area."""
     flat = unrolled(part, _TURN)
     if not part.interiors and not leaves_map(flat, _TURN) and flat.is_valid:
-        return shapely.Polygon(UNBOUNDED.shape.exterior, [part.exterior])
+        return shapely.Polygon(shapely.get_exterior_ring(UNBOUNDED.shape), [part.exterior])
     return UNBOUNDED.shape - on_map(planar(flat) if is_geodesic else flat.buffer(0), _TURN)

@@ -84,3 +84,16 @@ def test_planar_edges_are_kept_among_great_circles(
     whole = (planar if expected == "box" else geodesic).area()
     found, area = evaluator.value(ee.List([made, whole]))
     assert found == pytest.approx(area, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("distance_m", "margin_m", "relative"),
+    [(1e6, 1, 3e-6), (1e6, 1000, 3e-3), (5000, 1, 5e-4), (30, None, 0.02)],
+)
+def test_a_buffer_is_as_round_as_its_margin_says(
+    ee: ModuleType, evaluator: Evaluator, distance_m: float, margin_m: float | None, relative: float
+) -> None:
+    # Its reference page: the error in approximating the circle, by default 1% of the distance.
+    found = evaluator.value(ee.Geometry.Point([-50, 30]).buffer(distance_m, margin_m).area())
+    cap = 2 * math.pi * EARTH_M**2 * (1 - math.cos(distance_m / EARTH_M))
+    assert found == pytest.approx(cap, rel=relative)

@@ -235,7 +235,9 @@ def features_of(
     places: list[Geometry | None] = [None] * len(properties)
     if crs_code is not None:
         lon, lat = transform_points(crs_code, WGS84, found.x, found.y)
-        places = [Geometry(shapely.Point(x, y)) for x, y in zip(lon, lat, strict=True)]
+        points = [shapely.Point(x, y) for x, y in zip(lon, lat, strict=True)]
+        # Tables that the service exports say so of samples: {"geodesic":false,"type":"Point", ...}.
+        places = [Geometry(point, geodesic=False) for point in points]
     return tuple(
         Feature(place, {**row, INDEX: f"{prefix}{i}"})
         for i, (place, row) in enumerate(zip(places, properties, strict=True))
