@@ -35,11 +35,15 @@ def reduce_axes(
 ) -> Batch:
     """Return arrays whose reduced axes are 1 long.
 
+    The field axis is for reducers of several inputs or outputs; for others it is one as any.
+
     Raises:
         InvalidRequest: an axis is out of range, or the reducer's inputs do not fit the field axis.
     """
     dimensions = batch.ndim - 1
     chosen = sorted({axis_in(axis, dimensions) for axis in axes})
+    if reducer.inputs == len(reducer.outputs) == 1:
+        field_axis = None
     inputs = _inputs(batch, reducer, chosen, field_axis)
     stacks = [_stacked(each, chosen) for each in inputs]
     found = [_reduced(output, stacks) for output in reducer.outputs]

@@ -91,6 +91,8 @@ def operations(ee: ModuleType) -> dict[str, tuple[Any, Any]]:
         "transpose: one dimension": (ee.Array([1, 2]).transpose(), [[1, 2]]),
         "toList": (a.toList(), CUBE),
         "reduce: sum": (a.reduce(reducer.sum(), [0, 2]), CUBE.sum(axis=(0, 2), keepdims=True)),
+        # apidocs/ee-array-reduce: of one input and output all axes but the reduced are unaffected.
+        "reduce: no fields": (a.reduce(reducer.sum(), [0], 1), CUBE.sum(axis=0, keepdims=True)),
         "reduce: median": (a.reduce(reducer.median(), [1]), np.median(CUBE, axis=1, keepdims=True)),
         "reduce: minMax": (
             a.slice(2, 0, 1).reduce(reducer.minMax(), [1], 2),
