@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from tileserver.compute.budget import Budget, out_of_memory
 from tileserver.contract.assets import ImageAsset
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.pixels import BandArrays
-from tileserver.errors import InvalidRequest
+from tileserver.errors import AssetNotFound, InvalidRequest, UnreadableRaster
 from tileserver.geo.tables import Table
 
 MAX_EVALUATIONS = 200_000
@@ -80,6 +81,22 @@ class Context:
         self.nodes += 1
         if self.nodes % _CHECK_EVERY == 0:
             self.budget.check_time()
+
+    def kind_of(self, asset_id: str) -> str:
+        """Return what an asset is: Image, ImageCollection, FeatureCollection, "" for none.
+
+        For errors alone: it looks for the asset in each way that there is.
+        """
+        ways: Mapping[str, Callable[[str], object]] = {
+            "Image": self.world.find_image,
+            "ImageCollection": self.world.find_collection,
+            "FeatureCollection": self.world.find_table,
+        }
+        for kind, find in ways.items():
+            with suppress(AssetNotFound, UnreadableRaster, InvalidRequest):
+                find(asset_id)
+                return kind
+        return ""
 
     def count_bytes(self, size_bytes: int) -> None:
         """Count the estimated memory of a new value.

@@ -237,3 +237,31 @@ def test_what_a_map_samples_of_images_is_made_one_table(
 def test_only_collections_are_flattened(ee: ModuleType, evaluator: Evaluator) -> None:
     with pytest.raises(InvalidRequest, match=r"Collection\.flatten: Expected collections, got"):
         evaluator.value(ee.ImageCollection(SERIES).flatten())
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        # Recorded of the service with public assets.
+        (lambda ee: ee.Image(SERIES), f"Image.load: Asset '{SERIES}' is not an Image."),
+        (
+            lambda ee: ee.ImageCollection(SCENE),
+            f"ImageCollection.load: Asset '{SCENE}' is not an ImageCollection.",
+        ),
+        (
+            lambda ee: ee.FeatureCollection(SCENE),
+            f"Collection.loadTable: Expected asset '{SCENE}' to be a Collection, found 'Image'.",
+        ),
+        (
+            lambda ee: ee.FeatureCollection(f"{SCENE}/none"),
+            f"Collection.loadTable: Collection asset '{SCENE}/none' not found (does not exist or "
+            "caller does not have access).",
+        ),
+    ],
+)
+def test_an_asset_of_another_kind_is_told_from_a_missing_one(
+    ee: ModuleType, evaluator: Evaluator, build: Any, said: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        evaluator.value(build(ee))
+    assert str(refused.value) == said

@@ -71,6 +71,8 @@ def load(context: Context, asset_id: str, version: int | None) -> Collection:
     try:
         found, names, properties = context.world.find_collection(asset_id)
     except AssetNotFound as exc:
+        if context.kind_of(asset_id):
+            raise InvalidRequest(f"Asset '{asset_id[:200]}' is not an ImageCollection.") from exc
         raise InvalidRequest(
             f"ImageCollection asset '{asset_id[:200]}' not found (does not exist or caller does "
             "not have access)."

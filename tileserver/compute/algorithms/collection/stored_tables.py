@@ -31,6 +31,10 @@ def load_table(
     try:
         table = context.world.find_table(table_id)
     except AssetNotFound as exc:
+        if kind := context.kind_of(table_id):
+            raise InvalidRequest(
+                f"Expected asset '{table_id[:200]}' to be a Collection, found '{kind}'."
+            ) from exc
         raise InvalidRequest(
             f"Collection asset '{table_id[:200]}' not found (does not exist or caller does not "
             "have access)."

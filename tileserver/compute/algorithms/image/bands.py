@@ -27,6 +27,8 @@ def load(context: Context, asset_id: str, version: int) -> Image:
     try:
         return stored_image(context.world.find_image(asset_id))
     except AssetNotFound as exc:
+        if context.kind_of(asset_id):
+            raise InvalidRequest(f"Asset '{asset_id[:200]}' is not an Image.") from exc
         raise InvalidRequest(
             f"Image asset '{asset_id[:200]}' not found (does not exist or caller does not have "
             "access)."
