@@ -19,6 +19,18 @@ def test_values_are_clamped(ee: ModuleType, evaluator: Evaluator) -> None:
     assert found.dtype == np.uint8
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(-5, 1000, 200), (300, 1000, 300), (-9, -3, -3), (0.5, 1.5, 1.5)]
+)
+def test_bytes_are_clamped_to_numbers_that_no_byte_holds(
+    ee: ModuleType, evaluator: Evaluator, low: float, high: float, expected: float
+) -> None:
+    image = ee.Image(200).toByte().clamp(low, high)
+    assert evaluator.pixels(image)["constant"][0, 0] == expected
+    arrays = ee.Image(ee.Array([200])).clamp(low, high).arrayGet([0])
+    assert evaluator.pixels(arrays)["constant"][0, 0] == expected
+
+
 def test_values_are_scaled(ee: ModuleType, evaluator: Evaluator) -> None:
     found = evaluator.pixels(ee.Image(SCENE).select("B1").unitScale(1000, 3000))["B1"]
     np.testing.assert_allclose(found, (A.astype(float) - 1000) / 2000, rtol=1e-6)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tileserver.compute.algorithms.image.arithmetic import apply_unary, combined, fitted, place_of
 from tileserver.compute.algorithms.image.bands import select
@@ -32,7 +33,12 @@ def clamp(image: Image, low: float, high: float) -> Image:
             return PixelType(precision, low, high)
         return pixeltypes.integer(int(low), max(int(high), int(low)))
 
-    return apply_unary(image, lambda values: np.minimum(np.maximum(values, low), high), rule)
+    def clamped(values: NDArray[Any]) -> NDArray[Any]:
+        # The ends need not be in the range of the band: bytes may be clamped to -5..1000.
+        wide = values if values.dtype.kind == "f" else values.astype(np.int64)
+        return np.minimum(np.maximum(wide, low), high)
+
+    return apply_unary(image, clamped, rule)
 
 
 @algorithm("Image.unitScale(input: Image, low: Float, high: Float) -> Image")
