@@ -34,7 +34,7 @@ def dashed(lines: BaseGeometry, on: float, off: float, near: BaseGeometry) -> Ba
             return lines
         left -= len(ends)
         dashes.append(ends)
-    return shapely.multilinestrings(shapely.linestrings(np.concatenate(dashes)))
+    return shapely.MultiLineString(list(np.concatenate(dashes)))
 
 
 def _of_line(

@@ -198,7 +198,7 @@ def _joined_arrays(
     if default is None and (len(held) < values.size or any(each is None for each in held)):
         raise _masked(band, "defaultArrayValue")
     filler = None if default is None else default.values
-    parts = [filler if each is None else each for each in held]
+    parts = [part for each in held if (part := filler if each is None else each) is not None]
     shapes = {each.shape for each in ([*parts, filler] if filler is not None else parts)}
     if len(shapes) != 1:
         raise InvalidRequest(f"The arrays of band '{band.id}' must all have the same lengths.")
