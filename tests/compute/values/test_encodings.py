@@ -26,6 +26,19 @@ RECORDED: list[tuple[Callable[[ModuleType], Any], Any]] = [
     (lambda ee: ee.Reducer.max(5), {"type": "Reducer.max", "numInputs": 5}),
     (lambda ee: ee.Clusterer.wekaKMeans(2), {"type": "Clusterer.wekaKMeans", "nClusters": 2}),
     (lambda ee: ee.Classifier.smileKNN(), {"type": "Classifier.smileKNN"}),
+    (
+        lambda ee: ee.List([ee.ImageCollection([0, 1]).set("n", 42)]),
+        [{"type": "ImageCollection", "bands": [], "properties": {"n": 42}}],
+    ),
+    (
+        lambda ee: ee.List([ee.FeatureCollection([ee.Feature(None, {"foo": "bar"})])]),
+        [
+            {
+                "type": "FeatureCollection",
+                "columns": {"foo": "String", "system:index": "String"},
+            }
+        ],
+    ),
     # apidocs/ee-list-add
     (lambda ee: ee.ImageCollection([]), {"type": "ImageCollection", "bands": []}),
     # apidocs/ee-errormargin

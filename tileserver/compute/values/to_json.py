@@ -91,7 +91,8 @@ def to_json(value: Any, _depth: int = 0, _count: Count | None = None) -> Any:
     """Return a value as its `getInfo` JSON, numbers as Earth Engine's protocol buffers write them.
 
     A whole number has no decimal point, one beyond 2**53 is rounded to 64-bit floating point, and
-    what is not finite is "NaN", "Infinity" or "-Infinity".
+    what is not finite is "NaN", "Infinity" or "-Infinity". A collection in a list, a dictionary or
+    a property is told without its elements (recorded in eerepr's tests).
 
     Raises:
         InvalidRequest: it is too large or too deep, or its type has no JSON form.
@@ -151,6 +152,8 @@ def _object_json(value: Any, _depth: int, count: Count) -> Any:
         case Collection():
             check_elements(len(value.elements))
             frame = to_json(value.frame(), _depth + 1, count)
+            if _depth:
+                return frame
             if not value.elements and frame["type"] == "ImageCollection":
                 return frame  # As apidocs/ee-list-add prints an empty one.
             return frame | {"features": [to_json(e, _depth + 2, count) for e in value.elements]}

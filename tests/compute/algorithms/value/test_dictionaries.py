@@ -33,6 +33,8 @@ B_AND_A = {"b": 2, "a": 1}
         (lambda e: e(B_AND_A).set("c", 3), {**B_AND_A, "c": 3}),
         (lambda e: e(B_AND_A).combine({"a": 9, "c": 3}), {"b": 2, "a": 9, "c": 3}),
         (lambda e: e(B_AND_A).combine({"a": 9}, False), B_AND_A),
+        (lambda e: e({"a": None, "b": 2}).combine({"a": 1}, False), B_AND_A),
+        (lambda e: e(B_AND_A).combine({"a": None}), B_AND_A),
         (lambda e: e({"B1": 1, "B2": 2, "QA": 3}).select(["B.*"]), {"B1": 1, "B2": 2}),
         (lambda e: e(B_AND_A).remove(["a"]), {"b": 2}),
         (lambda e: e(B_AND_A).remove(["x"], True), B_AND_A),

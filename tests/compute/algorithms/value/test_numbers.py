@@ -119,7 +119,8 @@ def test_bits_are_shifted_within_64(
         ("toInt", -3.9, -3),
         ("int64", 1e30, 2.0**63),
         ("toUint16", -1, 0),
-        ("toFloat", 0.1, float(np.float32(0.1))),
+        ("toFloat", 0.1, 0.1),
+        ("float", 1580428800001, 1580428800001),
         ("toDouble", 0.1, 0.1),
     ],
 )

@@ -4,7 +4,8 @@ Source: the reference pages. Distances are in pixels of the projection in which 
 only kernels in metres give metres. A margin is read as wide as one looks, so that a result does not
 depend on the tile. Decided: a pixel farther than that from all others is masked.
 
-- The neighbourhood of fastDistanceTransform is a radius, by the metric that is asked for.
+- The neighbourhood of fastDistanceTransform is a radius, by the metric that is asked for. Beyond it
+  pixels are valid and count as one pixel farther (openet-core's tests of erosion and dilation).
 - The angle of directionalDistanceTransform is anticlockwise from the direction of rows, as the
   Sentinel-2 cloud masking tutorial uses it (90 less the sun's azimuth); pixels that are not zero
   are masked, as there is no distance for them.
@@ -77,16 +78,18 @@ def _masked(values: NDArray[Any], known: NDArray[np.bool_]) -> Pixels:
 def fast_distance_transform(image: Image, size: int, units: str, metric: str) -> Image:
     """Return a band `distance`: to the nearest pixel that is not zero, by default squared.
 
-    The first band alone is looked at; its mask does not matter.
+    The first band alone is looked at; its mask does not matter. Pixels that are farther than the
+    neighborhood from all others count as one pixel beyond it.
     """
     _check_neighbourhood(size, units)
     if metric not in _METRICS:
         raise InvalidRequest(f"metric must be one of {', '.join(_METRICS)}, got {shown(metric)}.")
-    most = size * size if metric == "squared_euclidean" else size
+    power = 2 if metric == "squared_euclidean" else 1
 
     def compute(grid: PixelGrid, pixels: Pixels) -> Pixels:
         found = inner(to_nearest(_sources(pixels), metric), size)
-        return _masked(found, found <= most)
+        beyond = found > size**power
+        return _masked(np.where(beyond, (size + 1) ** power, found), np.ones_like(beyond))
 
     band = _first(image)
     node = Around((band.node,), margins(size), compute, _WORK)

@@ -119,9 +119,14 @@ def set_member(members: Members, key: str, value: Any) -> dict[str, Any]:
     " -> Dictionary"
 )
 def combine(first: Members, second: Members, overwrite: bool) -> dict[str, Any]:
-    """Return the members of two dictionaries, of a key in both that of the second; no nulls."""
-    found = {**first, **second} if overwrite else {**second, **first}
-    return _sized({key: value for key, value in found.items() if value is not None})
+    """Return the members of two dictionaries, of a key in both that of the second.
+
+    A null counts as no member: the value in the other dictionary stands in for it.
+    """
+    first, second = (
+        {key: value for key, value in each.items() if value is not None} for each in (first, second)
+    )
+    return _sized({**first, **second} if overwrite else {**second, **first})
 
 
 _CHOICE = "dictionary: Dictionary, selectors: List, ignoreMissing: Boolean = false"

@@ -216,12 +216,13 @@ _register_unary("bitwise_not", *UNARY["bitwiseNot"], hidden=True)
 
 
 def cast_number(value: Number, name: str) -> Number:
-    """Return a number in a type: clamped to its ends, its fraction cut off; NaN is zero."""
+    """Return a number in a type: clamped to its ends, its fraction cut off; NaN is zero.
+
+    As a float it keeps its digits, as geetools' tests of splitting dates expect it.
+    """
     type_ = CASTS[name]
-    if type_.precision == "double":
+    if type_.precision in ("float", "double"):
         return float(value)
-    if type_.precision == "float":
-        return float(np.float32(value))
     if math.isnan(value):
         return Long(0)
     low, high = int(type_.min or 0), int(type_.max or 0)
