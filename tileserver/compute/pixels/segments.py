@@ -21,6 +21,7 @@ from tileserver.compute.context import Context
 from tileserver.compute.pixels.regions import Region, chunks
 from tileserver.compute.values.columns import Column
 from tileserver.compute.values.image import Band
+from tileserver.concurrency.time_limit import check_time
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest
 
@@ -131,12 +132,11 @@ def rows_by_segment(found: Labelled, polygons: NDArray[Any]) -> list[NDArray[np.
     """Return the rows of the columns that each segment has."""
     if not len(polygons):
         return []
-    numbers = rasterize(
-        zip(polygons, range(1, len(polygons) + 1), strict=True),
-        found.labels.shape,
-        fill=0,
-        dtype="int32",
-    )
+    numbers = np.zeros(found.labels.shape, np.int32)
+    for start in range(0, len(polygons), _LOOK_EVERY):
+        check_time()
+        some = polygons[start : start + _LOOK_EVERY]
+        rasterize(zip(some, range(start + 1, start + 1 + len(some)), strict=True), out=numbers)
     owners = numbers.ravel()[found.places] - 1
     order = np.argsort(owners, kind="stable")
     starts = np.searchsorted(owners[order], np.arange(len(polygons) + 1))

@@ -22,6 +22,8 @@ class Join:
     """Yields the elements of the result, of an element of the primary collection."""
     needs_one: bool = False
     """Whether one match tells as much as all of them."""
+    keeps_one: bool = False
+    """Whether an element of the result holds one match at most."""
     has_pairs: bool = False
     """Whether the results are pairs, features of their own, and no elements of the primary one."""
     made: Made | None = field(default=None, compare=False)

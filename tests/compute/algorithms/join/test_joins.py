@@ -244,3 +244,16 @@ def test_what_is_no_join_and_too_many_matches_are_refused(
     many = ee.FeatureCollection(ee.List.sequence(1, 320).map(lambda n: ee.Feature(None, {"n": 1})))
     with pytest.raises(InvalidRequest, match="The join has more than 100000 matches"):
         evaluator.value(ee.Join.inner().apply(many, many, ee.Filter.equals(**both("n"))).size())
+
+
+def test_one_match_of_each_is_kept_however_many_there_are(
+    ee: ModuleType, evaluator: Evaluator
+) -> None:
+    many = ee.FeatureCollection(ee.List.sequence(0, 319).map(lambda n: ee.Feature(None, {"n": n})))
+    near = ee.Filter.maxDifference(difference=1000, leftField="n", rightField="n")
+    best = ee.Join.saveBest("match", "difference").apply(many, many, near)
+    assert evaluator.value(best.aggregate_max("n")) == 319
+    found = best.map(lambda each: ee.Feature(None, {"m": ee.Feature(each.get("match")).get("n")}))
+    assert evaluator.value(found.aggregate_array("m")) == list(range(320))
+    first = ee.Join.saveFirst("match", "n", False).apply(many, many, near)
+    assert evaluator.value(ee.Feature(first.first().get("match")).get("n")) == 319

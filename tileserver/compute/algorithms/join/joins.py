@@ -124,7 +124,7 @@ def save_first(
         if found or outer:
             yield _with(element, key, found[0] if found else None)
 
-    return Join("saveFirst", results)
+    return Join("saveFirst", results, keeps_one=True)
 
 
 @algorithm("Join.saveBest(matchKey: String, measureKey: String, outer: Boolean = false) -> Join")
@@ -138,7 +138,7 @@ def save_best(key: str, measure_key: str, outer: bool) -> Join:
         elif outer:
             yield element
 
-    return Join("saveBest", results)
+    return Join("saveBest", results, keeps_one=True)
 
 
 @algorithm(
@@ -151,7 +151,7 @@ def apply(
     """Return the elements that a join makes of the pairs of two collections that pass a filter."""
     for each in (primary, secondary):
         check_elements(len(each.elements))
-    find = _Matching(context, secondary, condition, join.needs_one)
+    find = _Matching(context, secondary, condition, join)
     found: list[Any] = []
     for element in primary.elements:
         found += join.results(element, find.matches(element))
@@ -164,12 +164,12 @@ class _Matching:
     """Finds the matches of elements, with the index of the filter if it has one."""
 
     def __init__(
-        self, context: Context, secondary: Collection, condition: Filter, needs_one: bool
+        self, context: Context, secondary: Collection, condition: Filter, join: Join
     ) -> None:
         self.context = context
         self.elements = list(secondary.elements)
         self.condition = condition
-        self.needs_one = needs_one
+        self.join = join
         self.tried = 0
         self.found = 0
         self.candidates = None
@@ -191,9 +191,9 @@ class _Matching:
             self._count()
             if self.condition.passes(element, other):
                 found.append((other, None if measure is None else measure(element, other)))
-                if self.needs_one:
+                if self.join.needs_one:
                     break
-        self._hold(len(found))
+        self._hold(min(len(found), 1) if self.join.keeps_one else len(found))
         return found
 
     def _count(self) -> None:
