@@ -69,8 +69,9 @@ export function legendUrl(layer, style = {}, ext = "svg") {
 export const tileJsonUrl = (layer, style = {}) => `tilejson/${path(layer.name)}.json${query(style)}`;
 
 /** Return values at a place: {values: {band: number or null}}, of all bands or of `bands`. */
-export function fetchPoint(layer, style, { lon, lat, bands }, signal) {
-  const place = { lon: lon.toFixed(7), lat: lat.toFixed(7), ...(bands && { bands: String(bands) }) };
+export function fetchPoint(layer, style, { lon, lat, bands, radius }, signal) {
+  const near = radius && { radius: String(Math.min(radius, 1e6)) };
+  const place = { lon: lon.toFixed(7), lat: lat.toFixed(7), ...(bands && { bands: String(bands) }), ...near };
   return fetchJson(`point/${path(layer.name)}${query({ ...valueQuery(style), ...place })}`, signal);
 }
 
@@ -206,6 +207,7 @@ export function cleanLayer(layer) {
     description: text(layer.description),
     attribution: text(layer.attribution),
     noPlace: text(layer.no_place),
+    table: layer.table ?? null,
     pending: layer.pending === true,
     bounds: isBounds(layer.bounds) ? layer.bounds : [-180, -90, 180, 90],
     minzoom: Number.isFinite(layer.minzoom) ? layer.minzoom : 0,

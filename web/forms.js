@@ -24,7 +24,9 @@ export function fillOptions(select, options) {
 export function layerSelect(state, onchange) {
   const select = h("select", { onchange });
   const fill = () => {
-    const entries = [...state.visible, ...state.entries.filter(({ visible }) => !visible)];
+    const every = [...state.visible, ...state.entries.filter(({ visible }) => !visible)];
+    // Features have no values of pixels.
+    const entries = every.filter(({ layer }) => !layer.table);
     fillOptions(select, entries.map((entry) => [entry.id, titleOf(entry)]));
   };
   fill();

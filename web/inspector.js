@@ -7,10 +7,11 @@ import { infoOf } from "./infos.js";
 import { showNote } from "./messages.js";
 import { titleOf } from "./row.js";
 import { toCsv } from "./table.js";
-import { formatPixel, formatPlace, formatValue, onMap, readings, toJson, toRows } from "./values.js";
+import { featureReadings, formatPixel, formatPlace, formatValue, onMap, readings, toJson, toRows } from "./values.js";
 
 const RETRY_MS = 5000;
 const LONGEST_RETRY_MS = 60_000;
+const CLICK_PX = 6;
 const TABLE = "M4 5h16v14H4zM4 10h16M4 15h16M10 5v14";
 
 /**
@@ -157,9 +158,13 @@ class Section {
     try {
       // Values are shown without units, too, if there is no info.
       const known = infoOf(layer).catch(() => null);
-      const { values = {} } = await fetchPoint(layer, style, this.place, signal);
+      const { pixelM } = onMap(this.place);
+      const place = layer.table ? { ...this.place, radius: CLICK_PX * pixelM } : this.place;
+      const { values = {}, features = null, more = false } = await fetchPoint(layer, style, place, signal);
       this.info = await known;
       this.values = values;
+      this.features = features;
+      this.hasMore = more;
       this.fill();
     } catch (error) {
       if (!signal.aborted) this.fail(error);
@@ -186,6 +191,7 @@ class Section {
   }
 
   fill() {
+    if (this.features) return this.fillFeatures();
     const { layer, style } = this.entry;
     const shown = style.bands?.split(",") ?? layer.bands;
     const classBands = layer.bands.length === 1 ? [...layer.bands, ...shown.slice(0, 1)] : [];
@@ -195,6 +201,18 @@ class Section {
     this.note.textContent = notes.join(" · ");
     this.note.hidden = notes.length === 0;
     this.replace(bandList(this.found, shown));
+  }
+
+  /** Show the properties of the features of a table. */
+  fillFeatures() {
+    const { features } = this;
+    this.found = featureReadings(features);
+    const count = this.hasMore ? `more than ${features.length} features` : `${features.length} features`;
+    this.note.textContent = features.length > 1 ? count : "";
+    this.note.hidden = features.length < 2;
+    const list = ({ properties }) => bandList(featureReadings([{ properties }]), []);
+    const nothing = h("p", { className: "quiet" }, "No feature here.");
+    this.replace(features.length ? h("div", { className: "features" }, features.map(list)) : nothing);
   }
 
   replace(node) {

@@ -153,8 +153,8 @@ export class Row {
   async tellPixels() {
     if (this.pixels.textContent) return;
     const info = await infoOf(this.layer).catch(() => null);
-    const side = formatPixel(Math.min(...(info?.bands ?? []).map((band) => band.scale_m ?? Infinity)));
-    this.pixels.textContent = side && `Native pixel ${side} = zoom ${this.layer.maxzoom}.`;
+    const side = !this.layer.table && formatPixel(Math.min(...(info?.bands ?? []).map((band) => band.scale_m ?? Infinity)));
+    this.pixels.textContent = side ? `Native pixel ${side} = zoom ${this.layer.maxzoom}.` : "";
     this.pixels.hidden = !side;
   }
 

@@ -14,7 +14,7 @@ export function start(context) {
   });
 }
 
-const hasStyle = ({ layer }) => !layer.pending;
+const hasStyle = ({ layer }) => !layer.pending && !layer.table;
 
 async function open(entry, context, opener) {
   try {

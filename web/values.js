@@ -55,6 +55,17 @@ export function readings(values, info, classBands) {
   });
 }
 
+/** Return the properties of features as readings; those of several have the feature's number in front. */
+export function featureReadings(features) {
+  const only = { unit: "", description: "", className: "", quantity: null };
+  return features.flatMap(({ properties }, index) =>
+    Object.entries(properties).map(([name, value]) => {
+      const plain = value !== null && typeof value === "object" ? JSON.stringify(value) : value;
+      return { ...only, band: features.length > 1 ? `${index + 1} ${name}` : name, value: plain };
+    }),
+  );
+}
+
 /** Return readings of layers as JSON: {lon, lat, tile, layers: {id: {band: value}}, and what is known}. */
 export function toJson(place, sections) {
   const layers = {};

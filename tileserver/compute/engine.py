@@ -46,6 +46,7 @@ from tileserver.contract.pixels import BandArrays, PixelRequest, check_limits
 from tileserver.errors import AssetChanged, AssetNotFound, InvalidRequest, UpstreamError
 from tileserver.expressions.description import computed_asset
 from tileserver.expressions.document import Computed, from_text
+from tileserver.expressions.table_pictures import as_picture, placed_table
 from tileserver.geo.completion import complete
 from tileserver.rendering.encoders import encode
 
@@ -83,7 +84,7 @@ class Computing:
             computed: the expressions of layers, by the names of their virtual assets.
         """
         self.world = world
-        self.computed = computed or {}
+        self.computed = {} if computed is None else computed
         self.deadline_s = deadline_s
         self._lanes = Lanes(threads)
         self._images = ImageCache()
@@ -144,13 +145,16 @@ class Computing:
         if held is not None and held[0].version == version:
             self._assets[name] = held[0], time.monotonic()
             return held[0]
+        if computed.table is not None:
+            computed = placed_table(name, computed, self.world.find_table(computed.table.name))
         try:
             description = self._value(computed.expression, budget)
         except (AssetNotFound, InvalidRequest) as exc:
             # The request for a tile is valid; the configured expression is not.
             raise UpstreamError(f"{name}: the expression cannot be computed: {exc}") from exc
         self._check_unchanged(computed.expression, version, budget)
-        asset = replace(computed_asset(name, computed, description), version=version)
+        asset = computed_asset(name, computed, description)
+        asset = replace(as_picture(asset, computed.table), version=version)
         self._assets[name] = asset, time.monotonic()
         return asset
 

@@ -26,6 +26,8 @@ _IMAGES = {
     "collection": ("start", "end", "bounds", "reduce", "max_cloud"),
 }
 """The kinds of images, and the keys that go with each."""
+TABLE_STYLE = ("color", "fill_color", "width", "point_size", "point_shape")
+"""The keys that go with the asset of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,24 @@ class LayerSettings:
         "whether the colours of one band of elevations are shaded by the light on them; else those "
         "without a style are",
     ] = None
+    color: Annotated[
+        str | None,
+        kinds.TEXT,
+        "of outlines and lines of a table, such as #2f6f9f, with opacity #2f6f9f80; names as in "
+        "ee.FeatureCollection.style",
+    ] = None
+    fill_color: Annotated[
+        str | None, kinds.TEXT, "of areas and points of a table; else the colour, translucent"
+    ] = None
+    width: Annotated[
+        float | None, kinds.LINE_WIDTH, "of a table's outlines and lines, in pixels; else 1.5"
+    ] = None
+    point_size: Annotated[
+        int | None, kinds.POINT_SIZE, "radius of a table's points, in pixels; else 4"
+    ] = None
+    point_shape: Annotated[
+        str | None, kinds.TEXT, "of a table's points: circle, square, diamond, cross, star5 …"
+    ] = None
     minzoom: Annotated[int | None, kinds.ZOOM, "lowest zoom offered; else from the asset"] = None
     maxzoom: Annotated[int | None, kinds.ZOOM, "highest zoom offered; else from the asset"] = None
     visible: Annotated[bool, kinds.FLAG, "whether the page shows it from the start"] = True
@@ -202,6 +222,9 @@ def _check_image(layer: LayerSettings, given: Set[str]) -> None:
         if key in given and key not in _IMAGES[images[0]]:
             fitting = " or ".join(kind for kind, keys in _IMAGES.items() if key in keys)
             raise Contradiction(f"goes with {fitting}, not with {images[0]}", key)
+    for key in TABLE_STYLE:
+        if key in given and images[0] != "asset":
+            raise Contradiction(f"goes with asset, that of a table, not with {images[0]}", key)
     if (layer.start is None) != (layer.end is None):
         missing = "start" if layer.start is None else "end"
         raise Contradiction(f'needs "{missing}": start and end come together')

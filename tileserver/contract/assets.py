@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tileserver.contract.band_notes import NO_NOTES, BandNotes
+from tileserver.contract.drawn_tables import DrawnTable
 from tileserver.contract.grids import PixelGrid
 from tileserver.contract.names import short_name
 from tileserver.contract.wire import grid_to_json
@@ -113,6 +114,8 @@ class ImageAsset:
     """Why its place on Earth is not known; its grid is a flat map of its own. Empty if it is."""
     mosaic: MosaicState | None = None
     """Of an image that is made of many files."""
+    table: DrawnTable | None = None
+    """Of a picture of features."""
 
     @property
     def has_times(self) -> bool:

@@ -14,6 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from threading import Lock
 from typing import Any, TypeAlias
 
+from tileserver.contract.drawn_tables import DrawnTable
 from tileserver.contract.grids import Box
 from tileserver.contract.names import short_name
 from tileserver.errors import InvalidRequest
@@ -28,6 +29,8 @@ MAX_BYTES = 10_000_000
 """What Earth Engine takes in one request."""
 FULL_ZOOM = 14
 """The deepest zoom of what has no pixels of its own: a composite of scenes."""
+TABLE_ZOOM = 18
+"""That of features, which have no pixels at all."""
 REDUCERS: Mapping[str, str] = {
     "mosaic": "ImageCollection.mosaic",
     "first": "Collection.first",
@@ -52,6 +55,8 @@ class Computed:
     """In degrees. Nothing outside is asked for; None where the image itself says where it ends."""
     full_zoom: int = FULL_ZOOM
     """The zoom whose pixels stand for its own, if it has none."""
+    table: DrawnTable | None = None
+    """The table, if it is a picture of its features."""
 
     @property
     def version(self) -> str:
@@ -98,6 +103,17 @@ class Composite:
             clouds = constant(cloud_property(self.collection))
             most = constant(self.max_cloud)
             yield call("Filter.lessThan", leftField=clouds, rightValue=most)
+
+
+def picture_of(table: DrawnTable) -> Computed:
+    """Return the picture of a table's features in their style."""
+    features = call("Collection.loadTable", tableId=constant(table.name))
+    style = {name: constant(value) for name, value in table.to_json().items()}
+    expression = {
+        "result": "0",
+        "values": {"0": call("Collection.style", collection=features, **style)},
+    }
+    return Computed(to_text(expression), None, TABLE_ZOOM, table)
 
 
 def cloud_property(collection: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tileserver.contract.drawn_tables import MAX_RADIUS_M
 from tileserver.contract.matrix_sets import NAMES
 from tileserver.contract.pixels import MAX_SIDE
 from tileserver.contract.processing import Encoding, Resampling, Terrain
@@ -67,6 +68,7 @@ QUERY: Mapping[str, tuple[Schema, str]] = {
     "v": (_TEXT, "a version, which documents put into their addresses; changes no answer"),
     "lon": (_number(-180, 180), "degrees"),
     "lat": (_number(-90, 90), "degrees"),
+    "radius": (_number(0, MAX_RADIUS_M), "metres around the place within which features are"),
     "bbox": (_numbers(4), "west, south, east and north in degrees; west > east crosses 180"),
     "clip": (_TEXT, "an area as GeoJSON"),
     "width": (_SIDE, "columns; the other side follows"),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from starlette.requests import Request
@@ -71,6 +71,17 @@ _MAX_SUMMARIES = 32
 """Requests for statistics in the queue."""
 
 
+class FeaturesAt(Protocol):
+    """What finds the features of tables at places."""
+
+    def __call__(self, name: str, lon: float, lat: float, radius_m: float) -> dict[str, Any]:
+        """Return some of those of a table within metres of a longitude and latitude.
+
+        It blocks, and raises a TileserverError if the table cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Services:
     """The dependencies of the handlers."""
@@ -94,6 +105,8 @@ class Services:
     documents: Slots = field(default_factory=lambda: Slots(2, "requests for documents", 32))
     """Limits requests that describe all layers, or paint: each takes up to 150 MB."""
     browser: AssetBrowser | None = None
+    features_at: FeaturesAt | None = None
+    """Finds the features of tables at a place."""
 
 
 @asked_again
@@ -188,18 +201,6 @@ async def info(request: Request) -> Response:
         return json_response(request, document)
 
     return await services.geometry.call(answer)
-
-
-@asked_again
-async def point(request: Request) -> Response:
-    """Answer GET /point/{layer}?lon=&lat=&bands=: each band's value, null where masked."""
-    services = services_of(request)
-    own = ("lon", "lat", "bands", TIME_PARAMETER)
-    layer, bands, parameters = await layer_of_values(request, own)
-    lon, lat = parse_place(parameters)
-    pixel = timed(queries.point_request(layer, lon, lat, bands), layer, parameters)
-    values = await while_connected(request.receive, services.bands.read_bands(pixel))
-    return json_response(request, queries.point(lon, lat, values))
 
 
 @asked_again

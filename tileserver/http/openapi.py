@@ -91,7 +91,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "/assets": (Form(("parent", "q", "after", "limit")),),
     "/tilejson/{layer:path}.json": (Form((*_LOOK, "time")),),
     "/info/{layer:path}": (Form(_LOOK),),
-    "/point/{layer:path}": (Form(("lon", "lat", "bands", "time", *_VALUES)),),
+    "/point/{layer:path}": (Form(("lon", "lat", "bands", "radius", "time", *_VALUES)),),
     "/timeseries/{layer:path}": (
         Form(("lon", "lat", "bands", "time", "format"), (_JSON, "text/csv")),
     ),

@@ -20,6 +20,7 @@ from tileserver.http import (
     matrix_tiles,
     ogc_api,
     openapi,
+    point,
     probes,
     profile_endpoints,
     qgis,
@@ -101,7 +102,7 @@ ROWS = (
         form="/tilejson/{layer}.json",
     ),
     Row(path="/info/{layer:path}", endpoint=endpoints.info, layer_of=str),
-    Row(path="/point/{layer:path}", endpoint=endpoints.point, layer_of=str),
+    Row(path="/point/{layer:path}", endpoint=point.point, layer_of=str),
     Row(
         path="/timeseries/{layer:path}",
         endpoint=endpoints.timeseries,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tileserver.concurrency.retry_changed import asked_again
+from tileserver.contract.drawn_tables import MAX_RADIUS_M
 from tileserver.contract.matrix_sets import NAMES, WEB_MERCATOR_QUAD, WORLD_CRS84_QUAD
 from tileserver.errors import TileOutOfRange
-from tileserver.geo.crs import WGS84, transform_point
+from tileserver.geo.crs import WGS84, nominal_scale_m, transform_point
 from tileserver.http.addresses import document_cache_control
-from tileserver.http.disconnects import while_connected
-from tileserver.http.endpoints import base_url, key_parameter, services_of, timed
+from tileserver.http.endpoints import (
+    base_url,
+    key_parameter,
+    services_of,
+)
 from tileserver.http.matrix_tiles import TMS_PARAMETER, Place, answer, refuse_outside, set_named
 from tileserver.http.ows_errors import MEDIA_TYPE, OperationNotSupported, OwsError, missing
 from tileserver.http.parameters import (
@@ -26,8 +29,9 @@ from tileserver.http.parameters import (
     parse_kvp,
     parse_side,
 )
+from tileserver.http.point import features_there, values_there
 from tileserver.http.responses import bytes_response
-from tileserver.layers import feature_info, queries, wmts
+from tileserver.layers import feature_info, wmts
 from tileserver.layers.layers import Layer
 from tileserver.layers.listed import Search
 from tileserver.layers.matrix_layers import AnyLayer
@@ -39,6 +43,7 @@ LIST_PARAMETERS = ("q", "bbox", "after", "limit", TMS_PARAMETER)
 LAYER_PARAMETERS = (*STYLE_PARAMETERS, *STEP_PARAMETERS, TIME_PARAMETER, TMS_PARAMETER)
 LAYERS_SHOWN, MOST_LAYERS = 250, 1000
 """Layers of one document: 4 kB each."""
+_CLICK_PX = 4
 OF_TILES = ("layer", "style", "format", "tilematrixset", "tilematrix", "tilerow", "tilecol")
 OF_INFO = ("i", "j", "infoformat")
 OF_SERVICE = ("service", "request", "version")
@@ -240,7 +245,12 @@ async def _info(
         raise OwsError(f"{wrong}: expected 0 to {grid.width - 1}", wrong, "PointIJOutOfRange")
     x, y = grid.transform.apply(column + 0.5, row + 0.5)
     lon, lat = await services.geometry.call(transform_point, grid.crs_code, WGS84, x, y)
-    pixel = timed(queries.point_request(layer, lon, lat, ()), layer, parameters)
-    values: Any = await while_connected(request.receive, services.bands.read_bands(pixel))
-    body = feature_info.written(queries.point(lon, lat, values), media_type)
+    if layer.asset.table is not None:
+        # As far as a click can be off.
+        pixel_m = nominal_scale_m(grid.crs_code, grid.transform.pixel_side)
+        radius_m = min(_CLICK_PX * pixel_m, MAX_RADIUS_M)
+        point = await features_there(request, layer, (lon, lat), radius_m)
+    else:
+        point = await values_there(request, layer, (lon, lat), (), parameters)
+    body = feature_info.written(point, media_type)
     return bytes_response(request, body, media_type, "no-cache")

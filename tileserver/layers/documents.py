@@ -45,8 +45,9 @@ def layer_json(
 
     `pending` is true in the entry of a layer whose file was not read yet; `no_place` says why one
     has no place on Earth: its bounds are those of a flat map of its own; `has_times` is true in
-    that of one that `/times` has steps of.
+    that of one that `/times` has steps of; `table` has the style of features.
     """
+    table = layer.asset.table if isinstance(layer, Layer) else None
     is_pending = isinstance(layer, ListedLayer) and layer.entry is None
     known = layer.entry if isinstance(layer, ListedLayer) else layer.asset
     no_place, has_times = (known.no_place, known.has_times) if known else ("", False)
@@ -65,6 +66,7 @@ def layer_json(
         **({"pending": True} if is_pending else {}),
         **({"no_place": no_place} if no_place else {}),
         **({"has_times": True} if has_times else {}),
+        **({"table": table.to_json()} if table else {}),
     }
 
 

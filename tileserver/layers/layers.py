@@ -18,8 +18,9 @@ import anyio
 from tileserver.concurrency.retry_changed import ask_again
 from tileserver.concurrency.single_flight import SingleFlight
 from tileserver.contract.assets import MAX_COMPUTED_SAMPLES, ImageAsset
+from tileserver.contract.drawn_tables import REACH_PX
 from tileserver.contract.formats import ImageFileFormat
-from tileserver.contract.grids import Box, PixelGrid
+from tileserver.contract.grids import Box, PixelGrid, Window
 from tileserver.contract.names import Access, check_asset_name
 from tileserver.contract.pixels import BandArrays, PixelRequest
 from tileserver.contract.processing import Processing
@@ -152,6 +153,10 @@ class Layer:
 
     def shows(self, grid: PixelGrid) -> bool:
         """Return whether a grid in EPSG:3857 may intersect the asset."""
+        if self.asset.table is not None:
+            # Marks and lines are wider than the features.
+            sides = grid.width + 2 * REACH_PX, grid.height + 2 * REACH_PX
+            grid = grid.window(Window(-REACH_PX, -REACH_PX, *sides))
         return bool(parts_within(extent_of(self.asset).boxes, grid))
 
     def request(

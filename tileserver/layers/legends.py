@@ -118,6 +118,8 @@ def _classes(layer: Layer, low: float, high: float) -> list[tuple[float, str]]:
 
 def _swatches(layer: Layer) -> list[dict[str, Any]]:
     """Return the colours of the parameter `colormap`; none without it."""
+    if table := layer.asset.table:
+        return [{"label": layer.title, "color": table.color[:7]}]
     classes = layer.processing.classes if layer.processing else None
     names = layer.definition.class_names
     found = []

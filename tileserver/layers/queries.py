@@ -58,6 +58,7 @@ def info(layer: Layer) -> dict[str, Any]:
         "properties": dict(asset.properties),
         "style": layer.style.to_json(),
         "version": layer.version,
+        **({"table": asset.table.to_json()} if asset.table else {}),
         **({"classes": classes} if (classes := _classes(layer)) else {}),
         **({"no_place": asset.no_place} if asset.no_place else {}),
         **({"mosaic": asset.mosaic.to_json()} if asset.mosaic else {}),

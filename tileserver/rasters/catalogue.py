@@ -294,6 +294,10 @@ class Catalogue:
         warn_without_overviews(raster)
         return raster
 
+    def has_table(self, name: str) -> bool:
+        """Tell whether the last scan has a table of a name."""
+        return name in self._scan.tables
+
     def is_remote(self, name: str) -> bool:
         """Tell whether an asset is that of a URL; never touches the disk, nor needs a scan.
 
@@ -311,11 +315,8 @@ class Catalogue:
     def is_broken(self, name: str) -> bool:
         """Tell whether the last scan knows that an image cannot be read; never touches the disk."""
         entry = self._entries.get(name)
-        return (
-            entry is not None
-            and isinstance(entry.location, BandSet)
-            and bool(entry.location.problem)
-        )
+        where = entry.location if entry else None
+        return isinstance(where, BandSet) and bool(where.problem)
 
     def local_versions(self, names: Iterable[str]) -> dict[str, str]:
         """Return the versions of local files as they are now; opens none of them.

@@ -38,8 +38,6 @@ from tileserver.mosaics.engine import Mosaics
 from tileserver.rasters.catalogue import Catalogue
 from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.folders import Tree
-from tileserver.rasters.pyramids.activity import Activity
-from tileserver.rasters.remote.objects import is_remote
 from tileserver.rasters.roots import Root
 from tileserver.rasters.soundness import check_sound
 from tileserver.rest.asset_metadata import AssetMetadata, LocalAssets, MosaicAssets, RemoteAssets
@@ -48,14 +46,16 @@ from tileserver.rest.call import Api
 from tileserver.server.access import readable_assets, rules_of
 from tileserver.server.browsing import browser_of
 from tileserver.server.definitions import catalogue_of, definitions_of, drawn_of, project_of
+from tileserver.server.drawn_tables import RastersAndTables, drawing_engine, pictures_apart
 from tileserver.server.engines import Engines
-from tileserver.server.growth import Growth
+from tileserver.server.growth import Growth, growth_of
 from tileserver.server.hot_folders import HotFolders
 from tileserver.server.late_computing import LateComputing
 from tileserver.server.rest_api import rest_api
 from tileserver.server.served_mosaics import mosaic_engine, noticed, starting
 from tileserver.server.worker_slots import seated
 from tileserver.server.world import EngineImages, ImageReader, LocalImages, MosaicImages, World
+from tileserver.tables.store import Tables
 
 if TYPE_CHECKING:
     from tileserver.earthengine.stack import Earth
@@ -140,26 +140,30 @@ def assemble(
     drawn = drawn_of(config, rasters.catalogue, added)
     look = partial(definitions_of, config, drawn, added)
     definitions = look()
-    computed = {each.asset_name: each.computed for each in definitions if each.computed}
+    computed, styled = pictures_apart(definitions)
     store = shared_store(config, folder, resources) if config.earth_engine else None
     earth = earth_engine(config, memory, tuning, computed, store, resources)
     mosaics = mosaic_engine(rasters, resources)
     local = (*rasters.catalogue.prefixes, *rasters.catalogue.mosaics)
     access = Access(readable_assets(config, local))
-    providers = _providers(rasters, mosaics, earth, access)
-    images = Mounts(_by_prefix(providers, lambda provider: provider.images))
     deadline_s = min(COMPUTING_S, tuning.deadline_s)
+    tables = Tables(rasters.catalogue)
+    drawing = drawing_engine(rasters, tables, styled, deadline_s)
+    providers = _providers(rasters, tables, drawing, mosaics, earth, access)
+    images = Mounts(_by_prefix(providers, lambda provider: provider.images))
     computing = LateComputing(World(images, access.may_read), deadline_s)
     # Layers are chosen by the operator, so their expressions may read every asset.
     trusted = LateComputing(World(images), deadline_s, None if earth else computed)
     of_layers = earth.engine if earth else trusted
-    engine = engines(providers, computing, of_layers, project_of(config.earth_engine))
+    of_tables = [(name, drawing) for name in styled]
+    engine = engines(providers, computing, of_layers, project_of(config.earth_engine), of_tables)
     layers = Layers(definitions, engine, access)
     listed = layer_list(layers, rasters, folder, resources)
     assets = _by_prefix(providers, lambda provider: provider.assets)
     prefixes = rasters.catalogue.prefixes
     browser = browser_of(config.earth_engine, prefixes, providers[0].assets, assets)
-    services = services_of(config, listed, engine, memory, _readiness(earth, store), browser)
+    readiness = _readiness(earth, store)
+    services = services_of(config, listed, engine, memory, readiness, browser, tables.features_at)
     rules = rules_of(config, local, layers, os.environ)
     responses = ResponseCache(rules.keys, responses_bytes)
     return Assembly(
@@ -171,8 +175,8 @@ def assemble(
         responses=responses,
         credentials=earth.credentials if earth else None,
         seated=_seat(config, earth, folder),
-        starting=starting(trusted, mosaics),
-        growth=(growth := _growth(rasters)),
+        starting=starting(trusted, drawing, mosaics),
+        growth=(growth := growth_of(rasters)),
         growing=growth.growing() if growth else nullcontext(),
         following=_following(listed, [rasters.catalogue, drawn], noticed(look, mosaics)),
         sample=partial(_sample, memory, responses, rasters, earth),
@@ -220,7 +224,11 @@ def earth_engine(
 
 
 def engines(
-    providers: Sequence[Provider], computing: Engine, of_layers: Engine, project: str
+    providers: Sequence[Provider],
+    computing: Engine,
+    of_layers: Engine,
+    project: str,
+    of_tables: Sequence[tuple[str, Engine]] = (),
 ) -> Engines:
     """Return one engine in front of all others.
 
@@ -229,9 +237,11 @@ def engines(
         computing: computes the expressions of requests.
         of_layers: computes those of layers.
         project: in the names made up for layers.
+        of_tables: draw those of layers that are tables.
     """
     stored = _by_prefix(providers, lambda provider: provider.engine)
-    return Engines(Mounts([*stored, (EXPRESSIONS, computing), (layer_prefix(project), of_layers)]))
+    made_up = [(EXPRESSIONS, computing), (layer_prefix(project), of_layers), *of_tables]
+    return Engines(Mounts([*stored, *made_up]))
 
 
 def layer_list(
@@ -252,6 +262,7 @@ def services_of(
     memory: MemoryCache,
     readiness: Readiness,
     browser: Browser | None = None,
+    features_at: endpoints.FeaturesAt | None = None,
 ) -> endpoints.Services:
     """Return the services of the tile server's own routes."""
     return endpoints.Services(
@@ -265,6 +276,7 @@ def services_of(
         links=page_links(config),
         readiness=readiness,
         browser=browser,
+        features_at=features_at,
     )
 
 
@@ -291,15 +303,20 @@ def shared_store(
 
 
 def _providers(
-    rasters: LocalRasters, mosaics: Mosaics | None, earth: Earth | None, access: Access
+    rasters: LocalRasters,
+    tables: Tables,
+    drawing: LateComputing,
+    mosaics: Mosaics | None,
+    earth: Earth | None,
+    access: Access,
 ) -> list[Provider]:
     """Return the providers of assets; one more provider is one more entry."""
     tree = Tree(rasters.catalogue)
-    metadata = LocalAssets(tree, access.may_read)
+    metadata = LocalAssets(tree, access.may_read, tables)
     local = Provider(
         prefixes=rasters.catalogue.prefixes if earth else ("",),
-        engine=rasters,
-        images=LocalImages(rasters, tree, metadata.tables),
+        engine=RastersAndTables(rasters, drawing),
+        images=LocalImages(rasters, tree, tables),
         assets=metadata,
     )
     here = [local]
@@ -340,21 +357,6 @@ def _following(
     if not any(each.has_folders for each in catalogues):
         return nullcontext()
     return HotFolders(list(dict.fromkeys(catalogues)), look, listed).followed()
-
-
-def _growth(rasters: LocalRasters) -> Growth | None:
-    """Return the maker of pyramids of local rasters; None if there is no room for them."""
-    store = rasters.catalogue.pyramids
-    if store is None or all(is_remote(root.path) for root in rasters.catalogue.roots):
-        return None
-    try:
-        store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        activity = Activity(store.folder)
-    except OSError as exc:
-        log.debug("no pyramids are made: %s", exc.strerror)
-        return None
-    rasters.note_request = activity.note
-    return Growth(rasters.catalogue, store, activity)
 
 
 def _readiness(earth: Earth | None, store: BestEffortStore | None) -> Readiness:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tileserver.config.config import Config, EarthEngineSettings, RasterFolder
-from tileserver.config.layers import LayerSettings, computed_image
-from tileserver.contract.names import Access, layer_name
+from tileserver.config.layers import TABLE_STYLE, LayerSettings, computed_image
+from tileserver.contract.drawn_tables import MARKS, drawn_table
+from tileserver.contract.names import Access, full_name, layer_name
 from tileserver.contract.raster_formats import CUBES
 from tileserver.errors import ConfigError, InvalidRequest
+from tileserver.expressions.document import Computed, picture_of
 from tileserver.layers.automatic_layers import automatic_layers
 from tileserver.layers.layers import LayerDefinition
 from tileserver.layers.steps import STEP_PARAMETERS, parse_steps
@@ -22,6 +24,7 @@ from tileserver.rasters.pyramids.store import PyramidStore
 from tileserver.rasters.remote.files import RemoteFiles
 from tileserver.rasters.roots import MosaicOptions, Root, mosaic_root
 from tileserver.rasters.user_cache import user_cache
+from tileserver.rendering.colors import parse_color
 
 _SETTINGS = {"expression": "formula"}
 """Parameters whose setting has another name, since a layer's own is taken."""
@@ -107,9 +110,11 @@ def definitions_of(
     configured = [_definition(each, config.earth_engine) for each in config.layers]
     taken = {each.name for each in configured}
     mosaics, names = drawn.mosaics, drawn.names()
+    # Tables come first, as they are drawn over rasters.
+    tables = sorted(drawn.scanned().tables)
     _check_clashes(mosaics, names)
     # A configured layer may show any asset, an automatic one only what may be read by name.
-    readable = filter(Access(config.access.assets).may_read, [*mosaics, *names])
+    readable = filter(Access(config.access.assets).may_read, [*tables, *mosaics, *names])
     bands = drawn.scanned().bands
     return [*automatic_layers(readable, taken, drawn.prefixes, bands), *configured]
 
@@ -130,13 +135,15 @@ def project_of(earth: EarthEngineSettings | None) -> str:
 def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> LayerDefinition:
     try:
         palette = parse_colors(settings.palette) if settings.palette else ()
-        computed = None if settings.asset else computed_image(settings)
+        computed = _styled_table(settings) if settings.asset else computed_image(settings)
         steps = parse_steps(_texts(settings))
     except InvalidRequest as exc:
         raise ConfigError(f"[layers.{settings.name}] {exc}") from exc
     return LayerDefinition(
         name=settings.name,
-        asset_name=settings.asset or layer_name(project_of(earth), settings.name),
+        asset_name=layer_name(project_of(earth), settings.name)
+        if computed or not settings.asset
+        else settings.asset,
         computed=computed,
         title=settings.title or "",
         description=settings.description,
@@ -156,6 +163,35 @@ def _definition(settings: LayerSettings, earth: EarthEngineSettings | None) -> L
         class_names=settings.class_names,
         tiles_per_side=settings.tiles_per_side,
     )
+
+
+def _styled_table(settings: LayerSettings) -> Computed | None:
+    """Return the picture of a table in a layer's style; None if the layer has none for tables.
+
+    Raises:
+        InvalidRequest: a colour or a mark is not known.
+    """
+    if not any(getattr(settings, name) is not None for name in TABLE_STYLE):
+        return None
+    for name in ("color", "fill_color"):
+        _check_color(name, getattr(settings, name))
+    if settings.point_shape not in (None, *MARKS):
+        raise InvalidRequest(
+            f"point_shape: expected one of {', '.join(MARKS)}, got {settings.point_shape[:60]!r}"
+        )
+    style = {name: getattr(settings, name) for name in TABLE_STYLE}
+    return picture_of(drawn_table(full_name(settings.asset or ""), **style))
+
+
+def _check_color(name: str, text: str | None) -> None:
+    digits = (text or "").removeprefix("#")
+    has_opacity = len(digits) == 8 and set(digits.lower()) <= set("0123456789abcdef")
+    if text is None or has_opacity:
+        return
+    try:
+        parse_color(text)
+    except InvalidRequest as exc:
+        raise InvalidRequest(f"{name}: {exc}") from exc
 
 
 def _texts(settings: LayerSettings) -> dict[str, str]:

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from tileserver.errors import TileserverError
 from tileserver.rasters.catalogue import Catalogue
+from tileserver.rasters.engine import LocalRasters
 from tileserver.rasters.files import Place
 from tileserver.rasters.geotiffs import GeoTiff
 from tileserver.rasters.pyramids.activity import Activity
 from tileserver.rasters.pyramids.store import REFUSED, PyramidStore, needs_pyramid
+from tileserver.rasters.remote.objects import is_remote
 
 try:
     import fcntl
@@ -194,3 +196,18 @@ class Growth:
         finally:
             self._stop.set()
             await asyncio.to_thread(thread.join, 2 * _ENDING_S)
+
+
+def growth_of(rasters: LocalRasters) -> Growth | None:
+    """Return the maker of pyramids of local rasters; None if there is no room for them."""
+    store = rasters.catalogue.pyramids
+    if store is None or all(is_remote(root.path) for root in rasters.catalogue.roots):
+        return None
+    try:
+        store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        activity = Activity(store.folder)
+    except OSError as exc:
+        log.debug("no pyramids are made: %s", exc.strerror)
+        return None
+    rasters.note_request = activity.note
+    return Growth(rasters.catalogue, store, activity)

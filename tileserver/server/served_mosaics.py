@@ -36,9 +36,11 @@ def noticed(
 
 
 @asynccontextmanager
-async def starting(trusted: LateComputing, mosaics: Mosaics | None) -> AsyncIterator[None]:
-    """Begin to index mosaics, and to import the evaluator if layers need it."""
+async def starting(
+    trusted: LateComputing, drawing: LateComputing, mosaics: Mosaics | None
+) -> AsyncIterator[None]:
+    """Begin to index mosaics, and to import the evaluator if layers or tables need it."""
     if mosaics is not None:
         mosaics.start()
-    async with trusted.imported_early():
+    async with trusted.imported_early(), drawing.imported_early():
         yield

@@ -70,7 +70,7 @@ def _check_path(
         return _check_mosaic(path, root, config)
     catalogue = Catalogue([root], remote_files(config))
     names = catalogue.names()
-    if not names:
+    if not names and not catalogue.scanned().tables:
         refused = catalogue.scanned().refused
         if refused:
             raise ConfigError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tileserver.concurrency.time_limit import check_time
 from tileserver.errors import AssetNotFound, UnreadableRaster
@@ -77,6 +77,12 @@ class Tables:
             return table
         finally:
             lock.release()
+
+    def features_at(self, name: str, lon: float, lat: float, radius_m: float) -> dict[str, Any]:
+        """Return the features of a table within metres of a place; raises as `find`."""
+        from tileserver.tables.features_at import features_at
+
+        return features_at(self.find(name), lon, lat, radius_m)
 
     def _known(self, name: str, version: str) -> Table | None:
         """Return a table of a version that was read, or raise what reading it raised."""

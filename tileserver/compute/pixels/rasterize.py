@@ -80,9 +80,24 @@ def near(parts: Sequence[BaseGeometry], grid: PixelGrid, margin_px: float) -> li
     """Return the parts that lie on a grid or so many pixels around it."""
     if not parts:
         return []
-    parts = [each for part in parts for each in shown_on(part, grid, margin_px)]
+    parts = _shown(parts, grid, margin_px)
     found = shapely.intersects(np.array(parts, object), grid_polygon(grid, margin_px))
     return [part for part, is_near in zip(parts, found, strict=True) if is_near]
+
+
+def _shown(parts: Sequence[BaseGeometry], grid: PixelGrid, margin_px: float) -> list[BaseGeometry]:
+    """Return parts wherever they may show on a grid, as `shown_on` does for each."""
+    turn = period(grid.crs_code)
+    if turn is None:
+        return list(parts)
+    margin = min(margin_px * grid.transform.pixel_side, turn / 2)
+    left, _, right, _ = shapely.bounds(np.array(parts, object)).T
+    # Of most neither the copy a turn to the east nor that to the west shows.
+    once = (left + turn > grid.box.east + margin) & (right - turn < grid.box.west - margin)
+    found: list[BaseGeometry] = []
+    for part, is_once in zip(parts, once.tolist(), strict=True):
+        found += (part,) if is_once else shown_on(part, grid, margin_px)
+    return found
 
 
 def shown_on(shape: BaseGeometry, grid: PixelGrid, margin_px: float = 1.0) -> list[BaseGeometry]:

@@ -17,8 +17,8 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
 
 from tileserver.compute.algorithms.image.casts import cast_values
 from tileserver.compute.budget import Budget
@@ -26,6 +26,7 @@ from tileserver.compute.context import check_length, check_scanned
 from tileserver.compute.nodes import ApplyOnGrid, Pixels
 from tileserver.compute.pixels.dashes import DASHES
 from tileserver.compute.pixels.drawn_shapes import Shapes
+from tileserver.compute.pixels.many_shapes import can_draw, covered, dotted, stroked
 from tileserver.compute.pixels.rasterize import (
     MARKERS,
     check_size,
@@ -39,12 +40,18 @@ from tileserver.compute.values.feature import Collection, Element, geometry_of
 from tileserver.compute.values.geometry import Geometry
 from tileserver.compute.values.image import DEFAULT_PROJECTION, Band, Image, map_bands
 from tileserver.compute.values.pixel_type import BYTE
+from tileserver.compute.values.stored_features import StoredFeatures
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest, shown
 from tileserver.rendering.colors import parse_color
 from tileserver.rendering.render import VISUALIZED_IDS
 
+Mask = NDArray[np.bool_]
+_POINT, _POLYGON = 0, 3
+"""GEOS's numbers of types."""
 _FILL_OPACITY = 0.66
+_MANY = 400
+"""So many parts near a grid are drawn at once, not one by one."""
 _DRAWING_S = 10.0
 """Seconds to draw one piece of an image."""
 _MOST_DRAWN = 200_000
@@ -148,6 +155,8 @@ class _Style:
 def draw(collection: Collection, color: str, radius: int, width: int) -> Image:
     """Return a picture of features in one colour."""
     given = {"color": color, "pointSize": radius, "width": width}
+    if isinstance(collection.elements, StoredFeatures):
+        return _picture_of_one(_geometries(collection.elements), _style(given))
     return _picture([(geometry, _style(given)) for _, geometry in placed_elements(collection)])
 
 
@@ -177,6 +186,8 @@ def style(
         "fillColor": fill,
         "lineType": line,
     }
+    if isinstance(collection.elements, StoredFeatures) and not property_name:
+        return _picture_of_one(_geometries(collection.elements), _style(base))
     styled = []
     for element, geometry in placed_elements(collection):
         own = element.properties.get(property_name) if property_name else {}
@@ -227,6 +238,17 @@ def _color(text: Any) -> tuple[float, ...]:
     return (*parse_color(text), 1.0)
 
 
+def _geometries(features: StoredFeatures) -> tuple[Geometry, ...]:
+    """Return where features of a table lie, without their properties."""
+    shapes = features.table.geometries[features.rows]
+    return tuple(Geometry(each, geodesic=False) for each in shapes if each is not None)
+
+
+def _picture_of_one(geometries: tuple[Geometry, ...], style_: _Style) -> Image:
+    drawing = _Styled([(style_, Shapes(geometries))])
+    return Image(tuple(_channel_band(drawing, channel) for channel in range(3)))
+
+
 def _picture(styled: Sequence[tuple[Geometry, _Style]]) -> Image:
     runs = [
         (each, Shapes(tuple(geometry for geometry, _ in run)))
@@ -258,10 +280,10 @@ class _Styled:
         color = np.zeros((3, grid.height, grid.width), np.float32)
         alpha = np.zeros((grid.height, grid.width), np.float32)
         for style_, shapes in self.runs:
-            areas, edges = _layers(style_, shapes, grid, budget)
-            for parts, paint_ in ((areas, style_.fill), (edges, style_.color)):
-                if parts and paint_[3] > 0:
-                    over = np.where(drawn(parts, grid) >= 0, np.float32(paint_[3]), np.float32(0))
+            filled, edged = _masks(style_, shapes, grid, budget)
+            for shown_, paint_ in ((filled, style_.fill), (edged, style_.color)):
+                if paint_[3] > 0 and shown_.any():
+                    over = np.where(shown_, np.float32(paint_[3]), np.float32(0))
                     color, alpha = _over(color, alpha, paint_, over)
         return color, alpha
 
@@ -276,14 +298,16 @@ def _drawing_budget() -> Budget:
     return Budget(time.monotonic() + _DRAWING_S)
 
 
-def _layers(
-    style_: _Style, shapes: Shapes, grid: PixelGrid, budget: Budget
-) -> tuple[list[BaseGeometry], list[BaseGeometry]]:
-    """Return the areas to fill, and the outlines to draw as lines and edges."""
-    areas, edges = [], []
+def _masks(style_: _Style, shapes: Shapes, grid: PixelGrid, budget: Budget) -> tuple[Mask, Mask]:
+    """Return the pixels of areas to fill, and those of outlines: drawn as lines and edges."""
     margin_px = style_.size_px + style_.width_px + 1
-    parts = [part for _, found in shapes.parts_near(grid, margin_px) for part in found]
-    for part in near(parts, grid, margin_px):
+    parts = near(
+        [part for _, found in shapes.parts_near(grid, margin_px) for part in found], grid, margin_px
+    )
+    if len(parts) >= _MANY and can_draw(grid) and style_.line not in DASHES:
+        return _masks_of_many(style_, np.array(parts, object), grid)
+    areas, edges = [], []
+    for part in parts:
         budget.check_time()
         is_point = part.geom_type == "Point"
         shape = marker(part, style_.mark, style_.size_px, grid) if is_point else part
@@ -291,7 +315,26 @@ def _layers(
             areas.append(shape)
         if style_.width_px > 0:
             edges.append(outline(shape, style_.width_px, grid, DASHES.get(style_.line)))
-    return areas, edges
+    return drawn(areas, grid) >= 0, drawn(edges, grid) >= 0
+
+
+def _masks_of_many(
+    style_: _Style, parts: NDArray[np.object_], grid: PixelGrid
+) -> tuple[Mask, Mask]:
+    kinds = shapely.get_type_id(parts)
+    points, others = parts[kinds == _POINT], parts[kinds != _POINT]
+    places = shapely.get_coordinates(points)
+    filled = edged = np.zeros((grid.height, grid.width), np.bool_)
+    if len(points) and style_.mark == "circle":
+        filled, edged = dotted(places, style_.size_px, style_.width_px, grid)
+    elif len(points):
+        corners = MARKERS[style_.mark] * style_.size_px * grid.transform.pixel_side
+        marks = shapely.polygons(places[:, np.newaxis, :] + corners)
+        others = np.concatenate([others, marks])
+    filled = filled | covered(others[shapely.get_type_id(others) == _POLYGON], grid)
+    if style_.width_px > 0:
+        edged = edged | stroked(others, style_.width_px, grid)
+    return filled, edged
 
 
 def _over(
