@@ -44,6 +44,7 @@ def despiked(values: Numbers, threshold: float) -> Numbers:
     if threshold >= 1 or found.shape[1] < 3:
         return found
     for _ in range(found.shape[1]):
+        check_time()
         before, here, after = found[:, :-2], found[:, 1:-1], found[:, 2:]
         furthest = np.maximum(np.abs(here - before), np.abs(here - after))
         share = 1 - np.abs(after - before) / np.where(furthest > 0, furthest, 1.0)

@@ -10,6 +10,9 @@ import pytest
 from scipy.optimize import minimize
 
 from tests.compute.conftest import GRID, SCENE, Evaluator, scene_values
+from tileserver.compute.algorithms.collection.temporal_segmentation import blocks
+from tileserver.compute.series.trajectories import despiked
+from tileserver.concurrency.time_limit import checked
 from tileserver.contract.grids import Window
 from tileserver.errors import InvalidRequest
 
@@ -190,3 +193,13 @@ def test_what_is_no_series_is_refused(
 ) -> None:
     with pytest.raises(InvalidRequest, match=sentence):
         evaluator.value(make(ee))
+
+
+def test_the_time_is_looked_at_before_each_block_and_each_round_of_spikes() -> None:
+    looks: list[int] = []
+    with checked(lambda: looks.append(1)):
+        found = list(blocks(np.ones((5, 2)), 1_000_000))
+        assert [each.tolist() for each in found] == [[0, 1], [2, 3], [4]]
+        assert len(looks) == 3
+        despiked(np.array([[0.0, 9.0, 0.0]]), 0.5)
+    assert len(looks) > 3

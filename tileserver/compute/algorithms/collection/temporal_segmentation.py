@@ -12,7 +12,7 @@ line where no model passes. Of EWMACD harmonics are those of the day of the year
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -39,6 +39,7 @@ from tileserver.compute.values.date import Date
 from tileserver.compute.values.feature import Collection
 from tileserver.compute.values.image import TIME_START, Band, Image
 from tileserver.compute.values.pixel_type import DOUBLE
+from tileserver.concurrency.time_limit import check_time
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest
 
@@ -75,11 +76,13 @@ def stacked_series(inputs: Sequence[Pixels]) -> tuple[Numbers, NDArray[np.float3
     return values, masks.max(axis=1).reshape(shape)
 
 
-def blocks(values: Numbers, numbers: int) -> Sequence[NDArray[np.intp]]:
-    """Return the pixels with any value, few enough at a time; each takes so many numbers."""
+def blocks(values: Numbers, numbers: int) -> Iterator[NDArray[np.intp]]:
+    """Yield the pixels with any value, few enough at a time; each takes so many numbers."""
     size = max(_BLOCK_NUMBERS // numbers, 1)
     rows = np.flatnonzero(np.isfinite(values).any(axis=1))
-    return [rows[i : i + size] for i in range(0, len(rows), size)]
+    for start in range(0, len(rows), size):
+        check_time()
+        yield rows[start : start + size]
 
 
 def times_of(context: Context, collection: Collection) -> list[float | None]:
