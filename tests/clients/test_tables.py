@@ -81,8 +81,8 @@ def test_a_table_is_downloaded_as_geojson(ee: ModuleType, web: requests.Session)
 
 
 def test_a_table_of_another_kind_is_refused(ee: ModuleType) -> None:
-    with pytest.raises(ee.EEException, match="Invalid value at 'file_format', 'KML'"):
-        means(ee).getDownloadURL("kml")
+    with pytest.raises(ee.EEException, match="Invalid value at 'file_format', 'XLS'"):
+        means(ee).getDownloadURL("xls")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -39,7 +40,8 @@ _WORDS = (
 )
 _TEXTS = (*_WORDS, "EPSG:3857", "2020-06-01", "", "YYYY-MM-dd", "a.*", "%.2f", "ff0000", "x + 1")
 ODD: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1e308, -1e308, 5e-324, 2**63, -(2**70), 10**300, 10**2000, 0.1, "",
+    None, True, False, 0, -1, 1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf,
+    2**63, -(2**70), 10**300, 10**2000, 0.1, "",
     "NaN", "Infinity", "-0", "\0", "\ud800", "é" * 300, "a" * 5000, "../../etc/passwd",
     "/etc/passwd", "((a+)+)+$x", "%d%d%s", "EPSG:99999", "+proj=longlat", "projects/x/assets/y",
     [], {}, [[]], [[[[1]]]], [None], {"": None}, {"type": "Polygon"}, [1, "a", None, {"b": [2]}],

@@ -263,10 +263,23 @@ def test_operations_are_listed_and_a_request_is_made_once(ee: ModuleType, url: s
         ee.data.getOperation("projects/localhost/operations/AAAABBBB")
 
 
-@pytest.mark.parametrize("file_format", ["SHP", "KML", "KMZ", "TFRecord"])
-def test_other_formats_of_tables_are_refused(ee: ModuleType, file_format: str) -> None:
-    with pytest.raises(ee.EEException, match="exported as CSV or GEO_JSON"):
-        ee.batch.Export.table.toDrive(features(ee), "x", fileFormat=file_format).start()
+@pytest.mark.parametrize(
+    ("file_format", "suffix"),
+    [("SHP", "shp.zip"), ("KML", "kml"), ("KMZ", "kmz"), ("TFRecord", "tfrecord.gz")],
+)
+def test_a_table_is_written_in_every_format(
+    ee: ModuleType, url: str, place: Place, file_format: str, suffix: str
+) -> None:
+    task = ee.batch.Export.table.toDrive(features(ee), "all", fileFormat=file_format)
+    assert run(url, task)["metadata"]["destinationUris"] == [f"all.{suffix}"]
+    content = (place.out / f"all.{suffix}").read_bytes()
+    link = features(ee).getDownloadURL(file_format)
+    assert httpx.get(link, trust_env=False, timeout=60).content == content
+
+
+def test_other_formats_of_tables_are_refused(ee: ModuleType) -> None:
+    with pytest.raises(ee.EEException, match="exported as CSV or GEO_JSON or KML"):
+        ee.batch.Export.table.toDrive(features(ee), "x", fileFormat="XLS").start()
 
 
 def test_without_a_folder_the_setting_is_named(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from PIL import ImageColor
 
 from tileserver.contract.pixels import MAX_COLORS
 from tileserver.errors import InvalidRequest
-from tileserver.rendering.colors import parse_color, parse_palette
+from tileserver.rendering.colors import parse_color, parse_css_color, parse_palette
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,6 @@ def test_hex_digits_and_css_names_are_colors(text: str, color: tuple[int, int, i
         "ff880000",
         "gggggg",
         "0xff88",
-        "rgb(1,2,3)",
-        "hsl(0,100%,50%)",
         "transparent",
         "reddish",
         "##ff8800",
@@ -60,6 +59,49 @@ def test_a_palette_is_an_array_that_cannot_be_changed() -> None:
     assert palette.tolist() == [[0, 0, 0], [255, 255, 255]]
     with pytest.raises(ValueError, match="read-only"):
         palette[0, 0] = 1
+
+
+CSS = [
+    # From CSS Color Module Level 3, or Pillow where it reads the same.
+    "rgb(255, 0, 10)", "RGB(12,200,7)", "rgb(100%, 0%, 50%)", "hsl(120, 100%, 25%)",
+    "hsl(0, 0%, 100%)", "hsl(210,40%,60%)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CSS)
+def test_functions_of_css_are_colors(text: str) -> None:
+    assert parse_color(text) == ImageColor.getrgb(text)[:3]
+    assert parse_css_color(text) == (*ImageColor.getrgb(text)[:3], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rgba(1, 2, 3, 0.25)", (1, 2, 3, 0.25)),
+        ("rgba(300, -2, 3, 1)", (255, 0, 3, 1.0)),
+        ("hsla(240, 100%, 50%, .5)", (0, 0, 255, 0.5)),
+        ("#ff000080", (255, 0, 0, 128 / 255)),
+        ("00ff", (0, 0, 255, 1.0)),
+        ("transparent", (0, 0, 0, 0.0)),
+        ("teal", (0, 128, 128, 1.0)),
+    ],
+)
+def test_opacity_of_css_colors(text: str, expected: tuple[float, ...]) -> None:
+    assert parse_css_color(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["rgb(1,2)", "rgb(1,2,3,0.5)", "rgba(1,2,3)", "rgb(a,b,c)", "rgb(1;2;3)", "hsl()"]
+)
+def test_other_functions_are_no_colors(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="nor a CSS color name"):
+        parse_css_color(text)
+
+
+@pytest.mark.parametrize("text", ["rgba(1,2,3,0.5)", "transparent", "ff000080"])
+def test_a_palette_takes_no_translucent_color(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="is neither 3 or 6 hex digits"):
+        parse_palette([text])
 
 
 @pytest.mark.parametrize("count", [0, MAX_COLORS + 1])

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from tileserver.contract.pixels import BandArrays, Range, VisualizationOptions
 from tileserver.errors import InvalidRequest
 from tileserver.rendering.colors import parse_palette
-from tileserver.rendering.render import VISUALIZED_IDS, check_options, draw, draws, ramp, visualized
+from tileserver.rendering.render import (
+    VISUALIZED_IDS,
+    check_options,
+    check_rising,
+    draw,
+    draws,
+    ramp,
+    visualized,
+)
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 DTYPES = [*INTEGERS, "float32", "float64"]
@@ -266,9 +274,6 @@ def test_tables_and_arithmetic_agree(
         (VisualizationOptions(), 4, "one or three bands, got 4"),
         (VisualizationOptions((Range(0, 1),) * 2), 3, "one for each of 3, got 2"),
         (VisualizationOptions((Range(0, 1),) * 3), 1, "got 3"),
-        (VisualizationOptions((Range(1, 1),)), 1, "less than its max, got min 1 and max 1"),
-        (VisualizationOptions((Range(2, 1),)), 1, "got min 2 and max 1"),
-        (VisualizationOptions((Range(0, 1), Range(0, 1), Range(0, 0))), 3, "got min 0 and max 0"),
         (VisualizationOptions((Range(math.nan, 1),)), 1, "got min nan"),
         (VisualizationOptions((Range(0, math.inf),)), 1, "max inf"),
         (VisualizationOptions(gamma=0), 1, "gamma must be a number greater than 0, got 0"),
@@ -292,6 +297,30 @@ def test_a_style_that_cannot_be_drawn_is_refused_before_and_while_drawing(
     for drawing in (draw, visualized):
         with pytest.raises(InvalidRequest):
             drawing(bands, options)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("between", "options", "expected"),
+    [
+        # The formula (x - min) / (max - min) holds for a range that falls; one without width is
+        # a step.
+        (Range(10, 0), {}, [255, 128, 0, 0]),
+        (Range(10, 0), {"palette_colors": ("000000", "ffffff")}, [255, 128, 0, 0]),
+        (Range(10, 0), {"gamma": 0.5}, [255, 64, 0, 0]),
+        (Range(5, 5), {}, [0, 0, 255, 255]),
+    ],
+)
+def test_a_range_may_fall_or_be_a_step(
+    dtype: str, between: Range, options: dict[str, Any], expected: list[int]
+) -> None:
+    values = np.array([[[0, 5, 10, 20]]], dtype)
+    bands = BandArrays(("X",), values, np.ones((1, 1, 4), bool))
+    found = draw(bands, VisualizationOptions((between,), **options)).color
+    grey = found[..., 0] if found.ndim == 3 else found
+    assert grey[0].tolist() == expected
+    with pytest.raises(InvalidRequest, match="less than its max, got min"):
+        check_rising([between])
 
 
 @pytest.mark.parametrize("band_count", [1, 3])

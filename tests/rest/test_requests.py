@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -14,6 +15,8 @@ from tileserver.rest.requests import read_json, read_query
         (b"\xff", "not UTF-8"),
         (b'{"a": NaN}', "finite number, got NaN"),
         (b'{"a": -Infinity}', "finite number"),
+        (b'{"a": NaN, "expression": {"values": [NaN]}}', "finite number, got NaN"),
+        (b"[Infinity]", "finite number"),
         (b'{"a": 1e999}', "finite number, got 1e999"),
         (b'{"a": 1, "a": 2}', "'a' is given twice"),
         (b'{"a": "\\ud800"}', "not UTF-8"),
@@ -33,6 +36,13 @@ def test_json_is_read_as_it_is() -> None:
     document = {"a": [1, 2.5, {"b": None}], "ü": "😀"}
     assert read_json(json.dumps(document).encode()) == document
     assert read_json(b"[" * 400 + b"]" * 400)
+
+
+def test_an_expression_may_hold_infinity_and_nan_as_python_writes_them() -> None:
+    expression = {"result": "0", "values": {"0": {"constantValue": [math.inf, -math.inf, 1]}}}
+    assert read_json(json.dumps({"expression": expression}).encode()) == {"expression": expression}
+    (found,) = read_json(b'{"expression": [NaN]}')["expression"]
+    assert math.isnan(found)
 
 
 def test_of_a_parameter_given_twice_the_last_counts() -> None:

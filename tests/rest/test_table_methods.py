@@ -66,7 +66,7 @@ def test_the_url_of_a_table_is_for_anybody(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"fileFormat": "SHP"}, "Invalid value at 'file_format', 'SHP'; expected CSV or GEO_JSON"),
+        ({"fileFormat": "XLS"}, "Invalid value at 'file_format', 'XLS'; expected CSV or GEO_JSON"),
         ({"fileFormat": ["CSV"]}, "Invalid value at 'file_format'"),
         ({"selectors": "CLOUD"}, "Invalid value at 'selectors'"),
         ({"selectors": [1]}, "Invalid value at 'selectors'"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
-from tileserver.exports.table_files import GEOMETRY, INDEX, cell, row_of
+from tileserver.exports.table_files import BINARY, GEOMETRY, INDEX, cell, parts_of, row_of
 from tileserver.exports.tasks import Progress
 
 _REPORT_EVERY = 200
@@ -42,9 +42,22 @@ class PlannedTable(Protocol):
 
 def write_table(table: PlannedTable, options: TableOptions, path: str, progress: Progress) -> None:
     """Write the features to a file."""
+    if options.file_format in BINARY:
+        _write_binary(table, options, path, lambda done: progress(done / max(len(table), 1)))
+        return
     write, _ = FORMATS[options.file_format]
     with open(path, "w", encoding="utf-8", newline="") as file:
         write(table, options, file, lambda done: progress(done / max(len(table), 1)))
+
+
+def _write_binary(
+    table: PlannedTable, options: TableOptions, path: str, count: Callable[[int], None]
+) -> None:
+    rows = (row_of(feature) for _, feature in _counted(table, count))
+    names = options.columns or (INDEX, *table.names())
+    with open(path, "wb") as file:
+        for part in parts_of(options.file_format, rows, names, "table"):
+            file.write(part)
 
 
 def _write_csv(
@@ -84,5 +97,6 @@ def _counted(
 FORMATS: Mapping[str, tuple[Callable[..., None], str]] = {
     "CSV": (_write_csv, ".csv"),
     "GEO_JSON": (_write_geojson, ".geojson"),
+    **{name: (_write_binary, f".{suffix}") for name, (suffix, _) in BINARY.items()},
 }
 """By Earth Engine's name: the writer and the suffix of its files."""

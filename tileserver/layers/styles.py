@@ -16,7 +16,7 @@ from tileserver.contract.pixels import Range, VisualizationOptions
 from tileserver.errors import InvalidRequest, nearest
 from tileserver.rendering.colormaps import named_palette, names
 from tileserver.rendering.colors import check_palette_length, hex_color
-from tileserver.rendering.render import check_options
+from tileserver.rendering.render import check_options, check_rising
 
 STYLE_PARAMETERS = ("bands", "min", "max", "palette", "gamma", "opacity")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,4})?", re.ASCII)
@@ -50,6 +50,7 @@ class Style:
         if options == VisualizationOptions():
             return None
         check_options(options, len(self.bands))
+        check_rising(options.ranges)
         return options
 
     def _ranges(self) -> tuple[Range, ...]:

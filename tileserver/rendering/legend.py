@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tileserver.contract.pixels import Range, VisualizationOptions
-from tileserver.rendering.render import check_options, ramp
+from tileserver.rendering.render import check_options, check_rising, ramp
 
 WIDTH = 240
 """Pixels."""
@@ -52,10 +52,12 @@ def legend_svg(
         curve: of one band, from shares of its range to shades; straight without any.
 
     Raises:
-        InvalidRequest: the options cannot draw this many bands, see `render.check_options`.
+        InvalidRequest: the options cannot draw this many bands, see `render.check_options`, or a
+            range does not rise.
     """
     options = options or VisualizationOptions()
     check_options(options, len(band_ids))
+    check_rising(options.ranges)
     ranges = options.ranges or (Range(0.0, 255.0),)
     body = ET.Element("g")
     if len(band_ids) == 3:

@@ -205,7 +205,16 @@ def _check_ranges(ranges: tuple[Range, ...], band_count: int) -> None:
             f"{band_count}, got {len(ranges)}."
         )
     for each in ranges:
-        if not (math.isfinite(each.min) and math.isfinite(each.max) and each.min < each.max):
+        if not (math.isfinite(each.min) and math.isfinite(each.max)):
+            raise InvalidRequest(
+                f"A range's min and max must be finite, got min {each.min} and max {each.max}."
+            )
+
+
+def check_rising(ranges: Sequence[Range]) -> None:
+    """Raise InvalidRequest if a range falls or has no width: a legend can not show that."""
+    for each in ranges:
+        if not each.min < each.max:
             raise InvalidRequest(
                 f"A range's min must be less than its max, got min {each.min} and max {each.max}."
             )
@@ -312,6 +321,9 @@ def _shaded(values: NDArray[Any], shade: _Shade) -> NDArray[np.uint8]:
 def _stretched(values: NDArray[Any], between: Range, gamma: float) -> NDArray[np.float64]:
     """Return v of the formula, 0 to 1; NaN stays NaN."""
     low, high = between.min, between.max
+    if low == high:
+        # As in Earth Engine, a step: NaN must stay NaN, so no comparison alone.
+        return np.where(np.isnan(values), np.nan, np.greater(values, low))
     if math.isinf(high - low):
         values, low, high = np.multiply(values, 0.25, dtype=np.float64), low / 4, high / 4
     # A value far outside a narrow range overflows to infinity, which is clipped like any other.

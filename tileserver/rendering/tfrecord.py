@@ -1,4 +1,4 @@
-"""TFRecord files with one tf.train.Example, written without TensorFlow.
+"""TFRecord files of tf.train.Example, written without TensorFlow.
 
 Earth Engine's exports hold a FloatList for each band, whatever the band's own type
 (https://developers.google.com/earth-engine/guides/tfrecord). The framing is described in
@@ -10,6 +10,7 @@ protobuf allows, because a request is never longer than 48 MiB.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tileserver.contract.pixels import BandArrays
 _LENGTH_DELIMITED = 2
 _KEY, _VALUE = 1, 2
 _FEATURES, _FEATURE, _FLOAT_LIST, _FLOATS = 1, 1, 2, 1
+_BYTES_LIST, _BYTES = 1, 1
 
 _POLYNOMIAL = 0x82F63B78
 """CRC-32C (Castagnoli), bits in reverse."""
@@ -30,11 +32,30 @@ _MASK_DELTA = 0xA282EAD8
 
 def write_tfrecord(bands: BandArrays) -> bytes:
     """Return one record: a feature of height * width floats a band, row after row; masked is 0."""
-    features = b"".join(
-        _field(_FEATURE, _field(_KEY, band_id.encode()) + _field(_VALUE, _feature(values)))
-        for band_id, values in zip(bands.ids, bands.masked_to_zero(), strict=True)
+    named = zip(bands.ids, bands.masked_to_zero(), strict=True)
+    return _example({band_id: _feature(values) for band_id, values in named})
+
+
+def write_example(values: Mapping[str, Sequence[float] | Sequence[str]]) -> bytes:
+    """Return one record: a list of floats, or of texts as bytes, by its name."""
+    return _example(
+        {
+            name: _texts(each) if each and isinstance(each[0], str) else _feature(np.array(each))
+            for name, each in values.items()
+        }
     )
-    return _record(_field(_FEATURES, features))
+
+
+def _example(features: Mapping[str, bytes]) -> bytes:
+    entries = b"".join(
+        _field(_FEATURE, _field(_KEY, name.encode()) + _field(_VALUE, feature))
+        for name, feature in features.items()
+    )
+    return _record(_field(_FEATURES, entries))
+
+
+def _texts(texts: Sequence[Any]) -> bytes:
+    return _field(_BYTES_LIST, b"".join(_field(_BYTES, str(each).encode()) for each in texts))
 
 
 def _feature(values: NDArray[Any]) -> bytes:

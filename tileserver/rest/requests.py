@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
@@ -135,17 +135,24 @@ def read_json(body: bytes) -> Any:
     """Return parsed JSON.
 
     Raises:
-        InvalidRequest: it is not JSON, repeats a member, holds NaN or an infinity, or is nested
-            deeper than any client's request.
+        InvalidRequest: it is not JSON, repeats a member, is nested deeper than any client's
+            request, or holds NaN or an infinity elsewhere than in an expression, where Python's
+            client writes them as they are: `ee.Number(float("inf"))`.
     """
     # Parsed, nested brackets need thirty times their length.
     if body.count(b"[") + body.count(b"{") > _MAX_CONTAINERS:
         raise InvalidRequest(f"{_NOT_JSON} It has more than {_MAX_CONTAINERS} arrays and objects.")
+    constants: list[str] = []
+
+    def infinite(text: str) -> float:
+        constants.append(text)
+        return float(text)
+
     try:
         document = json.loads(
             body,
             object_pairs_hook=_members,
-            parse_constant=_no_number,
+            parse_constant=infinite,
             parse_float=_finite,
         )
         if b"\\ud" in body.lower():
@@ -156,7 +163,25 @@ def read_json(body: bytes) -> Any:
     except ValueError as exc:
         raise InvalidRequest(f"{_NOT_JSON} {_error_text(exc)}") from None
     _check_depth(document)
+    if constants and not _is_in_expression(document, len(constants)):
+        raise InvalidRequest(f"{_NOT_JSON} Expected a finite number, got {constants[0]}.")
     return document
+
+
+def _is_in_expression(document: Any, count: int) -> bool:
+    """Tell whether all of a number of infinite numbers of a document are in its expression."""
+    expression = document.get("expression") if isinstance(document, dict) else None
+    level, found = [expression], 0
+    while level:
+        found += sum(1 for each in level if isinstance(each, float) and not math.isfinite(each))
+        level = [child for each in level for child in _children(each)]
+    return found == count
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _error_text(exc: ValueError) -> str:

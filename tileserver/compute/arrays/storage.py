@@ -340,11 +340,11 @@ def chosen(takes_first: NDArray[np.bool_], first: Pixels, second: Pixels) -> Any
     group_of[np.where(takes_first, a.group_of, b.group_of) < 0] = -1
     flat, flags = group_of.ravel(), takes_first.ravel()
     batches = []
-    for values, count, begin in ((a, len(a.batches), 0), (b, len(b.batches), len(a.batches))):
+    for values, is_first, begin in ((a, True, 0), (b, False, len(a.batches))):
         places = values.places()
-        for group in range(count):
+        for group in range(len(values.batches)):
             check_time()
-            rows = np.flatnonzero((flat == begin + group) & (flags == (begin == 0)))
+            rows = np.flatnonzero((flat == begin + group) & (flags == is_first))
             batches.append(values.batches[group][places[rows]])
     return ArrayValues(group_of.astype(np.int32), tuple(batches))
 

@@ -401,8 +401,8 @@ REFUSED: dict[str, tuple[Callable[[ModuleType], Any], str]] = {
         ),
         "'array' has arrays, which cannot be interpolated",
     ),
-    "mean": (
-        lambda ee: ee.ImageCollection([ee.Image(SCENE).toArray()] * 2).mean().arrayGet(0),
+    "median": (
+        lambda ee: ee.ImageCollection([ee.Image(SCENE).toArray()] * 2).median().arrayGet(0),
         "not defined for bands of arrays",
     ),
     "mask": (

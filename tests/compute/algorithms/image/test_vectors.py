@@ -111,8 +111,21 @@ def test_geometries_are_in_degrees_by_default(ee: ModuleType, evaluator: Evaluat
     whole = shapely.union_all([shape(each["geometry"]).buffer(1e-12) for each in found])
     region = shape(evaluator.value(small(ee).transform("EPSG:4326", 0.1)))
     assert whole.symmetric_difference(region).area < 1e-3 * region.area
-    names = {each["id"] for each in found}
-    assert len(names) == len(found)
+    assert len({each["id"] for each in found}) == len(found)
+
+
+@pytest.mark.parametrize("by_scale", [False, True])
+def test_an_id_is_the_place_of_a_segment_s_first_pixel(
+    ee: ModuleType, evaluator: Evaluator, by_scale: bool
+) -> None:
+    # Of a scale alone the lattice begins at the origin of the CRS, its rows go south.
+    column, row = (round(UTAH.c / 30), -round(UTAH.f / 30)) if by_scale else (0, 0)
+    part = segments(class_values()[5:13, 4:14])
+    firsts = [np.argwhere(part == n)[0] for n in range(1, part.max() + 1)]
+    wanted = {f"{column + 4 + x:+d}{row + 5 + y:+d}" for y, x in firsts}
+    options = {"scale": 30, "crs": "EPSG:32612"} if by_scale else {}
+    found = evaluator.value(classes(ee).reduceToVectors(geometry=small(ee), **options))
+    assert {each["id"] for each in found["features"]} == wanted
 
 
 def test_masked_pixels_and_those_outside_belong_to_no_segment(

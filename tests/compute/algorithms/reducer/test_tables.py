@@ -58,6 +58,22 @@ def test_counts_in_two_directions(ee: ModuleType, evaluator: Evaluator) -> None:
     assert found["yAxis"] == [0, 1000, 2000]
 
 
+def test_counts_in_two_directions_pixel_by_pixel(ee: ModuleType, evaluator: Evaluator) -> None:
+    reducer = ee.Reducer.fixed2DHistogram(0, 200, 4, 50, 200, 3)
+    image = ee.ImageCollection(SERIES).reduce(reducer)
+    grid = evaluator.masked(image.select("histogram").arrayGet([1, 2]))["histogram"]
+    series = series_values()
+    wanted = np.zeros(series.shape[2:])
+    for first, second in zip(series[:, 0].filled(255), series[:, 1].filled(255), strict=True):
+        wanted += (first >= 50) & (first < 100) & (second >= 150) & (second < 200)
+    shown = ~np.ma.getmaskarray(series).all(axis=(0, 1))
+    np.testing.assert_array_equal(~np.ma.getmaskarray(grid), shown)
+    np.testing.assert_array_equal(grid.data[shown], wanted[shown])
+    ends = image.select("xAxis").arrayGet([3]).addBands(image.select("yAxis").arrayGet([1]))
+    for band, expected in zip(evaluator.masked(ends).values(), (150, 100), strict=True):
+        assert (band.compressed() == expected).all()
+
+
 @pytest.mark.parametrize(
     ("name", "oracle"),
     [

@@ -15,6 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tileserver.compute.algorithms.collection.array_composites import (
+    MEAN,
+    SUM,
+    array_composite,
+    array_kind,
+    array_type,
+)
 from tileserver.compute.algorithms.image.arithmetic import chosen_values, fitted
 from tileserver.compute.algorithms.reducer.simple import COUNT, as_is, in_range
 from tileserver.compute.arrays.storage import dense_pixels, in_type
@@ -254,7 +261,13 @@ def _register(name: str, maker: Maker, rule: TypeRule, result: str) -> None:
     def build(context: Context, collection: Collection) -> Image:
         bands = []
         for band_name, layers in gather(context, collection):
-            found = rule(pixeltypes.union(band.type for band in layers))
+            own = pixeltypes.union(band.type for band in layers)
+            kind = name.removeprefix("reduce.")
+            if own.dimensions and kind in (SUM, MEAN):
+                node = array_composite(kind, inputs_of(layers), array_type(own))
+                bands.append(composite(band_name, array_type(own), node))
+                continue
+            found = rule(own)
             bands.append(composite(band_name, found, maker(layers, found)))
         return Image(tuple(bands))
 
@@ -283,9 +296,17 @@ def reduce(context: Context, collection: Collection, reducer: Reducer, scale: fl
 
 def _reduced(output: Output, layers: Sequence[Sequence[Band]]) -> Band:
     chosen = [layers[place] for place in output.takes]
-    found = output.type_of(pixeltypes.union(band.type for band in chosen[-1]))
     together = [band for image in zip(*chosen, strict=True) for band in image]
-    return composite(output.name, found, stacked(output, together, found))
+    return composite(output.name, *_typed(output, chosen[-1], together))
+
+
+def _typed(output: Output, last: Sequence[Band], bands: Sequence[Band]) -> tuple[PixelType, Node]:
+    """Return the type of an output, from the bands of its last input, and its node."""
+    own = pixeltypes.union(band.type for band in last)
+    if kind := array_kind(output, own):
+        return array_type(own), array_composite(kind, inputs_of(bands), array_type(own))
+    found = output.type_of(own)
+    return found, stacked(output, bands, found)
 
 
 @algorithm("Image.reduce(image: Image, reducer: Reducer) -> Image")
@@ -299,8 +320,7 @@ def reduce_bands(image: Image, reducer: Reducer) -> Image:
     for output in reducer.outputs:
         takes = range(len(image.bands)) if reducer.inputs == 1 else output.takes
         chosen = [image.bands[place] for place in takes]
-        found = output.type_of(pixeltypes.union(band.type for band in chosen))
-        node = stacked(output, chosen, found)
+        found, node = _typed(output, chosen, chosen)
         bands.append(Band(output.name, found, *_shared_place(chosen), node))
     return image.derived(bands)
 

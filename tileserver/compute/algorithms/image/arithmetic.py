@@ -101,9 +101,17 @@ def fitted(values: NDArray[Any], type_: PixelType) -> NDArray[Any]:
     if values.dtype == dtype:
         return values
     if dtype.kind in "iu" and values.dtype.kind == "f":
-        limits = np.iinfo(dtype)
-        values = np.clip(np.nan_to_num(values, nan=0.0), limits.min, limits.max)
+        return _clipped(np.nan_to_num(values, nan=0.0), dtype)
     return values.astype(dtype)
+
+
+def _clipped(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return floating point numbers in an integer type, those beyond its ends at its ends."""
+    limits = np.iinfo(dtype)
+    # The greatest int64 has no float64; the next one up would turn into the least.
+    is_beyond = values >= float(limits.max)
+    inside = np.where(is_beyond, 0.0, np.maximum(values, float(limits.min))).astype(dtype)
+    return np.where(is_beyond, dtype.type(limits.max), inside)
 
 
 def chosen_values(
@@ -187,7 +195,10 @@ def _power(x: NDArray[Any], y: NDArray[Any]) -> Any:
 
 
 def _left_shift(x: NDArray[Any], y: NDArray[Any]) -> Any:
-    return np.left_shift(x.astype(np.int64), np.clip(y, 0, 62).astype(np.int64))
+    # As of numbers: bits that are shifted out of 64 are gone.
+    is_within = (np.asarray(y) >= 0) & (np.asarray(y) < 64)
+    shifted = np.left_shift(x.astype(np.int64), np.where(is_within, y, 0).astype(np.int64))
+    return np.where(is_within, shifted, 0)
 
 
 def _right_shift(x: NDArray[Any], y: NDArray[Any]) -> Any:

@@ -41,8 +41,10 @@ def cast_values(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     limits = np.iinfo(dtype)
     if values.dtype.kind == "f":
         whole = np.trunc(np.nan_to_num(values.astype(np.float64), nan=0.0))
-        inside = np.clip(whole, float(limits.min), float(limits.max))
-        return np.where(whole >= float(limits.max), limits.max, inside).astype(dtype)
+        # The greatest int64 has no float64; the next one up would turn into the least.
+        is_beyond = whole >= float(limits.max)
+        inside = np.where(is_beyond, 0.0, np.maximum(whole, float(limits.min))).astype(dtype)
+        return np.where(is_beyond, dtype.type(limits.max), inside)
     return np.clip(values.astype(np.int64), limits.min, limits.max).astype(dtype)
 
 

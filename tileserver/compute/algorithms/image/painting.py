@@ -43,7 +43,7 @@ from tileserver.compute.values.pixel_type import BYTE
 from tileserver.compute.values.stored_features import StoredFeatures
 from tileserver.contract.grids import PixelGrid
 from tileserver.errors import InvalidRequest, shown
-from tileserver.rendering.colors import parse_color
+from tileserver.rendering.colors import parse_css_color
 from tileserver.rendering.render import VISUALIZED_IDS
 
 Mask = NDArray[np.bool_]
@@ -232,10 +232,7 @@ def _size(given: Mapping[str, Any], name: str) -> float:
 def _color(text: Any) -> tuple[float, ...]:
     if not isinstance(text, str):
         raise InvalidRequest(f"Expected a color, got {shown(text)}.")
-    digits = text.strip().removeprefix("#")
-    if len(digits) == 8 and set(digits.lower()) <= set("0123456789abcdef"):
-        return (*parse_color(digits[:6]), int(digits[6:], 16) / 255)
-    return (*parse_color(text), 1.0)
+    return parse_css_color(text)
 
 
 def _geometries(features: StoredFeatures) -> tuple[Geometry, ...]:

@@ -36,7 +36,8 @@ def clamp(image: Image, low: float, high: float) -> Image:
     def clamped(values: NDArray[Any]) -> NDArray[Any]:
         # The ends need not be in the range of the band: bytes may be clamped to -5..1000.
         wide = values if values.dtype.kind == "f" else values.astype(np.int64)
-        return np.minimum(np.maximum(wide, low), high)
+        found: NDArray[Any] = np.minimum(np.maximum(wide, low), high)
+        return found
 
     return apply_unary(image, clamped, rule)
 

@@ -3,8 +3,9 @@
 As apidocs/ee-image-reducetovectors has it. What Google leaves open: a segment's pixels are those
 whose centre lies in the region, with full weight; polygons follow the edges of pixels, their
 corners carried into degrees one by one; a box bounds them in the projection, a centroid is the mean
-of their centres there. Of one band to reduce a property has the name of the reducer's output, of
-several that of the band.
+of their centres there. An id is the column and the row of a segment's first pixel in the lattice,
+both with a sign, as in +120-35. Of one band to reduce a property has the name of the reducer's
+output, of several that of the band.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from tileserver.compute.pixels.segments import (
     rows_by_segment,
 )
 from tileserver.compute.registry import ALGORITHMS, algorithm
-from tileserver.compute.values.feature import Collection, Feature, indexed
+from tileserver.compute.values.feature import Collection, Feature
 from tileserver.compute.values.geometry import Geometry
-from tileserver.compute.values.image import DEFAULT_PROJECTION, Image, Projection
+from tileserver.compute.values.image import DEFAULT_PROJECTION, INDEX, Image, Projection, north_up
 from tileserver.compute.values.planar import carried, moved_shape
 from tileserver.compute.values.reducer import Output, Reducer, spread
 from tileserver.errors import InvalidRequest, shown
@@ -81,11 +82,23 @@ def reduce_to_vectors(
         names = found.values[codes].tolist()
         properties = [{**each, label: name} for each, name in zip(properties, names, strict=True)]
     pairs = zip(places, properties, strict=True)
-    features = indexed(Feature(place, members) for place, members in pairs)
+    names = _ids(found, rows, north_up(lattice))
+    features = tuple(
+        Feature(place, {**members, INDEX: name})
+        for (place, members), name in zip(pairs, names, strict=True)
+    )
     types = {output.name: "Float" for output in outputs} | (
         {} if label is None else {label: "Long"}
     )
     return Collection("FeatureCollection", features, columns=types)
+
+
+def _ids(found: Labelled, rows: Sequence[NDArray[np.int64]], lattice: Projection) -> list[str]:
+    """Return the ids of segments: column and row of their first pixels, such as +120-35."""
+    t, width = found.grid.transform, found.grid.width
+    left, top = lattice.transform.inverse().apply(t.translate_x, t.translate_y)
+    first = [int(found.places[each].min()) if len(each) else 0 for each in rows]
+    return [f"{round(left) + at % width:+d}{round(top) + at // width:+d}" for at in first]
 
 
 def _outputs(reducer: Reducer | None, image: Image) -> list[Output]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -49,7 +48,6 @@ def visualize(
     if colors:
         parse_palette(colors)
     ranges = _ranges(chosen, gain, bias, low, high, len(colors))
-    chosen, ranges = _turned(chosen, ranges)
     gammas = _numbers(gamma, len(chosen), "gamma") or [1.0] * len(chosen)
     for each, gamma_ in zip(ranges, gammas, strict=True):
         check_options(VisualizationOptions((each,), gamma=gamma_), 1)
@@ -107,7 +105,8 @@ def _ranges(
 ) -> list[Range]:
     """Return the values of each band that become black and white.
 
-    `gain * value + bias` is the byte, or the index of the colour in a palette.
+    `gain * value + bias` is the byte, or the index of the colour in a palette. A range may fall,
+    and one of a single value is a step, as `rendering.render` draws them.
     """
     count = len(bands)
     gains, biases = _numbers(gain, count, "gain"), _numbers(bias, count, "bias")
@@ -123,29 +122,7 @@ def _ranges(
     if not lows and not highs:
         return [_default_range(band.type) for band in bands]
     lows, highs = lows or [0.0] * count, highs or [1.0] * count
-    return [_range(*ends) for ends in zip(lows, highs, strict=True)]
-
-
-def _range(low: float, high: float) -> Range:
-    """Return a range; one of a single value is a step: what is above it becomes white."""
-    return Range(low, max(math.nextafter(low, math.inf), low + 1e-30) if low == high else high)
-
-
-def _turned(bands: tuple[Band, ...], ranges: list[Range]) -> tuple[tuple[Band, ...], list[Range]]:
-    """Return bands and ranges with those that fall turned into rising ones, of negated values."""
-    falls = [each.min > each.max for each in ranges]
-    pairs = zip(bands, ranges, falls, strict=True)
-    found = [
-        (replace(band, node=Apply(_negated, (band.node,))), Range(-each.min, -each.max))
-        if is_falling
-        else (band, each)
-        for band, each, is_falling in pairs
-    ]
-    return tuple(band for band, _ in found), [each for _, each in found]
-
-
-def _negated(pixels: Pixels) -> Pixels:
-    return Pixels(-pixels.values.astype(np.float64), pixels.mask)
+    return [Range(*ends) for ends in zip(lows, highs, strict=True)]
 
 
 def _default_range(type_: PixelType) -> Range:

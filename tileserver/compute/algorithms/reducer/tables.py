@@ -29,6 +29,7 @@ from tileserver.compute.values.reducer import (
     Accumulator,
     Column,
     Named,
+    Output,
     Reduced,
     Reducer,
     Stack,
@@ -272,14 +273,42 @@ def fixed_histogram(low: float, high: float, steps: int, is_cumulative: bool) ->
 
 def _counts_of_pixels(axis: _Steps, stack: Stack, valid: Valid) -> NDArray[np.float64]:
     """Return the counts of each pixel of a stack, shape (…, steps)."""
-    pixels = valid[0].size
-    if pixels * axis.count > _MOST_COUNTS:
+    return _tables_of_pixels([axis], [stack], valid)
+
+
+def _tables_of_pixels(
+    axes: Sequence[_Steps], stacks: Sequence[Stack], valid: Valid
+) -> NDArray[np.float64]:
+    """Return the counts of each pixel of stacks, a stack for each axis; shape (…, *steps)."""
+    pixels, steps = valid[0].size, [axis.count for axis in axes]
+    total = math.prod(steps)
+    if pixels * total > _MOST_COUNTS:
         raise out_of_memory()
-    flat = stack.reshape(len(stack), pixels).astype(np.float64)
-    inside = valid.reshape(flat.shape) & axis.holds(flat)
-    at = (np.arange(pixels) * axis.count + axis.places(flat))[inside]
-    found = np.bincount(at, minlength=pixels * axis.count).astype(np.float64)
-    return found.reshape(*valid.shape[1:], axis.count)
+    inside = valid.reshape(len(valid), pixels)
+    at = np.broadcast_to(np.arange(pixels), inside.shape)
+    for axis, stack in zip(axes, stacks, strict=True):
+        flat = stack.reshape(inside.shape).astype(np.float64)
+        inside = inside & axis.holds(flat)
+        at = at * axis.count + axis.places(flat)
+    found = np.bincount(at[inside], minlength=pixels * total).astype(np.float64)
+    return found.reshape(*valid.shape[1:], *steps)
+
+
+def _axis(name: str, start: Any, axis: _Steps) -> Output:
+    """Return the output of the lower edges of steps."""
+
+    def edges(stacks: Sequence[Stack], valid: Valid) -> Reduced:
+        shape = (*valid.shape[1:], axis.count)
+        return np.broadcast_to(axis.edges, shape), np.asarray(valid.any(axis=0))
+
+    return accumulated(
+        name,
+        start,
+        lambda state: as_array(axis.edges),
+        (0, 1),
+        reduce_stacks=edges,
+        type_of=lambda t: DOUBLE.with_dimensions(1),
+    )
 
 
 @algorithm(
@@ -296,9 +325,20 @@ def fixed_2d_histogram(
     across, down = _Steps(x_low, x_high, x_steps), _Steps(y_low, y_high, y_steps)
     check_length(x_steps * y_steps, 16 * MOST_BUCKETS, "buckets")
     start = Named(_FixedOf((across, down)), "fixed2DHistogram")
+
+    def counts(stacks: Sequence[Stack], valid: Valid) -> Reduced:
+        return _tables_of_pixels((across, down), stacks, valid), np.asarray(valid.any(axis=0))
+
     outputs = (
-        accumulated("histogram", start, lambda state: as_array(state.counts), (0, 1)),
-        accumulated("xAxis", start, lambda state: as_array(across.edges), (0, 1)),
-        accumulated("yAxis", start, lambda state: as_array(down.edges), (0, 1)),
+        accumulated(
+            "histogram",
+            start,
+            lambda state: as_array(state.counts),
+            (0, 1),
+            reduce_stacks=counts,
+            type_of=lambda t: DOUBLE.with_dimensions(2),
+        ),
+        _axis("xAxis", start, across),
+        _axis("yAxis", start, down),
     )
     return Reducer("fixed2DHistogram", outputs, 2)
