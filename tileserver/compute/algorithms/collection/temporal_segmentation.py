@@ -227,6 +227,13 @@ def _same_gaps(known: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
     return np.split(order, np.cumsum(np.bincount(inverse.ravel()))[:-1])
 
 
+def _has(years: Numbers, year: float) -> NDArray[np.bool_]:
+    """Return which rows hold a year: one at a time, as all at once take rows x years x years."""
+    check_time()
+    found: NDArray[np.bool_] = (years == year).any(axis=1)
+    return found
+
+
 @algorithm(
     "TemporalSegmentation.LandTrendrFit(timeSeries: ImageCollection, vertices: Image,"
     " spikeThreshold: Float = 0.9, minObservationsNeeded: Integer = 6.0) -> Image"
@@ -249,7 +256,7 @@ def land_trendr_fit(
 
             def fitted(at: Any, *series: Any) -> Any:
                 smooth = despiked(np.stack(series, axis=1), spikes)
-                chosen = (at[:, :, np.newaxis] == years).any(axis=1) & np.isfinite(smooth)
+                chosen = np.stack([_has(at, year) for year in years], axis=1) & np.isfinite(smooth)
                 enough = np.isfinite(smooth).sum(axis=1) >= least
                 return interpolated(years, smooth, chosen), enough & chosen.any(axis=1)
 
