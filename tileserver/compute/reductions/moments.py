@@ -24,6 +24,7 @@ class Moments(Accumulator):
         self.squares = 0.0
         self.cubes = 0.0
         self.fourths = 0.0
+        self.is_weighted = False
 
     powers = 1
     """The highest power that is summed."""
@@ -38,6 +39,10 @@ class Moments(Accumulator):
         self.sum += total
         part = Moments()
         part.weight, part.mean = weight, total / weight
+        if weights is not None and math.isfinite(total):
+            # Equal values have exactly that mean, whatever their weights add up to.
+            part.mean = float(values[0] + (values - values[0]) @ weights / weight)
+            self.is_weighted = True
         if self.powers > 1:
             off = values - part.mean
             of_square = off * off
@@ -81,7 +86,9 @@ class Fourths(Moments):
 
 def mean(state: Moments) -> float | None:
     """Return the mean."""
-    return state.sum / state.weight if state.weight else None
+    if not state.weight:
+        return None
+    return state.mean if state.is_weighted else state.sum / state.weight
 
 
 def variance(state: Moments, is_sample: bool, is_root: bool) -> float | None:

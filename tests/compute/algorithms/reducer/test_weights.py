@@ -106,6 +106,16 @@ def test_a_pixel_counts_by_its_share(
     assert found["B1"] == pytest.approx(float(expected))
 
 
+@pytest.mark.parametrize("value", [9, 5.875, 0.1])
+def test_equal_values_have_exactly_that_mean(
+    ee: ModuleType, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    monkeypatch.setattr("tileserver.compute.pixels.regions._PIECE_PX", 300)
+    image = ee.Image.constant(value).reproject(ee.Image(SCENE).select("B1").projection())
+    found = evaluator.value(image.reduceRegion(ee.Reducer.mean(), triangle(ee)))
+    assert found["constant"] == value
+
+
 def test_a_weight_is_the_smaller_of_mask_and_share(ee: ModuleType, evaluator: Evaluator) -> None:
     # guides/reducers_reduce_region: "the minimum of the image's mask and the fraction".
     image = ee.Image(SCENE).select("B1").updateMask(0.25)
