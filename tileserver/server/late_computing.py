@@ -105,12 +105,16 @@ class LateComputing:
     @asynccontextmanager
     async def imported_early(self) -> AsyncIterator[None]:
         """Import it in the background while inside, if any layer has an expression."""
-        task = asyncio.create_task(self._computing()) if self.computed else None
+        task = asyncio.create_task(self._import_if_needed())
         try:
             yield
         finally:
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
-                if not task.cancelled() and (error := task.exception()):
-                    log.error("expressions cannot be computed: %r", error)
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()):
+                log.error("expressions cannot be computed: %r", error)
+
+    async def _import_if_needed(self) -> None:
+        # A thread counts them: tables are looked for on the disk.
+        if self.computed is not None and await anyio.to_thread.run_sync(len, self.computed):
+            await self._computing()
