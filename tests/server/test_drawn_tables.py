@@ -88,7 +88,7 @@ def lonlat(z: int, x: int, y: int, side: int = 256) -> NDArray[Any]:
     steps = (np.arange(side) + 0.5) / side
     lon = (x + steps) / 2**z * 360 - 180
     lat = np.degrees(np.arctan(np.sinh(np.pi * (1 - 2 * (y + steps) / 2**z))))
-    return shapely.points(*np.meshgrid(lon, lat))
+    return np.asarray(shapely.points(*np.meshgrid(lon, lat)))
 
 
 def test_tables_are_layers_above_the_rasters(client: httpx.Client) -> None:

@@ -14,10 +14,11 @@ from tileserver.concurrency.time_limit import time_limit
 from tileserver.contract.drawn_tables import MAX_RADIUS_M
 from tileserver.http.disconnects import while_connected
 from tileserver.http.endpoints import layer_of_values, services_of, timed
-from tileserver.http.parameters import TIME_PARAMETER, parse_number, parse_place
+from tileserver.http.parameters import TIME_PARAMETER, parse_place
 from tileserver.http.responses import json_response
 from tileserver.layers import queries
 from tileserver.layers.layers import Layer
+from tileserver.layers.styles import parse_number
 
 _FEATURES_S = 20.0
 """To find the features at a place, the table read included."""

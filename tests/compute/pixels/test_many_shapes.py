@@ -34,7 +34,7 @@ def rings(count: int, low: float, high: float) -> NDArray[Any]:
     centres = CHANCE.uniform((480, 690), (710, 920), (count, 2))
     reach = CHANCE.uniform(low, high, (count, 9, 1))
     turned = np.stack([np.cos(angles), np.sin(angles)], -1)[np.newaxis]
-    return shapely.polygons(centres[:, np.newaxis] + reach * turned)
+    return np.asarray(shapely.polygons(centres[:, np.newaxis] + reach * turned))
 
 
 HOLLOW = [
@@ -75,7 +75,7 @@ def test_lines_have_flat_ends(width: float) -> None:
     found = stroked(LINES, width, GRID)
     wanted = shapely.union_all(shapely.buffer(LINES, width, quad_segs=32, cap_style="flat"))
     is_clear = shapely.distance(CENTRES, wanted.boundary) / 2 > 0.11
-    inside = shapely.contains(wanted, CENTRES)
+    inside = np.asarray(shapely.contains(wanted, CENTRES))
     np.testing.assert_array_equal(found[is_clear], inside[is_clear])
 
 
@@ -83,7 +83,8 @@ def test_lines_have_flat_ends(width: float) -> None:
 def test_circles_lie_around_points(radius: float, width: float) -> None:
     points = CHANCE.uniform((480, 690), (710, 920), (60, 2))
     filled, edged = dotted(points, radius, width, GRID)
-    away = shapely.distance(CENTRES[..., np.newaxis], shapely.points(points)) / 2
+    places = np.asarray(CENTRES)[..., np.newaxis]
+    away = shapely.distance(places, np.asarray(shapely.points(points))) / 2
     assert filled[(away < radius - 0.07).any(axis=-1)].all()
     assert not filled[(away > radius + 0.07).all(axis=-1)].any()
     off = np.abs(away - radius)
