@@ -115,6 +115,9 @@ class LateComputing:
                 log.error("expressions cannot be computed: %r", error)
 
     async def _import_if_needed(self) -> None:
+        if self.computed is None:
+            return
         # A thread counts them: tables are looked for on the disk.
-        if self.computed is not None and await anyio.to_thread.run_sync(len, self.computed):
+        count: int = await anyio.to_thread.run_sync(len, self.computed)
+        if count:
             await self._computing()
