@@ -106,7 +106,8 @@ IMAGES = (
         lambda ee: (
             ee.Image(SCENE)
             .expression(
-                "(nir - red) / (nir + red)",
+                # Whole numbers divide to whole numbers there, as Google's guide says.
+                "float(nir - red) / (nir + red)",
                 {"nir": ee.Image(SCENE).select("B8"), "red": ee.Image(SCENE).select("B4")},
             )
             .rename("NDVI")
